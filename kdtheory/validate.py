@@ -1,0 +1,101 @@
+"""What is asked of input at the public door: a `ValueError` that names argument, value and cure.
+
+Shapes are stated as jaxtyping annotations and checked by type under test; the checks here are of meaning,
+and of the shapes whose mismatch would broadcast silently into a wrong number.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+__all__ = [
+    "check_at_least",
+    "check_fraction",
+    "check_labels",
+    "check_logits",
+    "check_one_of",
+    "check_positive",
+    "check_probs",
+    "check_same_shape",
+]
+
+
+def check_positive(name: str, value: float | Tensor) -> None:
+    """`value` (a number, or every entry of a tensor) is finite and > 0."""
+    tensor = torch.as_tensor(value)
+    if not bool((torch.isfinite(tensor) & (tensor > 0)).all()):
+        raise ValueError(f"{name} = {_shown(value)} must be finite and greater than 0")
+
+
+def check_fraction(name: str, value: float | Tensor, *, open_interval: bool = False) -> None:
+    """`value` lies in [0, 1], or in (0, 1) where the interval is open."""
+    tensor = torch.as_tensor(value)
+    inside = (tensor > 0) & (tensor < 1) if open_interval else (tensor >= 0) & (tensor <= 1)
+    if not bool(inside.all()):
+        raise ValueError(f"{name} = {_shown(value)} must lie in {'(0, 1)' if open_interval else '[0, 1]'}")
+
+
+def check_at_least(name: str, value: int, least: int) -> None:
+    """`value` is a whole number ≥ `least`."""
+    if isinstance(value, bool) or not float(value).is_integer() or value < least:
+        raise ValueError(f"{name} = {value} must be a whole number of at least {least}")
+
+
+def check_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """`value` is one of the named choices."""
+    if value not in choices:
+        raise ValueError(f"{name} = {value!r} is not known; choose one of {', '.join(choices)}")
+
+
+def check_logits(name: str, logits: Float[Tensor, "*batch k"]) -> None:
+    """Two classes or more, one row or more, no NaN, no +∞ (−∞, a class ruled out, may stand beside finite ones)."""
+    if logits.ndim == 0 or logits.shape[-1] < 2:
+        raise ValueError(f"{name} has shape {tuple(logits.shape)}; its last axis must be 2 classes or more")
+    if logits.numel() == 0:
+        raise ValueError(f"{name} has shape {tuple(logits.shape)}: there is no row; give at least one")
+    bad = torch.isnan(logits) | (logits == math.inf) | torch.isneginf(logits).all(-1, keepdim=True)
+    if bool(bad.any()):
+        raise ValueError(f"{name} holds NaN, +inf or a row of -inf ({int(bad.sum())} entries); clean them first")
+
+
+def check_probs(name: str, probs: Float[Tensor, "*batch k"]) -> None:
+    """Every row is a probability vector: entries ≥ 0, sum one within 1e-6 (1e-4 below float64)."""
+    if probs.ndim == 0 or probs.shape[-1] < 2:
+        raise ValueError(f"{name} has shape {tuple(probs.shape)}; its last axis must be 2 classes or more")
+    if probs.numel() == 0:
+        raise ValueError(f"{name} has shape {tuple(probs.shape)}: there is no row; give at least one")
+    tolerance = 1e-6 if probs.dtype == torch.float64 else 1e-4
+    if not bool((probs >= 0).all()):
+        raise ValueError(f"{name} has negative or NaN entries (least: {float(probs.min()):.3g}); give values ≥ 0")
+    off = float((probs.sum(-1) - 1).abs().max())
+    if off > tolerance:
+        raise ValueError(f"{name}: a row misses a sum of one by {off:.3g}; normalise the rows first")
+
+
+def check_labels(name: str, labels: Int[Tensor, "*batch"], num_classes: int) -> None:
+    """Whole numbers in {0, …, num_classes − 1}, at least one of them."""
+    if labels.dtype.is_floating_point or labels.dtype == torch.bool:
+        raise ValueError(f"{name} has dtype {labels.dtype}; give whole class numbers (torch.long)")
+    if labels.numel() == 0:
+        raise ValueError(f"{name} is empty; give at least one label")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        raise ValueError(f"{name} spans {low} to {high}; labels must lie in 0 to {num_classes - 1}")
+
+
+def check_same_shape(first: str, a: Tensor, second: str, b: Tensor) -> None:
+    """`a` and `b` have one shape: nothing broadcasts unnoticed."""
+    if a.shape != b.shape:
+        raise ValueError(
+            f"{first} has shape {tuple(a.shape)} and {second} {tuple(b.shape)}; they must be the same"
+        )
+
+
+def _shown(value: float | Tensor) -> str:
+    if isinstance(value, Tensor) and value.numel() > 1:
+        return f"[{float(value.min()):.6g} … {float(value.max()):.6g}]"
+    return f"{float(value):.6g}"
