@@ -52,14 +52,16 @@ def check_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def check_logits(name: str, logits: Float[Tensor, "*batch k"]) -> None:
-    """Two classes or more, one row or more, no NaN, no +∞ (−∞, a class ruled out, may stand beside finite ones)."""
+    """Two classes and one row or more, no NaN, no +∞ (−∞, a class ruled out, may stand beside finite ones)."""
     if logits.ndim == 0 or logits.shape[-1] < 2:
         raise ValueError(f"{name} has shape {tuple(logits.shape)}; its last axis must be 2 classes or more")
     if logits.numel() == 0:
         raise ValueError(f"{name} has shape {tuple(logits.shape)}: there is no row; give at least one")
     bad = torch.isnan(logits) | (logits == math.inf) | torch.isneginf(logits).all(-1, keepdim=True)
     if bool(bad.any()):
-        raise ValueError(f"{name} holds NaN, +inf or a row of -inf ({int(bad.sum())} entries); clean them first")
+        raise ValueError(
+            f"{name} holds NaN, +inf or a row of -inf ({int(bad.sum())} entries); clean them first"
+        )
 
 
 def check_probs(name: str, probs: Float[Tensor, "*batch k"]) -> None:
@@ -70,7 +72,9 @@ def check_probs(name: str, probs: Float[Tensor, "*batch k"]) -> None:
         raise ValueError(f"{name} has shape {tuple(probs.shape)}: there is no row; give at least one")
     tolerance = 1e-6 if probs.dtype == torch.float64 else 1e-4
     if not bool((probs >= 0).all()):
-        raise ValueError(f"{name} has negative or NaN entries (least: {float(probs.min()):.3g}); give values ≥ 0")
+        raise ValueError(
+            f"{name} has negative or NaN entries (least: {float(probs.min()):.3g}); give values ≥ 0"
+        )
     off = float((probs.sum(-1) - 1).abs().max())
     if off > tolerance:
         raise ValueError(f"{name}: a row misses a sum of one by {off:.3g}; normalise the rows first")
