@@ -14,6 +14,7 @@ from torch import Tensor
 
 __all__ = [
     "check_at_least",
+    "check_finite",
     "check_fraction",
     "check_labels",
     "check_logits",
@@ -21,6 +22,7 @@ __all__ = [
     "check_positive",
     "check_probs",
     "check_same_shape",
+    "check_weights",
 ]
 
 
@@ -45,6 +47,15 @@ def check_at_least(name: str, value: int, least: int) -> None:
         raise ValueError(f"{name} = {value} must be a whole number of at least {least}")
 
 
+def check_finite(name: str, values: Tensor) -> None:
+    """There is at least one entry, and none is NaN or infinite."""
+    if values.numel() == 0:
+        raise ValueError(f"{name} has shape {tuple(values.shape)}: it is empty; give at least one entry")
+    bad = int((~torch.isfinite(values)).sum())
+    if bad:
+        raise ValueError(f"{name} holds {bad} NaN or infinite entries; clean them first")
+
+
 def check_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     """`value` is one of the named choices."""
     if value not in choices:
@@ -52,7 +63,7 @@ def check_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def check_logits(name: str, logits: Float[Tensor, "*batch k"]) -> None:
-    """Two classes and one row or more, no NaN, no +∞ (−∞, a class ruled out, may stand beside finite ones)."""
+    """Two classes and one row or more; no NaN, no +∞; −∞ (a class ruled out) only beside finite entries."""
     if logits.ndim == 0 or logits.shape[-1] < 2:
         raise ValueError(f"{name} has shape {tuple(logits.shape)}; its last axis must be 2 classes or more")
     if logits.numel() == 0:
@@ -97,6 +108,19 @@ def check_same_shape(first: str, a: Tensor, second: str, b: Tensor) -> None:
         raise ValueError(
             f"{first} has shape {tuple(a.shape)} and {second} {tuple(b.shape)}; they must be the same"
         )
+
+
+def check_weights(name: str, weights: Float[Tensor, "*batch s"]) -> None:
+    """Masses of one atom or more on the last axis: entries ≥ 0, sum one within 1e-6 (1e-4 below float64)."""
+    if weights.ndim == 0 or weights.numel() == 0:
+        raise ValueError(f"{name} has shape {tuple(weights.shape)}; give the mass of at least one atom")
+    if not bool((weights >= 0).all()):
+        raise ValueError(
+            f"{name} has negative or NaN entries (least: {float(weights.min()):.3g}); give masses ≥ 0"
+        )
+    off = float((weights.sum(-1) - 1).abs().max())
+    if off > (1e-6 if weights.dtype == torch.float64 else 1e-4):
+        raise ValueError(f"{name} misses a sum of one by {off:.3g}; normalise the masses first")
 
 
 def _shown(value: float | Tensor) -> str:

@@ -1,0 +1,38 @@
+# Two commands on a fresh machine: `make verify` and `make test`. Both set up .venv first where needed.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: verify test test-slow lint mutants report studies clean
+
+verify: $(READY)
+	$(BIN)/kdtheory verify $(ARGS)
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+mutants: $(READY)
+	$(BIN)/kdtheory verify --mutants $(ARGS)
+
+report: $(READY)
+	$(BIN)/kdtheory report $(ARGS)
+
+# Every figure and table under figures/, from its script: half an hour on two cores.
+studies: $(READY)
+	for script in studies/[a-z]*.py; do $(BIN)/kdtheory study $$(basename $$script .py) || exit 1; done
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	touch $@
+
+clean:
+	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

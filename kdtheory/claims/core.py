@@ -1,0 +1,235 @@
+"""A claim: statement + source + assumptions + check + control, and the wrong versions it must notice.
+
+The check is a function of a `Setting` whose keyword defaults are the premise. Its control overrides at least
+one of them and must come out otherwise under the very same code; a mutant replaces one of the library
+functions that the check uses by a wrong version, and the verdict must change.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kdtheory.claims.evidence import Evidence
+from kdtheory.claims.verdict import Verdict
+from kdtheory.datasets import Images, load_images
+from kdtheory.streams import Stream
+from kdtheory.types import resolve_device
+from kdtheory.validate import check_one_of
+
+__all__ = ["REGISTRY", "Claim", "Control", "Mutant", "Setting", "claim"]
+
+Check = Callable[..., Evidence]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a check is run in: its random stream, the tier, the data and the device.
+
+    Args:
+        stream: the claim's own stream, derived from its name.
+        tier: "quick" or "full": sample sizes, never what is claimed.
+        data: a folder of IDX files, or None for the embedded digits.
+        device: where networks are trained; "auto" is CUDA where there is one.
+
+    Raises:
+        ValueError: the tier is not known.
+    """
+
+    stream: Stream
+    tier: str = "quick"
+    data: Path | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_one_of("tier", self.tier, ("quick", "full"))
+
+    def size(self, *, quick: int, full: int) -> int:
+        """The sample size of this tier, fixed before the run."""
+        return quick if self.tier == "quick" else full
+
+    @property
+    def images(self) -> Images:
+        """The real images of this run."""
+        return _images(self.data)
+
+    @cached_property
+    def torch_device(self) -> torch.device:
+        """The device that `device` stands for."""
+        return resolve_device(self.device)
+
+
+@lru_cache(maxsize=2)
+def _images(data: Path | None) -> Images:
+    return load_images(data)
+
+
+@dataclass(frozen=True)
+class Control:
+    """A broken premise (for an erratum: the mended form) under which the same check must come out otherwise.
+
+    Args:
+        because: what is broken (mended), as a phrase.
+        overrides: the keyword arguments of the check that differ from its defaults.
+
+    >>> Control("p* is scrambled", posterior="scrambled").overrides
+    {'posterior': 'scrambled'}
+    """
+
+    because: str
+    overrides: Mapping[str, Any]
+
+    def __init__(self, because: str, /, **overrides: Any) -> None:
+        object.__setattr__(self, "because", because)
+        object.__setattr__(self, "overrides", overrides)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A wrong version of a library function, patched in for one run of the premise.
+
+    Args:
+        name: what is wrong with it: a constant, a sign, a forgotten factor.
+        target: the function of the library that is replaced wherever the package refers to it.
+        wrong: the wrong version, of the same signature.
+    """
+
+    name: str
+    target: Callable[..., Any]
+    wrong: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An executable statement; made by the decorator `claim`."""
+
+    name: str
+    section: str
+    statement: str
+    formula: str
+    source: str
+    place: str
+    assumes: tuple[str, ...]
+    check: Check = field(repr=False)
+    control: Control
+    uses: tuple[Callable[..., Any], ...] = field(repr=False)
+    mutants: tuple[Mutant, ...] = field(repr=False)
+    expect: Verdict
+
+    @property
+    def chapter(self) -> int:
+        """The chapter that the claim belongs to."""
+        return int(self.section.split(".")[0])
+
+    @property
+    def erratum(self) -> bool:
+        """Whether this is a printed statement that is expected to be refuted."""
+        return self.expect is Verdict.REFUTED
+
+    @property
+    def control_brings(self) -> Verdict:
+        """The verdict declared for the control: refuted, or supported where an erratum is mended."""
+        return Verdict.SUPPORTED if self.erratum else Verdict.REFUTED
+
+    @property
+    def premise(self) -> dict[str, Any]:
+        """The keyword defaults of the check."""
+        return _settings_of(self.check)
+
+    def stream(self, seed: int) -> Stream:
+        """The claim's own random stream; its control and mutants see the same one."""
+        return Stream(seed).child("claims", self.name)
+
+
+REGISTRY: dict[str, Claim] = {}
+
+
+def claim(
+    *,
+    section: str,
+    formula: str,
+    source: str,
+    place: str = "",
+    assumes: tuple[str, ...] = (),
+    control: Control,
+    uses: tuple[Callable[..., Any], ...],
+    mutants: tuple[Mutant, ...],
+    expect: Verdict = Verdict.SUPPORTED,
+) -> Callable[[Check], Claim]:
+    """Register the decorated check as a claim under its own name.
+
+    The check takes a `Setting` and keyword arguments with defaults (the premise), and returns `Evidence`.
+    The first paragraph of its docstring is the statement.
+
+    Args:
+        section: where the statement stands, as "4.1"; the number before the dot is the chapter.
+        formula: the statement in LaTeX.
+        source: key of the paper in the bibliography.
+        place: where in the paper: "Lemma 1"; empty where no number is known.
+        assumes: the assumptions, as sentences; a check that finds one unmet returns `OutOfScope`.
+        control: the broken premise, or the mended form of an erratum.
+        uses: the library functions that the check executes.
+        mutants: wrong versions of some of them, at least one.
+        expect: SUPPORTED, VACUOUS, or REFUTED for an erratum.
+
+    Raises:
+        ValueError: the declaration is not complete; the message says what is missing.
+    """
+
+    def register(check: Check) -> Claim:
+        name = check.__name__
+        made = Claim(
+            name=name,
+            section=section,
+            statement=" ".join((inspect.getdoc(check) or "").split("\n\n")[0].split()),
+            formula=formula,
+            source=source,
+            place=place,
+            assumes=assumes,
+            check=check,
+            control=control,
+            uses=uses,
+            mutants=mutants,
+            expect=expect,
+        )
+        if reason := _incomplete(made):
+            raise ValueError(f"claim {name}: {reason}")
+        REGISTRY[name] = made
+        return made
+
+    return register
+
+
+def _incomplete(made: Claim) -> str | None:
+    premise, overrides = made.premise, made.control.overrides
+    if not made.statement:
+        return "the docstring is empty; its first paragraph is the statement"
+    if made.expect not in (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.VACUOUS):
+        return f"expect = {made.expect.name} is nothing to expect; use SUPPORTED, REFUTED or VACUOUS"
+    if unknown := sorted(set(overrides) - set(premise)):
+        return f"the control overrides {', '.join(unknown)}, which the check does not take"
+    if not overrides or all(premise[key] == value for key, value in overrides.items()):
+        return "the control overrides nothing; change at least one keyword default"
+    if not made.mutants:
+        return "there is no mutant; name at least one wrong version"
+    if strangers := [mutant.name for mutant in made.mutants if mutant.target not in made.uses]:
+        return f"mutant {strangers[0]!r} replaces a function that is not among `uses`"
+    if made.name in REGISTRY and REGISTRY[made.name].check.__module__ != made.check.__module__:
+        return "the name is taken; names are unique over the ledger"
+    return None
+
+
+def _settings_of(check: Check) -> dict[str, Any]:
+    parameters = list(inspect.signature(check).parameters.values())
+    settings = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    if len(parameters) != len(settings) + 1:
+        raise ValueError(f"check {check.__name__} must take a setting and keyword-only arguments")
+    if bare := [name for name, default in settings.items() if default is inspect.Parameter.empty]:
+        raise ValueError(f"check {check.__name__}: {bare[0]} has no default; the defaults are the premise")
+    return settings

@@ -1,0 +1,76 @@
+"""What a check brings back: one frozen record per kind of evidence, made of plain numbers.
+
+Every kind answers the same three questions, and nothing else is asked of it:
+
+- `p_fails`: how surprising the evidence would be if the claim *held* (small: it is refuted);
+- `p_holds`: how surprising it would be if the claim *failed* (small: it is supported);
+- `says_nothing`: it holds, at a level that is trivial.
+
+Deterministic kinds answer 0 or 1; statistical kinds give a one-sided p-value, and share the error rate of
+the ledger. What the numbers amount to is decided in one place, `kdtheory.claims.verdict`.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = ["Evidence", "Notes", "pair_at", "paired"]
+
+Notes = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence(abc.ABC):
+    """Evidence for or against a claim. `notes` holds further numbers worth reporting, by name."""
+
+    kind: ClassVar[str]
+    sampled: ClassVar[bool] = False
+    notes: Notes = field(default_factory=dict)
+
+    @property
+    def statistical(self) -> bool:
+        """Whether chance decides, so that the evidence shares the error rate of the ledger."""
+        return self.sampled
+
+    @property
+    @abc.abstractmethod
+    def p_fails(self) -> float:
+        """p-value of "the claim holds"."""
+
+    @property
+    @abc.abstractmethod
+    def p_holds(self) -> float:
+        """p-value of "the claim fails"."""
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether the claim, if it holds, holds at a trivial level."""
+        return False
+
+    @property
+    @abc.abstractmethod
+    def key_figure(self) -> str:
+        """The one figure that a row of the ledger has room for."""
+
+
+def paired(lhs: ArrayLike, rhs: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """The two sides as float arrays of one shape, finite and not empty, or a `ValueError`."""
+    left, right = np.asarray(lhs, dtype=float), np.asarray(rhs, dtype=float)
+    if left.shape != right.shape:
+        raise ValueError(f"lhs has shape {left.shape} and rhs {right.shape}; pair them first")
+    if left.size == 0:
+        raise ValueError("there is no trial; give at least one")
+    if not (np.isfinite(left).all() and np.isfinite(right).all()):
+        raise ValueError("a side holds NaN or infinite values; a check must not hide them")
+    return left, right
+
+
+def pair_at(left: np.ndarray, right: np.ndarray, index: int) -> dict[str, float]:
+    """The two sides at one entry, as a record keeps them."""
+    return {"entry": index, "lhs": float(left.reshape(-1)[index]), "rhs": float(right.reshape(-1)[index])}

@@ -1,0 +1,102 @@
+"""One claim examined: its premise, its control and its mutants, each run by the same check.
+
+Whatever a check raises becomes a `Failure`, so that one broken check costs one row and not the ledger.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+
+from kdtheory.claims.core import Claim, Mutant, Setting
+from kdtheory.claims.evidence import Evidence, Failure
+
+__all__ = ["Examination", "Plan", "examine", "patched"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the claims of a run are examined: seed, tier, data, device, and whether the mutants are run too."""
+
+    seed: int = 0
+    tier: str = "quick"
+    data: Path | None = None
+    device: str = "auto"
+    mutants: bool = False
+
+    def setting(self, claim: Claim) -> Setting:
+        """The setting of one claim: its stream depends on its name and the seed, and on nothing else."""
+        return Setting(claim.stream(self.seed), self.tier, self.data, self.device)
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the checks of one claim brought back."""
+
+    premise: Evidence
+    control: Evidence
+    mutants: dict[str, Evidence] | None
+
+
+def examine(claim: Claim, plan: Plan, /) -> Examination:
+    """Run the premise, the control and, if the plan says so, each mutant of a claim."""
+    setting = plan.setting(claim)
+    with _one_thread():
+        premise = _run(claim, setting, {})
+        control = _run(claim, setting, dict(claim.control.overrides))
+        if not plan.mutants:
+            return Examination(premise, control, None)
+        mutants = {}
+        for mutant in claim.mutants:
+            with patched(mutant, claim.check.__module__):
+                mutants[mutant.name] = _run(claim, setting, {})
+    return Examination(premise, control, mutants)
+
+
+def _run(claim: Claim, setting: Setting, overrides: dict[str, Any]) -> Evidence:
+    try:
+        return claim.check(setting, **overrides)
+    except Exception as error:  # a check that cannot run is a row of the ledger, never its end
+        return Failure(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+
+
+@contextlib.contextmanager
+def patched(mutant: Mutant, module: str = "", /) -> Iterator[None]:
+    """Replace the mutant's target, for the block, wherever this package or `module` refers to it by name.
+
+    Raises:
+        ValueError: no module refers to the target, so that the mutant would change nothing.
+    """
+    places = list(_references(mutant.target, module))
+    if not places:
+        raise ValueError(f"mutant {mutant.name!r}: nothing refers to its target by name")
+    with contextlib.ExitStack() as stack:
+        for module, name in places:
+            stack.enter_context(mock.patch.object(module, name, mutant.wrong))
+        yield
+
+
+def _references(target: Callable[..., Any], module: str) -> Iterator[tuple[Any, str]]:
+    packages = {name.split(".")[0] for name in (__name__, target.__module__, module)}
+    for imported, place in list(sys.modules.items()):
+        if imported.split(".")[0] in packages:
+            yield from ((place, name) for name, value in list(vars(place).items()) if value is target)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """One inner thread, in this process as in a worker: sums come out alike for any number of jobs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,151 @@
+"""Studies: one script, one figure, with its table, configuration, seed and versions beside it.
+
+A study is a Python file with a docstring (its first line is the title), `CONFIG` and `SMALL` (keyword
+arguments of `run`), `CLAIMS` (the claims it illustrates), `run(stream, **config) → rows` and
+`draw(ax, rows)`; with `PANELS` > 1, `draw` gets an array of axes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import io
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kdtheory.records import write_file, write_json
+from kdtheory.streams import Stream
+
+__all__ = ["Study", "load_study", "run_study", "study_names"]
+
+_REQUIRED = ("CLAIMS", "CONFIG", "SMALL", "run", "draw")
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study, loaded from its script."""
+
+    name: str
+    title: str
+    description: str
+    claims: tuple[str, ...]
+    config: Mapping[str, Any]
+    small: Mapping[str, Any]
+    panels: int
+    run: Callable[..., Sequence[Mapping[str, Any]]]
+    draw: Callable[[Any, pd.DataFrame], None]
+
+
+def study_names(folder: Path, /) -> tuple[str, ...]:
+    """The names of the studies in a folder."""
+    return tuple(sorted(path.stem for path in folder.glob("[a-z]*.py")))
+
+
+def load_study(name: str, folder: Path, /) -> Study:
+    """Load `folder/name.py`.
+
+    Raises:
+        ValueError: there is no such study, or its script lacks a part.
+    """
+    path = folder / f"{name}.py"
+    if name not in study_names(folder):
+        known = ", ".join(study_names(folder)) or f"none in {folder}"
+        raise ValueError(f"study {name!r} is not known; choose one of: {known}")
+    spec = importlib.util.spec_from_file_location(f"study_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if missing := [part for part in _REQUIRED if not hasattr(module, part)]:
+        raise ValueError(f"{path} lacks {missing[0]}; a study has {', '.join(_REQUIRED)}")
+    title, _, description = (inspect.getdoc(module) or name).partition("\n")
+    return Study(
+        name=name,
+        title=title.strip(),
+        description=description.strip(),
+        claims=tuple(module.CLAIMS),
+        config=module.CONFIG,
+        small=module.SMALL,
+        panels=getattr(module, "PANELS", 1),
+        run=module.run,
+        draw=module.draw,
+    )
+
+
+def run_study(study: Study, out: Path, /, *, seed: int = 0, small: bool = False) -> pd.DataFrame:
+    """Run a study and write `out/NAME/`: table.csv, figure.svg, figure.png, run.json.
+
+    Args:
+        study: the study.
+        out: the folder of all figures.
+        seed: the integer that the study's stream hangs on.
+        small: the small configuration, of seconds, instead of the one of the figure.
+
+    Returns:
+        The table.
+
+    Raises:
+        ValueError: the place cannot be written, or the study made no rows.
+    """
+    config = study.small if small else study.config
+    start = time.perf_counter()
+    rows = pd.DataFrame(list(study.run(Stream(seed).child("studies", study.name), **config)))
+    seconds = time.perf_counter() - start
+    if rows.empty:
+        raise ValueError(f"study {study.name} made no rows")
+    place = out / study.name
+    write_file(place / "table.csv", rows.to_csv(index=False, lineterminator="\n").encode())
+    for form, content in _pictures(study, rows).items():
+        write_file(place / f"figure.{form}", content)
+    write_json(
+        place / "run.json",
+        {
+            "study": study.name,
+            "title": study.title,
+            "description": study.description,
+            "claims": list(study.claims),
+            "config": dict(config),
+            "seed": seed,
+            "commit": _commit(),
+            "versions": _versions(),
+            "seconds": round(seconds, 1),
+        },
+    )
+    return rows
+
+
+def _pictures(study: Study, rows: pd.DataFrame) -> dict[str, bytes]:
+    """The figure as SVG and PNG; the SVG is the same for the same rows."""
+    pictures = {}
+    with mpl.rc_context({"svg.hashsalt": study.name, "font.size": 10, "axes.grid": True, "grid.alpha": 0.25}):
+        figure = Figure(figsize=(6.4 * study.panels, 4.4), layout="constrained")
+        study.draw(figure.subplots(1, study.panels), rows)
+        for form, metadata in (("svg", {"Date": None}), ("png", {})):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=form, dpi=150, metadata=metadata)
+            pictures[form] = buffer.getvalue()
+    return pictures
+
+
+def _versions() -> dict[str, str]:
+    packages = ("kdtheory", "torch", "numpy", "scipy", "pandas", "matplotlib", "scikit-learn")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _commit() -> str:
+    """The commit of the checkout, marked where it has uncommitted changes; empty outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

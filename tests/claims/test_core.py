@@ -1,0 +1,185 @@
+"""Claims as declared, examined and judged: what is incomplete is refused, what is blind is called blind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from kdtheory import stats as library
+from kdtheory.claims import (
+    REGISTRY,
+    Claim,
+    Control,
+    Mutant,
+    Plan,
+    Setting,
+    Verdict,
+    claim,
+    examine,
+    judge,
+    judge_family,
+    with_control,
+)
+from kdtheory.claims.evidence import Coverage, Evidence, Identity, OutOfScope
+from kdtheory.claims.examination import patched
+from kdtheory.stats import holm_adjusted
+from kdtheory.streams import Stream
+
+
+@pytest.fixture(autouse=True)
+def registry() -> Iterator[None]:
+    """Claims made in these tests are forgotten after them."""
+    before = dict(REGISTRY)
+    yield
+    REGISTRY.clear()
+    REGISTRY.update(before)
+
+
+def _not_adjusted(p_values, /):
+    return list(p_values)
+
+
+def declare(**changes) -> Claim:
+    """A sound little claim, with parts of its declaration changed."""
+
+    def doubling_is_adding(setting: Setting, /, *, factor: float = 2.0) -> Evidence:
+        """Twice a number is the number plus itself.
+
+        Judged on random numbers.
+        """
+        numbers = setting.stream.child("numbers").numpy().random(setting.size(quick=5, full=50))
+        assert holm_adjusted([0.5, 0.5]) is not None
+        return Identity.of(
+            factor * numbers * min(holm_adjusted([0.25, 0.5])) * 2, 2 * numbers, tolerance=1e-12
+        )
+
+    check = changes.pop("check", doubling_is_adding)
+    declaration = {
+        "section": "9.1",
+        "formula": "2x = x + x",
+        "source": "hinton2015distilling",
+        "control": Control("the factor is 3", factor=3.0),
+        "uses": (holm_adjusted,),
+        "mutants": (Mutant("no adjustment", holm_adjusted, _not_adjusted),),
+    }
+    return claim(**{**declaration, **changes})(check)
+
+
+def test_a_claim_knows_its_parts() -> None:
+    made = declare()
+    assert REGISTRY["doubling_is_adding"] is made
+    assert made.statement == "Twice a number is the number plus itself."
+    assert (made.chapter, made.premise, made.erratum) == (9, {"factor": 2.0}, False)
+    assert made.control_brings is Verdict.REFUTED
+    assert declare(expect=Verdict.REFUTED).control_brings is Verdict.SUPPORTED
+
+
+def test_premise_control_and_mutant_run_the_same_check() -> None:
+    found = examine(declare(), Plan(mutants=True))
+    assert judge(found.premise) is Verdict.SUPPORTED
+    assert judge(found.control) is Verdict.REFUTED
+    assert found.mutants is not None
+    assert judge(found.mutants["no adjustment"]) is Verdict.REFUTED
+    assert found.premise.trials == 5
+    assert examine(declare(), Plan(tier="full")).premise.trials == 50
+
+
+def test_streams_depend_on_the_name_and_the_seed_only() -> None:
+    made = declare()
+    assert made.stream(4) == Stream(4).child("claims", "doubling_is_adding")
+    assert examine(made, Plan(seed=1)).premise == examine(made, Plan(seed=1)).premise
+
+
+def test_an_exception_is_an_error_and_not_a_pass() -> None:
+    def breaks(setting: Setting, /, *, fine: bool = True) -> Evidence:
+        """It breaks."""
+        raise RuntimeError("out of luck")
+
+    found = examine(declare(check=breaks, control=Control("worse", fine=False)), Plan(mutants=True))
+    assert judge(found.premise) is Verdict.ERROR
+    assert "out of luck" in found.premise.key_figure
+    assert with_control(judge(found.premise), judge(found.control), brings=Verdict.REFUTED) is Verdict.ERROR
+
+
+def test_blind_is_whatever_the_control_did_not_bring() -> None:
+    s, r, e = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.ERROR
+    assert with_control(s, r, brings=r) is s
+    assert with_control(s, s, brings=r) is Verdict.BLIND
+    assert with_control(s, Verdict.INCONCLUSIVE, brings=r) is Verdict.BLIND
+    assert with_control(r, s, brings=s) is r
+    assert with_control(s, e, brings=r) is e
+    assert with_control(Verdict.OUT_OF_SCOPE, s, brings=r) is Verdict.OUT_OF_SCOPE
+
+
+def test_the_family_shares_its_error_rate() -> None:
+    one = Coverage(draws=100, violations=1, delta=0.05)  # p = 0.037: enough alone, not among ten
+    exact = Identity.of([1.0], [1.0], tolerance=1e-9)
+    assert judge_family([one]) == [Verdict.SUPPORTED]
+    assert judge_family([one, exact, exact]) == [Verdict.SUPPORTED] * 3
+    assert judge_family([one] * 10 + [exact]) == [Verdict.INCONCLUSIVE] * 10 + [Verdict.SUPPORTED]
+    scope = OutOfScope(assumption="a", because="b")
+    assert judge_family([one, scope]) == [Verdict.SUPPORTED, Verdict.OUT_OF_SCOPE]
+
+
+def test_a_mutant_is_patched_wherever_the_package_refers_to_it() -> None:
+    mutant = Mutant("no adjustment", library.holm_adjusted, _not_adjusted)
+    from kdtheory.claims import verdict
+
+    with patched(mutant):
+        assert library.holm_adjusted is verdict.holm_adjusted is _not_adjusted
+    assert library.holm_adjusted is verdict.holm_adjusted is not _not_adjusted
+
+
+def test_a_mutant_of_nothing_is_refused() -> None:
+    def nowhere() -> None: ...
+
+    with pytest.raises(ValueError, match="nothing refers"), patched(Mutant("m", nowhere, nowhere)):
+        pass
+
+
+def test_checks_run_on_one_thread_and_put_it_back() -> None:
+    seen = []
+
+    def threads(setting: Setting, /, *, fine: bool = True) -> Evidence:
+        """One thread."""
+        seen.append(torch.get_num_threads())
+        return Identity.of(np.ones(1), np.ones(1), tolerance=1e-9)
+
+    before = torch.get_num_threads()
+    examine(declare(check=threads, control=Control("none", fine=False)), Plan())
+    assert (seen, torch.get_num_threads()) == ([1, 1], before)
+
+
+def no_default(setting: Setting, /, *, factor: float) -> Evidence:
+    """Something."""
+    return OutOfScope(assumption="a", because="b")
+
+
+def undocumented(setting: Setting, /, *, factor: float = 2.0) -> Evidence:
+    return OutOfScope(assumption="a", because="b")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"control": Control("nothing")}, "overrides nothing"),
+        ({"control": Control("the same", factor=2.0)}, "overrides nothing"),
+        ({"control": Control("unknown", colour="red")}, "overrides colour"),
+        ({"mutants": ()}, "no mutant"),
+        ({"uses": ()}, "not among `uses`"),
+        ({"expect": Verdict.BLIND}, "nothing to expect"),
+        ({"check": no_default}, "has no default"),
+        ({"check": undocumented}, "docstring is empty"),
+    ],
+)
+def test_an_incomplete_declaration_is_refused(changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        declare(**changes)
+
+
+def test_an_unknown_tier_is_refused() -> None:
+    with pytest.raises(ValueError, match="tier = 'huge'"):
+        Setting(Stream(0), "huge")

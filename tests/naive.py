@@ -1,0 +1,53 @@
+"""Slow, obvious rivals of the library's functions: one sample, one term, one step at a time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import mpmath
+from torch import Tensor
+
+
+def all_samples(
+    weights: Tensor, probs: Tensor, n: int
+) -> Iterator[tuple[float, tuple[int, ...], tuple[int, ...]]]:
+    """Every sample of size n of a finite world: its probability, its atoms, its labels."""
+    atoms, classes = probs.shape
+    pairs = [(x, y) for x in range(atoms) for y in range(classes)]
+    for sample in itertools.product(pairs, repeat=n):
+        chance = 1.0
+        for x, y in sample:
+            chance *= float(weights[x]) * float(probs[x, y])
+        yield chance, tuple(x for x, _ in sample), tuple(y for _, y in sample)
+
+
+def risk_moments(
+    value: Callable[[int, int], float], weights: Tensor, probs: Tensor, n: int
+) -> tuple[float, float]:
+    """Mean and variance of (1/n) Σ value(x_i, y_i) over all samples, one sample at a time."""
+    first = second = 0.0
+    for chance, atoms, labels in all_samples(weights, probs, n):
+        mean = sum(value(x, y) for x, y in zip(atoms, labels, strict=True)) / n
+        first += chance * mean
+        second += chance * mean * mean
+    return first, second - first * first
+
+
+def precise_softmax(logits: list[float], temperature: float = 1.0) -> list[mpmath.mpf]:
+    """softmax(z/T), 50 digits, one class at a time; a logit of −∞ has probability zero."""
+    with mpmath.workdps(50):
+        weights = [mpmath.exp(mpmath.mpf(z) / mpmath.mpf(temperature)) for z in logits]
+        return [weight / mpmath.fsum(weights) for weight in weights]
+
+
+def precise_entropy(probs: list[mpmath.mpf]) -> mpmath.mpf:
+    """−Σ p ln p, 50 digits, 0·ln 0 = 0."""
+    with mpmath.workdps(50):
+        return -mpmath.fsum(p * mpmath.log(p) for p in probs if p > 0)
+
+
+def precise_kl(first: list[mpmath.mpf], second: list[mpmath.mpf]) -> mpmath.mpf:
+    """KL(first‖second), 50 digits."""
+    with mpmath.workdps(50):
+        return mpmath.fsum(p * mpmath.log(p / q) for p, q in zip(first, second, strict=True) if p > 0)

@@ -1,0 +1,108 @@
+"""The house rules that code can check: imports point down, no cycles, levels 0 to 3 are silent."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "kdtheory"
+
+LEVELS = {
+    "streams": 0, "types": 0, "validate": 0, "stats": 0, "problems": 0, "networks": 0, "datasets": 0,
+    "bibliography": 0,
+    "losses": 1, "risk": 1, "bounds": 1,
+    "populations": 2,
+    "claims": 3,
+    "records": 4, "ledger": 4, "plots": 4, "study": 4, "report": 4,
+    "cli": 5, "__init__": 6,
+}  # fmt: skip
+SILENT = {"matplotlib", "time", "datetime", "logging"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 2 else parts)
+
+
+MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py")}
+
+
+def topic(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports, absolute names; type-checking imports included."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module or "")
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def inside(path: Path) -> set[str]:
+    return {name for name in imported(path) if name in MODULES}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_every_module_has_a_level_and_imports_only_down(module: str) -> None:
+    level = LEVELS[topic(module)]
+    for other in inside(MODULES[module]):
+        assert LEVELS[topic(other)] <= level, f"{module} (level {level}) imports {other}"
+
+
+def test_levels_are_neither_missing_nor_stale() -> None:
+    assert {topic(module) for module in MODULES} == set(LEVELS)
+
+
+def test_no_import_cycle_between_modules() -> None:
+    # A package's own __init__ re-exports its modules, so only imports of modules proper are edges.
+    graph = {m: {n for n in inside(p) if MODULES[n].name != "__init__.py"} for m, p in MODULES.items()}
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, f"cycle: {' → '.join((*trail, module))}"
+        if module not in done:
+            for other in graph[module]:
+                visit(other, (*trail, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if LEVELS[topic(m)] <= 3))
+def test_levels_below_four_are_silent(module: str) -> None:
+    path = MODULES[module]
+    assert not {name.split(".")[0] for name in imported(path)} & SILENT
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    assert not any(isinstance(call, ast.Name) and call.id == "print" for call in calls)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_nothing_unpickles_or_touches_global_random_state(module: str) -> None:
+    path = MODULES[module]
+    assert not {name.split(".")[0] for name in imported(path)} & {
+        "pickle",
+        "cloudpickle",
+        "studies",
+        "random",
+    }
+    calls = [
+        ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+    ]
+    forbidden = {"torch.manual_seed", "np.random.seed", "torch.set_default_dtype", "torch.seed", "torch.load"}
+    assert not forbidden & set(calls)
+
+
+def test_nothing_but_the_command_line_prints() -> None:
+    for module, path in MODULES.items():
+        if topic(module) != "cli":
+            assert "print(" not in path.read_text().replace("pprint(", ""), module
