@@ -1,3 +1,31 @@
-"""kdtheory: the theory of knowledge distillation as executable claims."""
+"""kdtheory: the theory of knowledge distillation as executable claims, judged with honest statistics.
 
+The mathematics is in `kdtheory.losses`, `kdtheory.risk` and `kdtheory.bounds`; worlds whose truth is known in
+`kdtheory.problems`; data in `kdtheory.datasets`. What is needed to train populations and to declare and judge
+claims is here.
+"""
+
+from kdtheory.claims import Claim, Control, Mutant, Plan, Setting, Verdict, claim, examine, judge
+from kdtheory.ledger import verify
+from kdtheory.networks import MLP, ModuleArchitecture
+from kdtheory.populations import Population, train
+from kdtheory.streams import Stream
+
+__all__ = [
+    "MLP",
+    "Claim",
+    "Control",
+    "ModuleArchitecture",
+    "Mutant",
+    "Plan",
+    "Population",
+    "Setting",
+    "Stream",
+    "Verdict",
+    "claim",
+    "examine",
+    "judge",
+    "train",
+    "verify",
+]
 __version__ = "0.1.0"

@@ -17,6 +17,7 @@ import joblib
 from kdtheory.claims import REGISTRY, Claim, Plan, Verdict, examine, judge, judge_family, with_control
 from kdtheory.claims.evidence import from_record, to_record
 from kdtheory.records import Record, RunDirectory
+from kdtheory.validate import check_fraction
 
 __all__ = ["as_document", "collate", "examined", "exit_code", "verify"]
 
@@ -47,12 +48,13 @@ def verify(
         share α, and the mutants that survived.
 
     Raises:
-        ValueError: no claim is given, or alpha is outside (0, 1).
+        ValueError: no claim is given, jobs is 0, or alpha is outside (0, 1).
     """
     if not claims:
         raise ValueError("there is no claim to verify; name at least one")
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha = {alpha} must lie in (0, 1)")
+    check_fraction("alpha", alpha, open_interval=True)
+    if jobs == 0:
+        raise ValueError("jobs = 0 runs nothing; give a number of processes, or -1 for all cores")
     kept = directory.finished() if directory else {}
     records = {claim.name: kept[claim.name] for claim in claims if claim.name in kept}
     for record in examined([claim for claim in claims if claim.name not in records], plan, jobs=jobs):

@@ -16,7 +16,7 @@ LEVELS = {
     "populations": 2,
     "claims": 3,
     "records": 4, "ledger": 4, "plots": 4, "study": 4, "report": 4,
-    "cli": 5, "__init__": 6,
+    "cli": 5, "__main__": 6, "__init__": 6,
 }  # fmt: skip
 SILENT = {"matplotlib", "time", "datetime", "logging"}
 

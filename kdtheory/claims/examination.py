@@ -18,6 +18,7 @@ import torch
 
 from kdtheory.claims.core import Claim, Mutant, Setting
 from kdtheory.claims.evidence import Evidence, Failure
+from kdtheory.streams import Stream
 
 __all__ = ["Examination", "Plan", "examine", "patched"]
 
@@ -31,6 +32,9 @@ class Plan:
     data: Path | None = None
     device: str = "auto"
     mutants: bool = False
+
+    def __post_init__(self) -> None:
+        Setting(Stream(self.seed), self.tier)  # refuses a bad seed or tier before anything runs
 
     def setting(self, claim: Claim) -> Setting:
         """The setting of one claim: its stream depends on its name and the seed, and on nothing else."""

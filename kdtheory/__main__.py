@@ -1,0 +1,5 @@
+"""`python -m kdtheory`: the command line."""
+
+from kdtheory.cli import main
+
+main()

@@ -1,0 +1,76 @@
+"""The worlds that several claims stand on; each is built once in a process, from fixed streams.
+
+The truth must not depend on a claim's own seed: five seeds are five experiments in one world.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kdtheory.claims.core import Setting
+from kdtheory.datasets import Images, load_images
+from kdtheory.losses.labelwise import log_loss
+from kdtheory.networks import MLP
+from kdtheory.populations import train
+from kdtheory.problems import FiniteWorld, GaussianMixture, gaussian_mixture, relabelled_images
+from kdtheory.risk.empirical import distilled_losses, one_hot_losses
+from kdtheory.streams import Stream
+
+__all__ = ["distilled_log_loss", "one_hot_log_loss", "relabelled_world", "three_gaussians"]
+
+_ROOT = Stream(0).child("worlds")
+
+
+def relabelled_world(setting: Setting, /, *, temperature: float = 3.0, most: int = 2000) -> FiniteWorld:
+    """Real images whose labels are drawn from φ_T of a fixed net that was trained on their own labels.
+
+    Args:
+        setting: says which images.
+        temperature: T; the net is nearly certain at 1.
+        most: of a larger set, this many images, drawn once and for all.
+    """
+    return _relabelled(setting.data, temperature, most)
+
+
+def three_gaussians() -> GaussianMixture:
+    """Three round Gaussians in the plane that overlap: about one label in four is not the likeliest one."""
+    angles = torch.arange(3, dtype=torch.float64) * (2 * torch.pi / 3)
+    return gaussian_mixture(1.25 * torch.stack([angles.cos(), angles.sin()], -1), std=1.0)
+
+
+def one_hot_log_loss(logits: Tensor, _probs: Tensor | None, labels: Tensor) -> Tensor:
+    """What a student trained on drawn labels minimises: the one-hot risk of the log loss."""
+    return one_hot_losses(log_loss(logits), labels)
+
+
+def distilled_log_loss(logits: Tensor, teacher_probs: Tensor, _labels: Tensor | None) -> Tensor:
+    """What a student trained on a teacher's labels minimises: the distilled risk of the log loss."""
+    return distilled_losses(log_loss(logits), teacher_probs)
+
+
+@lru_cache(maxsize=4)
+def _relabelled(data: Path | None, temperature: float, most: int) -> FiniteWorld:
+    images = _some(load_images(data), most)
+    truth = train(
+        MLP((images.dim, 32, images.num_classes)),
+        images.inputs,
+        images.labels,
+        loss=one_hot_log_loss,
+        members=1,
+        stream=_ROOT.child("truth"),
+        steps=300,
+        learning_rate=0.01,
+        device="cpu",
+    )
+    return relabelled_images(images, truth.logits(images.inputs)[0], temperature=temperature)
+
+
+def _some(images: Images, most: int) -> Images:
+    if images.num_images <= most:
+        return images
+    chosen = torch.randperm(images.num_images, generator=_ROOT.child("images").torch())[:most]
+    return Images(images.inputs[chosen], images.labels[chosen], images.num_classes, images.name)

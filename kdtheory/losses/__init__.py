@@ -1,0 +1,54 @@
+"""Losses of distillation and of classification: tensors in, tensors out."""
+
+from kdtheory.losses.conventions import CONVENTIONS, Convention
+from kdtheory.losses.divergences import (
+    SOFT_TERMS,
+    SoftTerm,
+    cross_entropy,
+    jensen_shannon,
+    kl_divergence,
+    reverse_kl_divergence,
+    squared_logit_distance,
+    squared_prob_distance,
+)
+from kdtheory.losses.high_temperature import high_temperature_divergence, high_temperature_gradient
+from kdtheory.losses.labelwise import brier_loss, log_loss, softmax_margin_loss, zero_one_loss
+from kdtheory.losses.response import distillation, kd_gradient, kd_loss, soft_label_loss
+from kdtheory.losses.softmax import (
+    entropy,
+    entropy_temperature_derivative,
+    renyi_entropy,
+    tempered_softmax,
+    zero_temperature_softmax,
+)
+from kdtheory.losses.transformed_teacher import transformed_teacher_matching, zheng24_terms
+
+__all__ = [
+    "CONVENTIONS",
+    "SOFT_TERMS",
+    "Convention",
+    "SoftTerm",
+    "brier_loss",
+    "cross_entropy",
+    "distillation",
+    "entropy",
+    "entropy_temperature_derivative",
+    "high_temperature_divergence",
+    "high_temperature_gradient",
+    "jensen_shannon",
+    "kd_gradient",
+    "kd_loss",
+    "kl_divergence",
+    "log_loss",
+    "renyi_entropy",
+    "reverse_kl_divergence",
+    "soft_label_loss",
+    "softmax_margin_loss",
+    "squared_logit_distance",
+    "squared_prob_distance",
+    "tempered_softmax",
+    "transformed_teacher_matching",
+    "zero_one_loss",
+    "zero_temperature_softmax",
+    "zheng24_terms",
+]

@@ -1,0 +1,201 @@
+"""What may stand between the softened laws of student and teacher: the soft term of a distillation loss.
+
+Each function takes student logits and teacher logits [*batch k], already divided by the temperature, and
+returns one number per example [*batch]: a sum over the k classes. p_s = φ(z_s), p_t = φ(z_t); logarithms
+are natural; 0·ln 0 = 0, so that a class which the teacher rules out (logit −∞) costs nothing and sends a
+finite gradient. Log-probabilities are logits, so these functions take them as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from kdtheory.validate import check_fraction, check_logits, check_same_shape
+
+__all__ = [
+    "SOFT_TERMS",
+    "SoftTerm",
+    "cross_entropy",
+    "jensen_shannon",
+    "kl_divergence",
+    "reverse_kl_divergence",
+    "squared_logit_distance",
+    "squared_prob_distance",
+]
+
+SoftTerm = Callable[[Tensor, Tensor], Tensor]
+"""Student logits and teacher logits over T, to one loss per example."""
+
+
+def cross_entropy(
+    student_logits: Float[Tensor, "*batch k"], teacher_logits: Float[Tensor, "*batch k"], /
+) -> Float[Tensor, "*batch"]:
+    """CE(p_t, p_s) = −Σ_j p_t,j ln p_s,j, the cross-entropy of the student under the teacher.
+
+    At least H(p_t), with equality iff p_s = p_t; so zero only for a one-hot teacher. KL is what reaches zero.
+
+    Raises:
+        ValueError: the shapes differ, or the logits hold NaN, +∞ or a row of −∞.
+
+    >>> cross_entropy(torch.zeros(4), torch.tensor([0.0, 0.0, -math.inf, -math.inf])).exp()
+    tensor(4.)
+    """
+    _check_pair(student_logits, teacher_logits)
+    return _cross_entropy(student_logits, teacher_logits)
+
+
+def kl_divergence(
+    student_logits: Float[Tensor, "*batch k"], teacher_logits: Float[Tensor, "*batch k"], /
+) -> Float[Tensor, "*batch"]:
+    """KL(p_t‖p_s) = Σ_j p_t,j (ln p_t,j − ln p_s,j), the forward divergence: the teacher comes first.
+
+    Zero iff p_s = p_t; +∞ where the student rules out a class that the teacher allows.
+
+    Raises:
+        ValueError: the shapes differ, or the logits hold NaN, +∞ or a row of −∞.
+
+    >>> kl_divergence(torch.zeros(4), torch.tensor([0.0, 0.0, -math.inf, -math.inf])).exp()
+    tensor(2.)
+    """
+    _check_pair(student_logits, teacher_logits)
+    return _kl_divergence(student_logits, teacher_logits)
+
+
+def reverse_kl_divergence(
+    student_logits: Float[Tensor, "*batch k"], teacher_logits: Float[Tensor, "*batch k"], /
+) -> Float[Tensor, "*batch"]:
+    """KL(p_s‖p_t) = Σ_j p_s,j (ln p_s,j − ln p_t,j), the reverse divergence: the student comes first.
+
+    Raises:
+        ValueError: the shapes differ, or the logits hold NaN, +∞ or a row of −∞.
+
+    >>> reverse_kl_divergence(torch.tensor([0.0, 0.0, -math.inf, -math.inf]), torch.zeros(4)).exp()
+    tensor(2.)
+    """
+    _check_pair(student_logits, teacher_logits)
+    return _kl_divergence(teacher_logits, student_logits)
+
+
+def jensen_shannon(
+    student_logits: Float[Tensor, "*batch k"],
+    teacher_logits: Float[Tensor, "*batch k"],
+    /,
+    *,
+    beta: float = 0.5,
+    continuous: bool = False,
+) -> Float[Tensor, "*batch"]:
+    """JSD_β = β KL(p_t‖m) + (1−β) KL(p_s‖m), m = β p_t + (1−β) p_s (Agarwal et al. 2024, equation 1).
+
+    The endpoints are set apart, as the codes in use do: β = 0 is the forward KL(p_t‖p_s), β = 1 the reverse
+    KL(p_s‖p_t). They are a *discontinuity*: inside (0, 1) the loss vanishes like β·KL(p_t‖p_s) as β → 0,
+    and like (1−β)·KL(p_s‖p_t) as β → 1, so near an end β sets the size of the gradient and not its
+    direction. `continuous=True` swaps the weights, (1−β) KL(p_t‖m) + β KL(p_s‖m), which runs from the one
+    endpoint to the other without a jump. Both agree at β = 1/2.
+
+    Args:
+        student_logits: z_s.
+        teacher_logits: z_t.
+        beta: β in [0, 1], the share of the teacher in the mixture m.
+        continuous: swap the weights, so that β → 0 and β → 1 tend to the endpoints.
+
+    Raises:
+        ValueError: β lies outside [0, 1], the shapes differ, or the logits hold NaN, +∞ or a row of −∞.
+
+    >>> one, other = torch.tensor([0.0, -math.inf]), torch.tensor([-math.inf, 0.0])
+    >>> jensen_shannon(one, other).exp()
+    tensor(2.)
+    """
+    check_fraction("beta", beta)
+    _check_pair(student_logits, teacher_logits)
+    return _jensen_shannon(student_logits, teacher_logits, beta, 1 - beta if continuous else beta)
+
+
+def squared_logit_distance(
+    student_logits: Float[Tensor, "*batch k"], teacher_logits: Float[Tensor, "*batch k"], /
+) -> Float[Tensor, "*batch"]:
+    """Σ_j (z_s,j − z_t,j)², matching of the logits themselves; not invariant to a shift of either.
+
+    Raises:
+        ValueError: the shapes differ, or the logits hold NaN or an infinity.
+
+    >>> squared_logit_distance(torch.zeros(2), torch.tensor([3.0, 4.0]))
+    tensor(25.)
+    """
+    _check_pair(student_logits, teacher_logits)
+    if not bool((torch.isfinite(student_logits) & torch.isfinite(teacher_logits)).all()):
+        raise ValueError("logits hold -inf, whose distance has no meaning; match probabilities instead")
+    return _squared_distance(student_logits, teacher_logits)
+
+
+def squared_prob_distance(
+    student_logits: Float[Tensor, "*batch k"], teacher_logits: Float[Tensor, "*batch k"], /
+) -> Float[Tensor, "*batch"]:
+    """‖p_s − p_t‖₂² = Σ_j (p_s,j − p_t,j)², between 0 and 2.
+
+    Raises:
+        ValueError: the shapes differ, or the logits hold NaN, +∞ or a row of −∞.
+
+    >>> squared_prob_distance(torch.zeros(2), torch.tensor([0.0, -math.inf]))
+    tensor(0.5000)
+    """
+    _check_pair(student_logits, teacher_logits)
+    return _squared_prob_distance(student_logits, teacher_logits)
+
+
+def _cross_entropy(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    probs = teacher_logits.softmax(-1)
+    return -(probs * student_logits.log_softmax(-1).where(probs > 0, 0)).sum(-1)
+
+
+def _kl_divergence(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    return _expected_gap(teacher_logits.log_softmax(-1), student_logits.log_softmax(-1))
+
+
+def _expected_gap(log_probs: Tensor, other: Tensor) -> Tensor:
+    """Σ p (ln p − ln q); a class with p = 0 counts for nothing and is masked before it can make a NaN."""
+    probs = log_probs.exp()
+    possible = probs > 0
+    return (probs * (log_probs.where(possible, 0) - other.where(possible, 0))).sum(-1)
+
+
+def _jensen_shannon(student_logits: Tensor, teacher_logits: Tensor, beta: float, weight: float) -> Tensor:
+    """`beta` is the teacher's share of the mixture, `weight` what its divergence to the mixture counts."""
+    if beta in (0, 1):
+        first, second = (student_logits, teacher_logits) if beta == 0 else (teacher_logits, student_logits)
+        return _kl_divergence(first, second)
+    log_s, log_t = student_logits.log_softmax(-1), teacher_logits.log_softmax(-1)
+    dead = torch.isneginf(log_s) & torch.isneginf(log_t)
+    log_m = torch.logaddexp(
+        log_t.masked_fill(dead, 0) + math.log(beta), log_s.masked_fill(dead, 0) + math.log1p(-beta)
+    )
+    return weight * _expected_gap(log_t, log_m) + (1 - weight) * _expected_gap(log_s, log_m)
+
+
+def _squared_distance(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    return (student_logits - teacher_logits).square().sum(-1)
+
+
+def _squared_prob_distance(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    return _squared_distance(student_logits.softmax(-1), teacher_logits.softmax(-1))
+
+
+def _check_pair(student_logits: Tensor, teacher_logits: Tensor) -> None:
+    check_logits("student_logits", student_logits)
+    check_logits("teacher_logits", teacher_logits)
+    check_same_shape("student_logits", student_logits, "teacher_logits", teacher_logits)
+
+
+SOFT_TERMS: dict[str, SoftTerm] = {
+    "kl": _kl_divergence,
+    "reverse_kl": lambda student, teacher: _kl_divergence(teacher, student),
+    "cross_entropy": _cross_entropy,
+    "jsd": lambda student, teacher: _jensen_shannon(student, teacher, 0.5, 0.5),
+    "mse_logits": _squared_distance,
+    "mse_probs": _squared_prob_distance,
+}
+"""The soft terms by name, unchecked: `kd_loss` checks its input once at its own door."""

@@ -1,0 +1,15 @@
+"""Networks as functions of one flat vector: `logits(params, inputs)`, many members at a time.
+
+A member's parameters are one row of `params`, members × size, so that an optimiser, a perturbation, a norm
+or a file sees a single array. `unpack` gives the weights their names back, `module` gives plain torch.
+
+`MLP` is the architecture that populations train fastest; `ModuleArchitecture` makes one of any `nn.Module`.
+"""
+
+from __future__ import annotations
+
+from kdtheory.networks.architecture import Architecture, Tape
+from kdtheory.networks.mlp import MLP
+from kdtheory.networks.modules import ModuleArchitecture
+
+__all__ = ["MLP", "Architecture", "ModuleArchitecture", "Tape"]

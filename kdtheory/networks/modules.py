@@ -1,0 +1,159 @@
+"""Any `nn.Module` as an architecture, through `torch.func`: slower than `MLP`, trained by the same code."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.func import functional_call
+
+from kdtheory.networks._module_tape import ModuleTape, mapped
+from kdtheory.streams import Stream
+from kdtheory.validate import check_at_least
+
+__all__ = ["ModuleArchitecture"]
+
+
+@dataclass(frozen=True)
+class ModuleArchitecture:
+    """The networks that a factory makes, each a flat parameter vector.
+
+    Args:
+        factory: makes one module, fresh, of the same shape every time; importable where the architecture is
+            to be pickled. The module maps n × input_shape to n × k logits, each example on its own.
+        input_shape: the shape of one example, such as (1, 8, 8).
+        name: what a table calls it.
+
+    Raises:
+        ValueError: the module has no parameters, or holds buffers (batch statistics cannot be shared out
+            over members: use GroupNorm or LayerNorm).
+
+    >>> architecture = ModuleArchitecture(lambda: nn.Linear(3, 2), (3,))
+    >>> architecture.size, architecture.logits(torch.zeros(4, 8), torch.ones(5, 3)).shape
+    (8, torch.Size([4, 5, 2]))
+    """
+
+    factory: Callable[[], nn.Module]
+    input_shape: tuple[int, ...]
+    name: str = "module"
+
+    def __post_init__(self) -> None:
+        module = self._module
+        if not list(module.parameters()):
+            raise ValueError("factory makes a module without parameters; there is nothing to train")
+        buffers = [name for name, _ in module.named_buffers()]
+        if buffers:
+            raise ValueError(
+                f"factory makes a module with buffers ({', '.join(buffers[:3])}); "
+                "use a norm without running statistics, such as GroupNorm"
+            )
+
+    @cached_property
+    def _module(self) -> nn.Module:
+        with _generator_kept():
+            return self.factory()
+
+    @cached_property
+    def _shapes(self) -> dict[str, torch.Size]:
+        return {name: value.shape for name, value in self._module.named_parameters()}
+
+    @cached_property
+    def size(self) -> int:
+        """Parameters per member."""
+        return sum(math.prod(shape) for shape in self._shapes.values())
+
+    @cached_property
+    def activations(self) -> int:
+        """Numbers that autograd saves for one example, with as many again for their gradients."""
+        saved = []
+
+        def note(tensor: Tensor) -> Tensor:
+            saved.append(tensor.numel())
+            return tensor
+
+        module = self._skeleton(torch.float32, "cpu")
+        with torch.enable_grad(), saved_tensors_hooks(note, lambda tensor: tensor):
+            module(torch.zeros(1, *self.input_shape))
+        return 2 * sum(saved)
+
+    def init(
+        self,
+        stream: Stream,
+        /,
+        *,
+        members: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> Float[Tensor, "members size"]:
+        """Fresh members by the factory's own initialisation; member i is made at `stream.child(i)`.
+
+        Modules draw from torch's default generator, which is put there for the call and back after it.
+        """
+        check_at_least("members", members, 1)
+        rows = []
+        with _generator_kept():
+            for member in range(members):
+                torch.default_generator.set_state(stream.child(member).torch().get_state())
+                rows.append(self.pack(dict(self.factory().named_parameters())).detach())
+        return torch.stack(rows).to(device=device, dtype=dtype)
+
+    def logits(
+        self, params: Float[Tensor, "*members size"], inputs: Float[Tensor, "..."], /
+    ) -> Float[Tensor, "*members n k"]:
+        """The outputs of every member; inputs n × … are shared, members × n × … are each member's own."""
+        skeleton = self._skeleton(params.dtype, params.device)
+        named = self.unpack(params)
+        if params.ndim == 1:
+            single: Tensor = functional_call(skeleton, named, (inputs,))
+            return single
+        return mapped(skeleton, named, inputs, own=inputs.ndim == len(self.input_shape) + 2)
+
+    def unpack(self, params: Float[Tensor, "*members size"], /) -> dict[str, Tensor]:
+        """Views under the module's own parameter names."""
+        sizes = [math.prod(shape) for shape in self._shapes.values()]
+        return {
+            name: flat.reshape(*flat.shape[:-1], *shape)
+            for (name, shape), flat in zip(self._shapes.items(), params.split(sizes, -1), strict=True)
+        }
+
+    def pack(self, named: Mapping[str, Tensor], /) -> Float[Tensor, "*members size"]:
+        """The inverse of `unpack`: flat parameters from a `state_dict()`, or from several, stacked."""
+        parts = []
+        for name, shape in self._shapes.items():
+            value = named[name]
+            parts.append(value.reshape(*value.shape[: value.ndim - len(shape)], -1))
+        return torch.cat(parts, -1)
+
+    def module(self, params: Float[Tensor, "members size"], member: int, /) -> nn.Module:
+        """One member as a plain torch module with its own copy of the parameters."""
+        module = self._skeleton(params.dtype, params.device)
+        module.load_state_dict(self.unpack(params[member]))
+        return module
+
+    def tape(
+        self, params: Float[Tensor, "members size"], gradient: Float[Tensor, "members size"], /
+    ) -> ModuleTape:
+        """Autograd through a mapped functional call."""
+        return ModuleTape(self._skeleton(params.dtype, params.device), self.unpack, params, gradient)
+
+    def _skeleton(self, dtype: torch.dtype, device: torch.device | str) -> nn.Module:
+        """A copy to call: `functional_call` swaps weights for a moment, which threads must not share."""
+        return copy.deepcopy(self._module).to(device=device, dtype=dtype)
+
+
+@contextmanager
+def _generator_kept() -> Iterator[None]:
+    """Torch's default generator, which modules draw from when they are made, is put back afterwards."""
+    state = torch.default_generator.get_state()
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(state)

@@ -1,0 +1,139 @@
+"""What `train` asks of its arguments, each answered once, before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdtheory.networks import Architecture
+from kdtheory.populations._descent import Sample, Task
+from kdtheory.streams import Stream
+from kdtheory.validate import (
+    check_at_least,
+    check_fraction,
+    check_labels,
+    check_one_of,
+    check_positive,
+    check_probs,
+)
+
+__all__ = ["check_loss", "check_numbers", "checked_sample", "checked_settings", "checked_start"]
+
+
+def check_numbers(
+    *,
+    members: int,
+    steps: int,
+    learning_rate: float,
+    optimizer: str,
+    momentum: float,
+    weight_decay: float,
+    batch_size: int | None,
+) -> None:
+    """Counts are counts, rates are rates, and no rate is given to an optimiser without it."""
+    check_at_least("members", members, 1)
+    check_at_least("steps", steps, 0)
+    check_positive("learning_rate", learning_rate)
+    check_one_of("optimizer", optimizer, ("adam", "sgd"))
+    check_fraction("momentum", momentum)
+    if momentum and optimizer == "adam":
+        raise ValueError(f"momentum = {momentum} is for optimizer='sgd'; leave it at 0 with 'adam'")
+    if weight_decay:
+        check_positive("weight_decay", weight_decay)
+    if batch_size is not None:
+        check_at_least("batch_size", batch_size, 1)
+
+
+def checked_start(architecture: Architecture, members: int, stream: Stream, initial: Tensor | None) -> Tensor:
+    """The parameters to start from: the given ones, or fresh ones."""
+    if initial is None:
+        return architecture.init(stream.child("init"), members=members, dtype=torch.float64)
+    if initial.shape != (members, architecture.size):
+        raise ValueError(
+            f"initial has shape {tuple(initial.shape)}; it must be members × size = "
+            f"({members}, {architecture.size})"
+        )
+    return initial.detach()
+
+
+def checked_sample(
+    architecture: Architecture,
+    params: Tensor,
+    inputs: Tensor,
+    labels: Tensor | None,
+    teacher_probs: Tensor | None,
+) -> Sample:
+    """The data beside the parameters, every array with a member axis."""
+    inputs = _with_members("inputs", inputs, (-1, *architecture.input_shape), params)
+    if not bool(torch.isfinite(inputs).all()):
+        raise ValueError("inputs holds NaN or infinity; clean it first")
+    examples = inputs.shape[1]
+    check_at_least("the number of rows of inputs", examples, 1)
+    with torch.no_grad():
+        classes = architecture.logits(params[:1], inputs[0, :1]).shape[-1]
+    if labels is not None:
+        check_labels("labels", labels, classes)
+        labels = _with_members("labels", labels.long(), (examples,), params)
+    if teacher_probs is not None:
+        check_probs("teacher_probs", teacher_probs)
+        teacher_probs = _with_members("teacher_probs", teacher_probs, (examples, classes), params)
+    return Sample(inputs, labels, teacher_probs)
+
+
+def _with_members(name: str, array: Tensor, shape: tuple[int, ...], params: Tensor) -> Tensor:
+    """`array` on the parameters' device, and in their dtype if it is real, as members × shape."""
+    members = len(params)
+    fits = array.ndim >= len(shape) and all(
+        want in (-1, got) for got, want in zip(array.shape[-len(shape) :], shape, strict=True)
+    )
+    if not fits or array.shape[: -len(shape)] not in ((), (members,)):
+        shown = ", ".join("n" if want == -1 else str(want) for want in shape)
+        raise ValueError(
+            f"{name} has shape {tuple(array.shape)}; give ({shown}), shared by all members, "
+            f"or ({members}, {shown}), each member's own"
+        )
+    array = array.detach().to(params.device, params.dtype if array.is_floating_point() else None)
+    return array.expand(members, *array.shape[-len(shape) :])
+
+
+def checked_settings(settings: Mapping[str, Any], params: Tensor) -> dict[str, Any]:
+    """The loss's settings, those of `members` numbers as members × 1."""
+    checked = dict(settings)
+    for name, value in settings.items():
+        if isinstance(value, Tensor) and value.ndim:
+            if value.shape != (len(params),):
+                raise ValueError(
+                    f"settings[{name!r}] has shape {tuple(value.shape)}; give one number for all, "
+                    f"or a tensor of {len(params)}, one for each member"
+                )
+            dtype = params.dtype if value.is_floating_point() else None
+            checked[name] = value.to(params.device, dtype)[:, None]
+        elif isinstance(value, Tensor):
+            checked[name] = value.item()
+    return checked
+
+
+def check_loss(task: Task, params: Tensor) -> None:
+    """The loss gives a number for every example, and no member's depend on another's."""
+    members, examples = min(2, len(params)), min(3, task.sample.inputs.shape[1])
+    sample = task.sample.rows(lambda array: array[:members, :examples])
+    with torch.enable_grad():
+        logits = task.architecture.logits(params[:members], sample.inputs).detach().requires_grad_()
+        losses = task.loss_of(slice(0, members))(logits, sample.teacher_probs, sample.labels)
+    if losses.shape != (members, examples):
+        raise ValueError(
+            f"loss gives shape {tuple(losses.shape)} for logits of shape {tuple(logits.shape)}; it must give "
+            f"one number per example, {(members, examples)}: leave the mean to the training"
+        )
+    if not losses.requires_grad:
+        raise ValueError("loss does not depend on the student's logits in a way that torch can differentiate")
+    first = sample.rows(lambda array: array[:1])
+    alone = task.loss_of(slice(0, 1))(logits[:1], first.teacher_probs, first.labels)
+    if not torch.allclose(losses[:1], alone, rtol=1e-3, atol=1e-5, equal_nan=True):
+        raise ValueError(
+            "loss of a member changes when another stands beside it; it must treat the leading axis "
+            "as a batch (settings of one number per member reach it as members × 1)"
+        )

@@ -1,0 +1,132 @@
+"""The hot loop: one group of members, step after step, with nothing in it that is not a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import repeat
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from kdtheory.networks import Architecture, Tape
+from kdtheory.populations._softmax import ClassesFirst
+from kdtheory.streams import Stream
+
+__all__ = ["Loss", "Sample", "Task", "descend"]
+
+Loss = Callable[..., Tensor]
+_REPORTS = 100
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a group is trained on; a member axis of stride 0 where the members share it."""
+
+    inputs: Float[Tensor, "members n ..."]
+    labels: Int[Tensor, "members n"] | None
+    teacher_probs: Float[Tensor, "members n k"] | None
+
+    def rows(self, pick: Callable[[Tensor], Tensor]) -> Sample:
+        """Every array passed through `pick`."""
+        return Sample(
+            pick(self.inputs),
+            None if self.labels is None else pick(self.labels),
+            None if self.teacher_probs is None else pick(self.teacher_probs),
+        )
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every group does."""
+
+    architecture: Architecture
+    sample: Sample
+    loss: Loss
+    settings: Mapping[str, Any]
+    optimizer: Callable[[Tensor], torch.optim.Optimizer]
+    weight_decay: float
+    steps: int
+    batch_size: int | None
+    order: Stream
+
+    def loss_of(self, group: slice) -> Loss:
+        """The loss with the group's rows of those settings that each member has its own of."""
+        settings = {
+            name: value[group] if isinstance(value, Tensor) else value
+            for name, value in self.settings.items()
+        }
+        return lambda logits, teacher_probs, labels: self.loss(logits, teacher_probs, labels, **settings)
+
+
+def descend(
+    task: Task, params: Float[Tensor, "all size"], group: slice, tell: Callable[[int], None]
+) -> tuple[Float[Tensor, "members"], Float[Tensor, "members"]]:
+    """Train the rows `group` of `params` in place; their last losses and gradient norms."""
+    weights = params[group]
+    weights.grad = gradient = torch.zeros_like(weights)
+    tape = task.architecture.tape(weights, gradient)
+    optimizer = task.optimizer(weights)
+    loss = task.loss_of(group)
+    sample = _prepared(task.sample.rows(lambda array: array[group]), tape)
+    batches = _batches(task, sample, group)
+    stride = max(1, task.steps // _REPORTS)
+    with torch.enable_grad():
+        for done in range(0, task.steps, stride):
+            count = min(stride, task.steps - done)
+            for _ in range(count):
+                _backward(tape, next(batches), loss)
+                optimizer.step()
+            tell(count * len(weights))
+        losses = _backward(tape, sample, loss)
+    gradient.add_(weights, alpha=task.weight_decay)
+    return losses.detach().mean(-1), gradient.norm(dim=-1)
+
+
+def _backward(tape: Tape, batch: Sample, loss: Loss) -> Float[Tensor, "members n"]:
+    """The losses of each member on its batch, and the gradient of their mean into the tape's array."""
+    logits = tape.forward(batch.inputs).detach().requires_grad_()
+    with ClassesFirst():
+        losses = loss(logits, batch.teacher_probs, batch.labels)
+    share = losses.new_full((), 1 / losses.shape[-1]).expand_as(losses)
+    tape.backward(torch.autograd.grad(losses, logits, share)[0])
+    return losses
+
+
+def _prepared(sample: Sample, tape: Tape) -> Sample:
+    """The sample in the tape's layout: classes first, as the logits are."""
+    probs = sample.teacher_probs
+    return replace(
+        sample,
+        inputs=tape.prepare(sample.inputs),
+        teacher_probs=None if probs is None else _once(probs, lambda array: array.mT.contiguous().mT),
+    )
+
+
+def _once(array: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """`change`, applied a single time where the members share the array."""
+    return change(array[:1]).expand_as(array) if array.stride(0) == 0 else change(array)
+
+
+def _batches(task: Task, sample: Sample, group: slice) -> Iterator[Sample]:
+    """The whole sample for ever, or epochs of minibatches in each member's own order."""
+    members, examples = sample.inputs.shape[:2]
+    if task.batch_size is None or task.batch_size >= examples:
+        return repeat(sample)
+    return _epochs(task, sample, range(group.start, group.start + members), task.batch_size)
+
+
+def _epochs(task: Task, sample: Sample, members: range, batch_size: int) -> Iterator[Sample]:
+    device, examples = sample.inputs.device, sample.inputs.shape[1]
+    generators = [task.order.child(member).torch() for member in members]
+    while True:
+        orders = torch.stack([torch.randperm(examples, generator=generator) for generator in generators])
+        for chosen in orders.to(device).split(batch_size, 1):
+            yield sample.rows(partial(_chosen, chosen))
+
+
+def _chosen(rows: Tensor, array: Tensor) -> Tensor:
+    return array[torch.arange(len(rows), device=rows.device)[:, None], rows]

@@ -1,0 +1,78 @@
+"""What training returns: the members, and whether each of them converged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from kdtheory.networks import Architecture
+from kdtheory.populations._groups import evaluation_groups
+from kdtheory.validate import check_positive
+
+__all__ = ["Population"]
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Networks of one architecture, trained.
+
+    Args:
+        architecture: what they have in common.
+        params: what they have apart, one row each.
+        last_loss: each member's mean loss over its whole sample at `params`, without the weight decay.
+        gradient_norm: the Euclidean norm of the gradient of what each member minimised, its mean loss over
+            the whole sample + weight_decay·‖θ‖²/2, at `params`.
+        steps: optimiser steps taken.
+    """
+
+    architecture: Architecture
+    params: Float[Tensor, "members size"]
+    last_loss: Float[Tensor, "members"]
+    gradient_norm: Float[Tensor, "members"]
+    steps: int
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    @property
+    def diverged(self) -> Bool[Tensor, "members"]:
+        """Which members ended in NaN or infinity."""
+        return ~(torch.isfinite(self.last_loss) & torch.isfinite(self.gradient_norm))
+
+    def converged(self, tolerance: float, /) -> Bool[Tensor, "members"]:
+        """Which members ended with a gradient norm of at most `tolerance`; a diverged one never does.
+
+        Raises:
+            ValueError: `tolerance` is not greater than 0.
+        """
+        check_positive("tolerance", tolerance)
+        return (self.gradient_norm <= tolerance) & ~self.diverged
+
+    @torch.no_grad()
+    def logits(self, inputs: Float[Tensor, "..."], /) -> Float[Tensor, "members n k"]:
+        """The outputs of all members, a few at a time; inputs n × … are shared, members × n × … are own.
+
+        Raises:
+            ValueError: the inputs do not have the architecture's input shape.
+        """
+        shape, own = self.architecture.input_shape, inputs.ndim == len(self.architecture.input_shape) + 2
+        if tuple(inputs.shape[-len(shape) :]) != shape or inputs.ndim - len(shape) not in (1, 2):
+            raise ValueError(
+                f"inputs has shape {tuple(inputs.shape)}; {self.architecture.name} takes n × {shape}, "
+                f"or {len(self)} × n × {shape}"
+            )
+        if own and len(inputs) != len(self):
+            raise ValueError(f"inputs are for {len(inputs)} members; this population has {len(self)}")
+        inputs = inputs.to(self.params)
+        groups = evaluation_groups(self.architecture, len(self), inputs.shape[int(own)])
+        parts = [
+            self.architecture.logits(self.params[group], inputs[group] if own else inputs) for group in groups
+        ]
+        return torch.cat(parts)
+
+    def module(self, member: int, /) -> nn.Module:
+        """One member as a plain torch module."""
+        return self.architecture.module(self.params, member)

@@ -1,0 +1,146 @@
+"""Training a population: the public door, which checks everything once and keeps the hot loop bare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from kdtheory.networks import Architecture
+from kdtheory.populations._checks import (
+    check_loss,
+    check_numbers,
+    checked_sample,
+    checked_settings,
+    checked_start,
+)
+from kdtheory.populations._descent import Loss, Task, descend
+from kdtheory.populations._groups import run_groups, training_groups
+from kdtheory.populations.population import Population
+from kdtheory.streams import Stream
+from kdtheory.types import resolve_device
+
+__all__ = ["Loss", "train"]
+
+Progress = Callable[[int, int], None]
+
+
+def train(
+    architecture: Architecture,
+    inputs: Float[Tensor, "..."],
+    labels: Int[Tensor, "..."] | None = None,
+    /,
+    *,
+    teacher_probs: Float[Tensor, "..."] | None = None,
+    loss: Loss,
+    settings: Mapping[str, Any] | None = None,
+    members: int,
+    stream: Stream,
+    steps: int,
+    learning_rate: float,
+    optimizer: str = "adam",
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    batch_size: int | None = None,
+    initial: Float[Tensor, "members size"] | None = None,
+    device: str | torch.device = "auto",
+    dtype: torch.dtype = torch.float32,
+    progress: Progress | None = None,
+) -> Population:
+    """Train `members` networks at once, each minimising the mean of its own losses (1/n) Σᵢ lossᵢ.
+
+    Member i is what the plain torch loop would make of it: `torch.optim.SGD` or `Adam` with torch's
+    defaults, started at the i-th initialisation. It does not depend on how many members there are nor, to
+    rounding, on the groups that the members are trained in.
+
+    Args:
+        architecture: the networks' shape.
+        inputs: n × input_shape, shared by all, or members × n × input_shape, each member's own.
+        labels: n or members × n class numbers; None where the loss does without.
+        teacher_probs: n × k or members × n × k; None where the loss does without.
+        loss: `loss(student_logits, teacher_probs, labels, **settings)`, the loss of every example: shapes
+            (m, n, k), (m, n, k) and (m, n) to (m, n) for any m, each member and example by itself. It is
+            called at every step, so it should check nothing.
+        settings: further arguments of the loss. A tensor of `members` numbers gives each its own, and
+            reaches the loss as m × 1; anything else reaches it as it is.
+        members: how many networks.
+        stream: initialisations are drawn from `stream.child("init")`, and the order of member i's
+            minibatches from `stream.child("order", i)`: one `torch.randperm(n)` per epoch, cut into pieces.
+        steps: optimiser steps.
+        learning_rate: the step size.
+        optimizer: "adam" or "sgd".
+        momentum: of SGD.
+        weight_decay: λ of the penalty λ‖θ‖²/2.
+        batch_size: rows per step; None takes the whole sample, every step.
+        initial: parameters to start from instead of a fresh initialisation; the optimiser starts anew.
+        device: where to train; "auto" is CUDA where there is one, else the CPU.
+        dtype: of parameters and data.
+        progress: called in this thread with (done, total) steps of one model, a hundred times per group.
+
+    Returns:
+        The trained members with their last losses and gradient norms. One that ends in NaN is `diverged`.
+
+    Raises:
+        ValueError: a shape, a value or the loss is not as above.
+
+    >>> def squared(logits, probs, labels):
+    ...     return (logits - probs).square().sum(-1)
+    >>> from kdtheory.networks import MLP
+    >>> mean = train(MLP((1, 2)), torch.zeros(2, 1), teacher_probs=torch.tensor([[1., 0.], [0., 1.]]),
+    ...     loss=squared, members=3, stream=Stream(0), steps=100, learning_rate=0.2, optimizer="sgd")
+    >>> mean.converged(1e-6).all(), mean.logits(torch.zeros(1, 1))[0]
+    (tensor(True), tensor([[0.5000, 0.5000]]))
+    """
+    check_numbers(
+        members=members,
+        steps=steps,
+        learning_rate=learning_rate,
+        optimizer=optimizer,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        batch_size=batch_size,
+    )
+    start = checked_start(architecture, members, stream, initial)
+    params = start.to(device=resolve_device(device), dtype=dtype, copy=True)
+    task = Task(
+        architecture,
+        checked_sample(architecture, params, inputs, labels, teacher_probs),
+        loss,
+        checked_settings(settings or {}, params),
+        partial(_OPTIMIZERS[optimizer], lr=learning_rate, momentum=momentum, weight_decay=weight_decay),
+        weight_decay,
+        steps,
+        batch_size,
+        stream.child("order"),
+    )
+    check_loss(task, params)
+    return _train(task, params, progress)
+
+
+def _train(task: Task, params: Tensor, progress: Progress | None) -> Population:
+    members, examples = task.sample.inputs.shape[:2]
+    own = 0 if task.sample.inputs.stride(0) == 0 else task.sample.inputs[0].numel()
+    rows = min(examples, task.batch_size or examples)
+    groups = training_groups(task.architecture, members, rows, own, params.device)
+    last_loss, gradient_norm = params.new_empty(members), params.new_empty(members)
+
+    def work(group: slice, tell: Callable[[int], None]) -> None:
+        last_loss[group], gradient_norm[group] = descend(task, params, group, tell)
+
+    run_groups(groups, work, members * task.steps, progress, params.device)
+    return Population(task.architecture, params, last_loss, gradient_norm, task.steps)
+
+
+def _adam(params: Tensor, *, lr: float, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
+    return torch.optim.Adam([params], lr=lr, weight_decay=weight_decay, fused=True)
+
+
+def _sgd(params: Tensor, *, lr: float, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD([params], lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
+
+
+_OPTIMIZERS = {"adam": _adam, "sgd": _sgd}

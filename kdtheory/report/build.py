@@ -1,0 +1,139 @@
+"""The page, put together: what is read from records and figures goes through one template.
+
+Nothing is computed here: verdicts, evidence and scores are read and counted, and shown.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib import resources
+from itertools import groupby
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup, escape
+
+from kdtheory.claims import Verdict
+from kdtheory.records import Record
+from kdtheory.report.entry import Entry, entries
+from kdtheory.report.evidence import kinds
+from kdtheory.report.numerals import numeral, rows
+from kdtheory.report.sources import Figure, read_figures, read_run
+
+__all__ = ["report"]
+
+CHAPTERS = {
+    1: "Response: temperature softmax and the loss of distillation",
+    2: "Feature and relation losses",
+    3: "Schemes, architectures, compression",
+    4: "One-hot against Bayes-distilled risk",
+    5: "Generalization bounds",
+    6: "Neural tangent kernel and transfer risk",
+    7: "Multi-view data, ensembles, distillation",
+}
+_SIGNS = {
+    Verdict.SUPPORTED: "✓",
+    Verdict.REFUTED: "✗",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.VACUOUS: "∅",
+    Verdict.BLIND: "◌",
+    Verdict.OUT_OF_SCOPE: "–",
+    Verdict.ERROR: "!",
+}
+_LONGEST_TABLE = 60
+
+
+def report(run: Path, figures: Path | None = None) -> str:
+    """One self-contained HTML page that needs no network: ledger, claims, evidence, figures.
+
+    Args:
+        run: the directory of an ended run.
+        figures: the directory that holds one folder per study; None for a page without figures.
+
+    Raises:
+        ValueError: the run has not ended, a file is missing or damaged, or `figures` is no directory.
+    """
+    read, drawn = read_run(run), read_figures(figures)
+    claims = entries(read, drawn)
+    placed = {figure.study for entry in claims for figure in entry.figures}
+    chapters = [(n, CHAPTERS.get(n, ""), list(some)) for n, some in groupby(claims, key=_chapter)]
+    return _page().render(
+        run=read,
+        ledger=read.ledger,
+        claims=claims,
+        chapters=chapters,
+        further=[figure for figure in drawn if figure.study not in placed],
+        otherwise=[entry for entry in claims if not entry.as_expected],
+        counts=_counts(claims),
+        mutation=_mutation(claims),
+        asked=rows(_named(read.asked, *(key for key in read.asked if key != "claims"))),
+        verdicts=list(Verdict),
+        kinds=kinds(),
+    )
+
+
+def _chapter(entry: Entry) -> int:
+    return int(entry.finding["chapter"])
+
+
+def _counts(claims: list[Entry]) -> list[tuple[Verdict, int]]:
+    counted = Counter(entry.verdict for entry in claims)
+    return [(verdict, counted[verdict]) for verdict in Verdict if counted[verdict]]
+
+
+def _mutation(claims: list[Entry]) -> tuple[int, int] | None:
+    scores = [score for entry in claims if (score := entry.finding["mutants"])]
+    return (sum(s["killed"] for s in scores), sum(s["total"] for s in scores)) if scores else None
+
+
+def _page() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("kdtheory.report", "page"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"numeral": numeral, "prose": _prose, "word": _word, "cell": _cell}
+    environment.globals |= {
+        "sign": _SIGNS.__getitem__,
+        "made_how": _made_how,
+        "longest_table": _LONGEST_TABLE,
+        "css": _verbatim("page.css"),
+        "js": _verbatim("page.js"),
+    }
+    return environment.get_template("page.html.j2")
+
+
+def _verbatim(name: str) -> Markup:
+    return Markup(resources.files("kdtheory.report").joinpath("page", name).read_text(encoding="utf-8"))
+
+
+def _prose(text: str) -> Markup:
+    """Text in which `names` between backticks are code."""
+    pieces = str(escape(text)).split("`")
+    coded = [piece if n % 2 == 0 else f"<code>{piece}</code>" for n, piece in enumerate(pieces)]
+    return Markup("".join(coded)) if len(pieces) % 2 else escape(text)
+
+
+def _word(verdict: Verdict | str) -> str:
+    """A verdict as a word: out of scope."""
+    return (verdict.name if isinstance(verdict, Verdict) else verdict).lower().replace("_", " ")
+
+
+def _cell(text: str) -> str:
+    """A table's cell: a number formatted, anything else as it stands."""
+    try:
+        return numeral(int(text) if text.strip("-").isdigit() else float(text))
+    except ValueError:
+        return text
+
+
+def _made_how(figure: Figure) -> list[tuple[str, str]]:
+    made = _named(figure.made, "seed", "commit", "seconds", "config", "versions")
+    return rows({**made, "table": f"figures/{figure.study}/table.csv"})
+
+
+def _named(record: Record, /, *keys: str) -> Record:
+    """Some entries of a record; the seed is a name, not an amount, so its digits are not grouped."""
+    return {key: str(record[key]) if key == "seed" else record[key] for key in keys if key in record}

@@ -1,0 +1,66 @@
+"use strict";
+(() => {
+  document.documentElement.classList.add("js");
+  const table = document.getElementById("claims");
+  const body = table.tBodies[0];
+  const lines = [...body.rows];
+  const headers = [...table.tHead.rows[0].cells];
+  const collator = new Intl.Collator("en", { numeric: true });
+
+  const valueOf = (row, column) => {
+    const cell = row.cells[column];
+    return cell.dataset.value ?? cell.textContent.trim();
+  };
+  const compare = (column, numeric, direction) => (a, b) => {
+    const [left, right] = [valueOf(a, column), valueOf(b, column)];
+    if (left === "" || right === "") return (left === "") - (right === "");
+    return direction * (numeric ? left - right : collator.compare(left, right));
+  };
+  const sortBy = (header) => {
+    const down = header.getAttribute("aria-sort") === "ascending";
+    lines.sort(compare(headers.indexOf(header), "numeric" in header.dataset, down ? -1 : 1));
+    headers.forEach((other) => other.removeAttribute("aria-sort"));
+    header.setAttribute("aria-sort", down ? "descending" : "ascending");
+    body.append(...lines);
+  };
+  headers.forEach((header) => header.querySelector("button").addEventListener("click", () => sortBy(header)));
+
+  const text = document.getElementById("filter-text");
+  const chapter = document.getElementById("filter-chapter");
+  const verdict = document.getElementById("filter-verdict");
+  const fits = (row) => {
+    const words = text.value.toLowerCase().split(/\s+/);
+    const wanted = verdict.value;
+    return (
+      words.every((word) => row.dataset.text.toLowerCase().includes(word)) &&
+      (!chapter.value || row.dataset.chapter === chapter.value) &&
+      (!wanted || row.dataset.verdict === wanted || (wanted === "otherwise" && row.matches(".unexpected")))
+    );
+  };
+  const filter = () => {
+    lines.forEach((row) => { row.hidden = !fits(row); });
+    const shown = lines.filter((row) => !row.hidden).length;
+    document.getElementById("shown").textContent = `${shown} of ${lines.length} claims`;
+    document.getElementById("nothing").hidden = shown > 0;
+  };
+  const form = text.form;
+  form.addEventListener("input", filter);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  filter();
+
+  const claims = [...document.querySelectorAll("details.claim")];
+  const openAll = (open) => claims.forEach((claim) => { claim.open = open; });
+  document.querySelectorAll("[data-open]").forEach((button) =>
+    button.addEventListener("click", () => openAll(Boolean(button.dataset.open))));
+  const openTarget = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const claim = target?.closest("details.claim");
+    if (claim && !claim.open) {
+      claim.open = true;
+      target.scrollIntoView();
+    }
+  };
+  addEventListener("hashchange", openTarget);
+  addEventListener("beforeprint", () => openAll(true));
+  openTarget();
+})();

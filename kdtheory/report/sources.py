@@ -1,0 +1,104 @@
+"""What a report is made of: the records of one ended run, and the figures of the studies."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from kdtheory.records import Record, read_json
+from kdtheory.report.svg import inline_svg
+
+__all__ = ["Figure", "Run", "read_figures", "read_run"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """An ended run: what was asked, the ledger, and each claim's record by name."""
+
+    name: str
+    asked: Record
+    ledger: Record
+    records: dict[str, Record]
+    written: datetime
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A study's figure: its drawing and its table as made, and how they were made."""
+
+    study: str
+    claims: tuple[str, ...]
+    title: str
+    description: str
+    made: dict[str, Any]
+    svg: Markup | None
+    table: list[list[str]]
+
+    @property
+    def anchor(self) -> str:
+        """The figure's id on the page."""
+        return _anchor(self.study)
+
+
+def read_run(run: Path, /) -> Run:
+    """The records of an ended run.
+
+    Raises:
+        ValueError: the directory holds no ledger, a record is missing, or a file is damaged.
+    """
+    place = run / "ledger.json"
+    if not place.is_file():
+        raise ValueError(f"{run} holds no ledger.json; give the directory of a run that has ended")
+    ledger = read_json(place)
+    if ledger.get("schema") != 1 or not ledger.get("findings"):
+        raise ValueError(f"{place} is no ledger of schema 1 with findings; verify again with this version")
+    names = [finding["name"] for finding in ledger["findings"]]
+    return Run(
+        name=run.resolve().name,
+        asked=read_json(run / "run.json"),
+        ledger=ledger,
+        records={name: read_json(run / "claims" / f"{name}.json") for name in names},
+        written=datetime.fromtimestamp(place.stat().st_mtime, UTC),
+    )
+
+
+def read_figures(figures: Path | None, /) -> list[Figure]:
+    """The figures of all studies below `figures`, by name; none where it is None.
+
+    Raises:
+        ValueError: `figures` is no directory, or a study's files are damaged.
+    """
+    if figures is None:
+        return []
+    if not figures.is_dir():
+        raise ValueError(f"{figures} is no directory; give the one that holds the studies' figures")
+    return [_figure(made.parent) for made in sorted(figures.glob("*/run.json"))]
+
+
+def _figure(folder: Path) -> Figure:
+    made = read_json(folder / "run.json")
+    study = folder.name
+    title = str(made.get("title") or study.replace("_", " "))
+    drawing, table = folder / "figure.svg", folder / "table.csv"
+    text = drawing.read_text(encoding="utf-8") if drawing.is_file() else None
+    cells = table.read_text(encoding="utf-8") if table.is_file() else ""
+    return Figure(
+        study=study,
+        claims=tuple(made.get("claims") or ()),
+        title=title,
+        description=str(made.get("description") or ""),
+        made=made,
+        svg=None if text is None else inline_svg(text, name=_anchor(study), label=title),
+        table=list(csv.reader(io.StringIO(cells))),
+    )
+
+
+def _anchor(study: str) -> str:
+    return "figure-" + re.sub(r"[^A-Za-z0-9_-]", "-", study)

@@ -1,0 +1,35 @@
+"""Risks of a predictor: on a sample, under a known law, their variances, and the noise of their gradients."""
+
+from kdtheory.risk.calibration import calibration_error
+from kdtheory.risk.empirical import distilled_losses, distilled_risk, one_hot_losses, one_hot_risk
+from kdtheory.risk.gradients import GradientNoise, gradient_noise, network_gradient_noise
+from kdtheory.risk.population import (
+    bayes_brier_risk,
+    bayes_log_risk,
+    bayes_zero_one_risk,
+    excess_risk,
+    population_risk,
+)
+from kdtheory.risk.teacher import TeacherBiasVariance, teacher_bias_variance
+from kdtheory.risk.variance import distilled_variance, label_noise_variance, one_hot_variance
+
+__all__ = [
+    "GradientNoise",
+    "TeacherBiasVariance",
+    "bayes_brier_risk",
+    "bayes_log_risk",
+    "bayes_zero_one_risk",
+    "calibration_error",
+    "distilled_losses",
+    "distilled_risk",
+    "distilled_variance",
+    "excess_risk",
+    "gradient_noise",
+    "label_noise_variance",
+    "network_gradient_noise",
+    "one_hot_losses",
+    "one_hot_risk",
+    "one_hot_variance",
+    "population_risk",
+    "teacher_bias_variance",
+]

@@ -1,0 +1,178 @@
+"""Variance of the one-hot and of the Bayes-distilled risk over the sample size.
+
+A net f is trained on one sample and judged on fresh ones: R̂ reads the loss of the drawn labels, R̂_* the mean
+loss under the Bayes probabilities p*. Both estimate the same risk. Points are variances measured over repeated
+samples, with 95 % intervals; lines are the law of total variance: exact sums over all images on the relabelled
+digits, sums over a large reference sample in the Gaussian mixture. The shaded gap between the two risks is the
+label noise (1/N) E_x Var_{y|x} ℓ(f(x))_y; it is measured too, as the paired difference of the squared deviations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from kdtheory.claims.core import Setting
+from kdtheory.claims.worlds import relabelled_world, three_gaussians
+from kdtheory.losses.labelwise import log_loss
+from kdtheory.networks import MLP
+from kdtheory.plots import PALETTE, counts_axis, legend_above, panel_letter, points
+from kdtheory.populations import Population, train
+from kdtheory.problems import FiniteWorld, World
+from kdtheory.risk import (
+    bayes_log_risk,
+    distilled_risk,
+    distilled_variance,
+    label_noise_variance,
+    one_hot_losses,
+    one_hot_risk,
+    one_hot_variance,
+    population_risk,
+)
+from kdtheory.stats import mean_test
+from kdtheory.streams import Stream
+
+CLAIMS = ("distilled_risk_has_no_larger_variance",)
+CONFIG = {"sizes": (16, 64, 256, 1024, 4096), "trials": 1000, "training_size": 500, "reference_size": 500_000}
+SMALL = {"sizes": (16, 64, 256), "trials": 200, "training_size": 100, "reference_size": 20_000}
+PANELS = 2
+
+_DRAWS_AT_ONCE = 2**17
+_STYLES = {
+    "one-hot": (PALETTE["vermillion"], "o", r"one-hot risk $\hat R$"),
+    "Bayes-distilled": (PALETTE["blue"], "s", r"Bayes-distilled risk $\hat R_*$"),
+    "gap": (PALETTE["black"], "D", r"gap = label noise $\frac{1}{N}\,E_x\,\mathrm{Var}_{y|x}\,\ell(f(x))_y$"),
+}
+
+
+def run(
+    stream: Stream, *, sizes: Sequence[int], trials: int, training_size: int, reference_size: int
+) -> list[dict[str, Any]]:
+    """Rows: world, risk, N; expected and measured variance with its 95 % interval; how good the net is."""
+    digits, gaussians = relabelled_world(Setting(stream)), three_gaussians()
+    worlds: dict[str, tuple[World, FiniteWorld]] = {
+        "relabelled digits": (digits, digits),
+        "Gaussian mixture": (gaussians, _reference(gaussians, reference_size, stream.child("reference"))),
+    }
+    rows = []
+    for name, (world, truth) in worlds.items():
+        here = stream.child(name)
+        net = _trained(world, training_size, here.child("net"))
+        facts = {"world": name} | _facts(net, truth) | {"trials": trials}
+        for n in sizes:
+            expected = _expected(net, truth, n)
+            measured = _measured(net, world, n, trials, here.child("trials", n))
+            rows += [facts | {"risk": risk, "n": n, **expected[risk], **measured[risk]} for risk in _STYLES]
+    return rows
+
+
+def draw(axes: Any, rows: pd.DataFrame) -> None:
+    """Expected variances as lines, measured ones as points; the gap between the two risks shaded."""
+    for ax, letter, (world, part) in zip(axes, "ab", rows.groupby("world", sort=False), strict=True):
+        lines = {risk: line.sort_values("n") for risk, line in part.groupby("risk")}
+        for risk, (color, marker, label) in _STYLES.items():
+            line = lines[risk]
+            ax.plot(line["n"], line["expected"], "--" if risk == "gap" else "-", color=color, linewidth=1.2)
+            points(
+                ax,
+                line["n"],
+                line["measured"],
+                line["low"],
+                line["high"],
+                color=color,
+                marker=marker,
+                label=label,
+            )
+        top, bottom = lines["one-hot"], lines["Bayes-distilled"]
+        ax.fill_between(top["n"], bottom["expected"], top["expected"], color=PALETTE["yellow"], alpha=0.3)
+        ratio = (top["expected"].to_numpy() / bottom["expected"].to_numpy())[0]
+        ax.text(
+            0.04, 0.05, rf"Var $\hat R$ / Var $\hat R_*$ = {ratio:.2f} at every $N$", transform=ax.transAxes
+        )
+        ax.set_yscale("log")
+        counts_axis(ax, sorted(part["n"].unique()), label="sample size $N$ (points)")
+        ax.set_ylabel("variance of the risk (nats²)")
+        panel_letter(ax, letter, world)
+    legend_above(axes[0], columns=3)
+
+
+def _reference(world: World, size: int, stream: Stream) -> FiniteWorld:
+    """A large sample, taken for the law of x."""
+    sample = world.sample(size, stream)
+    return FiniteWorld(sample.inputs, torch.full((size,), 1 / size, dtype=torch.float64), sample.probs)
+
+
+def _trained(world: World, size: int, stream: Stream) -> Population:
+    """One net, fitted to drawn labels of a sample of its own."""
+    sample = world.sample(size, stream.child("sample"))
+    return train(
+        MLP((world.dim, 32, world.num_classes)),
+        sample.inputs,
+        sample.labels,
+        loss=lambda logits, probs, labels: one_hot_losses(log_loss(logits), labels),
+        members=1,
+        stream=stream,
+        steps=300,
+        learning_rate=0.01,
+        weight_decay=1e-3,
+        device="cpu",
+    )
+
+
+def _losses(net: Population, inputs: Tensor) -> Tensor:
+    return log_loss(net.logits(inputs.flatten(0, -2))[0].double()).unflatten(0, inputs.shape[:-1])
+
+
+def _facts(net: Population, truth: FiniteWorld) -> dict[str, float | int]:
+    """How far the net is from the Bayes predictor, and how many points the expectations are sums over."""
+    risk = population_risk(_losses(net, truth.inputs), truth.probs, truth.weights)
+    least = bayes_log_risk(truth.probs, truth.weights)
+    return {"net_risk": float(risk), "bayes_risk": float(least), "reference_points": truth.num_atoms}
+
+
+def _expected(net: Population, truth: FiniteWorld, n: int) -> dict[str, dict[str, float]]:
+    table = _losses(net, truth.inputs), truth.probs, truth.weights
+    variances = {
+        "one-hot": one_hot_variance,
+        "Bayes-distilled": distilled_variance,
+        "gap": label_noise_variance,
+    }
+    return {risk: {"expected": float(variance(*table, n=n))} for risk, variance in variances.items()}
+
+
+def _measured(
+    net: Population, world: World, n: int, trials: int, stream: Stream
+) -> dict[str, dict[str, float]]:
+    """Variances over the trials: the mean of the squared deviations, with its Student interval."""
+    one_hot, distilled = _risks(net, world, n, trials, stream)
+    squares = {"one-hot": _squared_deviations(one_hot), "Bayes-distilled": _squared_deviations(distilled)}
+    squares["gap"] = squares["one-hot"] - squares["Bayes-distilled"]
+    tests = {risk: mean_test(values) for risk, values in squares.items()}
+    return {
+        risk: {"measured": test.mean, "standard_error": test.standard_error}
+        | dict(zip(("low", "high"), test.interval(), strict=True))
+        for risk, test in tests.items()
+    }
+
+
+def _risks(
+    net: Population, world: World, n: int, trials: int, stream: Stream
+) -> tuple[np.ndarray, np.ndarray]:
+    """R̂ and R̂_* of every trial, both on the same points."""
+    at_once, one_hot, distilled = max(1, _DRAWS_AT_ONCE // n), [], []
+    for start in range(0, trials, at_once):
+        sample = world.sample((min(at_once, trials - start), n), stream.child(start))
+        losses = _losses(net, sample.inputs)
+        one_hot.append(one_hot_risk(losses, sample.labels))
+        distilled.append(distilled_risk(losses, sample.probs))
+    return torch.cat(one_hot).numpy(), torch.cat(distilled).numpy()
+
+
+def _squared_deviations(values: np.ndarray) -> np.ndarray:
+    """Their mean is the unbiased variance."""
+    return (values - values.mean()) ** 2 * len(values) / (len(values) - 1)

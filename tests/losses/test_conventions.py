@@ -1,0 +1,174 @@
+"""Each code's loss written out again in its own plain form, and compared in value and in gradient.
+
+The rivals are written from what the codes do, without this package: `torch.nn.functional` only.
+"""
+
+import dataclasses
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from kdtheory.losses import CONVENTIONS, SOFT_TERMS, Convention, entropy, kd_gradient
+
+F64 = torch.float64
+B, K = 6, 5
+
+
+def _logs(student, teacher, t):
+    return F.log_softmax(student / t, dim=1), F.log_softmax(teacher / t, dim=1)
+
+
+def _kl_sum(student, teacher, t):
+    log_s, log_t = _logs(student, teacher, t)
+    return F.kl_div(log_s, log_t.exp(), reduction="sum")
+
+
+def lecture_notes(student, teacher, labels, t, lambda_=0.5):
+    log_s, log_t = _logs(student, teacher, t)
+    soft = sum(-(log_t[i].exp() * log_s[i]).sum() for i in range(B)) / B
+    return lambda_ * soft + (1 - lambda_) * F.cross_entropy(student, labels)
+
+
+def repdistiller(student, teacher, labels, t, alpha=0.9, gamma=0.1):
+    return gamma * F.cross_entropy(student, labels) + alpha * _kl_sum(student, teacher, t) * t**2 / B
+
+
+def mdistiller(student, teacher, labels, t, KD_WEIGHT=0.9, CE_WEIGHT=0.1):
+    log_s, log_t = _logs(student, teacher, t)
+    soft = F.kl_div(log_s, log_t.exp(), reduction="none").sum(1).mean() * t**2
+    return CE_WEIGHT * F.cross_entropy(student, labels) + KD_WEIGHT * soft
+
+
+def torchdistill(student, teacher, labels, t, alpha=0.5):
+    log_s, log_t = _logs(student, teacher, t)
+    soft = F.kl_div(log_s, log_t.exp(), reduction="batchmean")
+    return alpha * F.cross_entropy(student, labels) + (1 - alpha) * t**2 * soft
+
+
+def torchdistill_soft_only(student, teacher, labels, t):
+    return F.kl_div(F.log_softmax(student / t, 1), F.softmax(teacher / t, 1), reduction="batchmean")
+
+
+def pytorch_tutorial(student, teacher, labels, t, soft_target_loss_weight=0.25, ce_loss_weight=0.75):
+    soft = -(F.softmax(teacher / t, dim=-1) * F.log_softmax(student / t, dim=-1)).sum() / B * t**2
+    return soft_target_loss_weight * soft + ce_loss_weight * F.cross_entropy(student, labels)
+
+
+def textbrewer_ce(student, teacher, labels, t, kd_loss_weight=1.0, hard_label_weight=0.0):
+    log_s, log_t = _logs(student, teacher, t)
+    soft = -(log_t.exp() * log_s).sum(-1).mean()
+    return kd_loss_weight * soft + hard_label_weight * F.cross_entropy(student, labels)
+
+
+def textbrewer_mse(student, teacher, labels, t, kd_loss_weight=1.0, hard_label_weight=0.0):
+    soft = F.mse_loss(student / t, teacher / t)
+    return kd_loss_weight * soft + hard_label_weight * F.cross_entropy(student, labels)
+
+
+def kd_lib(student, teacher, labels, t, distil_weight=0.5):
+    soft = F.mse_loss(F.softmax(teacher / t, dim=1), F.softmax(student / t, dim=1))
+    return (1 - distil_weight) * F.cross_entropy(student, labels) + distil_weight * t * t * soft
+
+
+def _trl(student, teacher, t, beta):
+    """Token mean of the generalised divergence, the endpoints taken apart."""
+    log_s, log_t = _logs(student, teacher, t)
+    if beta == 0:
+        return F.kl_div(log_s, log_t, reduction="none", log_target=True).sum() / B
+    if beta == 1:
+        return F.kl_div(log_t, log_s, reduction="none", log_target=True).sum() / B
+    log_m = (beta * log_t.exp() + (1 - beta) * log_s.exp()).log()
+    to_teacher = F.kl_div(log_m, log_t, reduction="none", log_target=True)
+    to_student = F.kl_div(log_m, log_s, reduction="none", log_target=True)
+    return (beta * to_teacher + (1 - beta) * to_student).sum() / B
+
+
+RIVALS = {
+    "lecture_notes": (lecture_notes, {"lambda_": 0.3}),
+    "repdistiller": (repdistiller, {"alpha": 0.7, "gamma": 1.0}),
+    "mdistiller": (mdistiller, {"KD_WEIGHT": 2.0}),
+    "torchdistill": (torchdistill, {"alpha": 0.2}),
+    "torchdistill_soft_only": (torchdistill_soft_only, {}),
+    "pytorch_tutorial": (pytorch_tutorial, {"soft_target_loss_weight": 0.6}),
+    "textbrewer_ce": (textbrewer_ce, {"hard_label_weight": 1.5}),
+    "textbrewer_mse": (textbrewer_mse, {"hard_label_weight": 1.5}),
+    "kd_lib": (kd_lib, {"distil_weight": 0.8}),
+    "trl_forward": (lambda s, t, y, T: _trl(s, t, T, 0.0), {}),
+    "trl_jsd": (lambda s, t, y, T: _trl(s, t, T, 0.5), {}),
+    "trl_reverse": (lambda s, t, y, T: _trl(s, t, T, 1.0), {}),
+}
+
+
+def _batch(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    student, teacher = (torch.randn(B, K, dtype=F64, generator=generator) * 2 for _ in range(2))
+    return student.requires_grad_(), teacher, torch.randint(K, (B,), generator=generator)
+
+
+def _gradient(loss, student):
+    return torch.autograd.grad(loss, student)[0]
+
+
+def test_every_entry_has_a_rival():
+    assert set(RIVALS) == set(CONVENTIONS)
+
+
+@pytest.mark.parametrize("name", sorted(RIVALS))
+@pytest.mark.parametrize("temperature", [0.7, 4.0])
+def test_an_entry_is_the_code_it_names_in_value_and_gradient(name, temperature):
+    rival, other_settings = RIVALS[name]
+    student, teacher, labels = _batch()
+    for chosen in ({}, other_settings):
+        expected = rival(student, teacher, labels, temperature, **chosen)
+        found = CONVENTIONS[name].loss(student, teacher, labels, temperature=temperature, **chosen)
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(
+            _gradient(found, student), _gradient(expected, student), rtol=1e-9, atol=1e-12
+        )
+
+
+@pytest.mark.parametrize("name", sorted(RIVALS))
+@pytest.mark.parametrize("temperature", [0.7, 4.0])
+def test_the_rescaling_is_the_one_between_the_gradients_or_there_is_none(name, temperature):
+    rival, other_settings = RIVALS[name]
+    convention = CONVENTIONS[name]
+    student, teacher, labels = _batch(1)
+    soft, hard = (
+        kd_gradient(student, teacher, labels, temperature=temperature, weight=weight) / B
+        for weight in (1.0, 0.0)
+    )
+    gradient = _gradient(rival(student, teacher, labels, temperature, **other_settings), student)
+    pair = convention.rescaling(temperature=temperature, num_classes=K, **other_settings)
+    if pair is not None:
+        torch.testing.assert_close(gradient, pair[0] * soft + pair[1] * hard, rtol=1e-9, atol=1e-12)
+        return
+    assert convention.differs
+    basis = torch.stack([soft.detach().flatten(), hard.detach().flatten()], dim=1)
+    best = basis @ torch.linalg.lstsq(basis, gradient.flatten()[:, None]).solution
+    assert float((best[:, 0] - gradient.flatten()).norm() / gradient.norm()) > 0.05
+
+
+def test_the_entropy_of_the_teacher_is_what_the_tutorial_adds():
+    student, teacher, labels = _batch(2)
+    tutorial = CONVENTIONS["pytorch_tutorial"].loss(student, teacher, labels, temperature=2.0)
+    with_kl = dataclasses.replace(CONVENTIONS["pytorch_tutorial"], soft="kl")
+    plain = with_kl.loss(student, teacher, labels, temperature=2.0)
+    torch.testing.assert_close(tutorial - plain, 0.25 * 4 * entropy(teacher, temperature=2.0).mean())
+
+
+def test_defaults_are_used_and_named_settings_are_checked():
+    assert CONVENTIONS["repdistiller"].rescaling(temperature=4.0, num_classes=10) == (0.9, 0.1)
+    assert CONVENTIONS["torchdistill_soft_only"].rescaling(temperature=4.0, num_classes=10) == (1 / 16, 0.0)
+    with pytest.raises(ValueError, match="beta is no setting of torchdistill, KDLoss; it has: alpha"):
+        CONVENTIONS["torchdistill"].rescaling(temperature=4.0, num_classes=10, beta=0.5)
+
+
+def test_every_entry_is_complete():
+    for convention in CONVENTIONS.values():
+        assert isinstance(convention, Convention)
+        assert convention.code
+        assert callable(convention.soft) or convention.soft in SOFT_TERMS
+        soft, hard = convention.multipliers(convention.settings)
+        assert soft > 0
+        assert hard >= 0

@@ -1,0 +1,60 @@
+"""Formulas become MathML, or say why not."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import xml.etree.ElementTree as ET
+
+import pytest
+
+import kdtheory.claims
+from kdtheory.claims import REGISTRY
+from kdtheory.report.formula import mathml, typeset
+
+CONVERTS = (
+    r"\frac{\partial L}{\partial z_s} = \lambda T(\varphi_T(z_s) - \varphi_T(z_t)) + (1-\lambda)\varphi_1",
+    r"\operatorname{Var} \hat R = \frac1N \mathbb{E}_x \operatorname{Var}_{y\mid x} \ell(f(x))_y",
+    r"\tfrac12\lVert\varphi_\gamma(u)-\varphi_\gamma(v)\rVert_1 \le \frac{\|u-v\|_\infty}{2\gamma}",
+    r"R(f) \le \hat R_*(f) + \sqrt{\frac{2\hat V_*(f)\ln(2|F|/\delta)}{N}} + \frac{7}{3(N-1)}",
+    r"\sum_{j=1}^{k} p_j < \{1, 2\}",
+)
+DOES_NOT = (
+    "",
+    r"\nosuchcommand{x}",
+    r"\frac{a}",
+    r"a } b",
+    r"x_",
+    r"\text{a < b}",
+    r"\text{<script>alert(1)</script>}",
+    r"a & b",
+)
+
+
+@pytest.mark.parametrize("latex", CONVERTS)
+def test_the_formulas_of_the_field_convert(latex: str) -> None:
+    element = ET.fromstring(mathml(latex))
+    assert element.tag == "math"
+    assert element.get("display") == "block"
+
+
+@pytest.mark.parametrize("latex", DOES_NOT)
+def test_what_does_not_convert_is_refused_and_shown_as_latex(latex: str) -> None:
+    with pytest.raises(ValueError, match="does not convert"):
+        mathml(latex)
+    shown = typeset(latex)
+    assert shown.startswith("<code")
+    assert "<script" not in shown
+
+
+def test_a_sum_has_its_limits_below_and_above() -> None:
+    limits = ET.fromstring(mathml(r"\sum_{j=1}^{k} p_j")).find(".//munderover")
+    assert limits is not None
+    assert ["".join(child.itertext()) for child in limits] == ["∑", "j=1", "k"]
+
+
+def test_every_registered_formula_converts() -> None:
+    for module in pkgutil.iter_modules(kdtheory.claims.__path__, "kdtheory.claims."):
+        importlib.import_module(module.name)
+    for claim in REGISTRY.values():
+        assert mathml(claim.formula), claim.name

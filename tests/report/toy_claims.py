@@ -1,0 +1,159 @@
+"""Toy claims, one for each thing a report must show, and a real run over them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from kdtheory.claims import REGISTRY, Claim, Control, Mutant, Plan, Setting, Verdict, claim
+from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint, MeanInequality, OutOfScope
+from kdtheory.ledger import verify
+from kdtheory.records import Record, RunDirectory
+
+
+def twice(x: np.ndarray) -> np.ndarray:
+    return 2 * x
+
+
+def thrice(x: np.ndarray) -> np.ndarray:
+    return 3 * x
+
+
+def twice_by_adding(x: np.ndarray) -> np.ndarray:
+    return x + x
+
+
+DATA = {"name": "handwritten digits", "digest": "0123456789abcdef"}
+SOURCE = "hinton2015distilling"
+WRONG = (Mutant("three for two", twice, thrice), Mutant("written <as> a sum", twice, twice_by_adding))
+
+
+def toys() -> list[Claim]:
+    """The toy claims, which are not left in the registry."""
+    before = set(REGISTRY)
+    try:
+        return [_doubling(), _printed_floor(), _two_halves(), _nothing_runs(), _many_classes(), _blind()]
+    finally:
+        for name in set(REGISTRY) - before:
+            del REGISTRY[name]
+
+
+def _doubling() -> Claim:
+    @claim(
+        section="1.2",
+        formula=r"2x = x + x \qquad \text{for all } x \in \mathbb{R}",
+        source=SOURCE,
+        place="Section 2",
+        assumes=("x is a real number & finite.",),
+        control=Control("the factor is 3", factor=3.0),
+        uses=(twice,),
+        mutants=WRONG,
+    )
+    def doubling_is_addition(setting: Setting, /, *, factor: float = 2.0, shift: float = 0.0) -> Evidence:
+        """Doubling is addition: `twice(x)` = x + x < ∞."""
+        x = np.linspace(1, 2, 50)
+        return Identity.of(
+            factor / 2 * twice(x) + shift, x + x, tolerance=1e-12, notes={"largest x": 1234567.0}
+        )
+
+    return doubling_is_addition
+
+
+def _printed_floor() -> Claim:
+    @claim(
+        section="1.10",
+        formula=r"\mathrm{CE}(p, q) \ge H(p) = -\sum_{j=1}^{k} p_j \ln p_j",
+        source=SOURCE,
+        control=Control("the floor is the entropy", floor="entropy"),
+        uses=(twice,),
+        mutants=WRONG[:1],
+        expect=Verdict.REFUTED,
+    )
+    def cross_entropy_reaches_zero(setting: Setting, /, *, floor: str = "zero") -> Evidence:
+        """The cross-entropy of a fitted student is 0."""
+        least = twice(np.full(4, 0.3)) - 0.6
+        return Inequality.of(least + (0.6 if floor == "zero" else 0.0), np.full(4, 0.5))
+
+    return cross_entropy_reaches_zero
+
+
+def _two_halves() -> Claim:
+    @claim(
+        section="4.1",
+        formula=r"\operatorname{Var} \hat R - \operatorname{Var} \hat R_*"
+        r" = \frac{1}{N}\, \mathbb{E}_x \operatorname{Var}_{y \mid x} \ell(f(x))_y \ge 0",
+        source=SOURCE,
+        control=Control("the gap is turned round", gap=-1.0),
+        uses=(twice,),
+        mutants=WRONG[:1],
+    )
+    def both_halves_hold(setting: Setting, /, *, gap: float = 1.0) -> Evidence:
+        """The mean rises, and doubling is exact."""
+        x = setting.stream.child("x").numpy().normal(size=60)
+        parts = {
+            "the mean rises": MeanInequality.of(x, x + gap + 0.1 * x, notes={"by_n": {"100": 2.5e-7}}),
+            "doubling is exact": Identity.of(twice(x), x + x, tolerance=1e-12),
+        }
+        return Joint(parts=parts, notes={"horizons": [10, 100, 1000]})
+
+    return both_halves_hold
+
+
+def _nothing_runs() -> Claim:
+    @claim(
+        section="4.2",
+        formula=r"\nosuchcommand{x} = 1",
+        source=SOURCE,
+        control=Control("it raises another error", kind="other"),
+        uses=(twice,),
+        mutants=WRONG[:1],
+    )
+    def nothing_runs(setting: Setting, /, *, kind: str = "one") -> Evidence:
+        """A check that raises."""
+        raise RuntimeError(f"{kind} <broken> check")
+
+    return nothing_runs
+
+
+def _many_classes() -> Claim:
+    @claim(
+        section="4.3",
+        formula=r"k > 100",
+        source=SOURCE,
+        assumes=("There are more than 100 classes.",),
+        control=Control("k is halved", share=0.5),
+        uses=(twice,),
+        mutants=WRONG[:1],
+    )
+    def many_classes_are_needed(setting: Setting, /, *, share: float = 1.0) -> Evidence:
+        """Many classes are needed."""
+        return OutOfScope(assumption="There are more than 100 classes.", because=f"k = {int(10 * share)}")
+
+    return many_classes_are_needed
+
+
+def _blind() -> Claim:
+    @claim(
+        section="4.10",
+        formula=r"x \le 1",
+        source=SOURCE,
+        control=Control("the sign is turned", sign=-1.0),
+        uses=(twice,),
+        mutants=WRONG[:1],
+    )
+    def squares_are_small(setting: Setting, /, *, sign: float = 1.0) -> Evidence:
+        """Squares do not see a sign."""
+        x = sign * np.linspace(0, 0.5, 7)
+        return Inequality.of(twice(x) ** 2, np.ones(7), trivial=1.5)
+
+    return squares_are_small
+
+
+def toy_run(path: Path, *, mutants: bool = True) -> Record:
+    """A run over the toy claims, recorded in `path`."""
+    plan = Plan(seed=3, mutants=mutants)
+    claims = toys()
+    asked = {"seed": 3, "tier": "quick", "data": DATA, "claims": [toy.name for toy in claims]}
+    with RunDirectory(path, asked) as directory:
+        return verify(claims, plan, directory=directory)

@@ -1,0 +1,88 @@
+"""Gradient noise: the network's short cut against one backward pass for each atom and label."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from kdtheory.losses.labelwise import brier_loss, log_loss
+from kdtheory.networks import MLP
+from kdtheory.risk import gradient_noise, network_gradient_noise
+from kdtheory.streams import Stream
+
+S, K = 6, 3
+
+
+@pytest.fixture
+def net() -> MLP:
+    return MLP((4, 5, K), activation="tanh")
+
+
+@pytest.fixture
+def params(net: MLP) -> Tensor:
+    return net.init(Stream(0), members=1, dtype=torch.float64)[0]
+
+
+@pytest.fixture
+def world() -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(S, 4, generator=generator, dtype=torch.float64)
+    probs = torch.rand(S, K, generator=generator, dtype=torch.float64)
+    weights = torch.rand(S, generator=generator, dtype=torch.float64)
+    return inputs, probs / probs.sum(-1, keepdim=True), weights / weights.sum()
+
+
+def backward_passes(net: MLP, params: Tensor, inputs: Tensor, loss) -> Tensor:
+    """g_y(x) [s k p], one backward pass at a time."""
+    leaf = params.clone().requires_grad_()
+    rows = [
+        torch.autograd.grad(loss(net.logits(leaf, x[None]))[0, y], leaf)[0] for x in inputs for y in range(K)
+    ]
+    return torch.stack(rows).reshape(len(inputs), K, -1)
+
+
+@pytest.mark.parametrize("loss", [log_loss, brier_loss])
+@pytest.mark.parametrize("chunk_size", [1, 4, 100])
+def test_network_equals_backward_passes(net, params, world, loss, chunk_size) -> None:
+    rival = gradient_noise(backward_passes(net, params, world[0], loss), *world[1:])
+    noise = network_gradient_noise(net.logits, params, *world, loss=loss, chunk_size=chunk_size)
+    torch.testing.assert_close(noise.one_hot, rival.one_hot)
+    torch.testing.assert_close(noise.distilled, rival.distilled)
+    torch.testing.assert_close(noise.label_noise, rival.label_noise)
+
+
+def test_traces_equal_covariance_matrices(net, params, world) -> None:
+    inputs, probs, weights = world
+    gradients = backward_passes(net, params, inputs, log_loss)
+    chances = (weights[:, None] * probs).flatten()
+    joint = torch.cov(gradients.flatten(0, 1).T, correction=0, aweights=chances)
+    by_atom = torch.einsum("sk,skp->sp", probs, gradients)
+    distilled = torch.cov(by_atom.T, correction=0, aweights=weights)
+    noise = gradient_noise(gradients, probs, weights)
+    torch.testing.assert_close(noise.one_hot, joint.trace())
+    torch.testing.assert_close(noise.distilled, distilled.trace())
+
+
+def test_gap_is_the_label_noise(net, params, world) -> None:
+    noise = network_gradient_noise(net.logits, params, *world)
+    torch.testing.assert_close(noise.one_hot - noise.distilled, noise.label_noise)
+    assert float(noise.label_noise) > 0
+
+
+def test_certain_labels_leave_no_noise(net, params, world) -> None:
+    inputs, probs, weights = world
+    certain = torch.nn.functional.one_hot(probs.argmax(-1), K).double()
+    noise = network_gradient_noise(net.logits, params, inputs, certain, weights)
+    assert float(noise.label_noise) == pytest.approx(0, abs=1e-12)
+    torch.testing.assert_close(noise.one_hot, noise.distilled)
+
+
+def test_bad_input_is_named(net, params, world) -> None:
+    inputs, probs, weights = world
+    with pytest.raises(ValueError, match="chunk_size = 0"):
+        network_gradient_noise(net.logits, params, *world, chunk_size=0)
+    with pytest.raises(ValueError, match="probs"):
+        network_gradient_noise(net.logits, params, inputs, 2 * probs, weights)
+    with pytest.raises(ValueError, match="losses holds"):
+        gradient_noise(torch.full((S, K, 2), torch.nan, dtype=torch.float64), probs, weights)

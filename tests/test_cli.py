@@ -1,0 +1,176 @@
+"""The command line, as its user meets it: exit codes, one-line errors, JSON, a run that was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kdtheory import cli
+from kdtheory.claims import REGISTRY
+
+FAST = sorted(claim.name for claim in REGISTRY.values() if claim.chapter == 1)[:2]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of `kdtheory ARGUMENTS`, in this process."""
+    before = sys.argv
+    sys.argv = ["kdtheory", *map(str, arguments)]
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        sys.argv = before
+    captured = capsys.readouterr()
+    code = ended.value.code
+    return (code if isinstance(code, int) else 0), captured.out, captured.err
+
+
+def test_list_names_every_claim_of_a_chapter(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "list", "--chapter", "1")
+    assert code == 0
+    assert all(claim.name in out for claim in REGISTRY.values() if claim.chapter == 1)
+    assert not any(claim.name in out for claim in REGISTRY.values() if claim.chapter != 1)
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_show_tells_what_a_reader_asks(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "show", name)
+    claim, flat = REGISTRY[name], " ".join(out.split())
+    assert code == 0
+    assert all(part in flat for part in (name, claim.source, claim.expect.name, "never run here"))
+    assert " ".join(claim.statement.split()[:4]) in flat
+
+
+def test_verify_prints_a_ledger_and_records_it(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    code, out, _ = run(capsys, "verify", *FAST, "--jobs", "1", "--out", "runs/one")
+    assert code == 0, out
+    assert all(name in out for name in FAST)
+    assert "all as expected" in out
+    assert sorted(path.stem for path in (folder / "runs/one/claims").iterdir()) == FAST
+    shown = run(capsys, "show", FAST[0])[1]
+    assert f"{REGISTRY[FAST[0]].expect.name} (quick tier, seed 0" in " ".join(shown.split())
+
+
+def test_json_is_one_document_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "verify", FAST[0], "--jobs", "1", "--json", "--seed", "5", "--mutants")
+    document = json.loads(out)
+    assert code == 0
+    assert (document["schema"], document["seed"], document["tier"]) == (1, 5, "quick")
+    (finding,) = document["findings"]
+    assert finding["as_expected"]
+    assert finding["control"]["as_expected"]
+    assert finding["mutants"]["killed"] == finding["mutants"]["total"] >= 1
+
+
+def test_cite_prints_bibtex_of_a_claim_and_of_a_key(capsys: pytest.CaptureFixture[str]) -> None:
+    source = REGISTRY[FAST[0]].source
+    by_claim, by_key = run(capsys, "cite", FAST[0]), run(capsys, "cite", source)
+    assert by_claim[0] == by_key[0] == 0
+    assert by_claim[1] == by_key[1]
+    assert by_claim[1].startswith("@")
+    assert source in by_claim[1]
+
+
+def test_report_makes_a_page_from_the_newest_run(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    run(capsys, "verify", FAST[0], "--jobs", "1", "--out", "runs/one")
+    code, _, _ = run(capsys, "report", "--out", "page.html")
+    assert code == 0
+    assert FAST[0] in (folder / "page.html").read_text()
+
+
+def test_study_runs_a_script_of_the_users_own(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "studies").mkdir()
+    (folder / "studies" / "line.py").write_text(
+        '"""A line."""\nCLAIMS = ()\nCONFIG = {"n": 4}\nSMALL = {"n": 2}\n\n\n'
+        'def run(stream, *, n):\n    return [{"x": i} for i in range(n)]\n\n\n'
+        "def draw(ax, rows):\n    ax.plot(rows.x)\n"
+    )
+    assert run(capsys, "study", "line")[0] == 0
+    assert (folder / "figures/line/figure.png").exists()
+    assert run(capsys, "study", "line", "--small")[0] == 0
+    assert (folder / "runs/figures/line/table.csv").read_text() == "x\n0\n1\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["verify", "no_such_claim"], "claim 'no_such_claim' is not known"),
+        (["verify", FAST[0][:-1]], f"did you mean '{FAST[0]}'"),
+        (["verify", "--chapter", "99"], "chapter = 99 has no claims"),
+        (["verify", FAST[0], "--tier", "huge"], "tier = 'huge'"),
+        (["verify", FAST[0], "--seed", "-3"], "seed = -3"),
+        (["verify", FAST[0], "--alpha", "1.5"], "alpha = 1.5"),
+        (["verify", FAST[0], "--device", "abacus"], "device = 'abacus'"),
+        (["verify", FAST[0], "--jobs", "0"], "jobs = 0"),
+        (["verify", FAST[0], "--data", "nowhere"], "nowhere"),
+        (["verify", FAST[0], "--resume"], "--resume needs --out"),
+        (["verify", FAST[0], "--out", "file/inside"], "cannot be written"),
+        (["show", "no_such_claim"], "is not known"),
+        (["cite", "no_such_key"], "not in the bibliography"),
+        (["study", "no_such_study"], "study 'no_such_study' is not known"),
+        (["report"], "no ended run"),
+        (["report", "--run", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    (folder / "file").write_text("precious")
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in out + err
+    assert len(err.strip().splitlines()) == 1
+    assert (folder / "file").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["verify", "--no-such-option"], ["verify", "--seed", "x"], ["frobnicate"]]
+)
+def test_bad_usage_is_exit_2_without_a_traceback(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert "Traceback" not in out + err
+
+
+def findings(folder: Path) -> list[dict]:
+    rows = json.loads((folder / "ledger.json").read_text())["findings"]
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def test_a_killed_run_resumes_to_the_same_ledger(folder: Path) -> None:
+    command = [sys.executable, "-m", "kdtheory", "verify", "--chapter", "1", "--jobs", "2"]
+    subprocess.run([*command, "--out", "whole"], check=True, capture_output=True)
+    killed = subprocess.Popen(
+        [*command, "--out", "killed"], stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("killed/claims/[!.]*.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    kept = {path.name: path.read_bytes() for path in folder.glob("killed/claims/[!.]*.json")}
+    assert kept
+    assert not (folder / "killed/ledger.json").exists()
+    refused = subprocess.run([*command, "--out", "killed"], capture_output=True, text=True, check=False)
+    assert (refused.returncode, "add --resume" in refused.stderr) == (2, True)
+    subprocess.run([*command, "--out", "killed", "--resume"], check=True, capture_output=True)
+    assert findings(folder / "killed") == findings(folder / "whole")
+    after = {name: (folder / "killed/claims" / name).read_bytes() for name in kept}
+    assert after == kept, "a finished claim was examined again"

@@ -1,0 +1,125 @@
+"""The ledger: the same for any number of jobs, judged as one family, with an exit code that means something."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdtheory.claims import REGISTRY, Plan
+from kdtheory.claims.evidence import Coverage, Failure, Identity, OutOfScope, to_record
+from kdtheory.ledger import as_document, collate, exit_code, verify
+from kdtheory.records import RunDirectory
+
+TRUE, FALSE = Identity.of([1.0], [1.0], tolerance=1e-9), Identity.of([2.0], [1.0], tolerance=1e-9)
+CHEAP = [claim for claim in REGISTRY.values() if claim.chapter == 1][:3]
+
+
+def record(name: str, premise: Any, control: Any, mutants: Any = None, expected: str = "SUPPORTED") -> dict:
+    return {
+        "name": name, "section": "1.1", "chapter": 1, "statement": "s", "formula": "x", "source": "k",
+        "place": "", "assumes": [], "expected": expected, "premise": {}, "seconds": 0.1,
+        "evidence": to_record(premise),
+        "control": {"because": "b", "overrides": {}, "evidence": to_record(control),
+                    "brings": "SUPPORTED" if expected == "REFUTED" else "REFUTED"},
+        "mutants": mutants and {name: to_record(evidence) for name, evidence in mutants.items()},
+    }  # fmt: skip
+
+
+def only(*records: dict) -> dict:
+    return collate(list(records), Plan(), alpha=0.05)
+
+
+@pytest.mark.parametrize(
+    ("premise", "control", "expected", "verdict", "code"),
+    [
+        (TRUE, FALSE, "SUPPORTED", "SUPPORTED", 0),
+        (FALSE, TRUE, "REFUTED", "REFUTED", 0),
+        (FALSE, FALSE, "SUPPORTED", "REFUTED", 1),
+        (TRUE, TRUE, "SUPPORTED", "BLIND", 1),
+        (FALSE, FALSE, "REFUTED", "BLIND", 1),
+        (Coverage(draws=50, violations=3, delta=0.05), FALSE, "SUPPORTED", "INCONCLUSIVE", 1),
+        (Failure(error="e"), FALSE, "SUPPORTED", "ERROR", 2),
+        (TRUE, Failure(error="e"), "SUPPORTED", "ERROR", 2),
+        (OutOfScope(assumption="a", because="b"), FALSE, "SUPPORTED", "OUT_OF_SCOPE", 2),
+    ],
+)
+def test_verdicts_and_exit_codes(premise, control, expected: str, verdict: str, code: int) -> None:
+    ledger = only(record("x", premise, control, expected=expected))
+    assert ledger["findings"][0]["verdict"] == verdict
+    assert ledger["findings"][0]["as_expected"] is (code == 0)
+    assert exit_code(ledger) == code
+
+
+def test_a_definite_surprise_outranks_what_could_not_be_checked() -> None:
+    ledger = only(record("x", FALSE, FALSE), record("y", Failure(error="e"), FALSE))
+    assert exit_code(ledger) == 1
+
+
+def test_a_mutant_that_survives_or_crashes_is_not_killed() -> None:
+    mutants = {"noticed": FALSE, "unnoticed": TRUE, "crashed": Failure(error="e")}
+    ledger = only(record("x", TRUE, FALSE, mutants))
+    assert ledger["findings"][0]["mutants"] == {
+        "killed": 1,
+        "total": 3,
+        "survivors": ["unnoticed", "crashed"],
+    }
+    assert exit_code(ledger) == 1
+    assert exit_code(only(record("x", TRUE, FALSE, {"noticed": FALSE}))) == 0
+
+
+def test_the_document_has_the_keys_of_schema_1() -> None:
+    document = as_document(only(record("x", TRUE, FALSE, {"m": FALSE}), record("y", TRUE, FALSE)))
+    assert list(document) == ["schema", "version", "seed", "tier", "alpha", "findings"]
+    assert list(document["findings"][0]) == [
+        "name", "chapter", "statement", "source", "expected", "verdict", "as_expected", "control", "evidence",
+        "mutants", "seconds",
+    ]  # fmt: skip
+    assert document["findings"][0]["control"] == {"verdict": "REFUTED", "as_expected": True}
+    assert document["findings"][0]["mutants"] == {"killed": 1, "total": 1}
+    assert document["findings"][1]["mutants"] is None
+    assert document["findings"][0]["evidence"]["kind"] == "identity"
+    json.dumps(document, allow_nan=False)
+
+
+def test_holm_counts_claims_and_controls() -> None:
+    sampled = Coverage(draws=100, violations=1, delta=0.05)  # p = 0.037: enough alone, not among four
+    control = Coverage(draws=100, violations=90, delta=0.05)
+    alone, crowd = only(record("x", sampled, FALSE)), [record(n, sampled, control) for n in "xy"]
+    assert (alone["decisions"], alone["findings"][0]["verdict"]) == (1, "SUPPORTED")
+    assert (only(*crowd)["decisions"], only(*crowd)["findings"][0]["verdict"]) == (4, "INCONCLUSIVE")
+
+
+def without_seconds(ledger: dict) -> dict:
+    return {
+        **ledger,
+        "findings": [{k: v for k, v in row.items() if k != "seconds"} for row in ledger["findings"]],
+    }
+
+
+def test_findings_are_the_same_for_any_number_of_jobs() -> None:
+    one, two = (verify(CHEAP, Plan(seed=3), jobs=jobs) for jobs in (1, 2))
+    assert len(one["findings"]) == len(CHEAP) == 3
+    assert without_seconds(one) == without_seconds(two)
+
+
+def test_a_resumed_run_examines_only_what_is_missing(tmp_path: Path) -> None:
+    whole = verify(CHEAP, Plan(), jobs=1)
+    seen: list[str] = []
+    with RunDirectory(tmp_path, {}) as directory:
+        verify(CHEAP[:2], Plan(), directory=directory)
+    with RunDirectory(tmp_path, {}, resume=True) as directory:
+        resumed = verify(
+            CHEAP, Plan(), directory=directory, on_record=lambda row, total: seen.append(row["name"])
+        )
+    assert seen == [CHEAP[2].name]
+    assert without_seconds(resumed) == without_seconds(whole)
+
+
+def test_an_empty_ledger_and_a_bad_alpha_are_refused() -> None:
+    with pytest.raises(ValueError, match="no claim"):
+        verify([], Plan())
+    with pytest.raises(ValueError, match="alpha = 0"):
+        verify(CHEAP, Plan(), alpha=0.0)

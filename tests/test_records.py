@@ -1,0 +1,115 @@
+"""Records: whole files or none, one run to a directory, and a run that resumes asks the same."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from kdtheory import records
+from kdtheory.records import RunDirectory, latest_run, read_json, write_file, write_json
+
+ASKED = {"seed": 0, "tier": "quick", "claims": ["a"]}
+
+
+def test_a_file_is_written_whole_and_replaces_the_old_one(tmp_path: Path) -> None:
+    write_file(tmp_path / "deep" / "file.txt", b"one")
+    write_file(tmp_path / "deep" / "file.txt", b"two")
+    assert (tmp_path / "deep" / "file.txt").read_bytes() == b"two"
+    assert [entry.name for entry in (tmp_path / "deep").iterdir()] == ["file.txt"]
+
+
+def test_a_write_that_dies_half_way_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_file(tmp_path / "file.txt", b"old")
+    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        write_file(tmp_path / "file.txt", b"new")
+    assert (tmp_path / "file.txt").read_bytes() == b"old"
+
+
+def test_what_is_not_json_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(tmp_path / "x.json", {"value": float("nan")})
+    (tmp_path / "x.json").write_text("[1]")
+    with pytest.raises(ValueError, match="no JSON object"):
+        read_json(tmp_path / "x.json")
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(ValueError, match="is not JSON"):
+        read_json(tmp_path / "x.json")
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_json(tmp_path / "missing.json")
+
+
+def test_two_runs_in_one_directory_are_refused(tmp_path: Path) -> None:
+    with (
+        RunDirectory(tmp_path, ASKED),
+        pytest.raises(ValueError, match="in use by another run"),
+        RunDirectory(tmp_path, ASKED, resume=True),
+    ):
+        pass
+    with RunDirectory(tmp_path, ASKED, resume=True):
+        pass
+
+
+def test_a_directory_with_a_run_needs_resume_and_the_same_question(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path, ASKED) as run:
+        run.save({"name": "a", "value": 1})
+    with pytest.raises(ValueError, match="add --resume"), RunDirectory(tmp_path, ASKED):
+        pass
+    with (
+        pytest.raises(ValueError, match="seed = 0, not 1"),
+        RunDirectory(tmp_path, {**ASKED, "seed": 1}, resume=True),
+    ):
+        pass
+    with RunDirectory(tmp_path, ASKED, resume=True) as run:
+        assert run.finished() == {"a": {"name": "a", "value": 1}}
+
+
+def test_a_directory_with_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match=r"thesis\.tex"), RunDirectory(tmp_path, ASKED):
+        pass
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_a_half_written_neighbour_is_not_a_record(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path, ASKED) as run:
+        run.save({"name": "a"})
+        (tmp_path / "claims" / ".b.json.x1y2").write_text("{")
+        assert list(run.finished()) == ["a"]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot be written"), RunDirectory(tmp_path / "file", ASKED):
+        pass
+    with pytest.raises(ValueError, match="cannot be written"):
+        write_file(tmp_path / "file" / "x", b"")
+
+
+def test_the_latest_run_is_the_one_that_ended_last(tmp_path: Path) -> None:
+    assert latest_run(tmp_path) is None
+    for age, name in ((100, "old"), (200, "new")):
+        write_json(tmp_path / name / "ledger.json", {})
+        os.utime(tmp_path / name / "ledger.json", (age, age))
+    assert latest_run(tmp_path) == tmp_path / "new"
+
+
+def test_records_are_readable_by_others(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"σ": 1})
+    assert (tmp_path / "x.json").stat().st_mode & 0o777 == 0o644
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == {"σ": 1}
+
+
+def test_records_alone_write() -> None:
+    """No other module of the package opens a file for writing."""
+    for path in Path(records.__file__).parent.rglob("*.py"):
+        if path.name != "records.py":
+            text = path.read_text()
+            for writing in ("open(", "write_text(", "write_bytes(", "to_csv(place", ".unlink(", ".mkdir("):
+                lines = [line for line in text.splitlines() if writing in line]
+                assert all("gzip" in line or '"rb"' in line for line in lines), f"{path}: {lines}"

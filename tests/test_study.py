@@ -1,0 +1,101 @@
+"""Studies: what is committed under figures/ came from the script beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kdtheory.claims import REGISTRY
+from kdtheory.records import read_json
+from kdtheory.study import load_study, run_study, study_names
+
+ROOT = Path(__file__).parents[1]
+NAMES = study_names(ROOT / "studies")
+
+SCRIPT = '''"""A line.
+
+What to look at.
+"""
+CLAIMS = ()
+CONFIG = {"points": 5}
+SMALL = {"points": 3}
+
+
+def run(stream, *, points):
+    return [{"x": x, "y": float(y)} for x, y in enumerate(stream.numpy().random(points))]
+
+
+def draw(ax, rows):
+    ax.plot(rows.x, rows.y)
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "line.py").write_text(SCRIPT)
+    return tmp_path
+
+
+def test_a_study_leaves_table_figures_and_its_configuration(folder: Path) -> None:
+    study = load_study("line", folder / "studies")
+    rows = run_study(study, folder / "figures", seed=4)
+    place = folder / "figures" / "line"
+    assert sorted(path.name for path in place.iterdir()) == [
+        "figure.png", "figure.svg", "run.json", "table.csv",
+    ]  # fmt: skip
+    pd.testing.assert_frame_equal(pd.read_csv(place / "table.csv"), rows)
+    told = read_json(place / "run.json")
+    assert (told["config"], told["seed"], told["title"]) == ({"points": 5}, 4, "A line.")
+    assert told["versions"]["torch"]
+    assert len(run_study(study, folder / "figures", small=True)) == 3
+
+
+def test_a_study_repeats_itself_to_the_byte(folder: Path) -> None:
+    study = load_study("line", folder / "studies")
+    for out in ("one", "two"):
+        run_study(study, folder / out)
+    for name in ("table.csv", "figure.svg"):
+        assert (folder / "one" / "line" / name).read_bytes() == (folder / "two" / "line" / name).read_bytes()
+
+
+def test_unknown_and_incomplete_studies_are_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="choose one of: line"):
+        load_study("circle", folder / "studies")
+    (folder / "studies" / "half.py").write_text("CONFIG = {}\nSMALL = {}\n")
+    with pytest.raises(ValueError, match="lacks CLAIMS"):
+        load_study("half", folder / "studies")
+    (folder / "studies" / "empty.py").write_text(
+        SCRIPT.replace("range", "x").replace('"points": 5', '"points": 0')
+    )
+    with pytest.raises(ValueError, match="no rows"):
+        run_study(load_study("empty", folder / "studies"), folder / "figures")
+
+
+def test_there_are_studies() -> None:
+    assert NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_committed_figure_came_from_its_script(name: str) -> None:
+    study = load_study(name, ROOT / "studies")
+    place = ROOT / "figures" / name
+    assert {path.name for path in place.iterdir()} >= {"table.csv", "figure.svg", "figure.png", "run.json"}
+    told = read_json(place / "run.json")
+    assert told["config"] == read_json_like(study.config), "the figure is of another configuration"
+    assert set(study.claims) <= set(REGISTRY)
+    assert told["claims"] == list(study.claims)
+    assert not pd.read_csv(place / "table.csv").empty
+
+
+def test_no_figure_without_a_study() -> None:
+    assert {path.name for path in (ROOT / "figures").iterdir()} == set(NAMES)
+
+
+def read_json_like(config: object) -> object:
+    """The configuration as JSON gives it back: tuples are lists."""
+    if isinstance(config, dict):
+        return {key: read_json_like(value) for key, value in config.items()}
+    return [read_json_like(value) for value in config] if isinstance(config, tuple | list) else config
