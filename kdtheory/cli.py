@@ -13,13 +13,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from kdtheory import bibliography
 from kdtheory.claims import REGISTRY, Claim, Plan, Verdict
 from kdtheory.datasets import load_images
 from kdtheory.ledger import as_document, exit_code, verify
+from kdtheory.progress import progress_bar
 from kdtheory.records import RunDirectory, latest_run, read_json, write_file
 from kdtheory.report import report as make_report
 from kdtheory.study import load_study, run_study
@@ -48,7 +48,7 @@ out_console, err_console = Console(), Console(stderr=True)
 @app.command("list")
 def list_claims(chapter: Annotated[int | None, typer.Option(help="Only this chapter.")] = None) -> None:
     """List the claims: section, name, what is expected, statement."""
-    table = Table("§", "claim", "expected", "statement")
+    table = Table("§", Column("claim", overflow="fold"), "expected", "statement")
     for claim in _chosen([], chapter):
         table.add_row(claim.section, claim.name, _coloured(claim.expect.name), claim.statement)
     out_console.print(table)
@@ -106,17 +106,8 @@ def verify_claims(
     if resume and out is None:
         raise ValueError("--resume needs --out: name the directory of the run to go on with")
     place = out or RUNS / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%fZ}-{tier}-seed{seed}"
-    with RunDirectory(place, asked, resume=resume) as directory, _progress() as progress:
-        task = progress.add_task("claims", total=len(claims))
-        progress.update(task, completed=len(directory.finished()))
-        ledger = verify(
-            claims,
-            plan,
-            jobs=jobs,
-            alpha=alpha,
-            directory=directory,
-            on_record=lambda record, total: progress.advance(task),
-        )
+    with RunDirectory(place, asked, resume=resume) as directory, progress_bar("claims") as tell:
+        ledger = verify(claims, plan, jobs=jobs, alpha=alpha, directory=directory, progress=tell)
     if as_json:
         print(json.dumps(as_document(ledger), indent=1, ensure_ascii=False, allow_nan=False))
     else:
@@ -228,12 +219,14 @@ def _coloured(verdict: str) -> str:
 
 def _print_ledger(ledger: dict[str, Any]) -> None:
     with_mutants = any(row["mutants"] for row in ledger["findings"])
-    table = Table("§", "claim", "verdict", "control", "key figure", title="kdtheory ledger")
+    columns = ("§", Column("claim", overflow="fold"), "verdict", "control", "key figure")
+    table = Table(*columns, title="kdtheory ledger")
     if with_mutants:
         table.add_column("mutants")
     table.add_column("s", justify="right")
     for row in ledger["findings"]:
-        mark = "" if row["as_expected"] else f" [bold red]≠ {row['expected']}[/]"
+        mark = " [dim]erratum[/]" if row["expected"] == "REFUTED" else ""
+        mark += "" if row["as_expected"] else f" [bold red]≠ {row['expected']}[/]"
         control = row["control"]["verdict"] + ("" if row["control"]["as_expected"] else " [bold red]≠[/]")
         cells = [
             REGISTRY[row["name"]].section,
@@ -264,7 +257,3 @@ def _summary(ledger: dict[str, Any]) -> list[str]:
     unexpected = [row["name"] for row in findings if not row["as_expected"]]
     lines.append(f"otherwise than expected: {', '.join(unexpected)}" if unexpected else "all as expected")
     return lines
-
-
-def _progress() -> Progress:
-    return Progress(console=err_console, transient=True, disable=not err_console.is_terminal)

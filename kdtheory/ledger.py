@@ -30,7 +30,7 @@ def verify(
     jobs: int = 1,
     alpha: float = 0.05,
     directory: RunDirectory | None = None,
-    on_record: Callable[[Record, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Record:
     """Examine `claims` and judge them as one ledger.
 
@@ -41,7 +41,7 @@ def verify(
         alpha: the family-wise error rate.
         directory: an open run directory; each record is saved as soon as it is there, and claims that it
             already holds are not examined again.
-        on_record: called with each record and the number of claims.
+        progress: called with the number of claims examined and of all.
 
     Returns:
         The ledger, made of plain JSON types: what `as_document` prints, the number of sampled decisions that
@@ -61,8 +61,8 @@ def verify(
         if directory:
             directory.save(record)
         records[record["name"]] = record
-        if on_record:
-            on_record(record, len(claims))
+        if progress:
+            progress(len(records), len(claims))
     ledger = collate([records[claim.name] for claim in claims], plan, alpha=alpha)
     if directory:
         directory.close(ledger)
@@ -74,11 +74,11 @@ def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterat
     if jobs == 1 or len(claims) == 1:
         yield from (_record(claim, plan) for claim in claims)
         return
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-        yield from parallel(
-            joblib.delayed(_examine_by_name)(claim.check.__module__, claim.name, plan) for claim in claims
-        )
+    # No backend is named: it is loky unless the caller's `joblib.parallel_config` names another.
+    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+    yield from parallel(
+        joblib.delayed(_examine_by_name)(claim.check.__module__, claim.name, plan) for claim in claims
+    )
 
 
 def _examine_by_name(module: str, name: str, plan: Plan) -> Record:

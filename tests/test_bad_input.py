@@ -26,6 +26,7 @@ P = torch.full((3, 4), 0.25, dtype=torch.float64)
 W = torch.full((3,), 1 / 3, dtype=torch.float64)
 WORLD = random_finite_world(Stream(0), atoms=3, num_classes=4, dim=2)
 KD = {"temperature": 2.0, "weight": 0.5}
+FIXED = {"fixed_in_advance": True}
 
 
 def with_(value: float, tensor: torch.Tensor = Z) -> torch.Tensor:
@@ -75,23 +76,23 @@ TABLE: dict[str, tuple[Callable[[], object], str]] = {
     "distilled_risk: shapes differ": (lambda: distilled_risk(Z, P[:, :3] * 4 / 3), "teacher_probs"),
     "one_hot_variance: n = 0": (lambda: one_hot_variance(Z, P, W, n=0), "n = 0"),
     "one_hot_variance: masses": (lambda: one_hot_variance(Z, P, W * 2, n=5), "weights"),
-    "bound: δ = 0": (lambda: maurer09_finite_class(W, class_size=5, delta=0.0, fixed_in_advance=True), "delta"),
-    "bound: δ = 1": (lambda: maurer09_finite_class(W, class_size=5, delta=1.0, fixed_in_advance=True), "delta"),
-    "bound: n = 1": (lambda: maurer09_finite_class(W[:1], class_size=5, delta=0.1, fixed_in_advance=True), "at least 2"),
-    "bound: no class": (lambda: maurer09_finite_class(W, class_size=0, delta=0.1, fixed_in_advance=True), "class_size"),
+    "bound: δ = 0": (lambda: maurer09_finite_class(W, class_size=5, delta=0.0, **FIXED), "delta"),
+    "bound: δ = 1": (lambda: maurer09_finite_class(W, class_size=5, delta=1.0, **FIXED), "delta"),
+    "bound: n = 1": (lambda: maurer09_finite_class(W[:1], class_size=5, delta=0.1, **FIXED), "at least 2"),
+    "bound: no class": (lambda: maurer09_finite_class(W, class_size=0, delta=0.1, **FIXED), "class_size"),
     "world: masses": (lambda: FiniteWorld(WORLD.inputs, W * 2, P), "weights"),
     "world: probs": (lambda: FiniteWorld(WORLD.inputs, W, P * 2), "probs"),
     "world: n = 0": (lambda: WORLD.sample(0, Stream(0)), "shape"),
     "world: inputs of another dimension": (lambda: WORLD.posterior(torch.zeros(2, 5)), "inputs"),
     "mixture: std = 0": (lambda: gaussian_mixture(Z, std=0.0), "std"),
-    "teacher: T = 0": (lambda: linear_teacher(Stream(0), dim=2, num_classes=3, temperature=0.0), "temperature"),
+    "teacher: T = 0": (lambda: linear_teacher(Stream(0), dim=2, num_classes=3, temperature=0), "temperature"),
     "MLP: one width": (lambda: MLP((3,)), "widths"),
     "MLP: activation": (lambda: MLP((3, 2), activation="step"), "activation = 'step'"),
     "train: n = 0": (lambda: training(inputs=torch.zeros(0, 2), labels=Y[:0]), "rows of inputs"),
     "train: NaN inputs": (lambda: training(inputs=torch.full((5, 2), nan)), "inputs holds NaN"),
     "train: inputs of another dimension": (lambda: training(inputs=torch.zeros(5, 3)), "inputs has shape"),
     "train: label out of range": (lambda: training(labels=torch.tensor([0, 1, 3, 0, 1])), "labels"),
-    "train: labels of another length": (lambda: training(labels=Y), "labels has shape"),
+    "train: labels of another length": (lambda: training(labels=torch.tensor([0, 1, 2])), "labels has shape"),
     "train: teacher's rows": (lambda: training(teacher_probs=torch.ones(5, 3)), "teacher_probs"),
     "train: no members": (lambda: training(members=0), "members = 0"),
     "train: learning rate": (lambda: training(learning_rate=0.0), "learning_rate = 0"),

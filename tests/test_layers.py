@@ -15,7 +15,7 @@ LEVELS = {
     "losses": 1, "risk": 1, "bounds": 1,
     "populations": 2,
     "claims": 3,
-    "records": 4, "ledger": 4, "plots": 4, "study": 4, "report": 4,
+    "records": 4, "ledger": 4, "progress": 4, "plots": 4, "study": 4, "report": 4,
     "cli": 5, "__main__": 6, "__init__": 6,
 }  # fmt: skip
 SILENT = {"matplotlib", "time", "datetime", "logging"}

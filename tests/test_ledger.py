@@ -1,4 +1,4 @@
-"""The ledger: the same for any number of jobs, judged as one family, with an exit code that means something."""
+"""The ledger: the same for any number of jobs, judged as one family, with a telling exit code."""
 
 from __future__ import annotations
 
@@ -107,14 +107,12 @@ def test_findings_are_the_same_for_any_number_of_jobs() -> None:
 
 def test_a_resumed_run_examines_only_what_is_missing(tmp_path: Path) -> None:
     whole = verify(CHEAP, Plan(), jobs=1)
-    seen: list[str] = []
+    seen: list[tuple[int, int]] = []
     with RunDirectory(tmp_path, {}) as directory:
         verify(CHEAP[:2], Plan(), directory=directory)
     with RunDirectory(tmp_path, {}, resume=True) as directory:
-        resumed = verify(
-            CHEAP, Plan(), directory=directory, on_record=lambda row, total: seen.append(row["name"])
-        )
-    assert seen == [CHEAP[2].name]
+        resumed = verify(CHEAP, Plan(), directory=directory, progress=lambda *done: seen.append(done))
+    assert seen == [(3, 3)]
     assert without_seconds(resumed) == without_seconds(whole)
 
 

@@ -1,5 +1,10 @@
-"""Executable claims, one file per chapter, and the core that examines and judges them."""
+"""Executable claims, one file per topic, and the core that examines and judges them.
 
+Importing this package registers the claims of all chapters: 1 response (`temperature`, `response`,
+`conventions`), 4 risk (`risk`, `teachers`, `gradients`).
+"""
+
+from kdtheory.claims import conventions, gradients, response, risk, teachers, temperature
 from kdtheory.claims.core import REGISTRY, Claim, Control, Mutant, Setting, claim
 from kdtheory.claims.examination import Examination, Plan, examine
 from kdtheory.claims.verdict import Verdict, judge, judge_family, with_control
@@ -14,8 +19,14 @@ __all__ = [
     "Setting",
     "Verdict",
     "claim",
+    "conventions",
     "examine",
+    "gradients",
     "judge",
     "judge_family",
+    "response",
+    "risk",
+    "teachers",
+    "temperature",
     "with_control",
 ]

@@ -15,6 +15,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from kdtheory.claims.core import Claim, Mutant, Setting
 from kdtheory.claims.evidence import Evidence, Failure
@@ -101,6 +102,7 @@ def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         torch.set_num_threads(before)

@@ -55,7 +55,7 @@ def bayes_labels_remove_the_label_noise_of_the_gradient(
     that comes from drawing the labels.
 
     "exact": three traces over all images and labels, from the Jacobians of three nets trained on 200 redrawn
-    labels. "minibatches": gradients by autograd on 4,000 batches of 32, one-hot against p* on the same
+    labels. "minibatches": gradients by autograd on 2,000 batches of 32, one-hot against p* on the same
     images; the difference of their squared distances from the full gradient is the label noise over 32,
     within 15 %.
     """
@@ -101,7 +101,7 @@ def _minibatch_gaps(
     risk = population_risk(log_loss(logits(whole, world.inputs.double())), world.probs, world.weights)
     (centre,) = torch.autograd.grad(risk, whole)
     gaps = []
-    for chunk in range(setting.size(quick=8, full=32)):
+    for chunk in range(setting.size(quick=4, full=32)):
         batch = world.sample((500, 32), setting.stream.child("batches", chunk))
         copies = params.expand(500, -1).clone().requires_grad_()  # a copy for each batch: its own gradient
         losses = log_loss(logits(copies, batch.inputs.double()))

@@ -101,4 +101,5 @@ def _teacher_errors(stream: Stream, parallel: bool, teacher: str) -> tuple[float
 def _label_frequencies(atoms: Tensor, labels: Tensor) -> Tensor:
     """p^t(x)_y = (count of (x, y) + 1)/(count of x + k), one teacher a sample; 3 atoms, 3 classes."""
     seen = torch.nn.functional.one_hot(3 * atoms + labels, 9).sum(1).unflatten(-1, (3, 3))
-    return (seen + 1.0).double() / (seen.sum(-1, keepdim=True) + 3.0)
+    frequencies: Tensor = (seen + 1.0).double() / (seen.sum(-1, keepdim=True) + 3.0)
+    return frequencies

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 
 from latex2mathml.converter import convert
@@ -9,6 +10,11 @@ from markupsafe import Markup, escape
 
 __all__ = ["mathml", "typeset"]
 
+# LaTeX that the converter lacks, in words that it has.
+_REWORDED = (
+    (re.compile(r"\\arg(?![A-Za-z])"), r"\\operatorname{arg}"),
+    (re.compile(r"\\(begin|end)\{aligned\}"), r"\\\1{align*}"),
+)
 _CHILDREN = {
     "mfrac": 2,
     "mroot": 2,
@@ -41,8 +47,11 @@ def mathml(latex: str, /) -> str:
     >>> mathml("a^2")
     '<math display="block"><mrow><msup><mi>a</mi><mn>2</mn></msup></mrow></math>'
     """
+    reworded = latex
+    for lacking, known in _REWORDED:
+        reworded = lacking.sub(known, reworded)
     try:
-        tree = ET.fromstring(convert(latex, display="block"))
+        tree = ET.fromstring(convert(reworded, display="block"))
     except Exception as error:  # the converter has no error class of its own
         raise ValueError(f"formula {latex!r} does not convert ({type(error).__name__})") from error
     for element in tree.iter():

@@ -18,6 +18,8 @@ CONVERTS = (
     r"\tfrac12\lVert\varphi_\gamma(u)-\varphi_\gamma(v)\rVert_1 \le \frac{\|u-v\|_\infty}{2\gamma}",
     r"R(f) \le \hat R_*(f) + \sqrt{\frac{2\hat V_*(f)\ln(2|F|/\delta)}{N}} + \frac{7}{3(N-1)}",
     r"\sum_{j=1}^{k} p_j < \{1, 2\}",
+    r"\varphi_T(z) \to \operatorname{unif}(\arg\max_j z_j)\ (T \to 0^+)",
+    r"\begin{aligned} a &= b \\ &\le c \end{aligned}",
 )
 DOES_NOT = (
     "",
