@@ -20,7 +20,8 @@ from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
 from kdtheory.claims.core import Setting
-from kdtheory.claims.worlds import one_hot_log_loss, relabelled_world
+from kdtheory.claims.worlds import relabelled_world
+from kdtheory.losses import label_loss
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, counts_axis, legend_above, panel_letter, points
@@ -148,7 +149,7 @@ def _losses_of_a_net(world: FiniteWorld, size: int, stream: Stream) -> Tensor:
         MLP((world.dim, 32, world.num_classes)),
         sample.inputs,
         sample.labels,
-        loss=one_hot_log_loss,
+        loss=label_loss,
         members=1,
         stream=stream,
         steps=300,

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from kdtheory.claims.core import Setting
-from kdtheory.claims.worlds import one_hot_log_loss, relabelled_world, three_gaussians
+from kdtheory.claims.worlds import relabelled_world, three_gaussians
+from kdtheory.losses import label_loss
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, counts_axis, legend_above, panel_letter, points
@@ -110,7 +111,7 @@ def _trained(world: World, size: int, stream: Stream) -> Population:
         MLP((world.dim, 32, world.num_classes)),
         sample.inputs,
         sample.labels,
-        loss=one_hot_log_loss,
+        loss=label_loss,
         members=1,
         stream=stream,
         steps=300,

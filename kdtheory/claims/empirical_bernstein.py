@@ -11,7 +11,8 @@ from kdtheory.bounds.covering import segment_covering_number
 from kdtheory.bounds.empirical_bernstein import maurer09_covering_radius, maurer09_finite_class_radius
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Joint, MeanInequality
-from kdtheory.claims.worlds import one_hot_log_loss, relabelled_world
+from kdtheory.claims.worlds import relabelled_world
+from kdtheory.losses import label_loss
 from kdtheory.losses.labelwise import softmax_margin_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import train
@@ -162,7 +163,7 @@ def _trained_losses(setting: Setting, world: FiniteWorld, size: int) -> Tensor:
         MLP((world.dim, 16, world.num_classes)),
         training.inputs,
         training.labels,
-        loss=one_hot_log_loss,
+        loss=label_loss,
         members=size,
         stream=setting.stream.child("nets"),
         steps=60,

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from threadpoolctl import threadpool_limits
 
-from kdtheory.claims.core import Claim, Mutant, Setting
+from kdtheory.claims.core import Check, Claim, Mutant, Setting
 from kdtheory.claims.evidence import Evidence, Failure
 from kdtheory.streams import Stream
 
@@ -61,7 +60,7 @@ def examine(claim: Claim, plan: Plan, /) -> Examination:
             return Examination(premise, control, None)
         mutants = {}
         for mutant in claim.mutants:
-            with patched(mutant, claim.check.__module__):
+            with patched(mutant, claim.check):
                 mutants[mutant.name] = _run(claim, setting, {})
     return Examination(premise, control, mutants)
 
@@ -74,26 +73,35 @@ def _run(claim: Claim, setting: Setting, overrides: dict[str, Any]) -> Evidence:
 
 
 @contextlib.contextmanager
-def patched(mutant: Mutant, module: str = "", /) -> Iterator[None]:
-    """Replace the mutant's target, for the block, wherever this package or `module` refers to it by name.
+def patched(mutant: Mutant, check: Check | None = None, /) -> Iterator[None]:
+    """Replace the mutant's target, for the block, wherever this package or the check's module names it.
 
     Raises:
-        ValueError: no module refers to the target, so that the mutant would change nothing.
+        ValueError: nothing refers to the target by name, so that the mutant would change nothing.
     """
-    places = list(_references(mutant.target, module))
+    places = [
+        (namespace, name)
+        for namespace in _namespaces(mutant.target, check)
+        for name, value in namespace.items()
+        if value is mutant.target
+    ]
     if not places:
         raise ValueError(f"mutant {mutant.name!r}: nothing refers to its target by name")
-    with contextlib.ExitStack() as stack:
-        for module, name in places:
-            stack.enter_context(mock.patch.object(module, name, mutant.wrong))
+    for namespace, name in places:
+        namespace[name] = mutant.wrong
+    try:
         yield
+    finally:
+        for namespace, name in places:
+            namespace[name] = mutant.target
 
 
-def _references(target: Callable[..., Any], module: str) -> Iterator[tuple[Any, str]]:
-    packages = {name.split(".")[0] for name in (__name__, target.__module__, module)}
-    for imported, place in list(sys.modules.items()):
-        if imported.split(".")[0] in packages:
-            yield from ((place, name) for name, value in list(vars(place).items()) if value is target)
+def _namespaces(target: Callable[..., Any], check: Check | None) -> list[dict[str, Any]]:
+    """The globals of this package, of the target's package and of the check's module, each once."""
+    packages = {name.split(".")[0] for name in (__name__, target.__module__)}
+    found = [vars(module) for name, module in list(sys.modules.items()) if name.split(".")[0] in packages]
+    found.append(getattr(check, "__globals__", {}))
+    return list({id(namespace): namespace for namespace in found}.values())
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Equality, Evidence, Identity, Joint
-from kdtheory.claims.worlds import one_hot_log_loss, relabelled_world
+from kdtheory.claims.worlds import relabelled_world
+from kdtheory.losses import label_loss
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
@@ -84,7 +85,7 @@ def _three_nets(setting: Setting) -> Population:
         MLP((world.dim, 16, world.num_classes)),
         training.inputs,
         training.labels,
-        loss=one_hot_log_loss,
+        loss=label_loss,
         members=3,
         stream=setting.stream.child("nets"),
         steps=100,

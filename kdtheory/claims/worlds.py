@@ -13,14 +13,14 @@ from torch import Tensor
 
 from kdtheory.claims.core import Setting
 from kdtheory.datasets import Images, load_images
-from kdtheory.losses.labelwise import log_loss
+from kdtheory.losses import label_loss, log_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import train
 from kdtheory.problems import FiniteWorld, GaussianMixture, gaussian_mixture, relabelled_images
-from kdtheory.risk.empirical import distilled_losses, one_hot_losses
+from kdtheory.risk.empirical import distilled_losses
 from kdtheory.streams import Stream
 
-__all__ = ["distilled_log_loss", "one_hot_log_loss", "relabelled_world", "three_gaussians"]
+__all__ = ["distilled_log_loss", "relabelled_world", "three_gaussians"]
 
 _ROOT = Stream(0).child("worlds")
 
@@ -42,11 +42,6 @@ def three_gaussians() -> GaussianMixture:
     return gaussian_mixture(1.25 * torch.stack([angles.cos(), angles.sin()], -1), std=1.0)
 
 
-def one_hot_log_loss(logits: Tensor, _probs: Tensor | None, labels: Tensor) -> Tensor:
-    """What a student trained on drawn labels minimises: the one-hot risk of the log loss."""
-    return one_hot_losses(log_loss(logits), labels)
-
-
 def distilled_log_loss(logits: Tensor, teacher_probs: Tensor, _labels: Tensor | None) -> Tensor:
     """What a student trained on a teacher's labels minimises: the distilled risk of the log loss."""
     return distilled_losses(log_loss(logits), teacher_probs)
@@ -59,7 +54,7 @@ def _relabelled(data: Path | None, temperature: float, most: int) -> FiniteWorld
         MLP((images.dim, 32, images.num_classes)),
         images.inputs,
         images.labels,
-        loss=one_hot_log_loss,
+        loss=label_loss,
         members=1,
         stream=_ROOT.child("truth"),
         steps=300,

@@ -6,6 +6,7 @@ Each that calls the true function binds it in a default argument, where no patch
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,18 +40,24 @@ def loss_with_t(
     return _true(*arrays, temperature=temperature, **options) / temperature
 
 
-def loss_reversed(*arrays: Tensor, _true: Callable[..., Tensor] = kd_loss, **options: Any) -> Tensor:
+def loss_reversed(*arrays: Tensor | None, _true: Callable[..., Tensor] = kd_loss, **options: Any) -> Tensor:
     """The student comes first in the divergence."""
     return _true(*arrays, **{**options, "soft": "reverse_kl"})
 
 
-def loss_without_t_squared(*arrays: Tensor, _true: Callable[..., Tensor] = kd_loss, **options: Any) -> Tensor:
+def loss_without_t_squared(
+    *arrays: Tensor | None, _true: Callable[..., Tensor] = kd_loss, **options: Any
+) -> Tensor:
     """T² is forgotten."""
     return _true(*arrays, **{**options, "temperature_squared": False})
 
 
 def loss_with_weights_swapped(
-    *arrays: Tensor, weight: Any, hard_weight: Any, _true: Callable[..., Tensor] = kd_loss, **options: Any
+    *arrays: Tensor | None,
+    weight: Any,
+    hard_weight: Any,
+    _true: Callable[..., Tensor] = kd_loss,
+    **options: Any,
 ) -> Tensor:
     """The weight of the teacher is given to the labels, and the other way round."""
     return _true(*arrays, weight=hard_weight, hard_weight=weight, **options)

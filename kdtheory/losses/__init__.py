@@ -13,7 +13,7 @@ from kdtheory.losses.divergences import (
 )
 from kdtheory.losses.high_temperature import high_temperature_divergence, high_temperature_gradient
 from kdtheory.losses.labelwise import brier_loss, log_loss, softmax_margin_loss, zero_one_loss
-from kdtheory.losses.response import distillation, kd_gradient, kd_loss, soft_label_loss
+from kdtheory.losses.response import distillation, kd_gradient, kd_loss, label_loss, soft_label_loss
 from kdtheory.losses.softmax import (
     entropy,
     entropy_temperature_derivative,
@@ -39,6 +39,7 @@ __all__ = [
     "kd_gradient",
     "kd_loss",
     "kl_divergence",
+    "label_loss",
     "log_loss",
     "renyi_entropy",
     "reverse_kl_divergence",

@@ -33,7 +33,7 @@ from kdtheory.validate import (
     check_same_shape,
 )
 
-__all__ = ["Reduction", "distillation", "kd_gradient", "kd_loss", "soft_label_loss"]
+__all__ = ["Reduction", "distillation", "kd_gradient", "kd_loss", "label_loss", "soft_label_loss"]
 
 Reduction = Literal["batchmean", "mean", "sum", "none"]
 
@@ -205,6 +205,23 @@ def distillation(
         soft_scale=1.0,
         temperature_squared=temperature_squared,
     )
+
+
+def label_loss(
+    student_logits: Float[Tensor, "*#batch k"],
+    teacher_probs: Float[Tensor, "*#batch k"] | None,
+    labels: Int[Tensor, "*#batch"],
+    /,
+) -> Float[Tensor, "..."]:
+    """CE(e_y, φ_1(z_s)) = −ln φ_1(z_s)_y for each example: what a student trained on labels alone minimises.
+
+    `distillation` at λ = 0, for training without a teacher: the same arguments, and nothing is checked.
+
+    >>> label_loss(torch.zeros(2, 8), None, torch.tensor([0, 7])).exp()
+    tensor([8., 8.])
+    """
+    places = labels.expand(student_logits.shape[:-1]).unsqueeze(-1)
+    return -student_logits.log_softmax(-1).gather(-1, places).squeeze(-1)
 
 
 def soft_label_loss(

@@ -67,12 +67,11 @@ class MLPTape:
         self._inputs: list[Tensor] = []
 
     def prepare(self, inputs: Float[Tensor, "members n d"], /) -> Float[Tensor, "members n inside"]:
-        """The inputs with the constant one beside them; a shared sample stays one array."""
-        if not self._bias:
-            return inputs
-        distinct = inputs[:1] if inputs.stride(0) == 0 else inputs
-        with_one = torch.cat([distinct, torch.ones_like(distinct[..., :1])], -1)
-        return with_one.expand(len(inputs), -1, -1)
+        """The inputs with the constant one beside them, features first; a shared sample stays one array."""
+        features = (inputs[:1] if inputs.stride(0) == 0 else inputs).mT
+        if self._bias:
+            features = torch.cat([features, torch.ones_like(features[:, :1])], 1)
+        return features.contiguous().mT.expand(len(inputs), -1, -1)
 
     def forward(self, prepared: Float[Tensor, "members n inside"], /) -> Float[Tensor, "members n k"]:
         """The logits, a transposed view of classes × examples."""
@@ -92,7 +91,7 @@ class MLPTape:
     def backward(self, logit_gradient: Float[Tensor, "members n k"], /) -> None:
         """Fill the gradient from ∂loss/∂logits: δ_l = (W_{l+1}ᵀ δ_{l+1}) a′, ∂W_l = δ_l h_{l−1}ᵀ."""
         _, deltas = self._arrays_for(logit_gradient.shape[1])
-        delta = logit_gradient.mT
+        delta = logit_gradient.mT.contiguous()
         for depth in range(len(self._weights) - 1, -1, -1):
             below = self._inputs[depth]
             torch.bmm(delta, below.mT, out=self._gradients[depth])

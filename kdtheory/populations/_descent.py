@@ -71,8 +71,11 @@ def descend(
     tape = task.architecture.tape(weights, gradient)
     optimizer = task.optimizer(weights)
     loss = task.loss_of(group)
-    sample = _prepared(task.sample.rows(lambda array: array[group]), tape)
-    batches = _batches(task, sample, group)
+    raw = task.sample.rows(lambda array: array[group])
+    sample = _prepared(raw, tape)
+    batches: Iterator[Sample] = repeat(sample)
+    if task.batch_size is not None and task.batch_size < sample.inputs.shape[1]:
+        batches = (_prepared(batch, tape) for batch in _minibatches(raw, task.batch_size, task.order, group))
     stride = max(1, task.steps // _REPORTS)
     with torch.enable_grad():
         for done in range(0, task.steps, stride):
@@ -111,17 +114,10 @@ def _once(array: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     return change(array[:1]).expand_as(array) if array.stride(0) == 0 else change(array)
 
 
-def _batches(task: Task, sample: Sample, group: slice) -> Iterator[Sample]:
-    """The whole sample for ever, or epochs of minibatches in each member's own order."""
-    members, examples = sample.inputs.shape[:2]
-    if task.batch_size is None or task.batch_size >= examples:
-        return repeat(sample)
-    return _epochs(task, sample, range(group.start, group.start + members), task.batch_size)
-
-
-def _epochs(task: Task, sample: Sample, members: range, batch_size: int) -> Iterator[Sample]:
-    device, examples = sample.inputs.device, sample.inputs.shape[1]
-    generators = [task.order.child(member).torch() for member in members]
+def _minibatches(sample: Sample, batch_size: int, order: Stream, group: slice) -> Iterator[Sample]:
+    """Epoch after epoch, every member's rows in an order of its own, cut into batches."""
+    device, (members, examples) = sample.inputs.device, sample.inputs.shape[:2]
+    generators = [order.child(group.start + member).torch() for member in range(members)]
     while True:
         orders = torch.stack([torch.randperm(examples, generator=generator) for generator in generators])
         for chosen in orders.to(device).split(batch_size, 1):

@@ -19,7 +19,7 @@ from kdtheory.networks import Architecture
 __all__ = ["evaluation_groups", "run_groups", "training_groups"]
 
 _EVALUATION_NUMBERS = 2**24
-_CACHE_NUMBERS = 2**20
+_CACHE_NUMBERS = 2**21
 _MOST_MEMBERS = 16
 
 

@@ -69,7 +69,7 @@ class OutOfScope(Evidence):
 
     @property
     def key_figure(self) -> str:
-        return f"{self.assumption}: {self.because}"
+        return f"{self.assumption.rstrip('.')}: {self.because}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,7 +72,9 @@ class Identity(Evidence):
 
     @property
     def key_figure(self) -> str:
-        return f"worst error {self.worst_error:.1e} of the effect, {self.trials} trials"
+        return f"worst error {self.worst_error:.1e} of the effect, {self.trials} trials".replace(
+            "0.0e+00", "0"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
