@@ -72,7 +72,7 @@ def worst_case(
     lost = int((~torch.isfinite(best)).sum())
     if lost == len(best):
         raise ValueError(f"ratio is not finite at any of the {lost} starts; begin where rhs > 0")
-    order = best.nan_to_num(nan=-torch.inf, posinf=-torch.inf).argsort(descending=True)
+    order = best.argsort(descending=True)
     top, witness = float(best[order[0]]), points[order[0]]
     for place in order[: min(polished, len(best) - lost)]:
         found, point = _polished(ratio, points[place])
@@ -88,12 +88,13 @@ def _climbed(ratio: Ratio, starts: Tensor, steps: int, learning_rate: float) -> 
     best, witness = torch.full_like(points[:, 0], -torch.inf).detach(), points.detach().clone()
     for _ in range(steps):
         values = ratio(points)
-        better = values.detach() > best
-        best = torch.where(better | torch.isnan(values.detach()), values.detach(), best)
+        better = torch.isfinite(values.detach()) & (values.detach() > best)
+        best = torch.where(better, values.detach(), best)
         witness[better] = points.detach()[better]
         optimizer.zero_grad()
         (-values.sum()).backward()
-        points.grad = torch.nan_to_num(points.grad, nan=0.0, posinf=0.0, neginf=0.0)
+        if points.grad is not None:
+            points.grad.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
         optimizer.step()
         schedule.step()
     return best, witness

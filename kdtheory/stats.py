@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
+from kdtheory.inversion import binomial_upper_limit
+
 __all__ = ["MeanTest", "binomial_upper_limit", "holm_adjusted", "log_log_slopes", "mean_test"]
 
 
@@ -67,16 +69,6 @@ def mean_test(values: Float[np.ndarray, " trials"], /) -> MeanTest:
         standard_error=float(np.std(values, ddof=1) / np.sqrt(len(values))),
         dof=len(values) - 1,
     )
-
-
-def binomial_upper_limit(successes: int, trials: int, /, *, delta: float = 0.05) -> float:
-    """Upper limit of a proportion, exact at confidence 1 − δ (Clopper & Pearson 1934), one-sided.
-
-    >>> round(binomial_upper_limit(0, 59), 4)  # 1 - 0.05^(1/59)
-    0.0495
-    """
-    test = stats.binomtest(successes, trials, alternative="less")
-    return float(test.proportion_ci(1 - delta, method="exact").high)
 
 
 def log_log_slopes(

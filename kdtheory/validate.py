@@ -28,14 +28,14 @@ __all__ = [
 
 def check_positive(name: str, value: float | Tensor) -> None:
     """`value` (a number, or every entry of a tensor) is finite and > 0."""
-    tensor = torch.as_tensor(value)
+    tensor = _exact(value)
     if not bool((torch.isfinite(tensor) & (tensor > 0)).all()):
         raise ValueError(f"{name} = {_shown(value)} must be finite and greater than 0")
 
 
 def check_fraction(name: str, value: float | Tensor, *, open_interval: bool = False) -> None:
     """`value` lies in [0, 1], or in (0, 1) where the interval is open."""
-    tensor = torch.as_tensor(value)
+    tensor = _exact(value)
     inside = (tensor > 0) & (tensor < 1) if open_interval else (tensor >= 0) & (tensor <= 1)
     if not bool(inside.all()):
         raise ValueError(f"{name} = {_shown(value)} must lie in {'(0, 1)' if open_interval else '[0, 1]'}")
@@ -121,6 +121,11 @@ def check_weights(name: str, weights: Float[Tensor, "*batch s"]) -> None:
     off = float((weights.sum(-1) - 1).abs().max())
     if off > (1e-6 if weights.dtype == torch.float64 else 1e-4):
         raise ValueError(f"{name} misses a sum of one by {off:.3g}; normalise the masses first")
+
+
+def _exact(value: float | Tensor) -> Tensor:
+    """A number as float64, which torch would make float32; a tensor as it is."""
+    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
 
 
 def _shown(value: float | Tensor) -> str:

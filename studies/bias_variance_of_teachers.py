@@ -41,10 +41,10 @@ CLAIMS = ("teacher_error_is_variance_plus_squared_bias",)
 CONFIG = {
     "sizes": (16, 64, 256, 1024, 4096),
     "fixed_size": 256,
-    "temperatures": tuple(round(2 ** (step / 4), 3) for step in range(-8, 9)),
+    "temperatures": tuple(round(2 ** (step / 6), 3) for step in range(-12, 13)),
     "shown": (0.7, 0.9, 1.0, 1.1, 1.4),
     "mixtures": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
-    "trials": 1000,
+    "trials": 500,
     "training_size": 500,
 }
 SMALL = {
@@ -59,9 +59,9 @@ SMALL = {
 PANELS = 3
 
 _DRAWS_AT_ONCE = 2**17
-_TEMPERATURE_COLORS = ("vermillion", "orange", "black", "sky", "blue")
+_TEMPERATURE_COLORS = ("purple", "orange", "black", "sky", "blue")
 _PARTS = {  # colour, line, name
-    "bound": (PALETTE["purple"], "-.", r"bound: variance + $C^2(E\|p^t-p^*\|_2)^2$"),
+    "bound": ("gray", "-.", r"bound: variance + $C^2(E\|p^t-p^*\|_2)^2$"),
     "mean_squared_error": (PALETTE["black"], "-", r"$E(\tilde R-R)^2$"),
     "variance": (PALETTE["green"], "--", "variance"),
     "squared_bias": (PALETTE["orange"], "--", "squared bias"),

@@ -14,8 +14,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from kdtheory.validate import check_at_least, check_finite, check_labels, check_logits, check_positive
-from kdtheory.validate import check_one_of, check_same_shape
+from kdtheory.validate import (
+    check_at_least,
+    check_finite,
+    check_labels,
+    check_logits,
+    check_one_of,
+    check_positive,
+    check_same_shape,
+)
 
 __all__ = [
     "confidence_lipschitz",
@@ -52,7 +59,7 @@ def softmax_confidence(
 def multiclass_margin(
     logits: Float[Tensor, "*batch k"], labels: Int[Tensor, "*batch"], /
 ) -> Float[Tensor, "*batch"]:
-    """m = v_y − max_{j≠y} v_j: positive where y is the only argmax; √2-Lipschitz in ‖·‖₂, 2-Lipschitz in ‖·‖_∞.
+    """m = v_y − max_{j≠y} v_j: positive where y is the only argmax; √2-Lipschitz in ‖·‖₂, 2 in ‖·‖_∞.
 
     Raises:
         ValueError: logits hold NaN or +∞, or a label is out of range.
@@ -110,15 +117,16 @@ def distillation_error(
     *,
     gamma: float,
 ) -> Float[Tensor, ""]:
-    """Φ_{γ,n}(f, g) = (1/n) Σ_i |φ_γ(f(x_i))_{y_i} − φ_γ(g(x_i))_{y_i}|, the printed form; at most the label-free.
+    """Φ_{γ,n}(f, g) = (1/n) Σ_i |φ_γ(f(x_i))_{y_i} − φ_γ(g(x_i))_{y_i}|, as printed.
 
-    The lecture notes (Shen et al., 2021) print the softmax with Σ_{i=1}^k exp(f(x_i)j/γ): the index i and the
-    product are misprints for Σ_j exp(f(x_i)_j/γ).
+    At most the label-free error on the same points. The lecture notes (Shen et al., 2021) print the softmax
+    with Σ_{i=1}^k exp(f(x_i)j/γ): the index i and the product are misprints for Σ_j exp(f(x_i)_j/γ).
 
     Raises:
         ValueError: γ is not positive and finite, shapes differ, logits hold NaN or +∞, a label out of range.
 
-    >>> distillation_error(torch.zeros(1, 2), torch.tensor([[0.0, 3.0]]).log1p(), torch.tensor([0]), gamma=1.0)
+    >>> teacher = torch.tensor([[0.0, 3.0]]).log1p()
+    >>> distillation_error(torch.zeros(1, 2), teacher, torch.tensor([0]), gamma=1.0)
     tensor(0.3000)
     """
     _check_twins(student_logits, teacher_logits)
@@ -146,8 +154,8 @@ def label_free_distillation_error(
 def softmax_distance_lipschitz(*, gamma: float, norm: str) -> float:
     """½‖φ_γ(u) − φ_γ(v)‖₁ ≤ ‖u−v‖_∞/(2γ) and ≤ ‖u−v‖₂/(2√2 γ), neither improvable.
 
-    The derivative along w is (1/2γ)Σp_i|w_i − w̄| ≤ sd_p(w)/(2γ), and a standard deviation is at most half the
-    range of w, which is at most 2‖w‖_∞ and at most √2‖w‖₂. Attained at u → v, two equal logits.
+    The derivative along w is (1/2γ)Σp_i|w_i − w̄| ≤ sd_p(w)/(2γ), and a standard deviation is at most half
+    the range of w, which is at most 2‖w‖_∞ and at most √2‖w‖₂. Attained at u → v, two equal logits.
 
     Args:
         gamma: γ.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import pandas as pd
 
-from kdtheory.validate import check_fraction
+from kdtheory.validate import check_at_least, check_fraction
 
-__all__ = ["Bound"]
+__all__ = ["Bound", "size_needed"]
+
+_LARGEST_SIZE = 10**18
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,19 @@ class Bound:
         delta: δ.
         assumptions: each assumption as a sentence, and whether it was met.
         trivial: the level that holds without any data (1 for a loss in [0, 1]).
+        needed: the least sample size at which it says something, all that was seen on the sample being
+            equal; None where no size would do, or where the function does not know.
+        over: what the probability 1 − δ is over, as a phrase.
+        quantities: what went in, by name: sizes, counts, bits, divergences.
 
     Raises:
-        ValueError: δ is outside (0, 1), the value is NaN, or no assumption is stated.
+        ValueError: δ is outside (0, 1), the value is NaN, no assumption is stated, or `needed` is below 1.
 
-    >>> bound = Bound("it", 0.3, {"risk": 0.1, "radius": 0.2}, 0.05, {"independent draws": True})
+    >>> bound = Bound("it", 0.3, {"risk": 0.1, "radius": 0.2}, 0.05, {"independent draws": True}, needed=9)
     >>> bound.certificate, bound.kind, bound.vacuous
     (True, 'certificate', False)
+    >>> bound.coverage
+    'with probability at least 0.95 over the sample, the risk is at most 0.3'
     """
 
     name: str
@@ -40,6 +48,9 @@ class Bound:
     delta: float
     assumptions: Mapping[str, bool]
     trivial: float = 1.0
+    needed: int | None = None
+    over: str = "the sample"
+    quantities: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_fraction("delta", self.delta, open_interval=True)
@@ -47,8 +58,10 @@ class Bound:
             raise ValueError("value = nan is no bound; look for NaN among the terms")
         if not self.assumptions:
             raise ValueError("assumptions is empty; state at least one, and whether it was met")
-        object.__setattr__(self, "terms", MappingProxyType(dict(self.terms)))
-        object.__setattr__(self, "assumptions", MappingProxyType(dict(self.assumptions)))
+        if self.needed is not None:
+            check_at_least("needed", self.needed, 1)
+        for name in ("terms", "assumptions", "quantities"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @property
     def certificate(self) -> bool:
@@ -65,6 +78,14 @@ class Bound:
         """The value is at least the trivial level: it says nothing."""
         return self.value >= self.trivial
 
+    @property
+    def coverage(self) -> str:
+        """What the bound claims, as a sentence."""
+        claim = f"with probability at least {1 - self.delta:g} over {self.over}, "
+        unmet = [sentence for sentence, met in self.assumptions.items() if not met]
+        condition = f", if {' and '.join(unmet)}, which was not met" if unmet else ""
+        return f"{claim}the risk is at most {self.value:.6g}{condition}"
+
     def to_frame(self) -> pd.DataFrame:
         """One row for each term and one, `total`, for the value."""
         named = [*self.terms.items(), ("total", self.value)]
@@ -76,5 +97,32 @@ class Bound:
                 "delta": self.delta,
                 "kind": self.kind,
                 "vacuous": self.vacuous,
+                "needed": pd.array([self.needed] * len(named), dtype="Int64"),
             }
         )
+
+
+def size_needed(value_at: Callable[[int], float], /, *, trivial: float = 1.0, least: int = 1) -> int | None:
+    """The least n ≥ `least` at which `value_at(n)`, which falls with n, is below the trivial level.
+
+    Args:
+        value_at: the bound at size n, all that was seen on the sample being equal.
+        trivial: the level to get below.
+        least: the least size at which the bound exists.
+
+    Returns:
+        The size; None where 10^18 would not do.
+
+    >>> size_needed(lambda n: 0.5 + 10 / n)
+    21
+    """
+    high = least
+    while not value_at(high) < trivial:
+        if high >= _LARGEST_SIZE:
+            return None
+        high *= 2
+    low = least - 1 if high == least else high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if value_at(middle) < trivial else (middle, high)
+    return high

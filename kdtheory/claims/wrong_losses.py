@@ -6,7 +6,6 @@ Each that calls the true function binds it in a default argument, where no patch
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -34,7 +33,7 @@ def gradient_without_t(*arrays: Tensor, temperature: Any, weight: Any, **_option
 
 
 def loss_with_t(
-    *arrays: Tensor, temperature: float, _true: Callable[..., Tensor] = kd_loss, **options: Any
+    *arrays: Tensor | None, temperature: float, _true: Callable[..., Tensor] = kd_loss, **options: Any
 ) -> Tensor:
     """T in place of T²."""
     return _true(*arrays, temperature=temperature, **options) / temperature

@@ -220,7 +220,7 @@ def label_loss(
     >>> label_loss(torch.zeros(2, 8), None, torch.tensor([0, 7])).exp()
     tensor([8., 8.])
     """
-    places = labels.expand(student_logits.shape[:-1]).unsqueeze(-1)
+    places = labels.long().expand(student_logits.shape[:-1]).unsqueeze(-1)
     return -student_logits.log_softmax(-1).gather(-1, places).squeeze(-1)
 
 
@@ -267,8 +267,7 @@ def _per_example_losses(
         factor = share * soft_scale * (t * t if temperature_squared else 1)
         losses = losses + factor * soft(student_logits / over, teacher_logits / over)
     if not _is_zero(rest) and labels is not None:
-        places = labels.long().expand(losses.shape).unsqueeze(-1)
-        losses = losses - rest * student_logits.log_softmax(-1).gather(-1, places).squeeze(-1)
+        losses = losses + rest * label_loss(student_logits, None, labels)
     return losses
 
 

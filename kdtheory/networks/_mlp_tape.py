@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -33,19 +34,19 @@ ACTIVATIONS = {
     "relu": Activation(
         torch.relu,
         torch.relu_,
-        lambda gradient, value: _aten.threshold_backward(gradient, value, 0, grad_input=gradient),
+        lambda gradient, value: _aten.threshold_backward.grad_input(gradient, value, 0, grad_input=gradient),
         nn.ReLU,
     ),
     "tanh": Activation(
         torch.tanh,
         torch.tanh_,
-        lambda gradient, value: _aten.tanh_backward(gradient, value, grad_input=gradient),
+        lambda gradient, value: _aten.tanh_backward.grad_input(gradient, value, grad_input=gradient),
         nn.Tanh,
     ),
     "sigmoid": Activation(
         torch.sigmoid,
         torch.sigmoid_,
-        lambda gradient, value: _aten.sigmoid_backward(gradient, value, grad_input=gradient),
+        lambda gradient, value: _aten.sigmoid_backward.grad_input(gradient, value, grad_input=gradient),
         nn.Sigmoid,
     ),
     "identity": Activation(lambda z: z, lambda z: z, lambda gradient, value: gradient, nn.Identity),
@@ -63,8 +64,7 @@ class MLPTape:
         self._inner = [weight[..., : weight.shape[-1] - bias].mT for weight in weights]
         self._activation = activation
         self._bias = bias
-        self._arrays: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
-        self._inputs: list[Tensor] = []
+        self._arrays: dict[int, _Arrays] = {}
 
     def prepare(self, inputs: Float[Tensor, "members n d"], /) -> Float[Tensor, "members n inside"]:
         """The inputs with the constant one beside them, features first; a shared sample stays one array."""
@@ -75,41 +75,53 @@ class MLPTape:
 
     def forward(self, prepared: Float[Tensor, "members n inside"], /) -> Float[Tensor, "members n k"]:
         """The logits, a transposed view of classes × examples."""
-        layers, _ = self._arrays_for(prepared.shape[1])
-        below = prepared.mT
-        self._inputs = []
-        last = len(self._weights) - 1
-        for depth, (weight, layer) in enumerate(zip(self._weights, layers, strict=True)):
-            self._inputs.append(below)
-            units = layer[:, : weight.shape[1]]
+        arrays = self._arrays_for(prepared.shape[1])
+        arrays.below[0], arrays.read_back[0] = prepared.mT, prepared
+        for weight, below, units in zip(self._weights, arrays.below, arrays.units, strict=True):
             torch.bmm(weight, below, out=units)
-            if depth < last:
+            if units is not arrays.units[-1]:
                 self._activation.in_place(units)
-            below = layer
-        return below.mT
+        return arrays.logits
 
     def backward(self, logit_gradient: Float[Tensor, "members n k"], /) -> None:
         """Fill the gradient from ∂loss/∂logits: δ_l = (W_{l+1}ᵀ δ_{l+1}) a′, ∂W_l = δ_l h_{l−1}ᵀ."""
-        _, deltas = self._arrays_for(logit_gradient.shape[1])
+        arrays = self._arrays_for(logit_gradient.shape[1])
         delta = logit_gradient.mT.contiguous()
         for depth in range(len(self._weights) - 1, -1, -1):
-            below = self._inputs[depth]
-            torch.bmm(delta, below.mT, out=self._gradients[depth])
+            torch.bmm(delta, arrays.read_back[depth], out=self._gradients[depth])
             if depth:
-                lower = deltas[depth - 1]
+                lower = arrays.deltas[depth - 1]
                 torch.bmm(self._inner[depth], delta, out=lower)
-                self._activation.pull_back(lower, below[:, : lower.shape[1]])
+                self._activation.pull_back(lower, arrays.units[depth - 1])
                 delta = lower
 
-    def _arrays_for(self, examples: int) -> tuple[list[Tensor], list[Tensor]]:
-        """Layer values (hidden ones with their constant unit) and hidden deltas for that many examples."""
+    def _arrays_for(self, examples: int) -> _Arrays:
         if examples not in self._arrays:
             outs = [weight.shape[1] for weight in self._weights]
-            extra = [int(self._bias)] * (len(outs) - 1) + [0]
-            like, members = self._weights[0], len(self._weights[0])
-            layers = [
-                like.new_ones(members, out + more, examples) for out, more in zip(outs, extra, strict=True)
-            ]
-            deltas = [like.new_empty(members, out, examples) for out in outs[:-1]]
-            self._arrays[examples] = layers, deltas
+            new = partial(self._weights[0].new_ones, len(self._weights[0]))
+            layers = [new(out + self._bias, examples) for out in outs[:-1]]
+            logits = new(outs[-1], examples)
+            inputs = layers[:1] or [logits]  # a place for what `forward` is given
+            self._arrays[examples] = _Arrays(
+                below=[*inputs, *layers],
+                read_back=[layer.mT for layer in (*inputs, *layers)],
+                units=[*(layer[:, :out] for layer, out in zip(layers, outs, strict=False)), logits],
+                deltas=[new(out, examples) for out in outs[:-1]],
+                logits=logits.mT,
+            )
         return self._arrays[examples]
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """Room for the values of one forward and backward pass, and the views of it that the products take.
+
+    `below` is what each layer reads, with its constant unit, and `read_back` the same transposed; `units` is
+    what each layer writes, without.
+    """
+
+    below: list[Tensor]
+    read_back: list[Tensor]
+    units: list[Tensor]
+    deltas: list[Tensor]
+    logits: Tensor

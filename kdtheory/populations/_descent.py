@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import repeat
 from typing import Any
 
@@ -29,6 +29,12 @@ class Sample:
     inputs: Float[Tensor, "members n ..."]
     labels: Int[Tensor, "members n"] | None
     teacher_probs: Float[Tensor, "members n k"] | None
+
+    @cached_property
+    def share(self) -> Float[Tensor, "members n"]:
+        """What an example weighs in its member's mean: 1/n."""
+        members, examples = self.inputs.shape[:2]
+        return self.inputs.new_full((), 1 / examples).expand(members, examples)
 
     def rows(self, pick: Callable[[Tensor], Tensor]) -> Sample:
         """Every array passed through `pick`."""
@@ -94,8 +100,7 @@ def _backward(tape: Tape, batch: Sample, loss: Loss) -> Float[Tensor, "members n
     logits = tape.forward(batch.inputs).detach().requires_grad_()
     with ClassesFirst():
         losses = loss(logits, batch.teacher_probs, batch.labels)
-    share = losses.new_full((), 1 / losses.shape[-1]).expand_as(losses)
-    tape.backward(torch.autograd.grad(losses, logits, share)[0])
+    tape.backward(torch.autograd.grad(losses, logits, batch.share)[0])
     return losses
 
 

@@ -18,6 +18,7 @@ from kdtheory.losses import (
     jensen_shannon,
     kd_gradient,
     kd_loss,
+    label_loss,
     soft_label_loss,
 )
 
@@ -193,6 +194,7 @@ def test_distillation_serves_a_population_from_one_teacher():
         torch.testing.assert_close(found[i], distillation(student[i], probs, labels, **one))
     plain = distillation(student, None, labels, weight=0.0)
     torch.testing.assert_close(plain[1], F.cross_entropy(student[1], labels, reduction="none"))
+    torch.testing.assert_close(plain, label_loss(student, None, labels), rtol=0, atol=0)
     torch.testing.assert_close(
         distillation(student[0], probs, None, soft="cross_entropy"), soft_label_loss(student[0], probs)
     )

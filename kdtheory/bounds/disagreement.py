@@ -1,0 +1,133 @@
+"""Disagreement transfer: f inherits the certificate of a witness g, Pr[f ≠ y] ≤ Pr[g ≠ y] + Pr[f ≠ g].
+
+The first term is any certificate of g; the second needs no labels: m points drawn after f and g were fixed.
+f itself may have been trained on whatever there is, and is not touched. Witnesses:
+
+- hold-out: g trained on a part of the labelled points, certified on the rest;
+- Occam: g quantised and coded in b bits, certified on the points that it was trained on;
+- stochastic: g ~ Q with a PAC-Bayes certificate, one fresh g at each unlabelled point, so that the second
+  term is a proportion over points and draws, and a deterministic f inherits from a stochastic student;
+- averaged: w witnesses, with (1/w)Σ Pr[g_j ≠ y] and (1/w)Σ Pr[f ≠ g_j] for the two terms. The means over the
+  witnesses of loss and of disagreement, point by point, lie in [0, 1]: no δ is shared out among witnesses.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from jaxtyping import Shaped
+from torch import Tensor
+
+from kdtheory.bounds.empirical_bernstein import maurer09_finite_class_radius
+from kdtheory.bounds.holdout import unit_mean
+from kdtheory.bounds.result import Bound, size_needed
+from kdtheory.inversion import binomial_upper_limit, kl_upper_inverse
+from kdtheory.validate import check_at_least, check_fraction, check_one_of
+
+__all__ = ["disagreement_limit", "disagreement_transfer"]
+
+UNSEEN = "the unlabelled points were drawn after the predictor and its witness were fixed"
+Method = Literal["kl", "bernstein"]
+
+
+def disagreement_limit(
+    disagreements: Shaped[Tensor, "*witnesses m"], /, *, delta: float, method: Method = "kl"
+) -> float:
+    """Upper limit of Pr[f ≠ g], or of its mean over witnesses, from m points: exact where values are 0 and 1.
+
+    Clopper & Pearson (1934) for one witness; for the means of several, which lie in [0, 1], kl⁻¹ (Hoeffding
+    1963, Theorem 1) or the empirical Bernstein radius (Maurer & Pontil 2009, Theorem 4).
+
+    Args:
+        disagreements: f ≠ g as 0 and 1 (or booleans) at each point; one row for each witness.
+        delta: δ.
+        method: "kl" or "bernstein", to be chosen before the points are seen; for one witness both are the
+            exact limit.
+
+    Raises:
+        ValueError: no point, values other than 0 and 1, an unknown method, or δ outside (0, 1).
+
+    >>> import torch
+    >>> round(disagreement_limit(torch.zeros(59), delta=0.05), 4)  # 1 − 0.05^(1/59)
+    0.0495
+    """
+    check_one_of("method", method, ("kl", "bernstein"))
+    check_fraction("delta", delta, open_interval=True)
+    return _limit(_table(disagreements), delta, method)
+
+
+def disagreement_transfer(
+    witness: Bound,
+    disagreements: Shaped[Tensor, "*witnesses m"],
+    /,
+    *,
+    delta: float,
+    drawn_afterwards: bool,
+    method: Method = "kl",
+) -> Bound:
+    """Pr[f ≠ y] ≤ Pr[g ≠ y] + Pr[f ≠ g]: the witness's bound at its δ₁, and the disagreement's limit at δ₂.
+
+    Holds with probability 1 − δ₁ − δ₂. Tight where f errs wherever it leaves g, and g errs elsewhere. For
+    averaged witnesses `witness` bounds the mean of their risks (a kl hold-out of the mean losses, say).
+    `needed` is a number of unlabelled points, the witness being as it is; None where its own bound is too
+    large already.
+
+    Args:
+        witness: a bound on Pr[g ≠ y], for the zero-one loss.
+        disagreements: f ≠ g as 0 and 1 at each unlabelled point; one row for each witness; for a stochastic
+            witness a fresh g at each point.
+        delta: δ₂.
+        drawn_afterwards: whether the points were drawn after f and g (or Q) were fixed.
+        method: for several witnesses, as in `disagreement_limit`.
+
+    Raises:
+        ValueError: no point, values other than 0 and 1, an unknown method, or δ₁ + δ₂ outside (0, 1).
+
+    >>> import torch
+    >>> from kdtheory.bounds.holdout import clopper34_holdout
+    >>> witness = clopper34_holdout(torch.zeros(59), delta=0.05, fixed_in_advance=True)
+    >>> bound = disagreement_transfer(witness, torch.zeros(59), delta=0.05, drawn_afterwards=True)
+    >>> round(bound.value, 3), bound.delta  # twice 0.0495
+    (0.099, 0.1)
+    """
+    limit = disagreement_limit(disagreements, delta=delta, method=method)
+    rows = _table(disagreements)
+    mean = float(rows.mean())
+
+    def at_size(size: int) -> float:
+        return witness.value + _limit(rows, delta, method, size)
+
+    sizes = {"unlabelled points": rows.shape[1], "witnesses": rows.shape[0]}
+    return Bound(
+        f"disagreement_transfer({witness.name})",
+        (witness.value + limit) * (1 + 4e-16),
+        {**witness.terms, "disagreement": mean, "disagreement radius": limit - mean},
+        witness.delta + delta,
+        {**witness.assumptions, UNSEEN: drawn_afterwards},
+        trivial=witness.trivial,
+        needed=size_needed(at_size, trivial=witness.trivial, least=2),
+        over=f"{witness.over} and the {rows.shape[1]} unlabelled ones",
+        quantities={**witness.quantities, **sizes},
+    )
+
+
+def _limit(rows: Tensor, delta: float, method: Method, size: int | None = None) -> float:
+    """The limit from the rows' own number of points, or from another number at the same rates."""
+    values = rows.mean(0)
+    mean, points = unit_mean("disagreements", values)
+    size = points if size is None else size
+    if len(rows) == 1:
+        return binomial_upper_limit(-(-int(rows.sum()) * size // points), size, delta=delta)
+    if method == "bernstein":
+        radius = maurer09_finite_class_radius(values.var(), n=size, class_size=1, delta=delta)
+        return mean + float(radius)
+    return float(kl_upper_inverse(mean, -math.log(delta) / size))
+
+
+def _table(disagreements: Tensor) -> Tensor:
+    rows = disagreements.double().reshape(-1, disagreements.shape[-1] if disagreements.ndim else 1)
+    check_at_least("the number of disagreements", rows.numel(), 1)
+    if not bool(((rows == 0) | (rows == 1)).all()):
+        raise ValueError("disagreements holds values other than 0 and 1; give f ≠ g at each point")
+    return rows

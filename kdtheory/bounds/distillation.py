@@ -1,0 +1,288 @@
+"""The distillation bound: a teacher f inherits the bound of the simple student g distilled from it.
+
+Hsu, Ji, Telgarsky & Wang (2021), constants derived here. For every f ∈ F and g ∈ G_j (classes fixed before
+the data, weights Σp_j ≤ 1), n labelled points and m unlabelled points of the same law, with probability ≥ 1
+− δ
+
+    Pr[argmax f(x) ≠ y] ≤ (2/n)Σ(1 − φ_γ(g(x_i))_{y_i}) + (2/γ)·Rad^vec_n(G_j) + 6√(ln(4/(δp_j))/2n)
+                        + 2Φ^TV_{γ,m}(f, g) + (2√2/γ)(Rad^vec_m(F) + Rad^vec_m(G_j)) + 6√(ln(4/(δp_j))/2m).
+
+Proof: the error is at most 2(1 − φ_γ(f)_y), and 1 − φ_γ(f)_y ≤ (1 − φ_γ(g)_y) + ½‖φ_γ(f) − φ_γ(g)‖₁; then the
+uniform deviation bound twice, each with δ/2, by vector contraction: 1 − φ_γ(·)_y is √2/(4γ)-Lipschitz, the
+distance 1/(2γ)-Lipschitz in (f, g) together; a union over j. Vacuous where n or m is below 18 ln(4/δ).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from kdtheory.bounds.deviation import bartlett02_deviation_radius, hoeffding63_radius
+from kdtheory.bounds.margins import (
+    distillation_error,
+    label_free_distillation_error,
+    margin_surrogate,
+    multiclass_margin,
+    softmax_confidence,
+)
+from kdtheory.bounds.result import Bound, size_needed
+from kdtheory.validate import check_fraction, check_positive
+
+__all__ = ["hsu21_as_printed", "hsu21_distillation", "hsu21_distillation_by_margins"]
+
+Terms = dict[str, float]
+
+
+def hsu21_distillation(
+    student_logits: Float[Tensor, "n k"],
+    labels: Int[Tensor, "n"],
+    student_unlabelled: Float[Tensor, "m k"],
+    teacher_unlabelled: Float[Tensor, "m k"],
+    /,
+    *,
+    gamma: float,
+    delta: float,
+    student_complexity: float,
+    joint_complexity: float | None = None,
+    weight: float = 1.0,
+    density_ratio: float = 1.0,
+    fixed_in_advance: bool,
+) -> Bound:
+    """Pr[argmax f ≠ y] ≤ the six terms above: loss, complexity and deviation of g; then those of f and g.
+
+    Hsu et al. (2021), constants derived here. `joint_complexity=None` is the usual case in which f and g were
+    fixed before the unlabelled points were drawn: the second line is then 2Φ^TV + 2√(ln(2/δ)/2m).
+
+    Args:
+        student_logits: g on the labelled points.
+        labels: their labels.
+        student_unlabelled: g on the unlabelled points.
+        teacher_unlabelled: f on the unlabelled points.
+        gamma: γ, chosen beforehand or paid for in `weight`.
+        delta: δ.
+        student_complexity: Rad^vec_n(G_j), or an upper bound on it.
+        joint_complexity: Rad^vec_m(F) + Rad^vec_m(G_j), or None.
+        weight: p_j, of the class (and of γ) that was chosen after the data.
+        density_ratio: ‖dμ/dν‖_∞ where the unlabelled points are drawn from ν instead of μ; multiplies the
+            second line.
+        fixed_in_advance: whether classes and weights were fixed before any data, and (where there is no joint
+            complexity) f and g before the unlabelled points.
+
+    Raises:
+        ValueError: γ, δ, a complexity, p_j or the density ratio out of range, or logits or labels that are.
+
+    >>> import torch
+    >>> sure = torch.tensor([[9.0, 0.0]]).repeat(10_000, 1).double()
+    >>> bound = hsu21_distillation(sure, torch.zeros(10_000).long(), sure, sure, gamma=1.0, delta=0.05,
+    ...     student_complexity=0.01, fixed_in_advance=True)
+    >>> [round(term, 4) for term in bound.terms.values()]
+    [0.0002, 0.02, 0.0888, 0.0, 0.0, 0.0272]
+    """
+    losses = 1 - softmax_confidence(student_logits, labels, gamma=gamma)
+    first = student_complexity / (2 * gamma)  # √2·L·Rad^vec with L = √2/(4γ)
+    sizes = len(labels), len(student_unlabelled)
+    second = None if joint_complexity is None else joint_complexity / (math.sqrt(2) * gamma)
+    apart = label_free_distillation_error(student_unlabelled, teacher_unlabelled, gamma=gamma)
+    settings = {"delta": delta, "weight": weight, "density_ratio": density_ratio}
+    return _bound("hsu21_distillation", losses, apart, first, second, sizes, settings, fixed_in_advance)
+
+
+def hsu21_distillation_by_margins(
+    student_logits: Float[Tensor, "n k"],
+    labels: Int[Tensor, "n"],
+    student_unlabelled: Float[Tensor, "m k"],
+    teacher_unlabelled: Float[Tensor, "m k"],
+    /,
+    *,
+    gamma: float,
+    delta: float,
+    margin_complexity: float,
+    joint_complexity: float | None = None,
+    weight: float = 1.0,
+    density_ratio: float = 1.0,
+    fixed_in_advance: bool,
+) -> Bound:
+    """The same with (2/n)Σσ(ln(k−1) − m_i/γ) + (1/γ)·Rad_n(margins of G_j) for the first two terms.
+
+    Hsu et al. (2021), constants derived here: the lecture notes' "1/γ·Rad" of the margin class. m_i is the
+    margin of g at x_i. Rad_n(margins) is at most 2·Rad^vec_n(G_j); the surrogate loss is the larger one.
+
+    Args:
+        student_logits: g on the labelled points.
+        labels: their labels.
+        student_unlabelled: g on the unlabelled points.
+        teacher_unlabelled: f on the unlabelled points.
+        gamma: γ.
+        delta: δ.
+        margin_complexity: Rad_n of the margins of G_j, or an upper bound on it.
+        joint_complexity, weight, density_ratio, fixed_in_advance: as in `hsu21_distillation`.
+
+    Raises:
+        ValueError: γ, δ, a complexity, p_j or the density ratio out of range, or logits or labels that are.
+
+    >>> import torch
+    >>> sure = torch.tensor([[9.0, 0.0]]).repeat(10_000, 1).double()
+    >>> bound = hsu21_distillation_by_margins(sure, torch.zeros(10_000).long(), sure, sure, gamma=1.0,
+    ...     delta=0.05, margin_complexity=0.02, fixed_in_advance=True)
+    >>> round(bound.terms["student's complexity"], 4)
+    0.02
+    """
+    margins = multiclass_margin(student_logits, labels)
+    losses = margin_surrogate(margins, gamma=gamma, num_classes=student_logits.shape[-1])
+    first = margin_complexity / (4 * gamma)  # L·Rad with L = 1/(4γ)
+    sizes = len(labels), len(student_unlabelled)
+    second = None if joint_complexity is None else joint_complexity / (math.sqrt(2) * gamma)
+    apart = label_free_distillation_error(student_unlabelled, teacher_unlabelled, gamma=gamma)
+    settings = {"delta": delta, "weight": weight, "density_ratio": density_ratio}
+    name = "hsu21_distillation_by_margins"
+    return _bound(name, losses, apart, first, second, sizes, settings, fixed_in_advance)
+
+
+def hsu21_as_printed(
+    student_logits: Float[Tensor, "n k"],
+    teacher_logits: Float[Tensor, "n k"],
+    labels: Int[Tensor, "n"],
+    /,
+    *,
+    gamma: float,
+    delta: float,
+    margin_complexity: float,
+    weight: float = 1.0,
+) -> Bound:
+    """(2/n)Σ(1−φ_γ(g)_y) + 16/n + 6√((ln(2/δ)+ln lg n)/n) + 8Φ_{γ,n}(f,g) + Rad/γ + 6√(ln(1/p_j)/n).
+
+    lg = log₂. As the lecture notes print it (Shen et al., 2021, after Hsu et al., 2021), for the one j and
+    g given; there g and p_j stand outside the infimum over j and g. A heuristic: it is false where f
+    depends on the sample. Φ_{γ,n} sees f on the sample only, and nothing controls it elsewhere.
+
+    Args:
+        student_logits: g on the labelled points.
+        teacher_logits: f on the same points.
+        labels: their labels.
+        gamma: γ.
+        delta: δ.
+        margin_complexity: Rad_n of the margins of G_j.
+        weight: p_j.
+
+    Raises:
+        ValueError: n < 2, γ, δ, the complexity or p_j out of range, or logits or labels that are.
+
+    >>> import torch
+    >>> sure = torch.tensor([[9.0, 0.0]]).repeat(1024, 1).double()
+    >>> bound = hsu21_as_printed(sure, sure, torch.zeros(1024).long(), gamma=1.0, delta=2 / math.e,
+    ...     margin_complexity=0.0)
+    >>> bound.kind, round(bound.terms["sixteen over n"], 6), round(bound.terms["deviation"], 3)
+    ('heuristic', 0.015625, 0.341)
+    """
+    check_fraction("delta", delta, open_interval=True)
+    _check_weight(weight)
+    check_positive("number of points less one", len(labels) - 1)
+    _check_complexity("margin_complexity", margin_complexity)
+    loss = 2 * float((1 - softmax_confidence(student_logits, labels, gamma=gamma)).mean())
+    apart = 8 * float(distillation_error(student_logits, teacher_logits, labels, gamma=gamma))
+    rate, n = margin_complexity * math.sqrt(len(labels)) / gamma, len(labels)
+
+    def terms(size: int) -> Terms:
+        log = math.log(2 / delta) + math.log(max(math.log2(size), 1))
+        return {
+            "student's loss": loss,
+            "sixteen over n": 16 / size,
+            "deviation": 6 * math.sqrt(log / size),
+            "distillation error": apart,
+            "student's complexity": rate / math.sqrt(size),
+            "choice of the class": 6 * math.sqrt(-math.log(weight) / size),
+        }
+
+    assumptions = {"the statement has a proof": False}
+    quantities = {"n": n, "gamma": gamma}
+    needed = size_needed(lambda size: sum(terms(size).values()), least=2)
+    found = terms(n)
+    return Bound(
+        "hsu21_as_printed",
+        sum(found.values()),
+        found,
+        delta,
+        assumptions,
+        needed=needed,
+        quantities=quantities,
+    )
+
+
+def _bound(
+    name: str,
+    losses: Tensor,
+    apart: Tensor,
+    first: float,
+    second: float | None,
+    sizes: tuple[int, int],
+    settings: Mapping[str, float],
+    fixed_in_advance: bool,
+) -> Bound:
+    """Assemble both lines; `first` and `second` are the complexities of the two classes of losses."""
+    _check_weight(settings["weight"])
+    _check_complexity("student_complexity", first)
+    _check_complexity("joint_complexity", second or 0.0)
+    if not 1 <= settings["density_ratio"] < math.inf:
+        raise ValueError(f"density_ratio = {settings['density_ratio']} must be finite and at least 1")
+    loss, error = float(losses.double().mean()), float(apart)
+    n, m = sizes
+
+    def terms(size: int) -> Terms:
+        # With another n, m keeps its share and complexities fall as the square root.
+        shrunk, scale = math.sqrt(n / size), max(1, round(m * size / n))
+        return {
+            **_first_line(loss, first * shrunk, size, settings),
+            **_second_line(error, None if second is None else second * shrunk, scale, settings),
+        }
+
+    assumptions = {
+        "the points are independent draws": True,
+        "classes, weights and whatever counts as fixed were fixed in advance": fixed_in_advance,
+    }
+    found = terms(n)
+    needed = size_needed(lambda size: sum(terms(size).values()), least=2)
+    return Bound(
+        name,
+        sum(found.values()),
+        found,
+        settings["delta"],
+        assumptions,
+        needed=needed,
+        over="both samples",
+        quantities={"n": n, "m": m, "weight": settings["weight"], "density_ratio": settings["density_ratio"]},
+    )
+
+
+def _first_line(loss: float, complexity: float, n: int, settings: Mapping[str, float]) -> Terms:
+    radius = bartlett02_deviation_radius(complexity, n=n, delta=settings["delta"] * settings["weight"] / 2)
+    return {
+        "student's loss": 2 * loss,
+        "student's complexity": 4 * complexity,
+        "labelled deviation": 2 * radius - 4 * complexity,
+    }
+
+
+def _second_line(error: float, complexity: float | None, m: int, settings: Mapping[str, float]) -> Terms:
+    ratio, delta = settings["density_ratio"], settings["delta"] / 2
+    if complexity is None:
+        radius, complexity = hoeffding63_radius(m, delta=delta), 0.0
+    else:
+        radius = bartlett02_deviation_radius(complexity, n=m, delta=delta * settings["weight"])
+    return {
+        "distillation error": 2 * ratio * error,
+        "joint complexity": 4 * ratio * complexity,
+        "unlabelled deviation": ratio * (2 * radius - 4 * complexity),
+    }
+
+
+def _check_weight(weight: float) -> None:
+    if not 0 < weight <= 1:
+        raise ValueError(f"weight = {weight} must lie in (0, 1]")
+
+
+def _check_complexity(name: str, complexity: float) -> None:
+    if not 0 <= complexity < math.inf:
+        raise ValueError(f"{name} = {complexity} must be finite and at least 0")

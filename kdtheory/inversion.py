@@ -1,0 +1,223 @@
+"""Upper limits of a proportion by inversion: of the Bernoulli divergence, and of the exact binomial.
+
+Both are roots of a function that is concave (or minus a convex one) to the right of the root, so that
+Newton's steps from a point outside stay outside: what is returned is never the inside end of an interval.
+Rounding is bounded and added on the same side, so that truth ≤ limit ≤ truth·(1 + 1e-12); for the binomial
+while δ ≤ 1/2.
+
+p a proportion seen, q the true one, gap = q − p, k successes in n trials. Confidence levels enter as
+logarithms where they may be too small for a float: ln(δ·2^{−b}).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+__all__ = ["bernoulli_kl", "binomial_upper_limit", "binomial_upper_limits", "kl_upper_inverse"]
+
+_EPS = float(np.finfo(float).eps)
+_LEAST = 1e-300
+_MOST_STEPS = 100
+
+
+def bernoulli_kl(p: ArrayLike, q: ArrayLike, /) -> np.ndarray:
+    """kl(p‖q) = p ln(p/q) + (1−p) ln((1−p)/(1−q)), in nats; 0·ln 0 = 0, and ∞ where q rules p out.
+
+    Args:
+        p, q: proportions in [0, 1]; they broadcast.
+
+    Raises:
+        ValueError: a proportion outside [0, 1].
+
+    >>> float(bernoulli_kl(0.0, 0.75) / np.log(2))  # −log₂(1 − 3/4)
+    2.0
+    """
+    (p, q), shape = _rows(_proportions("p", p), _proportions("q", q))
+    return np.where((p > 0) & (q == 0), np.inf, _kl_of_gap(p, q - p)).reshape(shape)
+
+
+def kl_upper_inverse(p: ArrayLike, level: ArrayLike, /) -> np.ndarray:
+    """kl⁻¹(p, c) = sup{q : kl(p‖q) ≤ c}, rounded outward.
+
+    The lower inverse, inf{q : kl(p‖q) ≤ c}, is 1 − kl⁻¹(1−p, c).
+
+    Args:
+        p: the proportion seen, in [0, 1].
+        level: c ≥ 0 in nats; they broadcast. ∞ gives 1.
+
+    Raises:
+        ValueError: p outside [0, 1], or c negative or NaN.
+
+    >>> float(kl_upper_inverse(0.0, np.log(4)).round(12))  # 1 − e^{−c}
+    0.75
+    """
+    (p, level), shape = _rows(_proportions("p", p), np.asarray(level, dtype=float))
+    if not bool((level >= 0).all()):
+        raise ValueError(f"level = {_first_bad(level, level >= 0)} must be a number of nats ≥ 0")
+    p = np.where(p > 0, np.maximum(p, _LEAST), 0.0)
+    outward = level * (1 + 64 * _EPS)
+    gap = _outer_gap(p, outward)
+    open_ = (outward > 0) & (p + gap < 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for _ in range(_MOST_STEPS):
+            q = p + gap
+            step = (_kl_of_gap(p, gap) - outward) * q * (1 - q) / gap
+            step = np.where(open_ & (step > 4 * _EPS * gap), step, 0.0)
+            gap = gap - step
+            if not step.any():
+                break
+    return np.minimum(1.0, (p + gap) * (1 + 4 * _EPS)).reshape(shape)
+
+
+def binomial_upper_limit(
+    successes: int, trials: int, /, *, delta: float = 0.05, log_delta: float | None = None
+) -> float:
+    """Upper limit of a proportion, exact at confidence 1 − δ (Clopper & Pearson 1934), one-sided.
+
+    Args:
+        successes, trials: k of n.
+        delta: δ.
+        log_delta: ln δ instead, where δ is too small for a float.
+
+    Raises:
+        ValueError: not 0 ≤ k ≤ n, n < 1, or δ outside (0, 1).
+
+    >>> round(binomial_upper_limit(0, 59), 4)  # 1 - 0.05^(1/59)
+    0.0495
+    """
+    if log_delta is None:
+        if not 0 < delta < 1:
+            raise ValueError(f"delta = {delta} must lie in (0, 1)")
+        log_delta = math.log(delta)
+    return float(binomial_upper_limits(successes, trials, log_delta=log_delta))
+
+
+def binomial_upper_limits(successes: ArrayLike, trials: ArrayLike, /, *, log_delta: ArrayLike) -> np.ndarray:
+    """sup{q : P[Bin(n, q) ≤ k] ≥ δ} (Clopper & Pearson 1934), rounded outward; 1 where k = n.
+
+    Args:
+        successes, trials: k of n, whole numbers.
+        log_delta: ln δ < 0; all three broadcast.
+
+    Raises:
+        ValueError: not 0 ≤ k ≤ n, n < 1, or ln δ ≥ 0 or not finite.
+
+    >>> binomial_upper_limits([0, 3, 5], 5, log_delta=np.log(0.05)).round(4).tolist()  # 1 − 0.05^(1/5), …
+    [0.4507, 0.9236, 1.0]
+    """
+    (k, n, log_delta), shape = _rows(*(np.asarray(a, dtype=float) for a in (successes, trials, log_delta)))
+    _check_counts(k, n)
+    if not bool((np.isfinite(log_delta) & (log_delta < 0)).all()):
+        raise ValueError("log_delta must be finite and below 0, the logarithm of a δ in (0, 1)")
+    distinct, place = np.unique(np.stack([k, n, log_delta]), axis=1, return_inverse=True)
+    return _binomial_limits(*distinct)[place.reshape(-1)].reshape(shape)
+
+
+def _binomial_limits(k: np.ndarray, n: np.ndarray, log_delta: np.ndarray) -> np.ndarray:
+    """Newton on ln P[Bin(n, q) ≤ k] = ln δ, which is concave in q, from the Chernoff limit inwards."""
+    limit = kl_upper_inverse(k / n, -log_delta / n)
+    for _ in range(_MOST_STEPS):
+        rows = np.flatnonzero((k < n) & (limit < 1))
+        if not len(rows):
+            break
+        q = limit[rows]
+        log_tail, descent = _log_binomial_tail(k[rows], n[rows], q)
+        step = (log_delta[rows] - log_tail) / descent
+        step = np.where(step > 2 * _EPS * q, step, 0.0)
+        limit[rows] = q - step
+        if not step.any():
+            break
+    outward: np.ndarray = np.minimum(1.0, limit * (1 + 4 * _EPS))
+    return outward
+
+
+def _log_binomial_tail(k: np.ndarray, n: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ln P[Bin(n, q) ≤ k] rounded up, and minus its derivative in q; k < n, 0 < q < 1.
+
+    P = pmf(k)·S with S = 1 + Σ_j of falling ratios, and dP/dq = −(n−k)/(1−q)·pmf(k).
+    """
+    series, term, least = np.ones_like(q), np.ones_like(q), k.copy()
+    terms = 0
+    while terms < k.max() and bool((term > _EPS / 16 * series).any()):
+        term = term * (np.maximum(least, 0) * (1 - q) / ((n - least + 1) * q))
+        series, least, terms = series + term, least - 1, terms + 1
+    deviance = n * _kl_of_gap(k / n, q - k / n)
+    inside = np.maximum(k, 1)
+    stirling = _stirling_error(n) - _stirling_error(inside) - _stirling_error(n - k)
+    peak = 0.5 * np.log(n / (2 * np.pi * inside * (n - k))) + stirling
+    log_pmf = np.where(k == 0, n * np.log1p(-q), peak - deviance)
+    odds = np.abs(special.logit(q) - special.logit(inside / (n + 1)))
+    rounding = _EPS * (64 + 8 * np.abs(log_pmf) + 2 * inside * odds + 4 * terms)
+    return log_pmf + np.log(series) + rounding, (n - k) / ((1 - q) * series)
+
+
+def _stirling_error(n: np.ndarray) -> np.ndarray:
+    """ln n! − ln(√(2πn)(n/e)^n) for n ≥ 1: its asymptotic series, or by the definition where n < 16."""
+    square = 1 / n**2
+    series = (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square * (1 / 1680 - square / 1188)))) / n
+    small = np.minimum(n, 16)
+    direct = special.gammaln(small + 1) - (small + 0.5) * np.log(small) + small - 0.5 * np.log(2 * np.pi)
+    return np.where(n < 16, direct, series)
+
+
+def _kl_of_gap(p: np.ndarray, gap: np.ndarray) -> np.ndarray:
+    """kl(p‖p + gap) = p·D(gap/p) + (1−p)·D(−gap/(1−p)), D(x) = x − ln(1+x) ≥ 0: nothing cancels."""
+    return _scaled_excess(p, gap) + _scaled_excess(1 - p, -gap)
+
+
+def _scaled_excess(scale: np.ndarray, gap: np.ndarray) -> np.ndarray:
+    """s·D(gap/s), and its limit where s = 0; by r = x/(2+x), D = x·r − 2r³(1/3 + r²/5 + …), for small x."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        x = gap / np.where(scale > 0, np.maximum(scale, _LEAST), 0.0)
+        r = np.where(np.abs(x) < 0.5, x / (2 + x), 0.0)
+        near = scale * (r * np.where(r == 0, 0.0, x) - 2 * r**3 * _ATANH_TAIL(r * r))
+        far = gap - scale * np.log1p(np.maximum(x, -1.0))
+    return np.where(scale == 0, np.maximum(gap, 0.0), np.where(np.abs(x) < 0.5, near, far))
+
+
+_ATANH_TAIL = np.polynomial.Polynomial([1 / (2 * j + 3) for j in range(20)])
+
+
+def _outer_gap(p: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """A gap that is surely not too small: the least of three elementary lower bounds of kl, inverted.
+
+    kl ≥ 2·gap², kl ≥ gap²/(2q), kl ≥ (1−p) ln(1/(1−q)) − H(p).
+    """
+    entropy = special.entr(p) + special.entr(1 - p)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        rest = np.where(p < 1, (1 - p) - np.exp(-(level + entropy) / (1 - p)), 0.0) + 4 * _EPS
+        others = np.minimum(np.sqrt(level / 2), np.sqrt(2 * p * level) + 2 * level)
+    gap: np.ndarray = np.where(level > 0, np.minimum(rest, others) * (1 + 8 * _EPS), 0.0)
+    return gap
+
+
+def _rows(*arrays: np.ndarray) -> tuple[list[np.ndarray], tuple[int, ...]]:
+    """The arrays broadcast and laid out in one row each, and the shape that they had together."""
+    together = np.broadcast_arrays(*arrays)
+    return [array.reshape(-1) for array in together], together[0].shape
+
+
+def _proportions(name: str, values: ArrayLike) -> np.ndarray:
+    array = np.asarray(values, dtype=float)
+    inside = (array >= 0) & (array <= 1)
+    if not bool(inside.all()):
+        raise ValueError(f"{name} = {_first_bad(array, inside)} must lie in [0, 1]")
+    return array
+
+
+def _check_counts(k: np.ndarray, n: np.ndarray) -> None:
+    whole = (k == np.floor(k)) & (n == np.floor(n)) & np.isfinite(n)
+    if not bool((whole & (n >= 1)).all()):
+        raise ValueError(
+            f"trials = {_first_bad(n, whole & (n >= 1))} and successes must be whole, trials ≥ 1"
+        )
+    if not bool(((k >= 0) & (k <= n)).all()):
+        raise ValueError(f"successes = {_first_bad(k, (k >= 0) & (k <= n))} must lie in 0 to trials")
+
+
+def _first_bad(values: np.ndarray, good: np.ndarray) -> float:
+    return float(values[~good].reshape(-1)[0])

@@ -1,0 +1,238 @@
+"""Stochastic students: Gaussian posteriors over an MLP's weights, trained against their own PAC-Bayes bound.
+
+Q = N(μ, diag s²), P = N(μ₀, λ²I) with μ₀ learned on other data (or an initialisation) and λ from a grid that
+is fixed here. The objective is the bound itself, kl⁻¹(ℓ̂_Q, (KL(Q‖P) + ln(2√n/δ))/n), with a bounded
+cross-entropy for the loss, after Dziugaite & Roy (2017) and Pérez-Ortiz et al. (2021); departures: kl⁻¹ is
+differentiated exactly, by the implicit function theorem, and while training λ is the best one for (μ, s).
+
+A fresh network at every input costs two matrix products a layer, not a network: the pre-activations of an
+input under Gaussian weights are independent Gaussians, given the layer below (Kingma, Salimans & Welling 2015).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from kdtheory.bounds.pac_bayes import (
+    gaussian_kl,
+    maurer04_kl_limit,
+    maurer04_log_moment,
+    maurer04_pac_bayes_kl,
+)
+from kdtheory.bounds.result import Bound
+from kdtheory.networks import MLP
+from kdtheory.networks._mlp_tape import ACTIVATIONS
+from kdtheory.streams import Stream
+from kdtheory.types import resolve_device
+from kdtheory.validate import check_at_least, check_fraction, check_labels, check_positive, check_probs
+
+__all__ = ["PRIOR_STDS", "GaussianPosterior", "pac_bayes_certificate", "train_posterior"]
+
+PRIOR_STDS = tuple(2 ** (-j / 4) for j in range(64))
+"""The grid of λ: 1 down to 2^{−15.75}; a bound at the best of them pays ln 64."""
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianPosterior:
+    """Q = N(mean, diag std²) over the flat parameters of an MLP, and the mean of its prior.
+
+    Args:
+        architecture: what the flat vectors mean.
+        mean, std: μ and s; leading axes are members, each a posterior of its own.
+        prior_mean: μ₀.
+    """
+
+    architecture: MLP
+    mean: Float[Tensor, "*members size"]
+    std: Float[Tensor, "*members size"]
+    prior_mean: Float[Tensor, "*members size"]
+
+    @property
+    def divergence(self) -> Float[Tensor, "*members"]:
+        """min_λ KL(Q‖N(μ₀, λ²I)) over `PRIOR_STDS`, float64."""
+        mean, std, prior_mean = self.mean.double(), self.std.double(), self.prior_mean.double()
+        nats = [gaussian_kl(mean, std, prior_mean, prior_std) for prior_std in PRIOR_STDS]
+        return torch.stack(nats).amin(0)
+
+    @torch.no_grad()
+    def logits(
+        self, inputs: Float[Tensor, "*#members n d"], stream: Stream, /
+    ) -> Float[Tensor, "*members n k"]:
+        """The outputs of a fresh network g ~ Q at every input, each drawn for it alone."""
+        inputs = inputs.to(self.mean)
+        return _sampled_logits(self.architecture, self.mean, self.std, inputs, stream.torch(self.mean.device))
+
+    def errors(
+        self, inputs: Float[Tensor, "n d"], labels: Int[Tensor, "n"], stream: Stream, /, *, rounds: int = 1
+    ) -> Bool[Tensor, "rounds n"]:
+        """argmax g(x) ≠ y, with a fresh g at each point and round; `labels` may be another predictor's.
+
+        Raises:
+            ValueError: no round, or labels that are no classes.
+        """
+        check_at_least("rounds", rounds, 1)
+        check_labels("labels", labels, self.architecture.widths[-1])
+        said = [self.logits(inputs, stream.child(index)).argmax(-1) for index in range(rounds)]
+        return torch.stack(said).cpu() != labels.cpu()
+
+
+def pac_bayes_certificate(
+    posterior: GaussianPosterior,
+    inputs: Float[Tensor, "n d"],
+    labels: Int[Tensor, "n"],
+    /,
+    *,
+    delta: float,
+    rounds: int,
+    stream: Stream,
+    prior_fixed: bool,
+) -> Bound:
+    """The PAC-Bayes-kl bound of one posterior, δ split 9 to 1 between the theorem and the sampling of g.
+
+    Args:
+        posterior: Q, which may have been trained on these points, and on a teacher's labels.
+        inputs, labels: the n points that neither the prior's mean nor its grid depends on.
+        delta: δ in total.
+        rounds: how often each point is tested by a fresh g.
+        stream: where the draws of g come from; nothing else may use it.
+        prior_fixed: whether the prior's mean was fixed before the points were drawn.
+
+    Raises:
+        ValueError: n < 8, rounds < 1, δ outside (0, 1), or labels that are no classes.
+    """
+    errors = posterior.errors(inputs, labels, stream, rounds=rounds)
+    return maurer04_pac_bayes_kl(
+        errors,
+        divergence=float(posterior.divergence),
+        delta=0.9 * delta,
+        delta_sampling=0.1 * delta,
+        prior_fixed=prior_fixed,
+        fresh_draws=True,
+        priors=len(PRIOR_STDS),
+    )
+
+
+def train_posterior(
+    architecture: MLP,
+    inputs: Float[Tensor, "*#members n d"],
+    targets: Float[Tensor, "*#members n k"],
+    /,
+    *,
+    prior_mean: Float[Tensor, "*members size"],
+    certified: int,
+    delta: float,
+    stream: Stream,
+    steps: int,
+    learning_rate: float,
+    initial_std: float = 0.03,
+    floor: float = 1e-4,
+    batch_size: int | None = None,
+    device: str | torch.device = "auto",
+    dtype: torch.dtype = torch.float32,
+    progress: Callable[[int, int], None] | None = None,
+) -> GaussianPosterior:
+    """Minimise kl⁻¹(ℓ̂_Q, (KL(Q‖P) + ln(2√n/δ))/n) over μ and s by Adam, from μ = μ₀; n = `certified`.
+
+    ℓ = −Σ_y t_y ln max(g(x)_y, floor)/ln(1/floor) ∈ [0, 1], t the targets: labels as one-hot rows, or a teacher's
+    probabilities. Q may be trained on any points; only those that will certify it count as n.
+
+    Args:
+        architecture: the student.
+        inputs, targets: points to learn from; leading axes are members, trained side by side.
+        prior_mean: μ₀, where training starts.
+        certified: n, the number of points that the bound will be computed on.
+        delta: δ of the bound.
+        stream: where the order of the points and the draws of g come from.
+        steps, learning_rate: of Adam, for μ; ln s moves ten times as fast.
+        initial_std: s at the start.
+        floor: least probability that the loss distinguishes.
+        batch_size: rows per step, the same for all members; None takes all.
+        device, dtype: where and in what to train.
+        progress: called with (done, total) steps, about a hundred times.
+
+    Raises:
+        ValueError: a target row is no probability, a number is out of its range, or n < 8.
+    """
+    check_probs("targets", targets)
+    check_fraction("delta", delta, open_interval=True)
+    check_fraction("floor", floor, open_interval=True)
+    check_positive("initial_std", initial_std)
+    check_positive("learning_rate", learning_rate)
+    check_at_least("steps", steps, 0)
+    place = {"device": resolve_device(device), "dtype": dtype}
+    inputs, targets, start = inputs.to(**place), targets.to(**place), prior_mean.to(**place)
+    mean = start.clone().requires_grad_()
+    log_std = torch.full_like(start, math.log(initial_std)).requires_grad_()
+    optimizer = torch.optim.Adam(
+        [{"params": [mean]}, {"params": [log_std], "lr": 10 * learning_rate}], learning_rate
+    )
+    draws = stream.child("draws").torch(place["device"])
+    batches = _batches(inputs.shape[-2], batch_size, stream.child("order").torch())
+    for step in range(steps):
+        rows = next(batches)
+        logits = _sampled_logits(architecture, mean, log_std.exp(), inputs[..., rows, :], draws)
+        losses = _bounded_cross_entropy(logits, targets[..., rows, :], floor).mean(-1)
+        optimizer.zero_grad()
+        _bound_objective(losses, _divergence(mean - start, log_std), certified, delta).sum().backward()
+        optimizer.step()
+        if progress is not None and (step + 1) % max(1, steps // 100) == 0:
+            progress(step + 1, steps)
+    return GaussianPosterior(architecture, mean.detach(), log_std.detach().exp(), start)
+
+
+def _sampled_logits(
+    architecture: MLP, mean: Tensor, std: Tensor, inputs: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Local reparameterisation: pre-activations ~ N(h·Mᵀ, h²·(S²)ᵀ), independent over units and rows."""
+    centre, spread = architecture.unpack(mean), architecture.unpack(std.square())
+    hidden = inputs
+    layers = len(architecture.widths) - 1
+    for depth in range(layers):
+        weight, bias = f"{2 * depth}.weight", f"{2 * depth}.bias"
+        location, variance = hidden @ centre[weight].mT, hidden.square() @ spread[weight].mT
+        if architecture.bias:
+            location = location + centre[bias][..., None, :]
+            variance = variance + spread[bias][..., None, :]
+        noise = torch.randn(location.shape, generator=generator, dtype=location.dtype, device=location.device)
+        # Where an input is zero and there is no bias the variance is zero, and its root has no derivative.
+        hidden = location + variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt() * noise
+        if depth < layers - 1:
+            hidden = ACTIVATIONS[architecture.activation].function(hidden)
+    return hidden
+
+
+def _bounded_cross_entropy(logits: Tensor, targets: Tensor, floor: float) -> Tensor:
+    least = math.log(floor)
+    return (targets * logits.log_softmax(-1).clamp_min(least)).sum(-1) / least
+
+
+def _divergence(offset: Tensor, log_std: Tensor) -> Tensor:
+    """min_λ KL(N(μ, diag s²)‖N(μ₀, λ²I)): λ² = mean(s² + (μ − μ₀)²)."""
+    best = (log_std.mul(2).exp() + offset.square()).mean(-1)
+    return offset.shape[-1] / 2 * best.log() - log_std.sum(-1)
+
+
+def _bound_objective(losses: Tensor, divergence: Tensor, n: int, delta: float) -> Tensor:
+    """kl⁻¹(ℓ̂, c) with its exact derivatives, ∂q/∂c = q(1−q)/(q−p), ∂q/∂p = ln(q(1−p)/(p(1−q)))·∂q/∂c."""
+    fixed_cost = maurer04_log_moment(n) - math.log(delta) + math.log(len(PRIOR_STDS))
+    level = (divergence.clamp_min(0) + fixed_cost) / n
+    p = losses.detach().double().cpu().clamp(1e-12, 1 - 1e-9)
+    nats = (divergence.detach().double().cpu().clamp_min(0) + math.log(len(PRIOR_STDS))).numpy()
+    q = torch.as_tensor(maurer04_kl_limit(p.numpy(), nats, n=n, delta=delta)).clamp_max(1 - 1e-9)
+    slope = q * (1 - q) / (q - p)
+    tilt = (torch.logit(q) - torch.logit(p)) * slope
+    return tilt.to(losses) * losses + slope.to(losses) * level
+
+
+def _batches(examples: int, batch_size: int | None, generator: torch.Generator):  # type: ignore[no-untyped-def]
+    if batch_size is None or batch_size >= examples:
+        while True:
+            yield slice(None)
+    while True:
+        yield from torch.randperm(examples, generator=generator).split(batch_size)

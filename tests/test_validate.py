@@ -1,0 +1,39 @@
+"""The checks of the public door, at the edges where rounding could move them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kdtheory.validate import check_at_least, check_fraction, check_positive, check_probs
+
+
+def test_numbers_are_compared_in_double_precision() -> None:
+    check_positive("T", 1e-200)
+    check_fraction("delta", 1 - 1e-12, open_interval=True)
+    with pytest.raises(ValueError, match="weight = 1"):
+        check_fraction("weight", 1 + 1e-12)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_what_is_not_positive_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match=r"T = .* must be finite and greater than 0"):
+        check_positive("T", value)
+
+
+def test_one_bad_entry_of_a_tensor_is_enough() -> None:
+    with pytest.raises(ValueError, match="weight"):
+        check_fraction("weight", torch.tensor([0.5, 1.5]))
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize("value", [0, 2.5, True])
+def test_counts_are_whole_and_large_enough(value: float) -> None:
+    with pytest.raises(ValueError, match="n = "):
+        check_at_least("n", value, 1)  # type: ignore[arg-type]
+
+
+def test_rows_may_miss_one_by_rounding_only() -> None:
+    check_probs("p", torch.full((2, 3), 1 / 3))
+    with pytest.raises(ValueError, match="misses a sum of one"):
+        check_probs("p", torch.full((2, 3), 1 / 3 + 1e-3))
