@@ -159,7 +159,7 @@ def _exponent(step: float) -> int:
     if step == 0:
         return _LEAST_EXPONENT
     wanted = math.ceil(4 * math.log2(step) - 1e-9)
-    return min(max(wanted, _LEAST_EXPONENT), _LEAST_EXPONENT + 2**_EXPONENT_BITS - 1)
+    return int(min(max(wanted, _LEAST_EXPONENT), _LEAST_EXPONENT + 2**_EXPONENT_BITS - 1))
 
 
 class _Estimate:

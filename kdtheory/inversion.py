@@ -70,7 +70,8 @@ def kl_upper_inverse(p: ArrayLike, level: ArrayLike, /) -> np.ndarray:
             gap = gap - step
             if not step.any():
                 break
-    return np.minimum(1.0, (p + gap) * (1 + 4 * _EPS)).reshape(shape)
+    limit: np.ndarray = np.minimum(1.0, (p + gap) * (1 + 4 * _EPS))
+    return limit.reshape(shape)
 
 
 def binomial_upper_limit(
@@ -121,7 +122,7 @@ def _binomial_limits(k: np.ndarray, n: np.ndarray, log_delta: np.ndarray) -> np.
     """Newton on ln P[Bin(n, q) ≤ k] = ln δ, which is concave in q, from the Chernoff limit inwards."""
     limit = kl_upper_inverse(k / n, -log_delta / n)
     for _ in range(_MOST_STEPS):
-        rows = np.flatnonzero((k < n) & (limit < 1))
+        rows = np.flatnonzero((k < n) & (limit < 1) & (limit > 0))
         if not len(rows):
             break
         q = limit[rows]
@@ -151,7 +152,7 @@ def _log_binomial_tail(k: np.ndarray, n: np.ndarray, q: np.ndarray) -> tuple[np.
     peak = 0.5 * np.log(n / (2 * np.pi * inside * (n - k))) + stirling
     log_pmf = np.where(k == 0, n * np.log1p(-q), peak - deviance)
     odds = np.abs(special.logit(q) - special.logit(inside / (n + 1)))
-    rounding = _EPS * (64 + 8 * np.abs(log_pmf) + 2 * inside * odds + 4 * terms)
+    rounding = _EPS * (256 + 8 * np.abs(log_pmf) + 2 * inside * odds + 4 * terms)
     return log_pmf + np.log(series) + rounding, (n - k) / ((1 - q) * series)
 
 
@@ -161,12 +162,14 @@ def _stirling_error(n: np.ndarray) -> np.ndarray:
     series = (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square * (1 / 1680 - square / 1188)))) / n
     small = np.minimum(n, 16)
     direct = special.gammaln(small + 1) - (small + 0.5) * np.log(small) + small - 0.5 * np.log(2 * np.pi)
-    return np.where(n < 16, direct, series)
+    error: np.ndarray = np.where(n < 16, direct, series)
+    return error
 
 
 def _kl_of_gap(p: np.ndarray, gap: np.ndarray) -> np.ndarray:
     """kl(p‖p + gap) = p·D(gap/p) + (1−p)·D(−gap/(1−p)), D(x) = x − ln(1+x) ≥ 0: nothing cancels."""
-    return _scaled_excess(p, gap) + _scaled_excess(1 - p, -gap)
+    divergence: np.ndarray = _scaled_excess(p, gap) + _scaled_excess(1 - p, -gap)
+    return divergence
 
 
 def _scaled_excess(scale: np.ndarray, gap: np.ndarray) -> np.ndarray:
@@ -176,7 +179,8 @@ def _scaled_excess(scale: np.ndarray, gap: np.ndarray) -> np.ndarray:
         r = np.where(np.abs(x) < 0.5, x / (2 + x), 0.0)
         near = scale * (r * np.where(r == 0, 0.0, x) - 2 * r**3 * _ATANH_TAIL(r * r))
         far = gap - scale * np.log1p(np.maximum(x, -1.0))
-    return np.where(scale == 0, np.maximum(gap, 0.0), np.where(np.abs(x) < 0.5, near, far))
+    excess: np.ndarray = np.where(scale == 0, np.maximum(gap, 0.0), np.where(np.abs(x) < 0.5, near, far))
+    return excess
 
 
 _ATANH_TAIL = np.polynomial.Polynomial([1 / (2 * j + 3) for j in range(20)])

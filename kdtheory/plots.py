@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
@@ -60,10 +59,11 @@ def band(
     return ax
 
 
-def counts_axis(ax: Axes, counts: Sequence[int], /, *, label: str) -> Axes:
+def counts_axis(ax: Axes, counts: ArrayLike, /, *, label: str) -> Axes:
     """A logarithmic x-axis of counts, with a tick at every one of `counts` and nowhere else."""
+    ticks = np.unique(counts)
     ax.set_xscale("log")
-    ax.set_xticks(list(counts), [f"{count:,}" for count in counts])
+    ax.set_xticks(ticks, [f"{count:,}" for count in ticks])
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.tick_params(axis="x", which="minor", length=0)
     ax.set_xlabel(label)

@@ -6,13 +6,14 @@ cross-entropy for the loss, after Dziugaite & Roy (2017) and Pérez-Ortiz et al.
 differentiated exactly, by the implicit function theorem, and while training λ is the best one for (μ, s).
 
 A fresh network at every input costs two matrix products a layer, not a network: the pre-activations of an
-input under Gaussian weights are independent Gaussians, given the layer below (Kingma, Salimans & Welling 2015).
+input under Gaussian weights are independent Gaussians, given the layer below (Kingma, Salimans & Welling
+2015).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +23,6 @@ from torch import Tensor
 from kdtheory.bounds.pac_bayes import (
     gaussian_kl,
     maurer04_kl_limit,
-    maurer04_log_moment,
     maurer04_pac_bayes_kl,
 )
 from kdtheory.bounds.result import Bound
@@ -46,18 +46,20 @@ class GaussianPosterior:
         architecture: what the flat vectors mean.
         mean, std: μ and s; leading axes are members, each a posterior of its own.
         prior_mean: μ₀.
+        prior_stds: the λ that may be chosen from with the data in view; fixed beforehand.
     """
 
     architecture: MLP
     mean: Float[Tensor, "*members size"]
     std: Float[Tensor, "*members size"]
     prior_mean: Float[Tensor, "*members size"]
+    prior_stds: tuple[float, ...] = PRIOR_STDS
 
     @property
     def divergence(self) -> Float[Tensor, "*members"]:
-        """min_λ KL(Q‖N(μ₀, λ²I)) over `PRIOR_STDS`, float64."""
+        """min_λ KL(Q‖N(μ₀, λ²I)) over the λ of `prior_stds`, float64."""
         mean, std, prior_mean = self.mean.double(), self.std.double(), self.prior_mean.double()
-        nats = [gaussian_kl(mean, std, prior_mean, prior_std) for prior_std in PRIOR_STDS]
+        nats = [gaussian_kl(mean, std, prior_mean, prior_std) for prior_std in self.prior_stds]
         return torch.stack(nats).amin(0)
 
     @torch.no_grad()
@@ -114,7 +116,7 @@ def pac_bayes_certificate(
         delta_sampling=0.1 * delta,
         prior_fixed=prior_fixed,
         fresh_draws=True,
-        priors=len(PRIOR_STDS),
+        priors=len(posterior.prior_stds),
     )
 
 
@@ -131,6 +133,7 @@ def train_posterior(
     steps: int,
     learning_rate: float,
     initial_std: float = 0.03,
+    prior_stds: tuple[float, ...] = PRIOR_STDS,
     floor: float = 1e-4,
     batch_size: int | None = None,
     device: str | torch.device = "auto",
@@ -139,8 +142,8 @@ def train_posterior(
 ) -> GaussianPosterior:
     """Minimise kl⁻¹(ℓ̂_Q, (KL(Q‖P) + ln(2√n/δ))/n) over μ and s by Adam, from μ = μ₀; n = `certified`.
 
-    ℓ = −Σ_y t_y ln max(g(x)_y, floor)/ln(1/floor) ∈ [0, 1], t the targets: labels as one-hot rows, or a teacher's
-    probabilities. Q may be trained on any points; only those that will certify it count as n.
+    ℓ = −Σ_y t_y ln max(g(x)_y, floor)/ln(1/floor) ∈ [0, 1], t the targets: labels as one-hot rows, or a
+    teacher's probabilities. Q may be trained on any points; only those that will certify it count as n.
 
     Args:
         architecture: the student.
@@ -151,6 +154,7 @@ def train_posterior(
         stream: where the order of the points and the draws of g come from.
         steps, learning_rate: of Adam, for μ; ln s moves ten times as fast.
         initial_std: s at the start.
+        prior_stds: the grid of λ; a single one costs nothing, ln J the choice among J.
         floor: least probability that the loss distinguishes.
         batch_size: rows per step, the same for all members; None takes all.
         device, dtype: where and in what to train.
@@ -164,26 +168,28 @@ def train_posterior(
     check_fraction("floor", floor, open_interval=True)
     check_positive("initial_std", initial_std)
     check_positive("learning_rate", learning_rate)
+    check_at_least("the number of prior_stds", len(prior_stds), 1)
+    check_positive("prior_stds", torch.tensor(prior_stds))
     check_at_least("steps", steps, 0)
-    place = {"device": resolve_device(device), "dtype": dtype}
-    inputs, targets, start = inputs.to(**place), targets.to(**place), prior_mean.to(**place)
+    place = resolve_device(device)
+    inputs, targets, start = (array.to(place, dtype) for array in (inputs, targets, prior_mean))
     mean = start.clone().requires_grad_()
     log_std = torch.full_like(start, math.log(initial_std)).requires_grad_()
-    optimizer = torch.optim.Adam(
-        [{"params": [mean]}, {"params": [log_std], "lr": 10 * learning_rate}], learning_rate
-    )
-    draws = stream.child("draws").torch(place["device"])
+    optimizer = torch.optim.Adam([mean], learning_rate)
+    optimizer.add_param_group({"params": [log_std], "lr": 10 * learning_rate})
+    draws = stream.child("draws").torch(place)
     batches = _batches(inputs.shape[-2], batch_size, stream.child("order").torch())
     for step in range(steps):
         rows = next(batches)
         logits = _sampled_logits(architecture, mean, log_std.exp(), inputs[..., rows, :], draws)
         losses = _bounded_cross_entropy(logits, targets[..., rows, :], floor).mean(-1)
         optimizer.zero_grad()
-        _bound_objective(losses, _divergence(mean - start, log_std), certified, delta).sum().backward()
+        divergence = _divergence(mean - start, log_std, prior_stds)
+        _bound_objective(losses, divergence + math.log(len(prior_stds)), certified, delta).sum().backward()
         optimizer.step()
         if progress is not None and (step + 1) % max(1, steps // 100) == 0:
             progress(step + 1, steps)
-    return GaussianPosterior(architecture, mean.detach(), log_std.detach().exp(), start)
+    return GaussianPosterior(architecture, mean.detach(), log_std.detach().exp(), start, prior_stds)
 
 
 def _sampled_logits(
@@ -212,25 +218,27 @@ def _bounded_cross_entropy(logits: Tensor, targets: Tensor, floor: float) -> Ten
     return (targets * logits.log_softmax(-1).clamp_min(least)).sum(-1) / least
 
 
-def _divergence(offset: Tensor, log_std: Tensor) -> Tensor:
-    """min_λ KL(N(μ, diag s²)‖N(μ₀, λ²I)): λ² = mean(s² + (μ − μ₀)²)."""
-    best = (log_std.mul(2).exp() + offset.square()).mean(-1)
-    return offset.shape[-1] / 2 * best.log() - log_std.sum(-1)
+def _divergence(offset: Tensor, log_std: Tensor, prior_stds: tuple[float, ...]) -> Tensor:
+    """KL(N(μ, diag s²)‖N(μ₀, λ²I)) at the only λ, or at the best real one, λ² = mean(s² + (μ − μ₀)²)."""
+    squares = (log_std.mul(2).exp() + offset.square()).mean(-1)
+    size = offset.shape[-1]
+    if len(prior_stds) > 1:
+        return size / 2 * squares.log() - log_std.sum(-1)
+    log_prior = math.log(prior_stds[0])
+    return size / 2 * (squares * math.exp(-2 * log_prior) - 1 + 2 * log_prior) - log_std.sum(-1)
 
 
 def _bound_objective(losses: Tensor, divergence: Tensor, n: int, delta: float) -> Tensor:
     """kl⁻¹(ℓ̂, c) with its exact derivatives, ∂q/∂c = q(1−q)/(q−p), ∂q/∂p = ln(q(1−p)/(p(1−q)))·∂q/∂c."""
-    fixed_cost = maurer04_log_moment(n) - math.log(delta) + math.log(len(PRIOR_STDS))
-    level = (divergence.clamp_min(0) + fixed_cost) / n
     p = losses.detach().double().cpu().clamp(1e-12, 1 - 1e-9)
-    nats = (divergence.detach().double().cpu().clamp_min(0) + math.log(len(PRIOR_STDS))).numpy()
-    q = torch.as_tensor(maurer04_kl_limit(p.numpy(), nats, n=n, delta=delta)).clamp_max(1 - 1e-9)
+    nats = divergence.detach().double().cpu().clamp_min(0)
+    q = torch.as_tensor(maurer04_kl_limit(p.numpy(), nats.numpy(), n=n, delta=delta)).clamp_max(1 - 1e-9)
     slope = q * (1 - q) / (q - p)
     tilt = (torch.logit(q) - torch.logit(p)) * slope
-    return tilt.to(losses) * losses + slope.to(losses) * level
+    return tilt.to(losses) * losses + slope.to(losses) * divergence / n
 
 
-def _batches(examples: int, batch_size: int | None, generator: torch.Generator):  # type: ignore[no-untyped-def]
+def _batches(examples: int, batch_size: int | None, generator: torch.Generator) -> Iterator[Tensor | slice]:
     if batch_size is None or batch_size >= examples:
         while True:
             yield slice(None)

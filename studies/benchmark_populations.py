@@ -3,11 +3,12 @@
 Time per model-step (one optimiser step of one net, full batch, cross-entropy on labels, float32, CPU). The
 *loop* is what a user would write: an `nn.Sequential`, `F.cross_entropy`, `torch.optim`, one net after the
 other, with torch's threads or with one, whichever is faster in that turn; its time per model-step does not
-depend on how many nets follow, so one stands for all. *JAX*, where it is installed, is one jitted program: the
-scan over the steps of one net, mapped over the members. The sides take turns in the same process; a time is
-the median over the repeats, a ratio the median over the repeats of the loop's time over the side's. What a side does before its first step (compilation, checks, copies) and
-after its last one is timed by itself and taken off. The products that a step needs, 2·n·in·out each, are set
-against torch's rate on a 1024 × 1024 product, measured between the turns.
+depend on how many nets follow, so one stands for all. *JAX*, where it is installed, is one jitted program:
+the scan over the steps of one net, mapped over the members. The sides take turns in the same process; a time
+is the median over the repeats, a ratio the median over the repeats of the loop's time over the side's. What
+a side does before its first step (compilation, checks, copies) and after its last one is not counted. The
+products that a step needs, 2·n·in·out each, are set against torch's rate on a 1024 × 1024 product, measured
+between the turns.
 """
 
 from __future__ import annotations

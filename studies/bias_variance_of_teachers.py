@@ -5,8 +5,8 @@ squared error about the true risk is (1/N) Var[p^tᵀℓ] + (E[(p^t − p*)ᵀ�
 C²(E‖p^t − p*‖₂)². Teachers are p* raised to the power 1/τ, over-confident below τ = 1 and over-smooth above
 it, and mixtures (1 − ε)p* + ε·uniform. Lines are exact sums over all images; points are measured over
 repeated samples, with 95 % intervals, the same samples for all teachers. To look at: the variance falls with
-N and the squared bias stays, so that an imperfect teacher beats drawn labels on few points and loses to them
-on many.
+N and the squared bias stays, so that a teacher slightly off p* beats drawn labels on few points and loses to
+them on many.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
     axes[1].set_xlabel(r"temperature $\tau$ of the teacher $p^t \propto (p^*)^{1/\tau}$")
     axes[2].set_xlabel(r"share $\varepsilon$ of uniform labels, $p^t = (1-\varepsilon)p^* + \varepsilon/k$")
     fixed = rows.loc[rows["sweep"] == "mixture", "n"].iloc[0]
-    panel_letter(axes[0], "a", "over-confident and over-smooth teachers")
+    panel_letter(axes[0], "a", "teachers of different temperature")
     panel_letter(axes[1], "b", f"the parts over the temperature, $N$ = {fixed:,}")
     panel_letter(axes[2], "c", f"the parts over the mixture, $N$ = {fixed:,}")
     legend_above(axes[1], columns=5)
@@ -118,13 +118,14 @@ def _draw_sizes(ax: Any, rows: pd.DataFrame) -> None:
     for color, (temperature, line) in zip(_TEMPERATURE_COLORS, rows.groupby("temperature"), strict=False):
         ax.plot(line["n"], line["mean_squared_error"], color=PALETTE[color], linewidth=1.2)
         interval = line["measured"], line["low"], line["high"]
-        label = rf"$\tau$ = {temperature:g}" + (" (Bayes)" if temperature == 1 else "")
+        name = "Bayes" if temperature == 1 else "over-confident" if temperature < 1 else "over-smooth"
+        label = rf"$\tau$ = {temperature:g}, {name}"
         points(ax, line["n"], *interval, color=PALETTE[color], label=label)
     color, style, _ = _PARTS["one_hot"]
     ax.plot(line["n"], line["one_hot"], style, color=color, linewidth=1.4)
     ax.set_yscale("log")
     ax.set_ylabel("mean squared error of the risk (nats²)")
-    counts_axis(ax, sorted(rows["n"].unique()), label="sample size $N$")
+    counts_axis(ax, rows["n"], label="sample size $N$")
     ax.legend(loc="lower left", fontsize="small")
 
 
@@ -139,7 +140,7 @@ def _draw_parts(ax: Any, rows: pd.DataFrame, sweep: str) -> None:
     ax.set_yscale("log")
     # A Bayes teacher has no bias, and so no place on a logarithmic axis.
     ax.set_ylim(rows["variance"].min() / 30, rows["bound"].max() * 3)
-    ax.set_ylabel("nats²")
+    ax.set_ylabel("error of the risk and its parts (nats²)")
 
 
 def _losses_of_a_net(world: FiniteWorld, size: int, stream: Stream) -> Tensor:

@@ -38,7 +38,11 @@ from kdtheory.risk import (
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
 
-CLAIMS = ("distilled_risk_has_no_larger_variance",)
+CLAIMS = (
+    "distilled_risk_has_no_larger_variance",
+    "variance_gap_is_the_label_noise_on_trained_networks",
+    "variance_gap_is_the_label_noise_on_a_gaussian_mixture",
+)
 CONFIG = {"sizes": (16, 64, 256, 1024, 4096), "trials": 500, "training_size": 500, "reference_size": 500_000}
 SMALL = {"sizes": (16, 64, 256), "trials": 200, "training_size": 100, "reference_size": 20_000}
 PANELS = 2
@@ -77,7 +81,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
     """Expected variances as lines, measured ones as points; the gap between the two risks shaded."""
     for ax, letter, (world, part) in zip(axes, "ab", rows.groupby("world", sort=False), strict=True):
         _draw_world(ax, {risk: line.sort_values("n") for risk, line in part.groupby("risk")})
-        counts_axis(ax, sorted(part["n"].unique()), label="sample size $N$")
+        counts_axis(ax, part["n"], label="sample size $N$")
         panel_letter(ax, letter, world)
     axes[0].plot([], [], color="gray", linewidth=1.2, label="law of total variance")
     legend_above(axes[0], columns=4)

@@ -1,19 +1,115 @@
 """Bounds that hold with probability at least 1 − δ, with their terms by name and their assumptions."""
 
+from kdtheory.bounds.complexity import (
+    l1_linear_complexity,
+    l2_linear_complexity,
+    massart00_finite_class,
+    maurer16_vector_contraction,
+    talagrand_contraction,
+    vector_linear_complexity,
+)
 from kdtheory.bounds.covering import segment_covering_number
+from kdtheory.bounds.deviation import bartlett02_deviation, bartlett02_deviation_radius, hoeffding63_radius
+from kdtheory.bounds.distillation import hsu21_as_printed, hsu21_distillation, hsu21_distillation_by_margins
 from kdtheory.bounds.empirical_bernstein import (
     maurer09_covering,
     maurer09_covering_radius,
     maurer09_finite_class,
     maurer09_finite_class_radius,
 )
+from kdtheory.bounds.kernel_margin import (
+    adjusted_supervision_complexity,
+    harutyunyan23_kernel_margin,
+    supervision_complexity,
+)
+from kdtheory.bounds.margins import (
+    confidence_lipschitz,
+    distillation_error,
+    label_free_distillation_error,
+    margin_surrogate,
+    margin_surrogate_lipschitz,
+    multiclass_margin,
+    softmax_confidence,
+    softmax_distance,
+    softmax_distance_lipschitz,
+)
+from kdtheory.bounds.norm_margin import bartlett17_margin, golowich18_margin, ramp_loss
+from kdtheory.bounds.norms import (
+    NetNorms,
+    bartlett17_complexity,
+    golowich18_relu_net,
+    golowich18_vector_relu_net,
+    grid_point,
+    homogeneous_layers,
+    net_norms,
+)
+from kdtheory.bounds.rademacher import (
+    RademacherEstimate,
+    exact_rademacher,
+    finite_class,
+    linear_class,
+    sampled_rademacher,
+    vector_linear_class,
+)
 from kdtheory.bounds.result import Bound
+from kdtheory.bounds.vc import (
+    bartlett19_log_growth,
+    bartlett19_vc_dimension,
+    relu_net_size,
+    sauer72_log_growth,
+    vapnik71,
+)
 
 __all__ = [
     "Bound",
+    "NetNorms",
+    "RademacherEstimate",
+    "adjusted_supervision_complexity",
+    "bartlett02_deviation",
+    "bartlett02_deviation_radius",
+    "bartlett17_complexity",
+    "bartlett17_margin",
+    "bartlett19_log_growth",
+    "bartlett19_vc_dimension",
+    "confidence_lipschitz",
+    "distillation_error",
+    "exact_rademacher",
+    "finite_class",
+    "golowich18_margin",
+    "golowich18_relu_net",
+    "golowich18_vector_relu_net",
+    "grid_point",
+    "harutyunyan23_kernel_margin",
+    "hoeffding63_radius",
+    "homogeneous_layers",
+    "hsu21_as_printed",
+    "hsu21_distillation",
+    "hsu21_distillation_by_margins",
+    "l1_linear_complexity",
+    "l2_linear_complexity",
+    "label_free_distillation_error",
+    "linear_class",
+    "margin_surrogate",
+    "margin_surrogate_lipschitz",
+    "massart00_finite_class",
     "maurer09_covering",
     "maurer09_covering_radius",
     "maurer09_finite_class",
     "maurer09_finite_class_radius",
+    "maurer16_vector_contraction",
+    "multiclass_margin",
+    "net_norms",
+    "ramp_loss",
+    "relu_net_size",
+    "sampled_rademacher",
+    "sauer72_log_growth",
     "segment_covering_number",
+    "softmax_confidence",
+    "softmax_distance",
+    "softmax_distance_lipschitz",
+    "supervision_complexity",
+    "talagrand_contraction",
+    "vapnik71",
+    "vector_linear_class",
+    "vector_linear_complexity",
 ]

@@ -209,8 +209,8 @@ def bartlett17_complexity(
             f"widths has {len(widths)} entries for {len(ratios)} layers; give one more than layers"
         )
     sizes = (2 * inside * out for inside, out in pairwise(widths))
-    total = sum((r**2 * math.log(size)) ** (1 / 3) for r, size in zip(ratios, sizes, strict=True))
-    cover = input_norm * spectral_product * total**1.5
+    total: float = sum((r**2 * math.log(size)) ** (1 / 3) for r, size in zip(ratios, sizes, strict=True))
+    cover = input_norm * spectral_product * math.pow(total, 1.5)
     levels = math.ceil(math.log2(n) / 2)
     return 1 / (2 * math.sqrt(n)) + 2 * math.sqrt(2) * levels * cover / n
 

@@ -66,7 +66,9 @@ def bayes_labels_remove_the_label_noise_of_the_gradient(
     rows = []
     for member in params:
         noise = network_gradient_noise(logits, member, inputs, world.probs, world.weights)
-        soft = network_gradient_noise(logits, member, inputs, teacher, world.weights)
+        soft = noise
+        if posterior != "true":
+            soft = network_gradient_noise(logits, member, inputs, teacher, world.weights)
         rows.append((noise.one_hot - soft.distilled, noise.label_noise))
     gaps, exact = torch.tensor(rows, dtype=torch.float64).T
     measured = _minibatch_gaps(setting, world, teacher, params[0], logits)

@@ -199,7 +199,11 @@ def _gap(
 ) -> tuple[float, float]:
     """Var R̂ − Var R̂_* over the replicates of one trial, and its exact value at N = 1, mean over its nets."""
     teacher = sample.probs if posterior == "true" else sample.probs.roll(1, -2)
-    logits = architecture.logits(params, sample.inputs.float())  # one net for all replicates, or one for each
+    inputs = sample.inputs.float()
+    if len(params) == 1:  # one net for all replicates; else each has its own
+        logits = architecture.logits(params[0], inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
+    else:
+        logits = architecture.logits(params, inputs)
     losses = softmax_margin_loss(logits.double(), gamma=1.0)
     gap = one_hot_risk(losses, sample.labels).var() - distilled_risk(losses, teacher).var()
     everywhere = softmax_margin_loss(architecture.logits(params, pool.inputs.float()).double(), gamma=1.0)

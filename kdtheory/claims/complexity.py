@@ -1,0 +1,331 @@
+"""Chapter 5.5: Rademacher complexity, exact, sampled, in closed form, contracted, and what it bounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from kdtheory.bounds.complexity import (
+    l1_linear_complexity,
+    l2_linear_complexity,
+    massart00_finite_class,
+    maurer16_vector_contraction,
+    talagrand_contraction,
+)
+from kdtheory.bounds.deviation import bartlett02_deviation_radius
+from kdtheory.bounds.norms import golowich18_relu_net, golowich18_vector_relu_net
+from kdtheory.bounds.rademacher import (
+    RademacherEstimate,
+    exact_rademacher,
+    finite_class,
+    linear_class,
+    sampled_rademacher,
+)
+from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.evidence import Coverage, Equality, Evidence, Joint, WorstRatio
+
+DELTA = 0.05
+HALVED = Control("the right side is halved", share=0.5)
+Supremum = Callable[[Tensor], Tensor]
+
+
+def _over_n_less_one(
+    supremum: Supremum,
+    signs: int,
+    /,
+    *,
+    points: int | None = None,
+    _true: Callable[..., float] = exact_rademacher,
+) -> float:
+    return _true(supremum, signs, points=(points or signs) - 1)
+
+
+def _signs_zero_or_one(
+    supremum: Supremum,
+    signs: int,
+    /,
+    *,
+    _true: Callable[..., RademacherEstimate] = sampled_rademacher,
+    **settings: object,
+) -> RademacherEstimate:
+    return _true(lambda signs: supremum((signs + 1) / 2), signs, **settings)
+
+
+def _largest_norm(inputs: Tensor, /, *, radius: float) -> float:
+    return radius * float(inputs.norm(dim=-1).max()) / len(inputs)
+
+
+def _sum_of_norms(inputs: Tensor, /, *, radius: float) -> float:
+    return radius * float(inputs.norm(dim=-1).sum()) / len(inputs)
+
+
+def _without_log(inputs: Tensor, /, *, radius: float) -> float:
+    return radius * float(inputs.norm(dim=0).max()) / len(inputs)
+
+
+def _massart_without_log(values: Tensor, /) -> float:
+    return float(values.norm(dim=-1).max()) / values.shape[1]
+
+
+def _lipschitz_squared(complexity: float, /, *, lipschitz: float) -> float:
+    return complexity * lipschitz**2
+
+
+def _without_root_two(complexity: float, /, *, lipschitz: float) -> float:
+    return complexity * lipschitz
+
+
+def _two_for_root_two(complexity: float, /, *, lipschitz: float) -> float:
+    return 2 * complexity * lipschitz
+
+
+def _root_of_the_product(
+    *, norm_product: float, _true: Callable[..., float] = golowich18_relu_net, **net: float
+) -> float:
+    return _true(norm_product=math.sqrt(norm_product), **net)
+
+
+def _root_of_the_product_vector(
+    *, norm_product: float, _true: Callable[..., float] = golowich18_vector_relu_net, **net: float
+) -> float:
+    return _true(norm_product=math.sqrt(norm_product), **net)
+
+
+def _deviation_alone(complexity: float, /, *, n: int, delta: float) -> float:
+    return 3 * math.sqrt(math.log(2 / delta) / (2 * n))
+
+
+def _delta_to_one(complexity: float, /, *, n: int, delta: float) -> float:
+    return complexity
+
+
+@claim(
+    section="5.5",
+    formula=r"\operatorname{Rad}_n(H)"
+    r" = \mathbb E_\varepsilon \sup_{h\in H} \tfrac1n \sum_i \varepsilon_i h(x_i)",
+    source="bartlett2002rademacher",
+    assumes=("The signs are independent and fair.",),
+    control=Control("the supremum of absolute values is sampled", absolute=True),
+    uses=(exact_rademacher, sampled_rademacher),
+    mutants=(
+        Mutant("divided by n − 1", exact_rademacher, _over_n_less_one),
+        Mutant("signs 0 and 1 for ±1", sampled_rademacher, _signs_zero_or_one),
+    ),
+)
+def sampled_rademacher_complexity_agrees_with_enumeration(
+    setting: Setting, /, *, absolute: bool = False
+) -> Evidence:
+    """The mean over random signs estimates the Rademacher complexity that the sum over all 2^n sign vectors
+    gives.
+
+    Random classes of 6 functions on n = 10 points, all 1,024 sign vectors against 1,000 drawn ones; equal on
+    average within 2 per cent.
+    """
+    trials, exact, sampled = setting.size(quick=60, full=600), [], []
+    for trial in range(trials):
+        stream = setting.stream.child(trial)
+        values = torch.randn(6, 10, dtype=torch.float64, generator=stream.child("class").torch())
+        exact.append(exact_rademacher(finite_class(values), 10))
+        drawn = finite_class(torch.cat([values, -values]) if absolute else values)
+        sampled.append(sampled_rademacher(drawn, 10, draws=1000, stream=stream.child("signs")).value)
+    return Equality.of(sampled, exact, margin=0.02)
+
+
+@claim(
+    section="5.5",
+    formula=r"\operatorname{Rad}_n\{\lVert w\rVert_2 \le B\}"
+    r" \le \tfrac Bn (\textstyle\sum \lVert x_i\rVert^2)^{1/2},\quad"
+    r" \operatorname{Rad}_n(H) \le \max_h \lVert h \rVert_2 \sqrt{2 \ln |H|}/n",
+    source="massart2000some",
+    control=HALVED,
+    uses=(exact_rademacher, l2_linear_complexity, l1_linear_complexity, massart00_finite_class),
+    mutants=(
+        Mutant("ℓ2: the largest norm alone", l2_linear_complexity, _largest_norm),
+        Mutant("ℓ2: the sum of the norms", l2_linear_complexity, _sum_of_norms),
+        Mutant("ℓ1: the logarithm is forgotten", l1_linear_complexity, _without_log),
+        Mutant("finite class: the logarithm is forgotten", massart00_finite_class, _massart_without_log),
+    ),
+)
+def closed_forms_bound_linear_and_finite_classes(setting: Setting, /, *, share: float = 1.0) -> Evidence:
+    """The Rademacher complexities of the ℓ2 ball, the ℓ1 ball and a finite class are at most their closed
+    forms.
+
+    Exact complexities of n = 8 points over all signs. The ℓ2 form is attained by orthogonal points; the worst
+    ratio seen must reach 0.999 there, 0.7 for the ℓ1 ball and 0.8 for the finite class, whose logarithm costs
+    that much on small classes.
+    """
+    trials, ratios = setting.size(quick=20, full=200), torch.zeros(3, dtype=torch.float64)
+    for trial in range(trials):
+        generator = setting.stream.child(trial).torch()
+        points = torch.randn(8, 3, dtype=torch.float64, generator=generator)
+        wide = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64, generator=generator))[0]
+        cube = 2.0 * (torch.arange(256)[:, None] >> torch.arange(8) & 1).double() - 1
+        classes = {0: (points, wide), 1: (points, cube[:4].T, cube.T), 2: (points.T, cube)}
+        for inputs in classes[0]:
+            bound = share * l2_linear_complexity(inputs, radius=2.0)
+            ratios[0] = max(ratios[0], exact_rademacher(linear_class(inputs, radius=2.0), 8) / bound)
+        for inputs in classes[1]:
+            bound = share * l1_linear_complexity(inputs, radius=2.0)
+            exact = exact_rademacher(linear_class(inputs, radius=2.0, norm="l1"), 8)
+            ratios[1] = max(ratios[1], exact / bound)
+        for values in classes[2]:
+            bound = share * massart00_finite_class(values)
+            ratios[2] = max(ratios[2], exact_rademacher(finite_class(values), 8) / bound)
+    reach = zip(("ℓ2", "ℓ1", "finite"), ratios.tolist(), (0.999, 0.7, 0.8), strict=True)
+    return Joint(
+        parts={
+            name: WorstRatio(attempts=trials, ratio=ratio, must_reach=least) for name, ratio, least in reach
+        }
+    )
+
+
+@claim(
+    section="5.5",
+    formula=r"\operatorname{Rad}_n(\psi\circ H) \le L \operatorname{Rad}_n(H),\quad"
+    r" \operatorname{Rad}_n(h\circ F) \le \sqrt2\, L \operatorname{Rad}^{vec}_n(F)",
+    source="maurer2016vector",
+    assumes=("ψ and h are L-Lipschitz, h in the Euclidean norm.",),
+    control=HALVED,
+    uses=(exact_rademacher, talagrand_contraction, maurer16_vector_contraction),
+    mutants=(
+        Mutant("L² for L", talagrand_contraction, _lipschitz_squared),
+        Mutant("√2 is forgotten", maurer16_vector_contraction, _without_root_two),
+        Mutant("2 for √2", maurer16_vector_contraction, _two_for_root_two),
+    ),
+)
+def lipschitz_functions_contract_rademacher_complexity(
+    setting: Setting, /, *, share: float = 1.0
+) -> Evidence:
+    """Composing with L-Lipschitz functions multiplies the Rademacher complexity by at most L, and for
+    functions of vectors by at most √2·L times the vector complexity; both constants are attained.
+
+    Exact complexities over all signs: random classes under L·min(h, c) and |·| with L = 3, and classes of 6
+    functions to R² on 5 points under a linear form of norm L. {±(1, 1)} on one point attains √2.
+    """
+    trials, lipschitz, worst, vector = setting.size(quick=40, full=400), 3.0, 0.0, 0.0
+    for trial in range(trials):
+        generator = setting.stream.child(trial).torch()
+        values = torch.randn(6, 8, dtype=torch.float64, generator=generator)
+        bound = share * talagrand_contraction(exact_rademacher(finite_class(values), 8), lipschitz=lipschitz)
+        for contracted in (values.clamp_max(1.0), values.abs(), values):
+            worst = max(worst, exact_rademacher(finite_class(lipschitz * contracted), 8) / bound)
+        vectors = torch.randn(6, 5, 2, dtype=torch.float64, generator=generator)
+        form = torch.randn(2, dtype=torch.float64, generator=generator)
+        vector = max(vector, _vector_ratio(vectors, form) / share)
+    pair = torch.tensor([[[1.0, 1.0]], [[-1.0, -1.0]]], dtype=torch.float64)
+    vector = max(vector, _vector_ratio(pair, torch.ones(2, dtype=torch.float64)) / share)
+    return Joint(
+        parts={
+            "scalar": WorstRatio(attempts=3 * trials, ratio=worst, must_reach=0.999),
+            "vector": WorstRatio(attempts=trials + 1, ratio=vector, must_reach=0.999),
+        }
+    )
+
+
+@claim(
+    section="5.5",
+    formula=r"\operatorname{Rad}_n \le \tfrac1n \textstyle\prod_j M_j"
+    r"\,(\sqrt{2 d \ln 2} + 1)(\sum_i \lVert x_i \rVert^2)^{1/2}",
+    source="golowich2018size",
+    place="Theorem 1",
+    assumes=("ReLU nets of depth d with Frobenius norms at most M_j.",),
+    control=Control("the norms are taken to be 1", norms_read="one"),
+    uses=(exact_rademacher, golowich18_relu_net, golowich18_vector_relu_net),
+    mutants=(
+        Mutant("√ΠM_j for ΠM_j", golowich18_relu_net, _root_of_the_product),
+        Mutant("vectors: √ΠM_j for ΠM_j", golowich18_vector_relu_net, _root_of_the_product_vector),
+    ),
+)
+def frobenius_norms_bound_the_complexity_of_relu_nets(
+    setting: Setting, /, *, norms_read: str = "as they are"
+) -> Evidence:
+    """The Rademacher complexity of ReLU nets is at most the product of the layers' Frobenius norms times a
+    factor that grows with the root of the depth; so it is, with constants derived here, for k outputs.
+
+    Two layers of norms 10 and 20 in the plane, where the best hidden layer is a single unit and its direction
+    can be searched on a grid of 360; all signs on 8 points, or 5 points with 2 outputs. The constant is not
+    claimed to be attained: the worst ratio must reach 0.2.
+    """
+    trials = setting.size(quick=10, full=100)
+    angles = torch.arange(360, dtype=torch.float64) * (2 * math.pi / 360)
+    directions, product = torch.stack([angles.cos(), angles.sin()]), 200.0
+    ratios = torch.zeros(trials, 2, dtype=torch.float64)
+    for trial in range(trials):
+        points = torch.randn(8, 2, dtype=torch.float64, generator=setting.stream.child(trial).torch())
+        read = product if norms_read == "as they are" else 1.0
+        units = (points @ directions).clamp_min(0).T
+        net = {"norm_product": read, "depth": 2, "input_norm": float(points.norm()), "n": 8}
+        scalar = exact_rademacher(finite_class(product * torch.cat([units, -units])), 8)
+        ratios[trial, 0] = scalar / golowich18_relu_net(**net)
+        few = {**net, "n": 5, "input_norm": float(points[:5].norm()), "outputs": 2}
+        vector = exact_rademacher(_two_outputs(product * units[:, :5]), 10, points=5)
+        ratios[trial, 1] = vector / golowich18_vector_relu_net(**few)
+    worst = ratios.amax(0).tolist()
+    parts = zip(("one output", "two outputs"), worst, strict=True)
+    return Joint(
+        parts={name: WorstRatio(attempts=trials, ratio=ratio, must_reach=0.2) for name, ratio in parts}
+    )
+
+
+@claim(
+    section="5.5",
+    formula=r"\mathbb E h \le \tfrac1n\textstyle\sum_i h(x_i) + 2\,\widehat{\operatorname{Rad}}_n(H)"
+    r" + 3\sqrt{\ln(2/\delta)/2n}\quad \forall h\in H",
+    source="bartlett2002rademacher",
+    assumes=("h takes values in [0, 1].", "The class was fixed before the sample was drawn."),
+    control=Control("the class is taken for a single function", counted="one function"),
+    uses=(bartlett02_deviation_radius, exact_rademacher),
+    mutants=(
+        Mutant("the complexity is left out", bartlett02_deviation_radius, _deviation_alone),
+        Mutant("the complexity once, no deviation", bartlett02_deviation_radius, _delta_to_one),
+    ),
+)
+def rademacher_bound_covers_a_rich_class(setting: Setting, /, *, counted: str = "all tables") -> Evidence:
+    """With probability at least 1 − δ every function of the class has mean at most its sample mean plus
+    twice the class's empirical Rademacher complexity plus 3√(ln(2/δ)/2n).
+
+    The class: the errors of all tables that give each of s = 800 cells a label, which memorise; labels are
+    fair coins, so that every risk is exactly ½. n = 1,600 points, δ = 0.05, the table that fits the sample
+    best; the complexity is exact, cell by cell.
+    """
+    draws, n, cells = setting.size(quick=300, full=3000), 1600, 800
+    table = torch.tensor([0.0, *(_two_labels(size) for size in range(1, 15))], dtype=torch.float64)
+    means, radii = [], []
+    for draw in range(draws):
+        generator = setting.stream.child(draw).torch()
+        cell = torch.randint(cells, (n,), generator=generator)
+        label = torch.randint(2, (n,), generator=generator)
+        counts = torch.bincount(2 * cell + label, minlength=2 * cells).view(cells, 2)
+        complexity = float(table[counts.sum(-1).clamp_max(14)].sum()) / n if counted == "all tables" else 0.0
+        radii.append(bartlett02_deviation_radius(complexity, n=n, delta=DELTA))
+        means.append(float(counts.amin(-1).sum()) / n)
+    bound = torch.tensor(means, dtype=torch.float64) + torch.tensor(radii, dtype=torch.float64)
+    return Coverage.of(torch.full_like(bound, 0.5), bound, delta=DELTA, trivial=1.0)
+
+
+def _vector_ratio(vectors: Tensor, form: Tensor) -> float:
+    """Rad(h∘F) over √2·L·Rad^vec(F) for h = ⟨form, ·⟩ and a class given by its values, functions × n × k."""
+    n, k = vectors.shape[1:]
+    whole = exact_rademacher(finite_class(vectors.flatten(1)), n * k, points=n)
+    bound = maurer16_vector_contraction(whole, lipschitz=float(form.norm()))
+    return exact_rademacher(finite_class(vectors @ form), n) / bound
+
+
+def _two_outputs(units: Tensor) -> Supremum:
+    """sup over one hidden unit u and ‖w‖ ≤ 1 of Σ_ij ε_ij w_j u(x_i), the signs laid out point by point."""
+
+    def supremum(signs: Tensor) -> Tensor:
+        totals = torch.einsum("sij,ui->suj", signs.unflatten(-1, (units.shape[1], 2)), units)
+        largest: Tensor = totals.norm(dim=-1).amax(-1)
+        return largest
+
+    return supremum
+
+
+def _two_labels(size: int) -> float:
+    """size · Rad of the two constant labels' errors on a cell of so many points."""
+    both = torch.stack([torch.zeros(size), torch.ones(size)]).double()
+    return size * exact_rademacher(finite_class(both), size)
