@@ -1,10 +1,11 @@
 """kdtheory: the theory of knowledge distillation as executable claims, judged with honest statistics.
 
 The mathematics is in `kdtheory.losses`, `kdtheory.risk` and `kdtheory.bounds`; worlds whose truth is known in
-`kdtheory.problems`; data in `kdtheory.datasets`. What is needed to train populations and to declare and judge
-claims is here.
+`kdtheory.problems`; data in `kdtheory.datasets`. What is needed to train populations, to certify a
+teacher, and to declare and judge claims is here.
 """
 
+from kdtheory.certify import Certificates, certify
 from kdtheory.claims import Claim, Control, Mutant, Plan, Setting, Verdict, claim, examine, judge
 from kdtheory.ledger import verify
 from kdtheory.networks import MLP, ModuleArchitecture
@@ -13,6 +14,7 @@ from kdtheory.streams import Stream
 
 __all__ = [
     "MLP",
+    "Certificates",
     "Claim",
     "Control",
     "ModuleArchitecture",
@@ -22,6 +24,7 @@ __all__ = [
     "Setting",
     "Stream",
     "Verdict",
+    "certify",
     "claim",
     "examine",
     "judge",

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
-__all__ = ["PALETTE", "band", "counts_axis", "legend_above", "panel_letter", "points"]
+__all__ = [
+    "PALETTE",
+    "band",
+    "certificates_figure",
+    "counts_axis",
+    "draw_certificates",
+    "legend_above",
+    "panel_letter",
+    "points",
+]
 
 PALETTE = {
     "black": "#000000",
@@ -86,3 +99,53 @@ def legend_above(ax: Axes, /, *, columns: int) -> Axes:
     assert figure is not None
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
     return ax
+
+
+def draw_certificates(ax: Axes, frame: pd.DataFrame, /) -> Axes:
+    """Bounds on one error on a logarithmic axis, a row each: certificates filled, heuristics hollow.
+
+    From 1 on, where a bound says nothing, the ground is shaded; a dashed line is the hold-out's. Each row has
+    ticks at the sizes of its terms and names the largest one.
+
+    Args:
+        ax: where to draw.
+        frame: of `Certificates.to_frame()`.
+    """
+    rows = dict(iter(frame.groupby("line", sort=False)))
+    totals = {name: float(row["value"].iloc[-1]) for name, row in rows.items()}
+    low = 0.5 * max(1e-4, min(frame.loc[frame["value"] > 0, "value"].min(), 1.0))
+    largest = max(1.0, *totals.values())
+    high = largest * (largest / low) ** 0.5  # room for the words
+    ax.set_xscale("log")
+    ax.axvspan(1, high, color="0.92", zorder=0)
+    ax.text(1.1, len(rows) - 0.35, "says nothing", color="0.4", fontsize="small", va="center")
+    if "holdout" in totals:
+        ax.axvline(totals["holdout"], color=PALETTE["black"], linestyle="--", linewidth=1, zorder=1)
+    for place, row in enumerate(rows.values()):
+        _draw_bound(ax, place, row, low)
+    ax.set_yticks(range(len(rows)), [str(name).replace("_", " ") for name in rows])
+    ax.set_ylim(len(rows), -0.7)
+    ax.set_xlim(low, high)
+    ax.grid(visible=False, axis="y")
+    ax.set_xlabel("the teacher's error is at most")
+    return ax
+
+
+def _draw_bound(ax: Axes, place: int, row: pd.DataFrame, low: float) -> None:
+    certified = row["kind"].iloc[0] == "certificate"
+    color = PALETTE["blue"] if certified else PALETTE["orange"]
+    value, terms = float(row["value"].iloc[-1]), row["value"].iloc[:-1]
+    ax.hlines(place, low, value, color=color, alpha=0.35, linewidth=5, zorder=2)
+    ax.plot(terms[terms > 0], [place] * int((terms > 0).sum()), "|", color=color, markersize=9, zorder=3)
+    ax.plot(value, place, "o", color=color, markerfacecolor=color if certified else "white", zorder=4)
+    note = f"{value:.3g}{'' if certified else ', heuristic'}: mostly {row['term'].loc[terms.idxmax()]}"
+    ax.annotate(note, (value, place), (8, 0), textcoords="offset points", va="center", fontsize="small")
+
+
+def certificates_figure(frame: pd.DataFrame, /, *, form: str) -> bytes:
+    """`draw_certificates` as a file: "svg", "png" or "pdf"."""
+    figure = Figure(figsize=(9, 1.2 + 0.35 * frame["line"].nunique()), layout="constrained")
+    draw_certificates(figure.subplots(), frame)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=form, dpi=150)
+    return buffer.getvalue()

@@ -74,7 +74,7 @@ def bartlett02_deviation(
     """
     check_finite("values", values)
     check_fraction("values", values)
-    n, mean = values.shape[0], float(values.double().mean())
+    n, mean = values.shape[0], float(values.detach().double().mean())
     radius = bartlett02_deviation_radius(complexity, n=n, delta=delta)
     terms = {
         "empirical risk": mean,

@@ -181,8 +181,9 @@ def hsu21_as_printed(
     _check_weight(weight)
     check_positive("number of points less one", len(labels) - 1)
     _check_complexity("margin_complexity", margin_complexity)
-    loss = 2 * float((1 - softmax_confidence(student_logits, labels, gamma=gamma)).mean())
-    apart = 8 * float(distillation_error(student_logits, teacher_logits, labels, gamma=gamma))
+    losses = 1 - softmax_confidence(student_logits, labels, gamma=gamma)
+    loss = 2 * float(losses.detach().double().mean())
+    apart = 8 * float(distillation_error(student_logits, teacher_logits, labels, gamma=gamma).detach())
     rate, n = margin_complexity * math.sqrt(len(labels)) / gamma, len(labels)
 
     def terms(size: int) -> Terms:
@@ -193,7 +194,7 @@ def hsu21_as_printed(
             "deviation": 6 * math.sqrt(log / size),
             "distillation error": apart,
             "student's complexity": rate / math.sqrt(size),
-            "choice of the class": 6 * math.sqrt(-math.log(weight) / size),
+            "choice of the class": 6 * math.sqrt(math.log(1 / weight) / size),
         }
 
     assumptions = {"the statement has a proof": False}
@@ -227,7 +228,7 @@ def _bound(
     _check_complexity("joint_complexity", second or 0.0)
     if not 1 <= settings["density_ratio"] < math.inf:
         raise ValueError(f"density_ratio = {settings['density_ratio']} must be finite and at least 1")
-    loss, error = float(losses.double().mean()), float(apart)
+    loss, error = float(losses.detach().double().mean()), float(apart.detach())
     n, m = sizes
 
     def terms(size: int) -> Terms:

@@ -104,7 +104,7 @@ def harutyunyan23_kernel_margin(
     check_at_least("outputs", outputs, 1)
     if not 0 < weight <= 1:
         raise ValueError(f"weight = {weight} must lie in (0, 1]")
-    n, loss = len(margins), float(ramp_loss(margins, gamma=gamma).double().mean())
+    n, loss = len(margins), float(ramp_loss(margins.detach(), gamma=gamma).double().mean())
     radius, share = grid_point(math.sqrt(squared_norm))
     factor = 1.0 if outputs == 1 else 2 * math.sqrt(outputs)
     complexity = factor * radius * math.sqrt(trace) / (gamma * n)

@@ -147,7 +147,7 @@ def _bound(
     check_fraction("delta", settings["delta"], open_interval=True)
     if not 0 < settings["weight"] <= 1:
         raise ValueError(f"weight = {settings['weight']} must lie in (0, 1]")
-    n, loss = len(margins), float(ramp_loss(margins, gamma=settings["gamma"]).double().mean())
+    n, loss = len(margins), float(ramp_loss(margins.detach(), gamma=settings["gamma"]).double().mean())
     delta = settings["delta"] * settings["weight"] * settings["share"]
 
     def terms(size: int) -> dict[str, float]:

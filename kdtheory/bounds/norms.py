@@ -71,8 +71,8 @@ def net_norms(layers: Sequence[Matrix], /) -> NetNorms:
     exact = []
     for layer in layers:
         check_finite("layers", layer)
-        check_positive("norm of a layer", float(layer.norm()))
         exact.append(layer.detach().double())
+        check_positive("norm of a layer", float(exact[-1].norm()))
     return NetNorms(
         tuple(float(layer.norm()) for layer in exact),
         tuple(float(torch.linalg.matrix_norm(layer, ord=2)) for layer in exact),

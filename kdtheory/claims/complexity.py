@@ -1,9 +1,10 @@
-"""Chapter 5.5: Rademacher complexity, exact, sampled, in closed form, contracted, and what it bounds."""
+"""Chapter 5.5: Rademacher complexity, exact, sampled, in closed form, and contracted."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,6 @@ from kdtheory.bounds.complexity import (
     maurer16_vector_contraction,
     talagrand_contraction,
 )
-from kdtheory.bounds.deviation import bartlett02_deviation_radius
 from kdtheory.bounds.norms import golowich18_relu_net, golowich18_vector_relu_net
 from kdtheory.bounds.rademacher import (
     RademacherEstimate,
@@ -25,9 +25,8 @@ from kdtheory.bounds.rademacher import (
     sampled_rademacher,
 )
 from kdtheory.claims.core import Control, Mutant, Setting, claim
-from kdtheory.claims.evidence import Coverage, Equality, Evidence, Joint, WorstRatio
+from kdtheory.claims.evidence import Equality, Evidence, Joint, WorstRatio
 
-DELTA = 0.05
 HALVED = Control("the right side is halved", share=0.5)
 Supremum = Callable[[Tensor], Tensor]
 
@@ -94,14 +93,6 @@ def _root_of_the_product_vector(
     return _true(norm_product=math.sqrt(norm_product), **net)
 
 
-def _deviation_alone(complexity: float, /, *, n: int, delta: float) -> float:
-    return 3 * math.sqrt(math.log(2 / delta) / (2 * n))
-
-
-def _delta_to_one(complexity: float, /, *, n: int, delta: float) -> float:
-    return complexity
-
-
 @claim(
     section="5.5",
     formula=r"\operatorname{Rad}_n(H)"
@@ -157,7 +148,7 @@ def closed_forms_bound_linear_and_finite_classes(setting: Setting, /, *, share: 
     ratio seen must reach 0.999 there, 0.7 for the ℓ1 ball and 0.8 for the finite class, whose logarithm costs
     that much on small classes.
     """
-    trials, ratios = setting.size(quick=20, full=200), torch.zeros(3, dtype=torch.float64)
+    trials, ratios = setting.size(quick=20, full=200), [0.0, 0.0, 0.0]
     for trial in range(trials):
         generator = setting.stream.child(trial).torch()
         points = torch.randn(8, 3, dtype=torch.float64, generator=generator)
@@ -174,7 +165,7 @@ def closed_forms_bound_linear_and_finite_classes(setting: Setting, /, *, share: 
         for values in classes[2]:
             bound = share * massart00_finite_class(values)
             ratios[2] = max(ratios[2], exact_rademacher(finite_class(values), 8) / bound)
-    reach = zip(("ℓ2", "ℓ1", "finite"), ratios.tolist(), (0.999, 0.7, 0.8), strict=True)
+    reach = zip(("ℓ2", "ℓ1", "finite"), ratios, (0.999, 0.7, 0.8), strict=True)
     return Joint(
         parts={
             name: WorstRatio(attempts=trials, ratio=ratio, must_reach=least) for name, ratio, least in reach
@@ -257,7 +248,7 @@ def frobenius_norms_bound_the_complexity_of_relu_nets(
         points = torch.randn(8, 2, dtype=torch.float64, generator=setting.stream.child(trial).torch())
         read = product if norms_read == "as they are" else 1.0
         units = (points @ directions).clamp_min(0).T
-        net = {"norm_product": read, "depth": 2, "input_norm": float(points.norm()), "n": 8}
+        net: dict[str, Any] = {"norm_product": read, "depth": 2, "input_norm": float(points.norm()), "n": 8}
         scalar = exact_rademacher(finite_class(product * torch.cat([units, -units])), 8)
         ratios[trial, 0] = scalar / golowich18_relu_net(**net)
         few = {**net, "n": 5, "input_norm": float(points[:5].norm()), "outputs": 2}
@@ -268,42 +259,6 @@ def frobenius_norms_bound_the_complexity_of_relu_nets(
     return Joint(
         parts={name: WorstRatio(attempts=trials, ratio=ratio, must_reach=0.2) for name, ratio in parts}
     )
-
-
-@claim(
-    section="5.5",
-    formula=r"\mathbb E h \le \tfrac1n\textstyle\sum_i h(x_i) + 2\,\widehat{\operatorname{Rad}}_n(H)"
-    r" + 3\sqrt{\ln(2/\delta)/2n}\quad \forall h\in H",
-    source="bartlett2002rademacher",
-    assumes=("h takes values in [0, 1].", "The class was fixed before the sample was drawn."),
-    control=Control("the class is taken for a single function", counted="one function"),
-    uses=(bartlett02_deviation_radius, exact_rademacher),
-    mutants=(
-        Mutant("the complexity is left out", bartlett02_deviation_radius, _deviation_alone),
-        Mutant("the complexity once, no deviation", bartlett02_deviation_radius, _delta_to_one),
-    ),
-)
-def rademacher_bound_covers_a_rich_class(setting: Setting, /, *, counted: str = "all tables") -> Evidence:
-    """With probability at least 1 − δ every function of the class has mean at most its sample mean plus
-    twice the class's empirical Rademacher complexity plus 3√(ln(2/δ)/2n).
-
-    The class: the errors of all tables that give each of s = 800 cells a label, which memorise; labels are
-    fair coins, so that every risk is exactly ½. n = 1,600 points, δ = 0.05, the table that fits the sample
-    best; the complexity is exact, cell by cell.
-    """
-    draws, n, cells = setting.size(quick=300, full=3000), 1600, 800
-    table = torch.tensor([0.0, *(_two_labels(size) for size in range(1, 15))], dtype=torch.float64)
-    means, radii = [], []
-    for draw in range(draws):
-        generator = setting.stream.child(draw).torch()
-        cell = torch.randint(cells, (n,), generator=generator)
-        label = torch.randint(2, (n,), generator=generator)
-        counts = torch.bincount(2 * cell + label, minlength=2 * cells).view(cells, 2)
-        complexity = float(table[counts.sum(-1).clamp_max(14)].sum()) / n if counted == "all tables" else 0.0
-        radii.append(bartlett02_deviation_radius(complexity, n=n, delta=DELTA))
-        means.append(float(counts.amin(-1).sum()) / n)
-    bound = torch.tensor(means, dtype=torch.float64) + torch.tensor(radii, dtype=torch.float64)
-    return Coverage.of(torch.full_like(bound, 0.5), bound, delta=DELTA, trivial=1.0)
 
 
 def _vector_ratio(vectors: Tensor, form: Tensor) -> float:
@@ -323,9 +278,3 @@ def _two_outputs(units: Tensor) -> Supremum:
         return largest
 
     return supremum
-
-
-def _two_labels(size: int) -> float:
-    """size · Rad of the two constant labels' errors on a cell of so many points."""
-    both = torch.stack([torch.zeros(size), torch.ones(size)]).double()
-    return size * exact_rademacher(finite_class(both), size)

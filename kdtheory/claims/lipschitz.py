@@ -130,7 +130,8 @@ def softmax_distance_is_lipschitz_in_the_euclidean_norm(
 
     def ratio(u: Tensor, v: Tensor) -> Tensor:
         constant = share * softmax_distance_lipschitz(gamma=GAMMA, norm="euclidean")
-        return softmax_distance(u, v, gamma=GAMMA) / (constant * (u - v).norm(dim=-1))
+        norm: Tensor = torch.linalg.vector_norm(u - v, dim=-1)
+        return softmax_distance(u, v, gamma=GAMMA) / (constant * norm)
 
     return _searched(setting, ratio)
 
@@ -157,7 +158,8 @@ def softmax_confidence_is_lipschitz(setting: Setting, /, *, share: float = 1.0) 
     def ratio(u: Tensor, v: Tensor) -> Tensor:
         labels = torch.zeros(len(u), dtype=torch.long)
         change = softmax_confidence(u, labels, gamma=GAMMA) - softmax_confidence(v, labels, gamma=GAMMA)
-        return change.abs() / (share * confidence_lipschitz(gamma=GAMMA) * (u - v).norm(dim=-1))
+        norm: Tensor = torch.linalg.vector_norm(u - v, dim=-1)
+        return change.abs() / (share * confidence_lipschitz(gamma=GAMMA) * norm)
 
     return _searched(setting, ratio)
 

@@ -46,7 +46,9 @@ def _full_l1(*both: Tensor, gamma: float, _true: Callable[..., Tensor] = softmax
 
 
 def _half_l2(student: Tensor, teacher: Tensor, /, *, gamma: float) -> Tensor:
-    return ((student / gamma).softmax(-1) - (teacher / gamma).softmax(-1)).norm(dim=-1) / 2
+    apart = (student / gamma).softmax(-1) - (teacher / gamma).softmax(-1)
+    norm: Tensor = torch.linalg.vector_norm(apart, dim=-1)
+    return norm / 2
 
 
 def _gamma_forgotten(*both: Tensor, gamma: float, _true: Callable[..., Tensor] = softmax_distance) -> Tensor:

@@ -70,7 +70,7 @@ def kl_moment_is_of_order_root_n(setting: Setting, /, *, points: str = "independ
                 chance = np.where(k == 0, math.log1p(-rate), np.where(k == n, math.log(rate), -np.inf))
             lhs.append(np.logaddexp.reduce(chance + n * bernoulli_kl(k / n, rate)))
             rhs.append(maurer04_log_moment(n))
-    ratio = float(np.exp(np.subtract(lhs, rhs)).max())
+    ratio = float(np.exp(min(np.subtract(lhs, rhs).max(), 100.0)))
     parts = {
         "bound": Inequality.of(lhs, rhs),
         "tight": WorstRatio(attempts=len(lhs), ratio=ratio, must_reach=0.62),

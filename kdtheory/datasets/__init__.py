@@ -1,9 +1,19 @@
-"""Real data with no download at run time: the embedded digits, or any folder of IDX files by path."""
+"""Real data with no download at run time: the embedded digits, any folder of IDX files, arrays from files."""
 
 from __future__ import annotations
 
+from kdtheory.datasets.arrays import read_array, read_labels, read_logits
 from kdtheory.datasets.idx import idx_folder, read_idx
 from kdtheory.datasets.images import Images, digits
 from kdtheory.datasets.load import load_images
 
-__all__ = ["Images", "digits", "idx_folder", "load_images", "read_idx"]
+__all__ = [
+    "Images",
+    "digits",
+    "idx_folder",
+    "load_images",
+    "read_array",
+    "read_idx",
+    "read_labels",
+    "read_logits",
+]

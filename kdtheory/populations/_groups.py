@@ -45,6 +45,9 @@ def training_groups(
     if device.type != "cpu":
         free, _ = torch.cuda.mem_get_info(device)
         return _slices(members, math.ceil(members * each / max(each, free // 16)))
+    if members <= _MOST_MEMBERS and members * each <= _CACHE_NUMBERS:
+        # So little work that two threads would wait for the interpreter: one group, its products in parallel.
+        return [slice(0, members)]
     most = min(_MOST_MEMBERS, max(1, _CACHE_NUMBERS // each))
     threads = min(members, torch.get_num_threads())
     rounds = math.ceil(members / (most * threads))

@@ -1,31 +1,27 @@
-"""The command line, and the only module that prints."""
+"""The commands about claims: list, show, verify, cite."""
 
 from __future__ import annotations
 
 import datetime as dt
 import difflib
 import json
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
 from kdtheory import bibliography
 from kdtheory.claims import REGISTRY, Claim, Plan, Verdict
+from kdtheory.cli.app import RUNS, app, out_console
 from kdtheory.datasets import load_images
 from kdtheory.ledger import as_document, exit_code, verify
 from kdtheory.progress import progress_bar
-from kdtheory.records import RunDirectory, latest_run, read_json, write_file
-from kdtheory.report import report as make_report
-from kdtheory.study import load_study, run_study
+from kdtheory.records import RunDirectory, read_json
 from kdtheory.types import resolve_device
 
-RUNS = Path("runs")
 COLOURS = {
     "SUPPORTED": "green",
     "REFUTED": "red",
@@ -35,14 +31,6 @@ COLOURS = {
     "OUT_OF_SCOPE": "blue",
     "ERROR": "bold red",
 }
-
-app = typer.Typer(
-    help="The theory of knowledge distillation as executable claims, judged with honest statistics.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-out_console, err_console = Console(), Console(stderr=True)
 
 
 @app.command("list")
@@ -109,7 +97,7 @@ def verify_claims(
     with RunDirectory(place, asked, resume=resume) as directory, progress_bar("claims") as tell:
         ledger = verify(claims, plan, jobs=jobs, alpha=alpha, directory=directory, progress=tell)
     if as_json:
-        print(json.dumps(as_document(ledger), indent=1, ensure_ascii=False, allow_nan=False))
+        typer.echo(json.dumps(as_document(ledger), indent=1, ensure_ascii=False, allow_nan=False))
     else:
         _print_ledger(ledger)
         out_console.print(f"recorded in {place}")
@@ -119,55 +107,7 @@ def verify_claims(
 @app.command()
 def cite(name: Annotated[str, typer.Argument(help="A claim, or a key of the bibliography.")]) -> None:
     """Print the BibTeX entry of a claim's source."""
-    print(bibliography.bibtex(REGISTRY[name].source if name in REGISTRY else name))
-
-
-@app.command()
-def study(
-    name: Annotated[str, typer.Argument(help="Name of a study.")],
-    small: Annotated[bool, typer.Option("--small", help="The configuration of seconds.")] = False,
-    seed: Annotated[int, typer.Option(help="The integer that the study's stream hangs on.")] = 0,
-    studies: Annotated[Path, typer.Option(help="Folder of the studies.")] = Path("studies"),
-    out: Annotated[Path | None, typer.Option(help="Folder of the figures.")] = None,
-) -> None:
-    """Run a study: table.csv, figure.svg, figure.png and run.json under figures/NAME/."""
-    chosen = load_study(name, studies)
-    place = out or (RUNS / "figures" if small else Path("figures"))
-    with err_console.status(f"{name} …"):
-        rows = run_study(chosen, place, seed=seed, small=small)
-    out_console.print(rows.to_string(index=False, max_rows=40), highlight=False)
-    out_console.print(f"written to {place / name}")
-
-
-@app.command()
-def report(
-    run: Annotated[Path | None, typer.Option(help="Directory of a run; the newest under runs/.")] = None,
-    figures: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("figures"),
-    out: Annotated[Path | None, typer.Option(help="The page; report.html in the run's directory.")] = None,
-) -> None:
-    """Make one self-contained HTML page from a run's records and the figures."""
-    source = run or latest_run(RUNS)
-    if source is None:
-        raise ValueError(
-            f"there is no ended run under {RUNS}; run `kdtheory verify` first or name one by --run"
-        )
-    page = out or source / "report.html"
-    write_file(page, make_report(source, figures if figures.is_dir() else None).encode())
-    out_console.print(f"written to {page}")
-
-
-def main() -> None:
-    """Run the command line; bad input is one line on stderr and exit code 2."""
-    try:
-        app(standalone_mode=True)
-    except ValueError as error:
-        err_console.print(f"[bold red]error[/] {escape(' '.join(str(error).split()))}", soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        err_console.print(
-            "interrupted; what is finished is kept: go on with the same command, --out and --resume"
-        )
-        sys.exit(2)
+    typer.echo(bibliography.bibtex(REGISTRY[name].source if name in REGISTRY else name))
 
 
 def _chosen(names: list[str], chapter: int | None) -> list[Claim]:

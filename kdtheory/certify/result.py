@@ -1,0 +1,107 @@
+"""What `certify` returns: bounds that hold together, and what was left out and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+
+from kdtheory.bounds import Bound
+
+__all__ = ["Certificates"]
+
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Bounds on one teacher's risk Pr[argmax f ≠ y]: its certificates hold all at once, at 1 − δ.
+
+    Args:
+        delta: δ of all of them together: each has a share of it that was fixed beforehand.
+        lines: the bounds by name, the hold-out line first.
+        skipped: the names of those that do not apply, and why.
+        points: how many points of each role.
+
+    Raises:
+        ValueError: the shares sum to more than δ.
+    """
+
+    delta: float
+    lines: Mapping[str, Bound]
+    skipped: Mapping[str, str]
+    points: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        total = sum(bound.delta for bound in self.lines.values())
+        if total > self.delta * (1 + 1e-9):
+            raise ValueError(f"the shares sum to {total}, more than delta = {self.delta}")
+        for name in ("lines", "skipped", "points"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    @property
+    def bounds(self) -> tuple[Bound, ...]:
+        """The bounds, the hold-out line first."""
+        return tuple(self.lines.values())
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """How δ is split."""
+        return {name: bound.delta for name, bound in self.lines.items()}
+
+    @property
+    def best_line(self) -> str | None:
+        """The name of the least certificate; None where every bound is a heuristic."""
+        certified = [name for name, bound in self.lines.items() if bound.certificate]
+        return min(certified, key=lambda name: self.lines[name].value, default=None)
+
+    @property
+    def best(self) -> Bound | None:
+        """The least certificate, which may be chosen after the fact, for all hold at once."""
+        return None if self.best_line is None else self.lines[self.best_line]
+
+    @property
+    def vacuous(self) -> bool:
+        """No certificate says anything."""
+        return self.best is None or self.best.vacuous
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each term of each bound, and one, `total`, for its value."""
+        frames = []
+        for name, bound in self.lines.items():
+            frame = bound.to_frame()
+            frame.insert(0, "line", name)
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same, and the assumptions, in plain types: what `json.dumps` takes, without NaN or infinity."""
+        return {
+            "schema": _SCHEMA,
+            "delta": self.delta,
+            "best": self.best_line,
+            "vacuous": self.vacuous,
+            "points": dict(self.points),
+            "bounds": [_plain(name, bound) for name, bound in self.lines.items()],
+            "skipped": dict(self.skipped),
+        }
+
+
+def _plain(line: str, bound: Bound) -> dict[str, Any]:
+    return {
+        "line": line,
+        "bound": bound.name,
+        "value": float(bound.value),
+        "terms": {name: float(value) for name, value in bound.terms.items()},
+        "delta": float(bound.delta),
+        "kind": bound.kind,
+        "vacuous": bool(bound.vacuous),
+        "trivial": float(bound.trivial),
+        "needed": None if bound.needed is None else int(bound.needed),
+        "assumptions": {sentence: bool(met) for sentence, met in bound.assumptions.items()},
+        "quantities": {name: float(value) for name, value in bound.quantities.items()},
+        "coverage": bound.coverage,
+    }

@@ -1,0 +1,110 @@
+"""The command that certifies a teacher from files of logits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Column, Table
+
+from kdtheory.bounds import Bound
+from kdtheory.certify import Certificates, certify_logits
+from kdtheory.cli.app import app, out_console
+from kdtheory.datasets import read_labels, read_logits
+from kdtheory.plots import certificates_figure
+from kdtheory.records import write_file, write_json
+
+COLOURS = {"certificate": "green", "heuristic": "yellow"}
+SUFFIXES = (".pdf", ".png", ".svg")
+
+
+@app.command("certify")
+def certify_files(
+    teacher_logits: Annotated[Path, typer.Option(help="On the labelled points: n × k.")],
+    labels: Annotated[Path, typer.Option(help="Their class numbers, 0 to k − 1.")],
+    student_logits: Annotated[Path | None, typer.Option(help="The student's on the same points.")] = None,
+    unlabelled_teacher: Annotated[Path | None, typer.Option(help="On unlabelled points: m × k.")] = None,
+    unlabelled_student: Annotated[Path | None, typer.Option(help="The student's on those.")] = None,
+    labels_role: Annotated[
+        str, typer.Option(help="holdout: points that no network has seen; train: the training points.")
+    ] = "holdout",
+    delta: Annotated[float, typer.Option(help="δ of all bounds together.")] = 0.05,
+    gamma: Annotated[float, typer.Option(help="γ of the margin bounds, fixed beforehand.")] = 1.0,
+    shared_rows: Annotated[
+        bool, typer.Option("--shared-rows", help="Equal rows in both roles are chance, not one point.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    figure: Annotated[Path | None, typer.Option(help="Draw the table: .svg, .png or .pdf.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the JSON document here too.")] = None,
+) -> None:
+    """Bound a teacher's error from logits in .npy, .npz, .csv or .parquet files, term by term.
+
+    Exit 0 some certificate says something, 1 none does, 2 could not check.
+    """
+    if figure is not None and figure.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"figure = {str(figure)!r} must end in one of {', '.join(SUFFIXES)}")
+    student, others, both = (
+        None if path is None else read_logits(path)
+        for path in (student_logits, unlabelled_teacher, unlabelled_student)
+    )
+    found = certify_logits(
+        read_logits(teacher_logits),
+        read_labels(labels),
+        student_logits=student,
+        teacher_unlabelled=others,
+        student_unlabelled=both,
+        labels_role=labels_role,
+        delta=delta,
+        gamma=gamma,
+        may_share=[(labels_role, "unlabelled")] if shared_rows else (),
+    )
+    document = found.to_json()
+    if out is not None:
+        write_json(out, document)
+    if figure is not None:
+        write_file(figure, certificates_figure(found.to_frame(), form=figure.suffix.lower()[1:]))
+    if as_json:
+        typer.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        _print(found)
+    raise typer.Exit(int(found.vacuous))
+
+
+def _print(found: Certificates) -> None:
+    points = ", ".join(f"{count:,} {role}" for role, count in found.points.items())
+    table = Table("bound", Column("at most", justify="right"), title=f"The teacher's error ({points} points)")
+    for column in ("kind", "terms"):
+        table.add_column(column)
+    for column in ("δ", "needed"):
+        table.add_column(column, justify="right")
+    for name, bound in found.lines.items():
+        table.add_row(*_cells(name, bound), style="bold" if name == found.best_line else None)
+    out_console.print(table)
+    for line in _summary(found):
+        out_console.print(line, highlight=False)
+
+
+def _cells(name: str, bound: Bound) -> list[str]:
+    kind = f"[{COLOURS[bound.kind]}]{bound.kind}[/]" + (", [cyan]vacuous[/]" if bound.vacuous else "")
+    terms = " + ".join(f"{escape(term)} {value:.4g}" for term, value in bound.terms.items() if value)
+    needed = "" if bound.needed is None else f"{bound.needed:,}"
+    return [
+        f"{name}\n[dim]{escape(bound.name)}[/]",
+        f"{bound.value:.4g}",
+        kind,
+        terms,
+        f"{bound.delta:.4f}",
+        needed,
+    ]
+
+
+def _summary(found: Certificates) -> list[str]:
+    lines = [f"δ = {found.delta:g} in all, split as in the table: all certificates hold at once"]
+    lines += [f"[dim]{name} left out: {escape(reason)}[/]" for name, reason in found.skipped.items()]
+    if found.best is None:
+        return [*lines, "no certificate: every number above is a heuristic"]
+    what = "best certificate" if not found.vacuous else "best certificate, vacuous"
+    return [*lines, f"{what}: {found.best_line}, {escape(found.best.coverage)}"]

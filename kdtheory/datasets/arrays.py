@@ -1,0 +1,142 @@
+"""Logits and labels from files of others: .npy, .npz, .csv and .parquet.
+
+Nothing is ever unpickled. A file is read whole, and what does not fit is an error in one line that names the
+file and the cure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kdtheory.validate import check_logits
+
+__all__ = ["read_array", "read_labels", "read_logits"]
+
+_MEMBER = re.compile(r"(?P<path>.+\.npz):(?P<key>[^:/\\]+)", re.IGNORECASE)
+
+
+def read_logits(path: str | PathLike[str], /) -> Float[Tensor, "n k"]:
+    """Logits, float64: one row for each point, one column for each class, two or more; −∞ rules a class out.
+
+    Raises:
+        ValueError: as `read_array`, or the array is no table of logits.
+    """
+    array = read_array(path)
+    if array.ndim != 2:
+        raise ValueError(f"{path} has shape {array.shape}; logits are a table, n points × k classes")
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{path} has elements of {array.dtype}; logits are numbers")
+    logits = torch.from_numpy(array.astype(np.float64))
+    check_logits(str(path), logits)
+    return logits
+
+
+def read_labels(path: str | PathLike[str], /) -> Int[Tensor, "n"]:
+    """Class numbers from 0, one for each point: a vector, or a table of one column.
+
+    Raises:
+        ValueError: as `read_array`, or the array is no vector of class numbers.
+    """
+    array = read_array(path)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"{path} has shape {array.shape}; labels are one class number for each point")
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{path} has elements of {array.dtype}; labels are whole numbers")
+    if array.dtype.kind == "f" and not bool(np.all(np.floor(array) == array)):
+        raise ValueError(f"{path} holds NaN or fractions; labels are whole numbers, 0 to k − 1")
+    if int(array.min()) < 0:
+        raise ValueError(f"{path} has label {int(array.min())}; labels count from 0")
+    return torch.from_numpy(array.astype(np.int64))
+
+
+def read_array(path: str | PathLike[str], /) -> NDArray[np.generic]:
+    """The array of one file, by its suffix: .npy, .npz, .csv (with a header line or without) or .parquet.
+
+    An .npz of several arrays needs the name of one: `file.npz:name`.
+
+    Raises:
+        ValueError: no such file, an unknown suffix, a damaged file or one that holds pickled objects, text
+            where numbers should be, several arrays and no name, or no reader for .parquet.
+    """
+    named = _MEMBER.fullmatch(str(path))
+    file, key = (Path(named["path"]), named["key"]) if named else (Path(path), None)
+    suffix = file.suffix.lower()
+    if suffix not in _READERS:
+        raise ValueError(f"{file} ends in {suffix or 'nothing'!r}; give one of {', '.join(_READERS)}")
+    if not file.is_file():
+        raise ValueError(f"{file} is not there; give the path of a file")
+    if suffix == ".npz":
+        return _from_npz(file, key)
+    try:
+        return _READERS[suffix](file)
+    except (OSError, EOFError, MemoryError, ValueError, BadZipFile) as error:
+        raise ValueError(f"{file} cannot be read: {_reason(error)}") from error
+
+
+def _from_npy(file: Path) -> NDArray[np.generic]:
+    array = np.load(file, allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise ValueError("it is a zip archive; rename it to .npz")
+    return array
+
+
+def _from_npz(file: Path, key: str | None = None) -> NDArray[np.generic]:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            names = archive.files
+            if key is None and len(names) == 1:
+                key = names[0]
+            array = archive[key] if key in names else None
+    except (OSError, EOFError, MemoryError, ValueError, BadZipFile, AttributeError, TypeError) as error:
+        raise ValueError(f"{file} cannot be read: {_reason(error)}") from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{file} holds {', '.join(names) or 'nothing'}; name one array, {file.name}:NAME")
+    return array
+
+
+def _from_csv(file: Path) -> NDArray[np.generic]:
+    first = pd.read_csv(file, header=None, nrows=1, dtype=str)
+    header = 0 if pd.to_numeric(first.iloc[0], errors="coerce").isna().all() else None
+    return _numbers(pd.read_csv(file, header=header))
+
+
+def _from_parquet(file: Path) -> NDArray[np.generic]:
+    if find_spec("pyarrow") is None and find_spec("fastparquet") is None:
+        raise ValueError("no reader for Parquet is installed; pip install kdtheory[parquet], or give .npy")
+    return _numbers(pd.read_parquet(file))
+
+
+def _numbers(table: pd.DataFrame) -> NDArray[np.generic]:
+    words = [str(name) for name, kind in table.dtypes.items() if kind.kind not in "fiu"]
+    if words:
+        raise ValueError(f"column {words[0]} holds something other than numbers")
+    return table.to_numpy()
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if "allow_pickle" in text:
+        return "it holds pickled objects, which are never loaded; save plain numbers"
+    return text
+
+
+_READERS: dict[str, Callable[[Path], NDArray[np.generic]]] = {
+    ".npy": _from_npy,
+    ".npz": _from_npz,
+    ".csv": _from_csv,
+    ".parquet": _from_parquet,
+}
