@@ -4,9 +4,9 @@ A network of a known architecture is sent as integers: each named parameter tens
 w = centre + step·m with m ∈ {−K, …, K}, where the centre is a network that was fixed beforehand (zero, or one
 learned on other data). The message is K (Elias's gamma code), the step of each tensor (7 bits: an exponent
 of 2^{1/4}), and the integers by arithmetic coding with the Krichevsky–Trofimov estimate: a symbol that was
-seen c times in t has probability (c + ½)/(t + K + ½), so that no table is sent. Arithmetic is exact, in whole
-numbers; each block of 512 symbols costs ⌈−log₂ probability⌉ + 1 bits (Shannon–Fano–Elias), which makes it a
-prefix code, and so is the whole.
+seen c times in t of its tensor has probability (c + ½)/(t + K + ½), so that no table is sent. The coder keeps
+64 bits of the interval's width, and ends a block of 2^15 bits or less by the dyadic interval of 2 bits more
+that lies inside: no block is the beginning of another, so neither is a message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from kdtheory.validate import check_at_least, check_finite
 
 __all__ = ["QuantisedNetwork", "code_length", "decode_network", "encode_network", "quantise"]
 
-_BLOCK = 512
+_BLOCK_BITS = 2**15
+_PRECISION = 64
+_SPARE = _PRECISION - 2
 _EXPONENT_BITS = 7
 _LEAST_EXPONENT = -100
 
@@ -82,6 +84,7 @@ def quantise(
     levels: int,
     centre: Float[Tensor, "size"] | None = None,
     clip: float = 1.0,
+    keep: float = 1.0,
 ) -> QuantisedNetwork:
     """The nearest lattice point of each parameter, the step of each tensor as small as K allows.
 
@@ -92,9 +95,11 @@ def quantise(
         centre: the network that differences are sent from, fixed before the points that will test the code.
         clip: the largest difference that a tensor's lattice reaches, as a share of its largest; less than
             one makes finer steps and clips.
+        keep: the share of each tensor's differences, the largest, that are sent as other than zero; few of
+            them cost few bits.
 
     Raises:
-        ValueError: a parameter is not finite, K < 1, or `clip` is not in (0, 1].
+        ValueError: a parameter is not finite, K < 1, or `clip` or `keep` is not in (0, 1].
 
     >>> from kdtheory.networks import MLP
     >>> network = quantise(torch.tensor([1.0, -1.0, 0.4]), architecture=MLP((2, 1)), levels=1)
@@ -103,14 +108,17 @@ def quantise(
     """
     check_finite("params", params)
     check_at_least("levels", levels, 1)
-    if not 0 < clip <= 1:
-        raise ValueError(f"clip = {clip} must lie in (0, 1]")
+    for setting, value in (("clip", clip), ("keep", keep)):
+        if not 0 < value <= 1:
+            raise ValueError(f"{setting} = {value} must lie in (0, 1]")
     offset = params.detach().cpu().double()
     if centre is not None:
         offset = offset - centre.detach().cpu().double()
     integers, exponents = {}, []
     for name, values in architecture.unpack(offset).items():
         exponents.append(_exponent(clip * float(values.abs().max()) / levels))
+        kept = math.ceil(keep * values.numel())
+        values = values * (values.abs() >= values.abs().reshape(-1).topk(kept).values[-1])
         integers[name] = (values / 2 ** (exponents[-1] / 4)).round().clamp(-levels, levels)
     return QuantisedNetwork(architecture, levels, tuple(exponents), architecture.pack(integers).long())
 
@@ -120,17 +128,15 @@ def encode_network(network: QuantisedNetwork, /) -> str:
 
     >>> from kdtheory.networks import MLP
     >>> zeros = quantise(torch.zeros(3), architecture=MLP((2, 1)), levels=1)
-    >>> encode_network(zeros)[0], len(encode_network(zeros))  # γ(1) = "1"; 1 + 2·7 + (3 + 1) + (2 + 1) bits
-    ('1', 22)
+    >>> message = encode_network(zeros)
+    >>> message[0], len(message)  # γ(1), 2·7 bits of steps; −log₂(⅓·⅗·⅓) = 3.9, and 1 to 2 more
+    ('1', 20)
     """
+    header = [_gamma(network.levels)]
+    header += [format(j - _LEAST_EXPONENT, f"0{_EXPONENT_BITS}b") for j in network.exponents]
     tensors = network.architecture.unpack(network.integers.double()).values()
-    parts = [_gamma(network.levels)]
-    for exponent, values in zip(network.exponents, tensors, strict=True):
-        parts.append(format(exponent - _LEAST_EXPONENT, f"0{_EXPONENT_BITS}b"))
-        parts += _encode_symbols(
-            (values.reshape(-1).long() + network.levels).tolist(), 2 * network.levels + 1
-        )
-    return "".join(parts)
+    rows = [(values.reshape(-1).long() + network.levels).tolist() for values in tensors]
+    return "".join(header + list(_encode_symbols(rows, 2 * network.levels + 1)))
 
 
 def code_length(network: QuantisedNetwork, /) -> int:
@@ -145,13 +151,20 @@ def decode_network(message: str, /, *, architecture: Architecture) -> tuple[Quan
         ValueError: the message ends too early.
     """
     levels, message = _ungamma(message)
-    exponents, integers = [], {}
-    for name, view in architecture.unpack(torch.zeros(architecture.size, dtype=torch.float64)).items():
-        exponents.append(int(message[:_EXPONENT_BITS], 2) + _LEAST_EXPONENT)
-        symbols, message = _decode_symbols(message[_EXPONENT_BITS:], view.numel(), 2 * levels + 1)
-        integers[name] = torch.tensor(symbols).double().reshape(view.shape) - levels
-    network = QuantisedNetwork(architecture, levels, tuple(exponents), architecture.pack(integers).long())
-    return network, message
+    views = architecture.unpack(torch.zeros(architecture.size, dtype=torch.float64))
+    header = len(views) * _EXPONENT_BITS
+    if len(message) < header:
+        raise ValueError("message ends within the steps")
+    exponents = tuple(
+        int(message[at : at + _EXPONENT_BITS], 2) + _LEAST_EXPONENT for at in range(0, header, _EXPONENT_BITS)
+    )
+    sizes = [view.numel() for view in views.values()]
+    rows, rest = _decode_symbols(message[header:], sizes, 2 * levels + 1)
+    integers = {
+        name: torch.tensor(row).double().reshape(view.shape) - levels
+        for (name, view), row in zip(views.items(), rows, strict=True)
+    }
+    return QuantisedNetwork(architecture, levels, exponents, architecture.pack(integers).long()), rest
 
 
 def _exponent(step: float) -> int:
@@ -169,8 +182,9 @@ class _Estimate:
         self.doubled = [1] * alphabet
         self.total = alphabet
 
-    def below(self, symbol: int) -> int:
-        return sum(self.doubled[:symbol])
+    def interval(self, symbol: int) -> tuple[int, int]:
+        """What lies below the symbol, and the symbol's own share, of `total`."""
+        return sum(self.doubled[:symbol]), self.doubled[symbol]
 
     def symbol_at(self, target: int) -> int:
         symbol = 0
@@ -184,45 +198,57 @@ class _Estimate:
         self.total += 2
 
 
-def _encode_symbols(symbols: list[int], alphabet: int) -> Iterator[str]:
-    """Each block narrows [0, 1) to [low, low + width)/scale, and sends a shortest dyadic interval inside."""
-    estimate = _Estimate(alphabet)
-    for start in range(0, len(symbols), _BLOCK):
-        low, width, scale = 0, 1, 1
-        for symbol in symbols[start : start + _BLOCK]:
-            low = low * estimate.total + width * estimate.below(symbol)
-            width, scale = width * estimate.doubled[symbol], scale * estimate.total
+def _encode_symbols(rows: list[list[int]], alphabet: int) -> Iterator[str]:
+    """Narrow [low, low + width)/2^bits symbol by symbol, and send bits − 62 bits of a point inside."""
+    low, width, bits = 0, 1 << _PRECISION, _PRECISION
+    for row in rows:
+        estimate = _Estimate(alphabet)
+        for symbol in row:
+            below, share = estimate.interval(symbol)
+            unit = width // estimate.total
+            low, width = low + unit * below, unit * share
+            shift = max(0, _PRECISION - width.bit_length())
+            low, width, bits = low << shift, width << shift, bits + shift
             estimate.see(symbol)
-        bits = _block_bits(width, scale)
-        yield format(-((-low << bits) // scale), f"0{bits}b")
+            if bits > _BLOCK_BITS:
+                yield _ended(low, bits)
+                low, width, bits = 0, 1 << _PRECISION, _PRECISION
+    yield _ended(low, bits)
 
 
-def _decode_symbols(message: str, count: int, alphabet: int) -> tuple[list[int], str]:
-    estimate, symbols = _Estimate(alphabet), []
-    for start in range(0, count, _BLOCK):
-        block = min(_BLOCK, count - start)
-        ahead = block * (estimate.total + 2 * block).bit_length() + 2
-        # Bits of later blocks, or zeros past the end, do not leave the dyadic interval of this one.
-        above, width, scale = int(message[:ahead].ljust(ahead, "0"), 2), 1, 1
-        for _ in range(block):
-            symbol = estimate.symbol_at(above * estimate.total // (width << ahead))
-            above = above * estimate.total - ((width * estimate.below(symbol)) << ahead)
-            width, scale = width * estimate.doubled[symbol], scale * estimate.total
-            estimate.see(symbol)
-            symbols.append(symbol)
-        bits = _block_bits(width, scale)
-        if len(message) < bits:
-            raise ValueError(f"message ends {bits - len(message)} bits too early")
-        message = message[bits:]
-    return symbols, message
+def _ended(low: int, bits: int) -> str:
+    """The dyadic interval of width 2^62 at or next above `low`: inside, for the width is at least 2^63."""
+    return format(-(-low >> _SPARE), f"0{bits - _SPARE}b")
 
 
-def _block_bits(width: int, scale: int) -> int:
-    """⌈log₂(scale/width)⌉ + 1: the least b with 2^b·width ≥ 2·scale."""
-    bits = max(0, scale.bit_length() - width.bit_length())
-    while width << bits < 2 * scale:
-        bits += 1
-    return bits
+def _decode_symbols(message: str, sizes: list[int], alphabet: int) -> tuple[list[list[int]], str]:
+    """The encoder's steps again; `above` is how far the message lies above `low`, to as many bits."""
+    start, rows = 0, []
+    above, width, bits = _window(message, start, _PRECISION), 1 << _PRECISION, _PRECISION
+    for size in sizes:
+        estimate, row = _Estimate(alphabet), []
+        for _ in range(size):
+            unit = width // estimate.total
+            row.append(estimate.symbol_at(min(above // unit, estimate.total - 1)))
+            below, share = estimate.interval(row[-1])
+            above, width = above - unit * below, unit * share
+            shift = max(0, _PRECISION - width.bit_length())
+            above = (above << shift) + _window(message, start + bits, shift)
+            width, bits = width << shift, bits + shift
+            estimate.see(row[-1])
+            if bits > _BLOCK_BITS:
+                start += bits - _SPARE
+                above, width, bits = _window(message, start, _PRECISION), 1 << _PRECISION, _PRECISION
+        rows.append(row)
+    end = start + bits - _SPARE
+    if len(message) < end:
+        raise ValueError(f"message ends {end - len(message)} bits too early")
+    return rows, message[end:]
+
+
+def _window(message: str, start: int, length: int) -> int:
+    """So many bits from a place on; past the end zeros, which no symbol depends on."""
+    return int(message[start : start + length].ljust(length, "0"), 2) if length else 0
 
 
 def _gamma(number: int) -> str:

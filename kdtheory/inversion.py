@@ -37,7 +37,7 @@ def bernoulli_kl(p: ArrayLike, q: ArrayLike, /) -> np.ndarray:
     2.0
     """
     (p, q), shape = _rows(_proportions("p", p), _proportions("q", q))
-    return np.where((p > 0) & (q == 0), np.inf, _kl_of_gap(p, q - p)).reshape(shape)
+    return _kl(p, q, q - p).reshape(shape)
 
 
 def kl_upper_inverse(p: ArrayLike, level: ArrayLike, /) -> np.ndarray:
@@ -65,7 +65,7 @@ def kl_upper_inverse(p: ArrayLike, level: ArrayLike, /) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         for _ in range(_MOST_STEPS):
             q = p + gap
-            step = (_kl_of_gap(p, gap) - outward) * q * (1 - q) / gap
+            step = (_kl(p, q, gap) - outward) * q * (1 - q) / gap
             step = np.where(open_ & (step > 4 * _EPS * gap), step, 0.0)
             gap = gap - step
             if not step.any():
@@ -146,7 +146,7 @@ def _log_binomial_tail(k: np.ndarray, n: np.ndarray, q: np.ndarray) -> tuple[np.
     while terms < k.max() and bool((term > _EPS / 16 * series).any()):
         term = term * (np.maximum(least, 0) * (1 - q) / ((n - least + 1) * q))
         series, least, terms = series + term, least - 1, terms + 1
-    deviance = n * _kl_of_gap(k / n, q - k / n)
+    deviance = n * _kl(k / n, q, q - k / n)
     inside = np.maximum(k, 1)
     stirling = _stirling_error(n) - _stirling_error(inside) - _stirling_error(n - k)
     peak = 0.5 * np.log(n / (2 * np.pi * inside * (n - k))) + stirling
@@ -166,19 +166,23 @@ def _stirling_error(n: np.ndarray) -> np.ndarray:
     return error
 
 
-def _kl_of_gap(p: np.ndarray, gap: np.ndarray) -> np.ndarray:
-    """kl(p‖p + gap) = p·D(gap/p) + (1−p)·D(−gap/(1−p)), D(x) = x − ln(1+x) ≥ 0: nothing cancels."""
-    divergence: np.ndarray = _scaled_excess(p, gap) + _scaled_excess(1 - p, -gap)
+def _kl(p: np.ndarray, q: np.ndarray, gap: np.ndarray) -> np.ndarray:
+    """kl(p‖q) = p·D(gap/p) + (1−p)·D(−gap/(1−p)), D(x) = x − ln(1+x) ≥ 0: nothing cancels; gap = q − p."""
+    divergence: np.ndarray = _scaled_excess(p, q, gap) + _scaled_excess(1 - p, 1 - q, -gap)
     return divergence
 
 
-def _scaled_excess(scale: np.ndarray, gap: np.ndarray) -> np.ndarray:
-    """s·D(gap/s), and its limit where s = 0; by r = x/(2+x), D = x·r − 2r³(1/3 + r²/5 + …), for small x."""
+def _scaled_excess(scale: np.ndarray, end: np.ndarray, gap: np.ndarray) -> np.ndarray:
+    """s·D(gap/s), and its limit at s = 0; end = s + gap.
+
+    For small x by r = x/(2+x): D = x·r − 2r³(1/3 + r²/5 + …).
+    """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        x = gap / np.where(scale > 0, np.maximum(scale, _LEAST), 0.0)
+        floored = np.where(scale > 0, np.maximum(scale, _LEAST), 0.0)
+        x = gap / floored
         r = np.where(np.abs(x) < 0.5, x / (2 + x), 0.0)
         near = scale * (r * np.where(r == 0, 0.0, x) - 2 * r**3 * _ATANH_TAIL(r * r))
-        far = gap - scale * np.log1p(np.maximum(x, -1.0))
+        far = gap - scale * np.log(end / floored)
     excess: np.ndarray = np.where(scale == 0, np.maximum(gap, 0.0), np.where(np.abs(x) < 0.5, near, far))
     return excess
 
@@ -206,11 +210,11 @@ def _rows(*arrays: np.ndarray) -> tuple[list[np.ndarray], tuple[int, ...]]:
 
 
 def _proportions(name: str, values: ArrayLike) -> np.ndarray:
-    array = np.asarray(values, dtype=float)
+    array = np.atleast_1d(np.asarray(values, dtype=float))
     inside = (array >= 0) & (array <= 1)
     if not bool(inside.all()):
         raise ValueError(f"{name} = {_first_bad(array, inside)} must lie in [0, 1]")
-    return array
+    return array.reshape(np.shape(values))
 
 
 def _check_counts(k: np.ndarray, n: np.ndarray) -> None:

@@ -115,7 +115,7 @@ def draw_certificates(ax: Axes, frame: pd.DataFrame, /) -> Axes:
     totals = {name: float(row["value"].iloc[-1]) for name, row in rows.items()}
     low = 0.5 * max(1e-4, min(frame.loc[frame["value"] > 0, "value"].min(), 1.0))
     largest = max(1.0, *totals.values())
-    high = largest * (largest / low) ** 0.5  # room for the words
+    high = largest * (largest / low) ** 0.4  # room for the words
     ax.set_xscale("log")
     ax.axvspan(1, high, color="0.92", zorder=0)
     ax.text(1.1, len(rows) - 0.35, "says nothing", color="0.4", fontsize="small", va="center")
@@ -138,7 +138,7 @@ def _draw_bound(ax: Axes, place: int, row: pd.DataFrame, low: float) -> None:
     ax.hlines(place, low, value, color=color, alpha=0.35, linewidth=5, zorder=2)
     ax.plot(terms[terms > 0], [place] * int((terms > 0).sum()), "|", color=color, markersize=9, zorder=3)
     ax.plot(value, place, "o", color=color, markerfacecolor=color if certified else "white", zorder=4)
-    note = f"{value:.3g}{'' if certified else ', heuristic'}: mostly {row['term'].loc[terms.idxmax()]}"
+    note = f"{value:.3g}{'' if certified else ', heuristic'}: mostly {row['term'].iloc[int(terms.argmax())]}"
     ax.annotate(note, (value, place), (8, 0), textcoords="offset points", va="center", fontsize="small")
 
 

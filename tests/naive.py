@@ -51,3 +51,35 @@ def precise_kl(first: list[mpmath.mpf], second: list[mpmath.mpf]) -> mpmath.mpf:
     """KL(first‖second), 50 digits."""
     with mpmath.workdps(50):
         return mpmath.fsum(p * mpmath.log(p / q) for p, q in zip(first, second, strict=True) if p > 0)
+
+
+def precise_kl(p: float, q: float) -> mpmath.mpf:
+    """kl(p‖q) of two Bernoulli laws, 100 digits."""
+    with mpmath.workdps(100):
+        p, q = mpmath.mpf(p), mpmath.mpf(q)
+        if (p > 0 and q == 0) or (p < 1 and q == 1):
+            return mpmath.inf
+        first = p * mpmath.log(p / q) if p else mpmath.mpf(0)
+        return first + ((1 - p) * mpmath.log((1 - p) / (1 - q)) if p < 1 else 0)
+
+
+def precise_kl_inverse(p: float, level: float) -> mpmath.mpf:
+    """sup{q : kl(p‖q) ≤ c} by bisection, 50 digits."""
+    with mpmath.workdps(50):
+        low, high = mpmath.mpf(p), mpmath.mpf(1)
+        for _ in range(160):
+            middle = (low + high) / 2
+            low, high = (middle, high) if precise_kl(p, middle) <= level else (low, middle)
+        return low
+
+
+def precise_binomial_limit(successes: int, trials: int, log_delta: float) -> mpmath.mpf:
+    """sup{q : P[Bin(n, q) ≤ k] ≥ δ} by bisection on the sum of all k + 1 terms, 50 digits."""
+    with mpmath.workdps(50):
+        coefficients = [mpmath.binomial(trials, j) for j in range(successes + 1)]
+        delta, low, high = mpmath.exp(log_delta), mpmath.mpf(0), mpmath.mpf(1)
+        for _ in range(140):
+            q = (low + high) / 2
+            tail = sum(c * q**j * (1 - q) ** (trials - j) for j, c in enumerate(coefficients))
+            low, high = (q, high) if tail >= delta else (low, q)
+        return low

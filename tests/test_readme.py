@@ -16,7 +16,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_the_example_has_blocks() -> None:
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 3
 
 
 def test_the_ten_lines_train_two_populations_that_learned() -> None:
@@ -31,10 +31,22 @@ def test_the_ten_lines_train_two_populations_that_learned() -> None:
         assert float(right.float().mean()) > 0.8
 
 
+def test_the_teacher_of_ones_own_is_certified() -> None:
+    told = io.StringIO()
+    names: dict = {}
+    with contextlib.redirect_stdout(told):
+        exec(BLOCKS[1], names)
+    found = names["found"]
+    assert found.best_line == "witness_holdout"
+    assert found.best.value < 0.3
+    assert "with probability at least" in told.getvalue()
+    assert found.skipped["holdout"] == "no hold-out labels were given"
+
+
 def test_the_claim_of_ones_own_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kdtheory.claims.core.REGISTRY", dict(REGISTRY))
     names: dict = {"__name__": "readme"}
-    exec(BLOCKS[1], names)
+    exec(BLOCKS[2], names)
     (finding,) = names["ledger"]["findings"]
     assert finding["verdict"] == "SUPPORTED"
     assert finding["control"]["verdict"] == "REFUTED"

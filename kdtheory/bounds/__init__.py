@@ -10,12 +10,20 @@ from kdtheory.bounds.complexity import (
 )
 from kdtheory.bounds.covering import segment_covering_number
 from kdtheory.bounds.deviation import bartlett02_deviation, bartlett02_deviation_radius, hoeffding63_radius
+from kdtheory.bounds.disagreement import disagreement_limit, disagreement_transfer
 from kdtheory.bounds.distillation import hsu21_as_printed, hsu21_distillation, hsu21_distillation_by_margins
 from kdtheory.bounds.empirical_bernstein import (
     maurer09_covering,
     maurer09_covering_radius,
     maurer09_finite_class,
     maurer09_finite_class_radius,
+)
+from kdtheory.bounds.holdout import (
+    blum99_progressive,
+    clopper34_holdout,
+    hoeffding63_holdout,
+    hoeffding63_kl_holdout,
+    maurer09_holdout,
 )
 from kdtheory.bounds.kernel_margin import (
     adjusted_supervision_complexity,
@@ -43,6 +51,8 @@ from kdtheory.bounds.norms import (
     homogeneous_layers,
     net_norms,
 )
+from kdtheory.bounds.occam import langford05_occam, langford05_occam_kl
+from kdtheory.bounds.pac_bayes import gaussian_kl, maurer04_kl_limit, maurer04_pac_bayes_kl
 from kdtheory.bounds.rademacher import (
     RademacherEstimate,
     exact_rademacher,
@@ -51,7 +61,7 @@ from kdtheory.bounds.rademacher import (
     sampled_rademacher,
     vector_linear_class,
 )
-from kdtheory.bounds.result import Bound
+from kdtheory.bounds.result import Bound, size_needed
 from kdtheory.bounds.vc import (
     bartlett19_log_growth,
     bartlett19_vc_dimension,
@@ -71,15 +81,22 @@ __all__ = [
     "bartlett17_margin",
     "bartlett19_log_growth",
     "bartlett19_vc_dimension",
+    "blum99_progressive",
+    "clopper34_holdout",
     "confidence_lipschitz",
+    "disagreement_limit",
+    "disagreement_transfer",
     "distillation_error",
     "exact_rademacher",
     "finite_class",
+    "gaussian_kl",
     "golowich18_margin",
     "golowich18_relu_net",
     "golowich18_vector_relu_net",
     "grid_point",
     "harutyunyan23_kernel_margin",
+    "hoeffding63_holdout",
+    "hoeffding63_kl_holdout",
     "hoeffding63_radius",
     "homogeneous_layers",
     "hsu21_as_printed",
@@ -88,14 +105,19 @@ __all__ = [
     "l1_linear_complexity",
     "l2_linear_complexity",
     "label_free_distillation_error",
+    "langford05_occam",
+    "langford05_occam_kl",
     "linear_class",
     "margin_surrogate",
     "margin_surrogate_lipschitz",
     "massart00_finite_class",
+    "maurer04_kl_limit",
+    "maurer04_pac_bayes_kl",
     "maurer09_covering",
     "maurer09_covering_radius",
     "maurer09_finite_class",
     "maurer09_finite_class_radius",
+    "maurer09_holdout",
     "maurer16_vector_contraction",
     "multiclass_margin",
     "net_norms",
@@ -104,6 +126,7 @@ __all__ = [
     "sampled_rademacher",
     "sauer72_log_growth",
     "segment_covering_number",
+    "size_needed",
     "softmax_confidence",
     "softmax_distance",
     "softmax_distance_lipschitz",

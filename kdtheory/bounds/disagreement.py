@@ -19,8 +19,7 @@ from typing import Literal
 from jaxtyping import Shaped
 from torch import Tensor
 
-from kdtheory.bounds.empirical_bernstein import maurer09_finite_class_radius
-from kdtheory.bounds.holdout import unit_mean
+from kdtheory.bounds.holdout import maurer09_holdout, unit_mean
 from kdtheory.bounds.result import Bound, size_needed
 from kdtheory.inversion import binomial_upper_limit, kl_upper_inverse
 from kdtheory.validate import check_at_least, check_fraction, check_one_of
@@ -54,7 +53,13 @@ def disagreement_limit(
     """
     check_one_of("method", method, ("kl", "bernstein"))
     check_fraction("delta", delta, open_interval=True)
-    return _limit(_table(disagreements), delta, method)
+    rows = _table(disagreements)
+    mean, points = unit_mean("disagreements", rows.mean(0))
+    if len(rows) == 1:
+        return binomial_upper_limit(int(rows.sum()), points, delta=delta)
+    if method == "bernstein":
+        return maurer09_holdout(rows.mean(0), delta=delta, fixed_in_advance=True).value
+    return float(kl_upper_inverse(mean, -math.log(delta) / points))
 
 
 def disagreement_transfer(
@@ -70,8 +75,8 @@ def disagreement_transfer(
 
     Holds with probability 1 − δ₁ − δ₂. Tight where f errs wherever it leaves g, and g errs elsewhere. For
     averaged witnesses `witness` bounds the mean of their risks (a kl hold-out of the mean losses, say).
-    `needed` is a number of unlabelled points, the witness being as it is; None where its own bound is too
-    large already.
+    `needed` is a number of unlabelled points, by kl inversion, the witness being as it is; None where no
+    number would do.
 
     Args:
         witness: a bound on Pr[g ≠ y], for the zero-one loss.
@@ -96,8 +101,9 @@ def disagreement_transfer(
     mean = float(rows.mean())
 
     def at_size(size: int) -> float:
-        return witness.value + _limit(rows, delta, method, size)
+        return witness.value + float(kl_upper_inverse(mean, -math.log(delta) / size))
 
+    within_reach = witness.value + mean < witness.trivial
     sizes = {"unlabelled points": rows.shape[1], "witnesses": rows.shape[0]}
     return Bound(
         f"disagreement_transfer({witness.name})",
@@ -106,23 +112,10 @@ def disagreement_transfer(
         witness.delta + delta,
         {**witness.assumptions, UNSEEN: drawn_afterwards},
         trivial=witness.trivial,
-        needed=size_needed(at_size, trivial=witness.trivial, least=2),
+        needed=size_needed(at_size, trivial=witness.trivial) if within_reach else None,
         over=f"{witness.over} and the {rows.shape[1]} unlabelled ones",
         quantities={**witness.quantities, **sizes},
     )
-
-
-def _limit(rows: Tensor, delta: float, method: Method, size: int | None = None) -> float:
-    """The limit from the rows' own number of points, or from another number at the same rates."""
-    values = rows.mean(0)
-    mean, points = unit_mean("disagreements", values)
-    size = points if size is None else size
-    if len(rows) == 1:
-        return binomial_upper_limit(-(-int(rows.sum()) * size // points), size, delta=delta)
-    if method == "bernstein":
-        radius = maurer09_finite_class_radius(values.var(), n=size, class_size=1, delta=delta)
-        return mean + float(radius)
-    return float(kl_upper_inverse(mean, -math.log(delta) / size))
 
 
 def _table(disagreements: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kdtheory.bounds.deviation import bartlett02_deviation_radius, hoeffding63_radius
+from kdtheory.bounds.deviation import single_term, uniform_term
 from kdtheory.bounds.margins import (
     distillation_error,
     label_free_distillation_error,
@@ -223,6 +223,7 @@ def _bound(
     fixed_in_advance: bool,
 ) -> Bound:
     """Assemble both lines; `first` and `second` are the complexities of the two classes of losses."""
+    check_fraction("delta", settings["delta"], open_interval=True)
     _check_weight(settings["weight"])
     _check_complexity("student_complexity", first)
     _check_complexity("joint_complexity", second or 0.0)
@@ -258,24 +259,21 @@ def _bound(
 
 
 def _first_line(loss: float, complexity: float, n: int, settings: Mapping[str, float]) -> Terms:
-    radius = bartlett02_deviation_radius(complexity, n=n, delta=settings["delta"] * settings["weight"] / 2)
     return {
         "student's loss": 2 * loss,
         "student's complexity": 4 * complexity,
-        "labelled deviation": 2 * radius - 4 * complexity,
+        "labelled deviation": 2 * uniform_term(n, settings["delta"] * settings["weight"] / 2),
     }
 
 
 def _second_line(error: float, complexity: float | None, m: int, settings: Mapping[str, float]) -> Terms:
     ratio, delta = settings["density_ratio"], settings["delta"] / 2
-    if complexity is None:
-        radius, complexity = hoeffding63_radius(m, delta=delta), 0.0
-    else:
-        radius = bartlett02_deviation_radius(complexity, n=m, delta=delta * settings["weight"])
+    fixed = complexity is None
+    radius = single_term(m, delta) if fixed else uniform_term(m, delta * settings["weight"])
     return {
         "distillation error": 2 * ratio * error,
-        "joint complexity": 4 * ratio * complexity,
-        "unlabelled deviation": ratio * (2 * radius - 4 * complexity),
+        "joint complexity": 4 * ratio * (complexity or 0.0),
+        "unlabelled deviation": 2 * ratio * radius,
     }
 
 

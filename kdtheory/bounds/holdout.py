@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Shaped
 from torch import Tensor
 
+from kdtheory.bounds.deviation import hoeffding63_radius
 from kdtheory.bounds.empirical_bernstein import maurer09_finite_class, maurer09_finite_class_radius
 from kdtheory.bounds.result import Bound, size_needed
 from kdtheory.inversion import binomial_upper_limit, kl_upper_inverse
@@ -111,7 +112,7 @@ def hoeffding63_holdout(values: Shaped[Tensor, "n"], /, *, delta: float, fixed_i
     check_fraction("delta", delta, open_interval=True)
 
     def limit(size: int) -> float:
-        return mean + math.sqrt(-math.log(delta) / (2 * size))
+        return mean + hoeffding63_radius(size, delta=delta)
 
     needed = size_needed(limit)
     return _bound("hoeffding63_holdout", mean, limit(n), n, delta, fixed_in_advance, needed)

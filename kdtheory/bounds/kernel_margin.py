@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kdtheory.bounds.deviation import bartlett02_deviation_radius
+from kdtheory.bounds.deviation import uniform_term
 from kdtheory.bounds.norm_margin import ramp_loss
 from kdtheory.bounds.norms import grid_point
 from kdtheory.bounds.result import Bound, size_needed
@@ -111,8 +111,8 @@ def harutyunyan23_kernel_margin(
 
     def terms(size: int) -> dict[str, float]:
         shrunk = complexity * math.sqrt(n / size)  # tr K grows with n
-        whole = bartlett02_deviation_radius(shrunk, n=size, delta=delta * share * weight)
-        return {"margin loss": loss, "complexity": 2 * shrunk, "deviation": whole - 2 * shrunk}
+        deviation = uniform_term(size, delta * share * weight)
+        return {"margin loss": loss, "complexity": 2 * shrunk, "deviation": deviation}
 
     found = terms(n)
     assumptions = {

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kdtheory.bounds.deviation import bartlett02_deviation_radius
+from kdtheory.bounds.deviation import uniform_term
 from kdtheory.bounds.margins import multiclass_margin
 from kdtheory.bounds.norms import NetNorms, bartlett17_complexity, golowich18_vector_relu_net, grid_point
 from kdtheory.bounds.result import Bound, size_needed
@@ -152,8 +152,7 @@ def _bound(
 
     def terms(size: int) -> dict[str, float]:
         shrunk = complexity * math.sqrt(n / size)
-        whole = bartlett02_deviation_radius(shrunk, n=size, delta=delta)
-        return {"margin loss": loss, "complexity": 2 * shrunk, "deviation": whole - 2 * shrunk}
+        return {"margin loss": loss, "complexity": 2 * shrunk, "deviation": uniform_term(size, delta)}
 
     found = terms(n)
     assumptions = {

@@ -178,7 +178,7 @@ def _certificates(case: Case, delta: float, shares: Mapping[str, float] | None) 
 
 
 def _reason(line: Line, case: Case, parts: Mapping[str, float]) -> str | None:
-    return case.lack(line.needs) or (None if parts[line.name] else "it was not asked for in shares")
+    return case.lack(line.needs) if parts[line.name] else "it was not asked for in shares"
 
 
 def _parts(shares: Mapping[str, float] | None) -> dict[str, float]:

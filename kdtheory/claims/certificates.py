@@ -10,6 +10,7 @@ import torch
 from scipy import special, stats
 from torch import Tensor
 
+from kdtheory.bounds.deviation import hoeffding63_radius
 from kdtheory.bounds.empirical_bernstein import maurer09_finite_class_radius
 from kdtheory.bounds.holdout import hoeffding63_kl_holdout, progressive_limit
 from kdtheory.bounds.occam import occam_log_delta
@@ -76,7 +77,7 @@ def _kl_swapped(p: np.ndarray, level: np.ndarray, /) -> np.ndarray:
     source="langford2005tutorial",
     assumes=(DRAWN, FIXED),
     control=Control("the predictor was trained on the hold-out", trained="on the hold-out"),
-    uses=(binomial_upper_limits, kl_upper_inverse, maurer09_finite_class_radius),
+    uses=(binomial_upper_limits, kl_upper_inverse, hoeffding63_radius, maurer09_finite_class_radius),
     mutants=(
         Mutant("the normal approximation", binomial_upper_limits, _wald),
         Mutant("kl with its arguments swapped", kl_upper_inverse, _kl_swapped),
@@ -119,7 +120,7 @@ def _covered(name: str, wrong: Tensor, risk: np.ndarray) -> dict[str, Evidence]:
     limits = {
         "exact": binomial_upper_limits(wrong.sum(-1).numpy(), n, log_delta=math.log(DELTA)),
         "kl": kl_upper_inverse(mean.numpy(), level),
-        "Hoeffding": mean.numpy() + math.sqrt(level / 2),
+        "Hoeffding": mean.numpy() + hoeffding63_radius(n, delta=DELTA),
         "Bernstein": (mean + radius).numpy(),
     }
     return {f"{name}, {bound}": Coverage.of(risk, limit, delta=DELTA) for bound, limit in limits.items()}
@@ -178,8 +179,8 @@ def _digits_for_bits(bits: float, /, *, delta: float) -> float:
 @claim(
     section="5.8",
     formula=r"\Pr\Bigl[\forall g:\ e(g) \le"
-    r" \sup\{q : P[\mathrm{Bin}(n,q) \le n\hat e(g)] \ge \delta 2^{-b(g)}\}\Bigr] \ge 1-\delta,\qquad e(g) \le \mathrm{kl}^{-1}\Bigl(\hat e(g),"
-    r" \tfrac{b(g)\ln 2 + \ln 1/\delta}{n}\Bigr)",
+    r" \sup\{q : P[\mathrm{Bin}(n,q) \le n\hat e(g)] \ge \delta 2^{-b(g)}\}\Bigr] \ge 1-\delta,"
+    r"\qquad e(g) \le \mathrm{kl}^{-1}\Bigl(\hat e(g), \tfrac{b(g)\ln 2 + \ln 1/\delta}{n}\Bigr)",
     source="langford2005tutorial",
     assumes=(DRAWN, "The code was fixed before the points were drawn."),
     control=Control("the code was made after the points were seen", code="made afterwards"),
@@ -313,7 +314,7 @@ def progressive_validation_covers(setting: Setting, /, *, trained: str = "on the
     λ for a guessed loss of 0.5; δ = 0.05.
     """
     world, stream, block = relabelled_world(setting), setting.stream, 30
-    draws = setting.size(quick=1000, full=4000)
+    draws = setting.size(quick=600, full=4000)
     sample = world.sample((draws, 4 * block), stream.child("draws"))
     losses, risks = [], []
     for blocks in (1, 2, 3):

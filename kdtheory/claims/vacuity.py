@@ -14,7 +14,7 @@ from kdtheory.bounds.norm_margin import bartlett17_margin, golowich18_margin
 from kdtheory.bounds.norms import NetNorms, homogeneous_layers, net_norms
 from kdtheory.bounds.vc import bartlett19_log_growth, relu_net_size, vapnik71
 from kdtheory.claims.core import Control, Mutant, Setting, claim
-from kdtheory.claims.evidence import Evidence, Inequality, MeanInequality
+from kdtheory.claims.evidence import Evidence, Inequality, MeanInequality, OutOfScope
 from kdtheory.claims.verdict import Verdict
 from kdtheory.claims.worlds import distilled_log_loss
 from kdtheory.losses import label_loss
@@ -23,6 +23,7 @@ from kdtheory.populations import Population, train
 from kdtheory.streams import Stream
 
 DELTA = 0.05
+CLASSES = "At least 2 classes of real images."
 SHAPES: tuple[tuple[int, ...], ...] = (
     (2, 16, 3),
     (64, 32, 10),
@@ -117,7 +118,7 @@ def norm_bounds_of_memorisers_hold_and_say_nothing(
     points, labels = _noise(setting, n)
     extended = torch.cat([points, torch.ones(n, 1)], 1).double()
     bounds = []
-    for member, logits in enumerate(nets.logits(points).double()):
+    for member, logits in enumerate(nets.logits(points).double().cpu()):
         norms = net_norms(_layers(nets, member))
         if norms_read == "one":
             norms = replace(norms, frobenius=(1.0, 1.0), spectral=(1.0, 1.0))
@@ -141,7 +142,7 @@ def norm_bounds_of_memorisers_hold_and_say_nothing(
     formula=r"\log_{10} \textstyle\prod_j \lVert W_j^{(g)} \rVert_F + 1"
     r" \le \log_{10} \textstyle\prod_j \lVert W_j^{(f)} \rVert_F",
     source="hsu2021generalization",
-    assumes=("At least 2 classes of real images.",),
+    assumes=(CLASSES,),
     control=Control("the student is the teacher itself", student="the teacher"),
     uses=(net_norms, golowich18_margin, distilled_log_loss),
     mutants=(Mutant("all norms are read as 1", net_norms, _norms_of_one),),
@@ -156,11 +157,13 @@ def distillation_takes_powers_of_ten_off_the_norm_bound(
     the teachers' softened outputs with weight decay. Both bounds at γ = 1, one pair a seed.
     """
     members, images = setting.size(quick=6, full=30), setting.images
+    if images.num_classes < 2:
+        return OutOfScope(assumption=CLASSES, because=f"the images have {images.num_classes}")
     chosen = torch.randperm(images.num_images, generator=setting.stream.child("images").torch())[:500]
     points, labels = images.inputs[chosen].flatten(1), images.labels[chosen]
     shape = (points.shape[1], 64, 64, 64, images.num_classes)
     teachers = _fitted(setting, MLP(shape), points, labels, members, "teachers")
-    softened = teachers.logits(points).softmax(-1)
+    softened = teachers.logits(points).softmax(-1).cpu()
     students = teachers
     if student == "distilled":
         students = train(
@@ -192,7 +195,7 @@ def _memorisers(setting: Setting, n: int, hidden: int) -> tuple[Tensor, Populati
     """Their errors on the sample, and the nets."""
     points, labels = _noise(setting, n)
     nets = _fitted(setting, MLP((points.shape[1], hidden, 2)), points, labels, 3, "memorisers")
-    return (nets.logits(points).argmax(-1) != labels).double().mean(-1), nets
+    return (nets.logits(points).cpu().argmax(-1) != labels).double().mean(-1), nets
 
 
 def _fitted(

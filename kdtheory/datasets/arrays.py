@@ -24,6 +24,7 @@ from kdtheory.validate import check_logits
 
 __all__ = ["read_array", "read_labels", "read_logits"]
 
+_MOST_CLASSES = 2**31
 _MEMBER = re.compile(r"(?P<path>.+\.npz):(?P<key>[^:/\\]+)", re.IGNORECASE)
 
 
@@ -56,10 +57,11 @@ def read_labels(path: str | PathLike[str], /) -> Int[Tensor, "n"]:
         raise ValueError(f"{path} has shape {array.shape}; labels are one class number for each point")
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{path} has elements of {array.dtype}; labels are whole numbers")
-    if array.dtype.kind == "f" and not bool(np.all(np.floor(array) == array)):
-        raise ValueError(f"{path} holds NaN or fractions; labels are whole numbers, 0 to k − 1")
-    if int(array.min()) < 0:
-        raise ValueError(f"{path} has label {int(array.min())}; labels count from 0")
+    whole = (np.floor(array) == array) & (abs(array) < _MOST_CLASSES)
+    if not bool(whole.all()):
+        raise ValueError(f"{path} holds {array[~whole][0]}; labels are whole numbers, 0 to k − 1")
+    if array.min() < 0:
+        raise ValueError(f"{path} has label {array.min():.0f}; labels count from 0")
     return torch.from_numpy(array.astype(np.int64))
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from kdtheory.bounds.result import Bound
+from kdtheory.bounds.result import Bound, size_needed
 
 
 def a_bound(**changes) -> Bound:
@@ -55,3 +55,31 @@ def test_bad_input_is_named() -> None:
         a_bound(value=math.nan)
     with pytest.raises(ValueError, match="assumptions is empty"):
         a_bound(assumptions={})
+
+
+def test_coverage_says_what_is_claimed_and_what_was_not_met() -> None:
+    assert a_bound(over="the hold-out").coverage == (
+        "with probability at least 0.95 over the hold-out, the risk is at most 0.4"
+    )
+    unmet = a_bound(assumptions={"independent draws": False}).coverage
+    assert unmet.endswith("if independent draws, which was not met")
+
+
+def test_needed_size_and_quantities_are_kept() -> None:
+    bound = a_bound(needed=12, quantities={"points": 5})
+    assert bound.to_frame()["needed"].tolist() == [12, 12, 12]
+    assert a_bound().to_frame()["needed"].isna().all()
+    assert dict(bound.quantities) == {"points": 5}
+    with pytest.raises(ValueError, match="needed = 0"):
+        a_bound(needed=0)
+
+
+@pytest.mark.parametrize("least", [1, 2, 8])
+@pytest.mark.parametrize("threshold", [1, 2, 3, 7, 8, 9, 1000, 12_345_678_901])
+def test_size_needed_is_the_least(threshold: int, least: int) -> None:
+    assert size_needed(lambda n: float(n < threshold), least=least) == max(threshold, least)
+
+
+def test_no_size_is_none() -> None:
+    assert size_needed(lambda n: 1.0) is None
+    assert size_needed(lambda n: 1.5 + 1 / n, trivial=2.0) == 3

@@ -24,7 +24,6 @@ from kdtheory.bounds.margins import (
 )
 from kdtheory.streams import Stream
 
-
 GAMMAS = (1e-3, 0.5, 1.0, 40.0)
 
 
@@ -47,10 +46,11 @@ def test_confidence_and_distance_by_mpmath(gamma: float) -> None:
 
 
 def test_batches_of_any_shape() -> None:
-    v, y = logits(2, 3, 5), torch.randint(5, (2, 3))
+    v, y = logits(2, 3, 5), torch.arange(6).view(2, 3) % 5
     whole = softmax_confidence(v, y, gamma=0.7)
     assert whole.shape == (2, 3)
-    assert float(whole[1, 2]) == float(softmax_confidence(v[1, 2], y[1, 2], gamma=0.7))
+    single = softmax_confidence(v[1, 2], y[1, 2], gamma=0.7)
+    torch.testing.assert_close(whole[1, 2], single, rtol=1e-14, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -117,7 +117,8 @@ def test_lipschitz_constants_from_both_sides() -> None:
 def test_distillation_errors_by_loops_and_in_the_limits() -> None:
     f, g, y = logits(30, 4), logits(30, 4, name="g"), torch.arange(30) % 4
     printed = sum(
-        abs(float(f[i].div(0.5).softmax(-1)[y[i]]) - float(g[i].div(0.5).softmax(-1)[y[i]])) for i in range(30)
+        abs(float(f[i].div(0.5).softmax(-1)[y[i]]) - float(g[i].div(0.5).softmax(-1)[y[i]]))
+        for i in range(30)
     )
     assert float(distillation_error(f, g, y, gamma=0.5)) == pytest.approx(printed / 30, rel=1e-12)
     assert distillation_error(f, g, y, gamma=0.5) <= label_free_distillation_error(f, g, gamma=0.5)
@@ -148,7 +149,7 @@ def test_bad_input_is_named() -> None:
             softmax_confidence(v, y, gamma=gamma)
     with pytest.raises(ValueError, match="labels spans 1 to 4"):
         softmax_confidence(v, y + 1, gamma=1.0)
-    with pytest.raises(ValueError, match="labels has shape|logits without"):
+    with pytest.raises(ValueError, match="logits without its last axis"):
         multiclass_margin(v, y[:2])
     with pytest.raises(ValueError, match="student_logits"):
         softmax_distance(v[:2], v, gamma=1.0)

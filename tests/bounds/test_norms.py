@@ -171,9 +171,7 @@ def test_margin_bounds_are_monotone(form) -> None:
     assert value(input_norm=5.0) < value() < value(input_norm=20.0)
     assert value(gamma=4.0) < value()
     assert value(weight=0.1) > value()
-    bound = form(
-        logits, labels, norms=norms, input_norm=10.0, gamma=2.0, delta=0.1, fixed_in_advance=False
-    )
+    bound = form(logits, labels, norms=norms, input_norm=10.0, gamma=2.0, delta=0.1, fixed_in_advance=False)
     assert bound.kind == "heuristic"
     assert bound.needed is not None
 

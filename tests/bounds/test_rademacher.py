@@ -155,7 +155,9 @@ def test_contraction_holds_and_is_attained() -> None:
     values = randn(6, 8)
     whole = exact_rademacher(finite_class(values), 8)
     for contracted in (values.tanh(), values.abs(), values.clamp(-0.3, 1.0), values.sin()):
-        assert exact_rademacher(finite_class(2 * contracted), 8) <= talagrand_contraction(whole, lipschitz=2.0)
+        assert exact_rademacher(finite_class(2 * contracted), 8) <= talagrand_contraction(
+            whole, lipschitz=2.0
+        )
     assert talagrand_contraction(whole, lipschitz=1.0) == whole
     pair = torch.tensor([[1.0, 1.0], [-1.0, -1.0]], dtype=torch.float64)
     vector = exact_rademacher(finite_class(pair), 2, points=1)

@@ -104,22 +104,17 @@ def test_needed_size_is_where_the_bound_starts_to_speak() -> None:
     assert bound(needed - 1).vacuous
 
 
-def test_bound_covers_decision_stumps_and_is_within_a_factor_of_four() -> None:
+def test_bound_covers_the_best_of_all_stumps_and_stays_near() -> None:
     # Thresholds on the line, fair-coin labels: growth n + 1, true error ½, the best stump looks better.
-    n, worst = 400, 0.0
-    bounds = []
+    n, bounds = 400, []
     for draw in range(200):
         labels = torch.randint(2, (n,), generator=Stream(0).child(draw).torch()).double()
         steps = torch.cat([torch.zeros(1), (2 * labels - 1).cumsum(0)])
-        errors = (float((1 - labels).sum()) + steps) / n
-        found = vapnik71(
-            float(errors.min()), n=n, log_growth=lambda n: math.log(n + 1), delta=0.05, fixed_in_advance=True
-        )
+        best = float((((1 - labels).sum() + steps) / n).min())
+        found = vapnik71(best, n=n, log_growth=lambda n: math.log(n + 1), delta=0.05, fixed_in_advance=True)
         bounds.append(found.value)
-        worst = max(worst, (found.value - float(errors.min())) / (0.5 - float(errors.min())))
     assert sum(bound < 0.5 for bound in bounds) <= 10
-    gaps = [bound - 0.5 for bound in bounds]
-    assert min(gaps) < 0.15
+    assert max(bounds) < 0.75
 
 
 def test_bound_is_monotone() -> None:

@@ -1,0 +1,119 @@
+"""Arrays from other people's files: the same numbers from every format, and no file that does harm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from kdtheory.datasets import arrays, read_array, read_labels, read_logits
+
+Z = np.arange(12.0).reshape(4, 3) / 7
+Y = np.array([0, 2, 1, 2])
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    np.save("z.npy", Z)
+    np.savez("z.npz", logits=Z)
+    np.savez("two.npz", logits=Z, labels=Y)
+    pd.DataFrame(Z).to_csv("bare.csv", index=False, header=False)
+    pd.DataFrame(Z, columns=["cat", "dog", "7"]).to_csv("named.csv", index=False)
+    np.save("y.npy", Y)
+    pd.DataFrame({"label": Y}).to_csv("y.csv", index=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["z.npy", "z.npz", "z.npz:logits", "two.npz:logits", "bare.csv"])
+def test_logits_are_the_same_from_every_format(name: str) -> None:
+    logits = read_logits(name)
+    assert logits.dtype == torch.float64
+    assert np.array_equal(logits.numpy(), Z)
+
+
+@pytest.mark.parametrize("name", ["y.npy", "y.csv", "two.npz:labels"])
+def test_labels_are_the_same_from_every_format(name: str) -> None:
+    assert read_labels(name).tolist() == Y.tolist()
+
+
+def test_a_header_with_a_number_in_it_is_not_silently_a_row() -> None:
+    with pytest.raises(ValueError, match="column 0 holds something other than numbers"):
+        read_array("named.csv")
+    pd.DataFrame(Z, columns=["cat", "dog", "emu"]).to_csv("named.csv", index=False)
+    assert np.array_equal(read_array("named.csv"), Z)
+
+
+def test_a_class_may_be_ruled_out() -> None:
+    np.save("z.npy", np.array([[0.0, -np.inf]]))
+    assert read_logits("z.npy").tolist() == [[0.0, -np.inf]]
+
+
+def test_whole_labels_may_be_written_as_floats() -> None:
+    np.save("y.npy", Y.astype(float))
+    assert read_labels("y.npy").dtype == torch.int64
+
+
+def test_parquet_without_a_reader_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "find_spec", lambda name: None)
+    Path("z.parquet").write_bytes(b"PAR1")
+    with pytest.raises(
+        ValueError, match=r"no reader for Parquet is installed; pip install kdtheory\[parquet\]"
+    ):
+        read_array("z.parquet")
+
+
+def damaged(name: str, keep: int) -> str:
+    Path(name).write_bytes(Path(name).read_bytes()[:keep])
+    return name
+
+
+def saved(array: np.ndarray) -> str:
+    np.save("bad.npy", array)
+    return "bad.npy"
+
+
+def written(text: str) -> str:
+    Path("bad.csv").write_text(text)
+    return "bad.csv"
+
+
+BAD = {
+    "missing": (read_array, lambda: "nowhere.npy", "nowhere.npy is not there"),
+    "a folder": (read_array, lambda: (Path("d.npy").mkdir(), "d.npy")[1], "d.npy is not there"),
+    "suffix": (read_array, lambda: "z.pt", r"ends in '.pt'; give one of .npy, .npz, .csv, .parquet"),
+    "no suffix": (read_array, lambda: "logits", "ends in 'nothing'"),
+    "pickled": (read_array, lambda: saved(np.array([{}], dtype=object)), "pickled objects"),
+    "truncated": (read_array, lambda: damaged("z.npy", 150), "cannot be read"),
+    "empty": (read_array, lambda: damaged("z.npy", 0), "cannot be read"),
+    "truncated zip": (read_array, lambda: damaged("z.npz", 100), "cannot be read"),
+    "several arrays": (read_array, lambda: "two.npz", "logits, labels; name one"),
+    "no such array": (read_array, lambda: "two.npz:probs", "name one array, two.npz:NAME"),
+    "empty table": (read_array, lambda: written(""), "cannot be read"),
+    "words": (read_array, lambda: written("a,b\n1,2\nx,3\n"), "column a holds"),
+    "NaN": (read_logits, lambda: saved(np.full((2, 2), np.nan)), "NaN"),
+    "+inf": (read_logits, lambda: saved(np.full((2, 2), np.inf)), "inf"),
+    "a hole in a table": (read_logits, lambda: written("1,2\n3,\n"), "NaN"),
+    "a vector": (read_logits, lambda: saved(np.zeros(3)), "logits are a table"),
+    "one class": (read_logits, lambda: saved(np.zeros((3, 1))), "2 classes"),
+    "no rows": (read_logits, lambda: saved(np.zeros((0, 3))), "no row"),
+    "complex": (read_logits, lambda: saved(np.zeros((3, 2), complex)), "logits are numbers"),
+    "labels: a table": (read_labels, lambda: "z.npy", "one class number for each point"),
+    "labels: fractions": (read_labels, lambda: saved(np.array([0.5])), "holds 0.5; labels are whole numbers"),
+    "labels: NaN": (read_labels, lambda: saved(np.array([np.nan])), "holds nan"),
+    "labels: infinite": (read_labels, lambda: saved(np.array([np.inf])), "holds inf"),
+    "labels: negative": (read_labels, lambda: saved(np.array([-1])), "label -1"),
+    "labels: none": (read_labels, lambda: saved(np.zeros(0, int)), "one class number"),
+    "labels: truth values": (read_labels, lambda: saved(np.array([True])), "whole numbers"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files_are_refused_in_one_line(case: str) -> None:
+    read, path, message = BAD[case]
+    with pytest.raises(ValueError, match=message) as refused:
+        read(path())
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,145 @@
+"""The prefix code of quantised networks: there and back, its length, Kraft's inequality, bad input."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from kdtheory.coding import QuantisedNetwork, code_length, decode_network, encode_network, quantise
+from kdtheory.networks import MLP, ModuleArchitecture
+from kdtheory.streams import Stream
+
+
+def ideal_bits(network: QuantisedNetwork) -> float:
+    """−log₂ of the Krichevsky–Trofimov probability, by its closed form in Γ, and the header."""
+    alphabet, bits = (
+        2 * network.levels + 1,
+        2 * math.floor(math.log2(network.levels)) + 1 + 7 * len(network.exponents),
+    )
+    for values in network.architecture.unpack(network.integers.double()).values():
+        counts = torch.bincount((values.reshape(-1) + network.levels).long(), minlength=alphabet).double()
+        seen = torch.lgamma(counts.sum() + alphabet / 2) - math.lgamma(alphabet / 2)
+        bits += float(seen - (torch.lgamma(counts + 0.5) - math.lgamma(0.5)).sum()) / math.log(2)
+    return bits
+
+
+def a_network(widths=(8, 5, 3), levels: int = 3, seed: int = 0, **settings) -> QuantisedNetwork:
+    architecture = MLP(widths)
+    params = architecture.init(Stream(seed), members=1)[0]
+    return quantise(params, architecture=architecture, levels=levels, **settings)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 7, 40])
+@pytest.mark.parametrize("widths", [(2, 1), (8, 5, 3), (64, 40, 10)])
+def test_there_and_back_with_a_tail(widths: tuple[int, ...], levels: int) -> None:
+    network = a_network(widths, levels)
+    message = encode_network(network)
+    found, rest = decode_network(message + "0110", architecture=network.architecture)
+    assert rest == "0110"
+    assert torch.equal(found.integers, network.integers)
+    assert (found.levels, found.exponents) == (network.levels, network.exponents)
+    assert torch.equal(found.params(), network.params())
+
+
+@given(st.integers(0, 10**6), st.integers(1, 9), st.floats(0.01, 1), st.text("01", max_size=80))
+@settings(max_examples=40, deadline=None)
+def test_any_network_survives_any_tail(seed: int, levels: int, keep: float, tail: str) -> None:
+    network = a_network((6, 9, 4), levels, seed, keep=keep)
+    found, rest = decode_network(encode_network(network) + tail, architecture=network.architecture)
+    assert rest == tail
+    assert torch.equal(found.integers, network.integers)
+
+
+def test_blocks_are_joined_without_a_seam() -> None:
+    # 5-bit symbols at random: 60,000 bits, so that two blocks end within the first tensor.
+    architecture = MLP((120, 100, 3))
+    integers = torch.randint(-15, 16, (architecture.size,), generator=Stream(0).torch())
+    network = QuantisedNetwork(architecture, 15, (0,) * 4, integers)
+    message = encode_network(network)
+    assert len(message) > 2**15
+    assert torch.equal(decode_network(message, architecture=architecture)[0].integers, integers)
+    assert 0 <= len(message) - ideal_bits(network) <= 2 * math.ceil(len(message) / 2**15) + 1
+
+
+@pytest.mark.parametrize(
+    ("widths", "levels", "keep"), [((8, 5, 3), 3, 1.0), ((64, 64, 10), 7, 1.0), ((64, 64, 10), 1, 0.01)]
+)
+def test_length_is_the_ideal_one_and_two_bits_at_most(widths, levels: int, keep: float) -> None:
+    network = a_network(widths, levels, keep=keep)
+    assert ideal_bits(network) + 1 - 1e-6 <= code_length(network) <= ideal_bits(network) + 2 + 1e-6
+
+
+def test_no_message_is_the_beginning_of_another_and_kraft_holds() -> None:
+    # All 5³ networks of three parameters and K = 2 at one pair of steps.
+    architecture = MLP((2, 1))
+    messages = [
+        encode_network(QuantisedNetwork(architecture, 2, (0, 0), torch.tensor(integers)))
+        for integers in itertools.product(range(-2, 3), repeat=3)
+    ]
+    ordered = sorted(messages)
+    assert not any(b.startswith(a) for a, b in itertools.pairwise(ordered))
+    header = 3 + 2 * 7
+    assert sum(2.0 ** (header - len(message)) for message in messages) <= 1
+    assert sum(2.0 ** (header - len(message)) for message in messages) > 0.2
+
+
+def test_nearest_lattice_points() -> None:
+    architecture = MLP((30, 4))
+    params = torch.randn(architecture.size, generator=Stream(1).torch(), dtype=torch.float64)
+    network = quantise(params, architecture=architecture, levels=15)
+    for name, values in architecture.unpack(params - network.params()).items():
+        index = list(architecture.unpack(params)).index(name)
+        step = 2 ** (network.exponents[index] / 4)
+        largest = float(architecture.unpack(params)[name].abs().max())
+        assert float(values.abs().max()) <= step / 2 * (1 + 1e-9)
+        assert largest / 15 <= step * (1 + 1e-9) < 2**0.25 * largest / 15 * (1 + 1e-9)
+
+
+def test_few_differences_from_a_centre_are_cheap() -> None:
+    architecture = MLP((64, 32, 10))
+    centre = architecture.init(Stream(0), members=1)[0]
+    params = centre + 0.01 * torch.randn(architecture.size, generator=Stream(1).torch())
+    same = quantise(centre, architecture=architecture, levels=1, centre=centre)
+    few = quantise(params, architecture=architecture, levels=1, centre=centre, keep=0.01)
+    all_ = quantise(params, architecture=architecture, levels=1, centre=centre)
+    assert code_length(same) < 60 < code_length(few) < code_length(all_) < 2 * architecture.size
+    assert torch.equal(same.params(centre), centre.double())
+    assert int(few.integers.abs().sum()) <= 0.01 * architecture.size + 4
+
+
+def test_any_module_can_be_sent() -> None:
+    architecture = ModuleArchitecture(
+        lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 3)), (1, 8, 8)
+    )
+    params = architecture.init(Stream(0), members=1)[0]
+    network = quantise(params, architecture=architecture, levels=7)
+    found, _ = decode_network(encode_network(network), architecture=architecture)
+    assert torch.equal(found.params(), network.params())
+    assert float((found.params() - params).abs().max()) < 0.1
+
+
+def test_bad_input_is_named() -> None:
+    architecture = MLP((2, 1))
+    with pytest.raises(ValueError, match="levels = 0"):
+        quantise(torch.zeros(3), architecture=architecture, levels=0)
+    with pytest.raises(ValueError, match="params holds 1 NaN"):
+        quantise(torch.tensor([0.0, math.nan, 1.0]), architecture=architecture, levels=1)
+    for name in ("clip", "keep"):
+        with pytest.raises(ValueError, match=f"{name} = 0"):
+            quantise(torch.zeros(3), architecture=architecture, levels=1, **{name: 0.0})
+    with pytest.raises(ValueError, match="exponents"):
+        QuantisedNetwork(architecture, 1, (0,), torch.zeros(3, dtype=torch.long))
+    with pytest.raises(ValueError, match="exponents"):
+        QuantisedNetwork(architecture, 1, (0, 28), torch.zeros(3, dtype=torch.long))
+    with pytest.raises(ValueError, match="integers reach 2"):
+        QuantisedNetwork(architecture, 1, (0, 0), torch.tensor([0, 2, 0]))
+    message = encode_network(a_network())
+    for end in (0, 5, 20, len(message) - 1):
+        with pytest.raises(ValueError, match="message ends"):
+            decode_network(message[:end], architecture=MLP((8, 5, 3)))
