@@ -126,6 +126,8 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
         ax.set_yticks(range(len(cells)), [f"n = {n}, {opt}, {m}" for (n, opt, m), _ in cells], fontsize=8)
         ax.invert_yaxis()
         ax.set_xscale("log")
+        ax.set_xticks([1, 2, 3, 4, 6, 8], ["1", "2", "3", "4", "6", "8"])
+        ax.minorticks_off()
         ax.set_xlabel("model-steps in the time of one of the loop's")
         panel_letter(ax, letter, f"{net} (sample, optimiser, members)")
     for ax in axes[len(nets) :]:

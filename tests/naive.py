@@ -53,7 +53,7 @@ def precise_kl(first: list[mpmath.mpf], second: list[mpmath.mpf]) -> mpmath.mpf:
         return mpmath.fsum(p * mpmath.log(p / q) for p, q in zip(first, second, strict=True) if p > 0)
 
 
-def precise_kl(p: float, q: float) -> mpmath.mpf:
+def precise_bernoulli_kl(p: float, q: float) -> mpmath.mpf:
     """kl(p‖q) of two Bernoulli laws, 100 digits."""
     with mpmath.workdps(100):
         p, q = mpmath.mpf(p), mpmath.mpf(q)
@@ -69,7 +69,7 @@ def precise_kl_inverse(p: float, level: float) -> mpmath.mpf:
         low, high = mpmath.mpf(p), mpmath.mpf(1)
         for _ in range(160):
             middle = (low + high) / 2
-            low, high = (middle, high) if precise_kl(p, middle) <= level else (low, middle)
+            low, high = (middle, high) if precise_bernoulli_kl(p, middle) <= level else (low, middle)
         return low
 
 

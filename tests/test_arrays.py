@@ -71,6 +71,11 @@ def damaged(name: str, keep: int) -> str:
     return name
 
 
+def renamed(name: str, other: str) -> str:
+    Path(name).rename(other)
+    return other
+
+
 def saved(array: np.ndarray) -> str:
     np.save("bad.npy", array)
     return "bad.npy"
@@ -90,8 +95,10 @@ BAD = {
     "truncated": (read_array, lambda: damaged("z.npy", 150), "cannot be read"),
     "empty": (read_array, lambda: damaged("z.npy", 0), "cannot be read"),
     "truncated zip": (read_array, lambda: damaged("z.npz", 100), "cannot be read"),
+    "a renamed .npy": (read_array, lambda: renamed("z.npy", "q.npz"), "rename it to .npy"),
+    "a renamed .npz": (read_array, lambda: renamed("z.npz", "q.npy"), "rename it to .npz"),
     "several arrays": (read_array, lambda: "two.npz", "logits, labels; name one"),
-    "no such array": (read_array, lambda: "two.npz:probs", "name one array, two.npz:NAME"),
+    "no such array": (read_array, lambda: "two.npz:probs", "logits, labels; name one array"),
     "empty table": (read_array, lambda: written(""), "cannot be read"),
     "words": (read_array, lambda: written("a,b\n1,2\nx,3\n"), "column a holds"),
     "NaN": (read_logits, lambda: saved(np.full((2, 2), np.nan)), "NaN"),

@@ -10,10 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kdtheory import cli
+from kdtheory.certify import certify_logits
 from kdtheory.claims import REGISTRY
+from kdtheory.datasets import read_labels, read_logits
 
 FAST = sorted(claim.name for claim in REGISTRY.values() if claim.chapter == 1)[:2]
 
@@ -103,6 +106,106 @@ def test_study_runs_a_script_of_the_users_own(capsys: pytest.CaptureFixture[str]
     assert (folder / "figures/line/figure.png").exists()
     assert run(capsys, "study", "line", "--small")[0] == 0
     assert (folder / "runs/figures/line/table.csv").read_text() == "x\n0\n1\n"
+
+
+HOLDOUT = ["certify", "--teacher-logits", "t.npy", "--labels", "y.npy"]
+PAIR = ["--student-logits", "s.npy", "--unlabelled-teacher", "tu.npy", "--unlabelled-student", "su.npy"]
+
+
+@pytest.fixture
+def logits(folder: Path) -> None:
+    """A good teacher, a student like it, on 400 labelled and 500 unlabelled points."""
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 5, 400)
+    teacher, others = generator.normal(size=(400, 5)), generator.normal(size=(500, 5))
+    teacher[np.arange(400), labels] += 5
+    for name, array in {"y": labels, "t": teacher, "s": teacher / 2, "tu": others, "su": others / 2}.items():
+        np.save(folder / f"{name}.npy", array)
+
+
+@pytest.mark.usefixtures("logits")
+def test_certify_prints_a_table_of_terms_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, *HOLDOUT, *PAIR)
+    flat = " ".join(out.split())
+    assert code == 0
+    assert all(line in out for line in ("holdout", "student_holdout", "distillation", "as_printed"))
+    assert "certificate" in out
+    assert "heuristic" in out
+    assert "empirical risk" in out
+    assert "vc_dimension left out: no training labels were given" in flat
+    assert "best certificate: holdout, with probability at least" in flat
+
+
+@pytest.mark.usefixtures("logits")
+def test_certify_json_is_the_librarys_document(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    code, out, _ = run(capsys, *HOLDOUT, *PAIR, "--json", "--out", "c.json", "--delta", "0.1", "--gamma", "2")
+    document = json.loads(out)
+    table = {name: read_logits(f"{name}.npy") for name in ("t", "s", "tu", "su")}
+    found = certify_logits(
+        table["t"],
+        read_labels("y.npy"),
+        student_logits=table["s"],
+        teacher_unlabelled=table["tu"],
+        student_unlabelled=table["su"],
+        delta=0.1,
+        gamma=2.0,
+    )
+    assert code == 0
+    assert document == found.to_json() == json.loads((folder / "c.json").read_text())
+
+
+@pytest.mark.usefixtures("logits")
+@pytest.mark.parametrize("name", ["c.svg", "c.png", "c.pdf"])
+def test_certify_draws_the_table(name: str, capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    assert run(capsys, *HOLDOUT, "--figure", name)[0] == 0
+    assert (folder / name).stat().st_size > 1000
+
+
+@pytest.mark.usefixtures("logits")
+def test_certify_ends_with_1_where_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, *HOLDOUT, "--labels-role", "train")
+    assert code == 1
+    assert "no certificate" in out
+    np.save("y.npy", (read_logits("t.npy").argmax(-1).numpy() + 1) % 5)  # wrong at every point
+    assert run(capsys, *HOLDOUT)[0] == 1
+
+
+@pytest.mark.usefixtures("logits")
+def test_certify_allows_equal_rows_where_told(capsys: pytest.CaptureFixture[str]) -> None:
+    same = ["--student-logits", "s.npy", "--unlabelled-teacher", "t.npy", "--unlabelled-student", "s.npy"]
+    code, _, err = run(capsys, *HOLDOUT, *same)
+    assert (code, "rows 0, 1, 2, 3, 4 of holdout are rows 0, 1, 2, 3, 4 of unlabelled" in err) == (2, True)
+    assert run(capsys, *HOLDOUT, *same, "--shared-rows")[0] == 0
+
+
+@pytest.mark.usefixtures("logits")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--labels", "nowhere.npy"], "nowhere.npy is not there"),
+        (["--labels", "t.npy"], "labels are one class number"),
+        (["--teacher-logits", "y.npy"], "logits are a table"),
+        (["--teacher-logits", "tu.npy"], "500 rows and 400 labels"),
+        (["--student-logits", "su.npy"], "400 and 500 rows"),
+        (["--teacher-logits", "t.pt"], "ends in '.pt'"),
+        (["--unlabelled-student", "su.npy"], "give all three"),
+        (["--labels-role", "test"], "labels_role = 'test'"),
+        (["--delta", "0"], "delta = 0"),
+        (["--gamma", "-1"], "gamma = -1"),
+        (["--figure", "c.doc"], "must end in one of"),
+        (["--figure", "file/c.png"], "cannot be written"),
+        (["--out", "file/c.json"], "cannot be written"),
+    ],
+)
+def test_certify_refuses_bad_files_in_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    (folder / "file").write_text("precious")
+    code, out, err = run(capsys, *HOLDOUT, *arguments)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in out + err
+    assert len(err.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

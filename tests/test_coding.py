@@ -108,7 +108,7 @@ def test_few_differences_from_a_centre_are_cheap() -> None:
     same = quantise(centre, architecture=architecture, levels=1, centre=centre)
     few = quantise(params, architecture=architecture, levels=1, centre=centre, keep=0.01)
     all_ = quantise(params, architecture=architecture, levels=1, centre=centre)
-    assert code_length(same) < 60 < code_length(few) < code_length(all_) < 2 * architecture.size
+    assert code_length(same) < 70 < code_length(few) < code_length(all_) < 2 * architecture.size
     assert torch.equal(same.params(centre), centre.double())
     assert int(few.integers.abs().sum()) <= 0.01 * architecture.size + 4
 

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from kdtheory.plots import PALETTE, band, counts_axis, legend_above, panel_letter, points
+from kdtheory.certify import certify_logits
+from kdtheory.plots import (
+    PALETTE,
+    band,
+    counts_axis,
+    draw_certificates,
+    legend_above,
+    panel_letter,
+    points,
+)
 
 X, Y = [1.0, 2.0, 4.0], [3.0, 2.0, 1.0]
 LOW, HIGH = [2.0, 1.5, 0.5], [4.0, 2.5, 1.5]
@@ -55,3 +65,31 @@ def test_legend_above_covers_no_axes(ax):
     legend = ax.figure.legends[0]
     assert [text.get_text() for text in legend.get_texts()] == ["a line"]
     assert not legend.get_window_extent().overlaps(ax.get_window_extent())
+
+
+def test_certificates_are_drawn_where_their_values_are(ax):
+    said = torch.eye(2).repeat(100, 1) + torch.arange(200.0)[:, None] / 1000
+    found = certify_logits(
+        said,
+        torch.tensor([0, 1] * 99 + [1, 0]),
+        student_logits=said / 9,
+        teacher_unlabelled=said + 1,
+        student_unlabelled=said / 9 + 1,
+    )
+    draw_certificates(ax, found.to_frame())
+    ax.figure.draw_without_rendering()
+    marks = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [mark.get_xdata()[0] for mark in marks] == [bound.value for bound in found.bounds]
+    assert [mark.get_markerfacecolor() == "white" for mark in marks] == [
+        not bound.certificate for bound in found.bounds
+    ]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == [
+        name.replace("_", " ") for name in found.lines
+    ]
+    low, high = ax.get_xlim()
+    assert low < min(bound.value for bound in found.bounds)
+    assert high > max(1, *(bound.value for bound in found.bounds))
+    dashed = [line for line in ax.lines if line.get_linestyle() == "--"]
+    assert [line.get_xdata()[0] for line in dashed] == [found.lines["holdout"].value]
+    assert ax.patches[0].get_x() == 1
+    assert ax.get_xscale() == "log"

@@ -87,7 +87,8 @@ def test_training_lowers_the_bound_below_a_half() -> None:
     def certificate(steps: int, batch_size: int | None = None) -> float:
         posterior = train_posterior(
             NET, inputs, one_hot(labels, 2).float(), prior_mean=start, certified=600, delta=0.05,
-            stream=Stream(5), steps=steps, learning_rate=0.01, initial_std=0.1, batch_size=batch_size, device="cpu",
+            stream=Stream(5), steps=steps, learning_rate=0.01, initial_std=0.1, batch_size=batch_size,
+            device="cpu",
         )  # fmt: skip
         bound = pac_bayes_certificate(
             posterior, inputs, labels, delta=0.05, rounds=5, stream=Stream(6), prior_fixed=True
@@ -121,8 +122,8 @@ def test_progress_is_told() -> None:
     told = []
     inputs, labels = separable(20, Stream(3))
     train_posterior(
-        NET, inputs, one_hot(labels, 2).float(), prior_mean=NET.init(Stream(4), members=1)[0], certified=20, delta=0.05,
-        stream=Stream(5), steps=4, learning_rate=0.01, device="cpu", progress=lambda *now: told.append(now),
+        NET, inputs, one_hot(labels, 2).float(), prior_mean=NET.init(Stream(4), members=1)[0], certified=20,
+        delta=0.05, stream=Stream(5), steps=4, learning_rate=0.01, device="cpu", progress=lambda *now: told.append(now),
     )  # fmt: skip
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
@@ -144,8 +145,8 @@ def test_progress_is_told() -> None:
 def test_bad_input_is_named(changes, message: str) -> None:
     inputs, labels = separable(20, Stream(3))
     arguments = {
-        "targets": one_hot(labels, 2).float(), "prior_mean": NET.init(Stream(4), members=1)[0], "certified": 20,
-        "delta": 0.05, "stream": Stream(5), "steps": 1, "learning_rate": 0.01, "device": "cpu", **changes,
+        "targets": one_hot(labels, 2).float(), "prior_mean": NET.init(Stream(4), members=1)[0],
+        "certified": 20, "delta": 0.05, "stream": Stream(5), "steps": 1, "learning_rate": 0.01, "device": "cpu", **changes,
     }  # fmt: skip
     with pytest.raises(ValueError, match=message):
         train_posterior(NET, inputs, arguments.pop("targets"), **arguments)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
@@ -119,8 +120,8 @@ def disagreement_transfer(
 
 
 def _table(disagreements: Tensor) -> Tensor:
-    rows = disagreements.double().reshape(-1, disagreements.shape[-1] if disagreements.ndim else 1)
-    check_at_least("the number of disagreements", rows.numel(), 1)
+    check_at_least("the number of disagreements", disagreements.numel(), 1)
+    rows: Tensor = torch.atleast_2d(disagreements.double()).flatten(0, -2)
     if not bool(((rows == 0) | (rows == 1)).all()):
         raise ValueError("disagreements holds values other than 0 and 1; give f ≠ g at each point")
     return rows

@@ -1,18 +1,27 @@
 """Executable claims, one file per topic, and the core that examines and judges them.
 
 Importing this package registers the claims of all chapters: 1 response (`temperature`, `response`,
-`conventions`), 4 risk (`risk`, `empirical_bernstein`, `teachers`, `students`, `gradients`).
+`conventions`), 4 risk (`risk`, `empirical_bernstein`, `teachers`, `students`, `gradients`), 5 bounds
+(`margins`, `lipschitz`, `complexity`, `deviation`, `distillation`, `memoriser`, `vacuity`, `supervision`).
 """
 
 from kdtheory.claims import (
+    complexity,
     conventions,
+    deviation,
+    distillation,
     empirical_bernstein,
     gradients,
+    lipschitz,
+    margins,
+    memoriser,
     response,
     risk,
     students,
+    supervision,
     teachers,
     temperature,
+    vacuity,
 )
 from kdtheory.claims.core import REGISTRY, Claim, Control, Mutant, Setting, claim
 from kdtheory.claims.examination import Examination, Plan, examine
@@ -28,16 +37,24 @@ __all__ = [
     "Setting",
     "Verdict",
     "claim",
+    "complexity",
     "conventions",
+    "deviation",
+    "distillation",
     "empirical_bernstein",
     "examine",
     "gradients",
     "judge",
     "judge_family",
+    "lipschitz",
+    "margins",
+    "memoriser",
     "response",
     "risk",
     "students",
+    "supervision",
     "teachers",
     "temperature",
+    "vacuity",
     "with_control",
 ]

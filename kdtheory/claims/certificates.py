@@ -16,14 +16,9 @@ from kdtheory.bounds.holdout import hoeffding63_kl_holdout, progressive_limit
 from kdtheory.bounds.occam import occam_log_delta
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Inequality, Joint, WorstRatio
+from kdtheory.claims.tested_nets import atoms_of, errors, part, repeated, risks, with_shared_points
 from kdtheory.claims.worlds import relabelled_world
 from kdtheory.inversion import bernoulli_kl, binomial_upper_limits, kl_upper_inverse
-from kdtheory.losses import label_loss
-from kdtheory.networks import MLP
-from kdtheory.populations import Population, train
-from kdtheory.problems import FiniteWorld
-from kdtheory.streams import Stream
-from kdtheory.types import Sample
 
 DELTA = 0.05
 DRAWN = "The points are independent draws from one law."
@@ -32,7 +27,8 @@ FIXED = "The predictor was fixed before the points were drawn."
 
 def _wald(successes: np.ndarray, trials: int, /, *, log_delta: float) -> np.ndarray:
     rate = np.asarray(successes) / trials
-    return rate + stats.norm.isf(np.exp(log_delta)) * np.sqrt(rate * (1 - rate) / trials)
+    limit: np.ndarray = rate + stats.norm.isf(np.exp(log_delta)) * np.sqrt(rate * (1 - rate) / trials)
+    return limit
 
 
 def _two_sided(
@@ -97,17 +93,15 @@ def holdout_limits_cover(setting: Setting, /, *, trained: str = "on other points
     if trained == "on the hold-out":
         draws = setting.size(quick=300, full=1000)
         holdout = world.sample((draws, 20), stream.child("hold-out"))
-        nets = _trained(world, holdout, stream.child("nets"), setting)
-        wrong, risk = _errors(nets, world, holdout), _risks(nets, world)
+        nets = trained(world, holdout, stream.child("nets"), setting)
+        wrong, risk = errors(nets, world, holdout), risks(nets, world)
     else:
         holdout = world.sample((draws, 20), stream.child("hold-out"))
-        nets = _trained(
-            world, world.sample((8, 100), stream.child("training")), stream.child("nets"), setting
-        )
+        nets = trained(world, world.sample((8, 100), stream.child("training")), stream.child("nets"), setting)
         table = nets.logits(world.inputs).argmax(-1).cpu()
         net = torch.arange(draws) % 8
-        wrong = table[net[:, None], holdout.atoms] != holdout.labels
-        risk = _risks(nets, world)[net]
+        wrong = table[net[:, None], atoms_of(holdout)] != holdout.labels
+        risk = risks(nets, world)[net]
     rare = stream.child("rare").numpy().random((draws, 40)) < 0.01
     parts = _covered("images", wrong.double(), risk.numpy())
     return Joint(parts={**parts, **_covered("rare", torch.from_numpy(rare).double(), np.full(draws, 0.01))})
@@ -267,22 +261,21 @@ def averaged_witnesses_share_a_holdout(setting: Setting, /, *, trained: str = "o
     """
     world, stream = relabelled_world(setting), setting.stream
     others = world.sample((5, 100), stream.child("training"))
-    shared = _with_shared_points(others, share=90)
+    shared = with_shared_points(others, share=90)
     if trained == "on the hold-out":
         draws = setting.size(quick=60, full=300)
         holdout = world.sample((draws, 100), stream.child("hold-out"))
-        nets = _trained(world, _repeated(holdout, 5), stream.child("nets"), setting)
-        losses = _errors(nets, world, _repeated(holdout, 5)).double().unflatten(0, (draws, 5)).mean(1)
-        risk = _risks(nets, world).unflatten(0, (draws, 5)).mean(1)
+        nets = trained(world, repeated(holdout, 5), stream.child("nets"), setting)
+        losses = errors(nets, world, repeated(holdout, 5)).double().unflatten(0, (draws, 5)).mean(1)
+        risk = risks(nets, world).unflatten(0, (draws, 5)).mean(1)
     else:
         draws = setting.size(quick=600, full=4000)
         holdout = world.sample((draws, 100), stream.child("hold-out"))
-        nets = _trained(world, shared, stream.child("nets"), setting, start_alike=True)
+        nets = trained(world, shared, stream.child("nets"), setting, start_alike=True)
         said = nets.logits(world.inputs).argmax(-1).cpu()
-        losses = (said[:, holdout.atoms] != holdout.labels).double().mean(0)
-        risk = _risks(nets, world).mean().expand(draws)
-    fixed = {"delta": DELTA, "fixed_in_advance": True}
-    chernoff = [hoeffding63_kl_holdout(row, **fixed).value for row in losses]
+        losses = (said[:, atoms_of(holdout)] != holdout.labels).double().mean(0)
+        risk = risks(nets, world).mean().expand(draws)
+    chernoff = [hoeffding63_kl_holdout(row, delta=DELTA, fixed_in_advance=True).value for row in losses]
     radius = maurer09_finite_class_radius(losses.var(-1), n=100, class_size=1, delta=DELTA)
     return Joint(
         parts={
@@ -319,66 +312,9 @@ def progressive_validation_covers(setting: Setting, /, *, trained: str = "on the
     losses, risks = [], []
     for blocks in (1, 2, 3):
         end = block * (blocks + (trained == "on their points too"))
-        nets = _trained(world, _part(sample, 0, end), stream.child("nets", blocks), setting, hidden=())
-        losses.append(_errors(nets, world, _part(sample, block * blocks, block * (blocks + 1))).double())
-        risks.append(_risks(nets, world))
+        nets = trained(world, part(sample, 0, end), stream.child("nets", blocks), setting, hidden=())
+        losses.append(errors(nets, world, part(sample, block * blocks, block * (blocks + 1))).double())
+        risks.append(risks(nets, world))
     mean = torch.cat(losses, -1).mean(-1).tolist()
     limits = [progressive_limit(value, 0.5, 3 * block, DELTA) for value in mean]
     return Coverage.of(torch.stack(risks).mean(0), limits, delta=DELTA, trivial=1.0)
-
-
-def _trained(
-    world: FiniteWorld,
-    sample: Sample,
-    stream: Stream,
-    setting: Setting,
-    *,
-    hidden: tuple[int, ...] = (16,),
-    start_alike: bool = False,
-) -> Population:
-    """One small network for each row of the sample."""
-    architecture, members = MLP((world.dim, *hidden, world.num_classes)), sample.labels.shape[0]
-    initial = architecture.init(stream.child("start"), members=1).expand(members, -1) if start_alike else None
-    return train(
-        architecture,
-        sample.inputs,
-        sample.labels,
-        loss=label_loss,
-        members=members,
-        stream=stream,
-        steps=60 if hidden else 30,
-        learning_rate=0.02 if hidden else 0.05,
-        initial=initial,
-        device=setting.device,
-    )
-
-
-def _errors(nets: Population, world: FiniteWorld, sample: Sample) -> Tensor:
-    """Whether each member errs at each of its own points."""
-    said = nets.logits(world.inputs).argmax(-1).cpu()
-    return said.gather(-1, sample.atoms) != sample.labels
-
-
-def _risks(nets: Population, world: FiniteWorld) -> Tensor:
-    """Each member's probability of error, exact."""
-    said = nets.logits(world.inputs).argmax(-1).cpu()
-    right = world.probs.expand(len(said), -1, -1).gather(-1, said[..., None])[..., 0]
-    return world.expectation(1 - right)
-
-
-def _part(sample: Sample, start: int, end: int) -> Sample:
-    rows = slice(start, end)
-    return Sample(*(array[:, rows] for array in (sample.inputs, sample.labels, sample.probs, sample.atoms)))
-
-
-def _repeated(sample: Sample, times: int) -> Sample:
-    arrays = (sample.inputs, sample.labels, sample.probs, sample.atoms)
-    return Sample(*(array.repeat_interleave(times, 0) for array in arrays))
-
-
-def _with_shared_points(sample: Sample, *, share: int) -> Sample:
-    """The first `share` points of every row are those of the first row."""
-    arrays = (sample.inputs, sample.labels, sample.probs, sample.atoms)
-    return Sample(
-        *(torch.cat([array[:1, :share].expand_as(array[:, :share]), array[:, share:]], 1) for array in arrays)
-    )

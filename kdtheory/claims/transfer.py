@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from kdtheory.bounds.pac_bayes import maurer04_kl_limit, maurer04_log_moment, ma
 from kdtheory.bounds.result import Bound
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Inequality, Joint, WorstRatio
+from kdtheory.claims.tested_nets import atoms_of, risks_of_classes
 from kdtheory.claims.worlds import relabelled_world
 from kdtheory.coding import code_length, quantise
 from kdtheory.inversion import bernoulli_kl, kl_upper_inverse
@@ -157,7 +159,7 @@ def _delta_not_added(
     /,
     *,
     _true: Callable[..., Bound] = disagreement_transfer,
-    **settings: object,
+    **settings: Any,
 ) -> Bound:
     return replace(_true(witness, disagreements, **settings), delta=witness.delta)
 
@@ -173,19 +175,18 @@ class _Experiment:
 
     def errors(self, table: Tensor) -> Tensor:
         """Whether the classes in `table` [draws, atoms] are wrong on the labelled points that may test."""
-        return (table.gather(-1, self.labelled.atoms) != self.labelled.labels)[:, self.rest]
+        return (table.gather(-1, atoms_of(self.labelled)) != self.labelled.labels)[:, self.rest]
 
     def disagreements(self, table: Tensor, said: Tensor) -> Tensor:
         """Whether `table` [draws, atoms] leaves what a witness said at each unlabelled point [draws, m]."""
-        return table.gather(-1, self.unlabelled.atoms) != said
+        return table.gather(-1, atoms_of(self.unlabelled)) != said
 
     def risk(self, table: Tensor) -> Tensor:
-        right = self.world.probs.expand(len(table), -1, -1).gather(-1, table[..., None])[..., 0]
-        return self.world.expectation(1 - right)
+        return risks_of_classes(table, self.world)
 
     def memoriser(self, table: Tensor) -> Tensor:
         """Says what `table` says on the unlabelled points and the least likely class everywhere else."""
-        seen = torch.zeros_like(table, dtype=torch.bool).scatter_(1, self.unlabelled.atoms, True)
+        seen = torch.zeros_like(table, dtype=torch.bool).scatter_(1, atoms_of(self.unlabelled), True)
         return torch.where(seen, table, self.world.probs.argmin(-1).expand_as(table))
 
 
@@ -252,7 +253,7 @@ def _witnesses(setting: Setting, draws: int) -> tuple[_Experiment, dict[str, Ten
     noise = torch.randint(0, world.num_classes, (draws, 800), generator=stream.child("noise").torch())
     net = MLP((world.dim, 8, world.num_classes))
 
-    def trained(name: str, rows: slice, labels: Tensor, **settings: object) -> tuple[Tensor, Tensor]:
+    def trained(name: str, rows: slice, labels: Tensor, **settings: Any) -> tuple[Tensor, Tensor]:
         nets = train(
             net, labelled.inputs[:, rows], labels[:, rows], loss=label_loss, members=draws,
             stream=stream.child(name), learning_rate=0.02, device=setting.device, **{"steps": 40, **settings},
@@ -265,13 +266,13 @@ def _witnesses(setting: Setting, draws: int) -> tuple[_Experiment, dict[str, Ten
         "f of noise": trained("f of noise", slice(None), noise, steps=15)[1],
     }
     further, _ = trained("student", slice(None), labelled.labels, initial=first, steps=10)
-    one = {"delta": DELTA / 2, "fixed_in_advance": True}
+    one: dict[str, Any] = {"delta": DELTA / 2, "fixed_in_advance": True}
     holdout = [clopper34_holdout(row, **one) for row in experiment.errors(said)]
     return (
         experiment,
         tables,
         {
-            "hold-out": (holdout, said, said.gather(-1, unlabelled.atoms)),
+            "hold-out": (holdout, said, said.gather(-1, atoms_of(unlabelled))),
             "coded": _coded(experiment, net, first, further),
             "stochastic": _stochastic(experiment, net, first, setting),
         },
@@ -290,7 +291,7 @@ def _coded(experiment: _Experiment, net: MLP, centre: Tensor, params: Tensor) ->
         langford05_occam(row, bits=code_length(code), delta=DELTA / 2, coded_beforehand=True)
         for row, code in zip(experiment.errors(said), codes, strict=True)
     ]
-    return bounds, said, said.gather(-1, experiment.unlabelled.atoms)
+    return bounds, said, said.gather(-1, atoms_of(experiment.unlabelled))
 
 
 def _stochastic(experiment: _Experiment, net: MLP, prior_mean: Tensor, setting: Setting) -> Witness:
@@ -303,7 +304,12 @@ def _stochastic(experiment: _Experiment, net: MLP, prior_mean: Tensor, setting: 
     )  # fmt: skip
     rounds = [posterior.logits(labelled.inputs, stream.child("round", r)).argmax(-1).cpu() for r in range(5)]
     errors = (torch.stack(rounds, 1) != labelled.labels[:, None])[..., experiment.rest]
-    shares = {"delta": 0.4 * DELTA, "delta_sampling": 0.1 * DELTA, "prior_fixed": True, "fresh_draws": True}
+    shares: dict[str, Any] = {
+        "delta": 0.4 * DELTA,
+        "delta_sampling": 0.1 * DELTA,
+        "prior_fixed": True,
+        "fresh_draws": True,
+    }
     bounds = [
         maurer04_pac_bayes_kl(row, divergence=float(nats), **shares)
         for row, nats in zip(errors, posterior.divergence, strict=True)

@@ -7,10 +7,12 @@ file and the cure.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
+from typing import BinaryIO
 from zipfile import BadZipFile
 
 import numpy as np
@@ -24,6 +26,7 @@ from kdtheory.validate import check_logits
 
 __all__ = ["read_array", "read_labels", "read_logits"]
 
+_DAMAGE = (OSError, EOFError, MemoryError, RuntimeError, ValueError, BadZipFile, zlib.error)
 _MOST_CLASSES = 2**31
 _MEMBER = re.compile(r"(?P<path>.+\.npz):(?P<key>[^:/\\]+)", re.IGNORECASE)
 
@@ -81,45 +84,43 @@ def read_array(path: str | PathLike[str], /) -> NDArray[np.generic]:
         raise ValueError(f"{file} ends in {suffix or 'nothing'!r}; give one of {', '.join(_READERS)}")
     if not file.is_file():
         raise ValueError(f"{file} is not there; give the path of a file")
-    if suffix == ".npz":
-        return _from_npz(file, key)
     try:
-        return _READERS[suffix](file)
-    except (OSError, EOFError, MemoryError, ValueError, BadZipFile) as error:
+        with file.open("rb") as stream:
+            return _READERS[suffix](stream, key)
+    except _DAMAGE as error:
         raise ValueError(f"{file} cannot be read: {_reason(error)}") from error
 
 
-def _from_npy(file: Path) -> NDArray[np.generic]:
-    array = np.load(file, allow_pickle=False)
+def _from_npy(stream: BinaryIO, _key: str | None) -> NDArray[np.generic]:
+    array = np.load(stream, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise ValueError("it is a zip archive; rename it to .npz")
     return array
 
 
-def _from_npz(file: Path, key: str | None = None) -> NDArray[np.generic]:
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            names = archive.files
-            if key is None and len(names) == 1:
-                key = names[0]
-            array = archive[key] if key in names else None
-    except (OSError, EOFError, MemoryError, ValueError, BadZipFile, AttributeError, TypeError) as error:
-        raise ValueError(f"{file} cannot be read: {_reason(error)}") from error
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{file} holds {', '.join(names) or 'nothing'}; name one array, {file.name}:NAME")
+def _from_npz(stream: BinaryIO, key: str | None) -> NDArray[np.generic]:
+    archive = np.load(stream, allow_pickle=False)
+    if isinstance(archive, np.ndarray):
+        raise ValueError("it is a single array; rename it to .npy")
+    names = archive.files
+    chosen = names[0] if key is None and len(names) == 1 else key
+    if chosen not in names:
+        raise ValueError(f"it holds {', '.join(names) or 'nothing'}; name one array, as FILE.npz:NAME")
+    array: NDArray[np.generic] = archive[chosen]
     return array
 
 
-def _from_csv(file: Path) -> NDArray[np.generic]:
-    first = pd.read_csv(file, header=None, nrows=1, dtype=str)
+def _from_csv(stream: BinaryIO, _key: str | None) -> NDArray[np.generic]:
+    first = pd.read_csv(stream, header=None, nrows=1, dtype=str)
     header = 0 if pd.to_numeric(first.iloc[0], errors="coerce").isna().all() else None
-    return _numbers(pd.read_csv(file, header=header))
+    stream.seek(0)
+    return _numbers(pd.read_csv(stream, header=header))
 
 
-def _from_parquet(file: Path) -> NDArray[np.generic]:
+def _from_parquet(stream: BinaryIO, _key: str | None) -> NDArray[np.generic]:
     if find_spec("pyarrow") is None and find_spec("fastparquet") is None:
         raise ValueError("no reader for Parquet is installed; pip install kdtheory[parquet], or give .npy")
-    return _numbers(pd.read_parquet(file))
+    return _numbers(pd.read_parquet(stream))
 
 
 def _numbers(table: pd.DataFrame) -> NDArray[np.generic]:
@@ -136,7 +137,7 @@ def _reason(error: Exception) -> str:
     return text
 
 
-_READERS: dict[str, Callable[[Path], NDArray[np.generic]]] = {
+_READERS: dict[str, Callable[[BinaryIO, str | None], NDArray[np.generic]]] = {
     ".npy": _from_npy,
     ".npz": _from_npz,
     ".csv": _from_csv,

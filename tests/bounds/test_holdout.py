@@ -132,7 +132,7 @@ def test_bad_input_is_named(door) -> None:
         with pytest.raises(ValueError, match="delta"):
             door(flips(1, 9), delta=delta, **FIXED)
     for values in (torch.tensor([0.5, 1.5]), torch.tensor([0.0, math.nan]), torch.zeros(0)):
-        with pytest.raises(ValueError, match="values|errors"):
+        with pytest.raises(ValueError, match=r"values|errors"):
             door(values, delta=0.1, **FIXED)
     with pytest.raises(ValueError, match="other than 0 and 1"):
         clopper34_holdout(torch.tensor([0.5]), delta=0.1, **FIXED)

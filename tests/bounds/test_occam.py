@@ -44,7 +44,7 @@ def test_without_bits_it_is_the_hold_out_bound() -> None:
 
 @pytest.mark.parametrize("door", DOORS)
 def test_union_over_a_code_covers_and_one_bit_less_does_not(door) -> None:
-    # 2^b independent classifiers of one risk, just above a limit: missed with probability 1 − (1 − δ2^{−b})^{2^b}.
+    # 2^b independent classifiers of one risk, just above a limit: missed with chance 1 − (1 − δ2^{−b})^{2^b}.
     n, bits, delta, wrong = 60, 8, 0.05, 6
     limit = door(flips(wrong, n), bits=bits, delta=delta, **CODED).value
     one = stats.binom.cdf(wrong, n, limit * (1 + 1e-12))

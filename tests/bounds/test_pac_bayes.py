@@ -49,7 +49,7 @@ def test_limit_by_mpmath(n: int) -> None:
 
 
 def test_theorem_by_enumeration() -> None:
-    # Two atoms, labels drawn with known chances, four classifiers, the posterior that looks best: all samples.
+    # Two atoms, labels of known chances, four classifiers, the posterior that looks best: all samples.
     n, delta = 8, 0.2
     chance = np.array([0.5 * 0.9, 0.5 * 0.1, 0.5 * 0.3, 0.5 * 0.7])  # (x, y) = 00, 01, 10, 11
     wrong = np.array(

@@ -1,0 +1,94 @@
+"""Small networks, one for each sample of a population, and how often they err: on points, and in truth."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kdtheory.claims.core import Setting
+from kdtheory.losses import label_loss
+from kdtheory.networks import MLP
+from kdtheory.populations import Population, train
+from kdtheory.problems import FiniteWorld
+from kdtheory.streams import Stream
+from kdtheory.types import Sample
+
+__all__ = [
+    "atoms_of",
+    "errors",
+    "part",
+    "repeated",
+    "risks",
+    "risks_of_classes",
+    "trained",
+    "with_shared_points",
+]
+
+
+def atoms_of(sample: Sample) -> Tensor:
+    """Which atoms of its finite world the points are."""
+    assert sample.atoms is not None
+    return sample.atoms
+
+
+def risks_of_classes(table: Tensor, world: FiniteWorld) -> Tensor:
+    """Probability of error, exact, of predictors given by their classes on all atoms [members, atoms]."""
+    right = world.probs.expand(len(table), -1, -1).gather(-1, table[..., None])[..., 0]
+    return world.expectation(1 - right)
+
+
+def trained(
+    world: FiniteWorld,
+    sample: Sample,
+    stream: Stream,
+    setting: Setting,
+    *,
+    hidden: tuple[int, ...] = (16,),
+    start_alike: bool = False,
+) -> Population:
+    """One small network for each row of the sample."""
+    architecture, members = MLP((world.dim, *hidden, world.num_classes)), sample.labels.shape[0]
+    initial = architecture.init(stream.child("start"), members=1).expand(members, -1) if start_alike else None
+    return train(
+        architecture,
+        sample.inputs,
+        sample.labels,
+        loss=label_loss,
+        members=members,
+        stream=stream,
+        steps=60 if hidden else 30,
+        learning_rate=0.02 if hidden else 0.05,
+        initial=initial,
+        device=setting.device,
+    )
+
+
+def errors(nets: Population, world: FiniteWorld, sample: Sample) -> Tensor:
+    """Whether each member errs at each of its own points."""
+    said = nets.logits(world.inputs).argmax(-1).cpu()
+    return said.gather(-1, atoms_of(sample)) != sample.labels
+
+
+def risks(nets: Population, world: FiniteWorld) -> Tensor:
+    """Each member's probability of error, exact."""
+    return risks_of_classes(nets.logits(world.inputs).argmax(-1).cpu(), world)
+
+
+def part(sample: Sample, start: int, end: int) -> Sample:
+    rows = slice(start, end)
+    return Sample(
+        *(array[:, rows] for array in (sample.inputs, sample.labels, sample.probs, atoms_of(sample)))
+    )
+
+
+def repeated(sample: Sample, times: int) -> Sample:
+    arrays = (sample.inputs, sample.labels, sample.probs, atoms_of(sample))
+    return Sample(*(array.repeat_interleave(times, 0) for array in arrays))
+
+
+def with_shared_points(sample: Sample, *, share: int) -> Sample:
+    """The first `share` points of every row are those of the first row."""
+    arrays = (sample.inputs, sample.labels, sample.probs, atoms_of(sample))
+    return Sample(
+        *(torch.cat([array[:1, :share].expand_as(array[:, :share]), array[:, share:]], 1) for array in arrays)
+    )
