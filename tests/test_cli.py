@@ -178,7 +178,7 @@ def test_certify_allows_equal_rows_where_told(capsys: pytest.CaptureFixture[str]
     assert run(capsys, *HOLDOUT, *same, "--shared-rows")[0] == 0
 
 
-@pytest.mark.usefixtures("logits")
+@pytest.mark.usefixtures("logits", "unchecked_shapes")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

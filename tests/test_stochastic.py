@@ -123,7 +123,8 @@ def test_progress_is_told() -> None:
     inputs, labels = separable(20, Stream(3))
     train_posterior(
         NET, inputs, one_hot(labels, 2).float(), prior_mean=NET.init(Stream(4), members=1)[0], certified=20,
-        delta=0.05, stream=Stream(5), steps=4, learning_rate=0.01, device="cpu", progress=lambda *now: told.append(now),
+        delta=0.05, stream=Stream(5), steps=4, learning_rate=0.01, device="cpu",
+        progress=lambda *now: told.append(now),
     )  # fmt: skip
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
@@ -146,7 +147,8 @@ def test_bad_input_is_named(changes, message: str) -> None:
     inputs, labels = separable(20, Stream(3))
     arguments = {
         "targets": one_hot(labels, 2).float(), "prior_mean": NET.init(Stream(4), members=1)[0],
-        "certified": 20, "delta": 0.05, "stream": Stream(5), "steps": 1, "learning_rate": 0.01, "device": "cpu", **changes,
+        "certified": 20, "delta": 0.05, "stream": Stream(5), "steps": 1, "learning_rate": 0.01, "device": "cpu",
+        **changes,
     }  # fmt: skip
     with pytest.raises(ValueError, match=message):
         train_posterior(NET, inputs, arguments.pop("targets"), **arguments)

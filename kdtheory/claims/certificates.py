@@ -16,7 +16,15 @@ from kdtheory.bounds.holdout import hoeffding63_kl_holdout, progressive_limit
 from kdtheory.bounds.occam import occam_log_delta
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Inequality, Joint, WorstRatio
-from kdtheory.claims.tested_nets import atoms_of, errors, part, repeated, risks, with_shared_points
+from kdtheory.claims.tested_nets import (
+    atoms_of,
+    errors_on,
+    part_of,
+    repeated,
+    risks_of,
+    trained_on,
+    with_shared_points,
+)
 from kdtheory.claims.worlds import relabelled_world
 from kdtheory.inversion import bernoulli_kl, binomial_upper_limits, kl_upper_inverse
 
@@ -93,15 +101,17 @@ def holdout_limits_cover(setting: Setting, /, *, trained: str = "on other points
     if trained == "on the hold-out":
         draws = setting.size(quick=300, full=1000)
         holdout = world.sample((draws, 20), stream.child("hold-out"))
-        nets = trained(world, holdout, stream.child("nets"), setting)
-        wrong, risk = errors(nets, world, holdout), risks(nets, world)
+        nets = trained_on(world, holdout, stream.child("nets"), setting)
+        wrong, risk = errors_on(nets, world, holdout), risks_of(nets, world)
     else:
         holdout = world.sample((draws, 20), stream.child("hold-out"))
-        nets = trained(world, world.sample((8, 100), stream.child("training")), stream.child("nets"), setting)
+        nets = trained_on(
+            world, world.sample((8, 100), stream.child("training")), stream.child("nets"), setting
+        )
         table = nets.logits(world.inputs).argmax(-1).cpu()
         net = torch.arange(draws) % 8
         wrong = table[net[:, None], atoms_of(holdout)] != holdout.labels
-        risk = risks(nets, world)[net]
+        risk = risks_of(nets, world)[net]
     rare = stream.child("rare").numpy().random((draws, 40)) < 0.01
     parts = _covered("images", wrong.double(), risk.numpy())
     return Joint(parts={**parts, **_covered("rare", torch.from_numpy(rare).double(), np.full(draws, 0.01))})
@@ -265,16 +275,16 @@ def averaged_witnesses_share_a_holdout(setting: Setting, /, *, trained: str = "o
     if trained == "on the hold-out":
         draws = setting.size(quick=60, full=300)
         holdout = world.sample((draws, 100), stream.child("hold-out"))
-        nets = trained(world, repeated(holdout, 5), stream.child("nets"), setting)
-        losses = errors(nets, world, repeated(holdout, 5)).double().unflatten(0, (draws, 5)).mean(1)
-        risk = risks(nets, world).unflatten(0, (draws, 5)).mean(1)
+        nets = trained_on(world, repeated(holdout, 5), stream.child("nets"), setting)
+        losses = errors_on(nets, world, repeated(holdout, 5)).double().unflatten(0, (draws, 5)).mean(1)
+        risk = risks_of(nets, world).unflatten(0, (draws, 5)).mean(1)
     else:
         draws = setting.size(quick=600, full=4000)
         holdout = world.sample((draws, 100), stream.child("hold-out"))
-        nets = trained(world, shared, stream.child("nets"), setting, start_alike=True)
+        nets = trained_on(world, shared, stream.child("nets"), setting, start_alike=True)
         said = nets.logits(world.inputs).argmax(-1).cpu()
         losses = (said[:, atoms_of(holdout)] != holdout.labels).double().mean(0)
-        risk = risks(nets, world).mean().expand(draws)
+        risk = risks_of(nets, world).mean().expand(draws)
     chernoff = [hoeffding63_kl_holdout(row, delta=DELTA, fixed_in_advance=True).value for row in losses]
     radius = maurer09_finite_class_radius(losses.var(-1), n=100, class_size=1, delta=DELTA)
     return Joint(
@@ -312,9 +322,9 @@ def progressive_validation_covers(setting: Setting, /, *, trained: str = "on the
     losses, risks = [], []
     for blocks in (1, 2, 3):
         end = block * (blocks + (trained == "on their points too"))
-        nets = trained(world, part(sample, 0, end), stream.child("nets", blocks), setting, hidden=())
-        losses.append(errors(nets, world, part(sample, block * blocks, block * (blocks + 1))).double())
-        risks.append(risks(nets, world))
+        nets = trained_on(world, part_of(sample, 0, end), stream.child("nets", blocks), setting, hidden=())
+        losses.append(errors_on(nets, world, part_of(sample, block * blocks, block * (blocks + 1))).double())
+        risks.append(risks_of(nets, world))
     mean = torch.cat(losses, -1).mean(-1).tolist()
     limits = [progressive_limit(value, 0.5, 3 * block, DELTA) for value in mean]
     return Coverage.of(torch.stack(risks).mean(0), limits, delta=DELTA, trivial=1.0)

@@ -15,12 +15,12 @@ from kdtheory.types import Sample
 
 __all__ = [
     "atoms_of",
-    "errors",
-    "part",
+    "errors_on",
+    "part_of",
     "repeated",
-    "risks",
+    "risks_of",
     "risks_of_classes",
-    "trained",
+    "trained_on",
     "with_shared_points",
 ]
 
@@ -37,7 +37,7 @@ def risks_of_classes(table: Tensor, world: FiniteWorld) -> Tensor:
     return world.expectation(1 - right)
 
 
-def trained(
+def trained_on(
     world: FiniteWorld,
     sample: Sample,
     stream: Stream,
@@ -63,18 +63,18 @@ def trained(
     )
 
 
-def errors(nets: Population, world: FiniteWorld, sample: Sample) -> Tensor:
+def errors_on(nets: Population, world: FiniteWorld, sample: Sample) -> Tensor:
     """Whether each member errs at each of its own points."""
     said = nets.logits(world.inputs).argmax(-1).cpu()
     return said.gather(-1, atoms_of(sample)) != sample.labels
 
 
-def risks(nets: Population, world: FiniteWorld) -> Tensor:
+def risks_of(nets: Population, world: FiniteWorld) -> Tensor:
     """Each member's probability of error, exact."""
     return risks_of_classes(nets.logits(world.inputs).argmax(-1).cpu(), world)
 
 
-def part(sample: Sample, start: int, end: int) -> Sample:
+def part_of(sample: Sample, start: int, end: int) -> Sample:
     rows = slice(start, end)
     return Sample(
         *(array[:, rows] for array in (sample.inputs, sample.labels, sample.probs, atoms_of(sample)))
@@ -82,13 +82,19 @@ def part(sample: Sample, start: int, end: int) -> Sample:
 
 
 def repeated(sample: Sample, times: int) -> Sample:
-    arrays = (sample.inputs, sample.labels, sample.probs, atoms_of(sample))
-    return Sample(*(array.repeat_interleave(times, 0) for array in arrays))
+    """Every row `times` times, one after the other."""
+    return Sample(*(array.repeat_interleave(times, 0) for array in _arrays(sample)))
 
 
 def with_shared_points(sample: Sample, *, share: int) -> Sample:
     """The first `share` points of every row are those of the first row."""
-    arrays = (sample.inputs, sample.labels, sample.probs, atoms_of(sample))
     return Sample(
-        *(torch.cat([array[:1, :share].expand_as(array[:, :share]), array[:, share:]], 1) for array in arrays)
+        *(
+            torch.cat([array[:1, :share].expand_as(array[:, :share]), array[:, share:]], 1)
+            for array in _arrays(sample)
+        )
     )
+
+
+def _arrays(sample: Sample) -> tuple[Tensor, ...]:
+    return sample.inputs, sample.labels, sample.probs, atoms_of(sample)
