@@ -6,7 +6,7 @@ import difflib
 from functools import lru_cache
 from importlib import resources
 
-import bibtexparser
+from bibtexparser.entrypoint import parse_string
 from bibtexparser.middlewares import NameParts, SeparateCoAuthors, SplitNameParts
 from bibtexparser.model import Entry
 
@@ -16,9 +16,9 @@ __all__ = ["bibtex", "citation", "keys"]
 @lru_cache(maxsize=1)
 def _entries() -> dict[str, Entry]:
     text = resources.files("kdtheory").joinpath("references.bib").read_text(encoding="utf-8")
-    library = bibtexparser.parse_string(text, append_middleware=[SeparateCoAuthors(), SplitNameParts()])
+    library = parse_string(text, append_middleware=[SeparateCoAuthors(), SplitNameParts()])
     if library.failed_blocks:
-        raise ValueError(f"references.bib: {library.failed_blocks[0].raw.strip()[:80]!r} does not parse")
+        raise ValueError(f"references.bib: {str(library.failed_blocks[0].raw).strip()[:80]!r} does not parse")
     return dict(library.entries_dict)
 
 

@@ -180,14 +180,14 @@ def _scaled_excess(scale: np.ndarray, end: np.ndarray, gap: np.ndarray) -> np.nd
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         floored = np.where(scale > 0, np.maximum(scale, _LEAST), 0.0)
         x = gap / floored
-        r = np.where(np.abs(x) < 0.5, x / (2 + x), 0.0)
+        r = np.where(np.abs(x) < 0.25, x / (2 + x), 0.0)
         near = scale * (r * np.where(r == 0, 0.0, x) - 2 * r**3 * _ATANH_TAIL(r * r))
         far = gap - scale * np.log(end / floored)
-    excess: np.ndarray = np.where(scale == 0, np.maximum(gap, 0.0), np.where(np.abs(x) < 0.5, near, far))
+    excess: np.ndarray = np.where(scale == 0, np.maximum(gap, 0.0), np.where(np.abs(x) < 0.25, near, far))
     return excess
 
 
-_ATANH_TAIL = np.polynomial.Polynomial([1 / (2 * j + 3) for j in range(20)])
+_ATANH_TAIL = np.polynomial.Polynomial([1 / (2 * j + 3) for j in range(10)])
 
 
 def _outer_gap(p: np.ndarray, level: np.ndarray) -> np.ndarray:

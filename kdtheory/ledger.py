@@ -122,7 +122,8 @@ def collate(records: Sequence[Record], plan: Plan, /, *, alpha: float = 0.05) ->
     ]
     verdicts = judge_family(family, alpha=alpha)
     findings = [
-        _finding(record, *verdicts[2 * row : 2 * row + 2], alpha) for row, record in enumerate(records)
+        _finding(record, premise, control, alpha)
+        for record, premise, control in zip(records, verdicts[::2], verdicts[1::2], strict=True)
     ]
     return {
         "schema": 1,

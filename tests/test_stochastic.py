@@ -147,8 +147,8 @@ def test_bad_input_is_named(changes, message: str) -> None:
     inputs, labels = separable(20, Stream(3))
     arguments = {
         "targets": one_hot(labels, 2).float(), "prior_mean": NET.init(Stream(4), members=1)[0],
-        "certified": 20, "delta": 0.05, "stream": Stream(5), "steps": 1, "learning_rate": 0.01, "device": "cpu",
-        **changes,
+        "certified": 20, "delta": 0.05, "stream": Stream(5), "steps": 1, "learning_rate": 0.01,
+        "device": "cpu", **changes,
     }  # fmt: skip
     with pytest.raises(ValueError, match=message):
         train_posterior(NET, inputs, arguments.pop("targets"), **arguments)

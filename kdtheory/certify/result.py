@@ -68,6 +68,14 @@ class Certificates:
         """No certificate says anything."""
         return self.best is None or self.best.vacuous
 
+    @property
+    def statement(self) -> str:
+        """What is certified, as a sentence: at the δ of all, for the best one was chosen afterwards."""
+        if self.best is None:
+            return "no certificate: every number is a heuristic"
+        claim = f"with probability at least {1 - self.delta:g} all certificates hold, and by the best of them"
+        return f"{claim} ({self.best_line}) the error is at most {self.best.value:.6g}"
+
     def to_frame(self) -> pd.DataFrame:
         """One row for each term of each bound, and one, `total`, for its value."""
         frames = []
@@ -84,6 +92,7 @@ class Certificates:
             "delta": self.delta,
             "best": self.best_line,
             "vacuous": self.vacuous,
+            "statement": self.statement,
             "points": dict(self.points),
             "bounds": [_plain(name, bound) for name, bound in self.lines.items()],
             "skipped": dict(self.skipped),

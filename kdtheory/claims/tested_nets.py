@@ -75,10 +75,8 @@ def risks_of(nets: Population, world: FiniteWorld) -> Tensor:
 
 
 def part_of(sample: Sample, start: int, end: int) -> Sample:
-    rows = slice(start, end)
-    return Sample(
-        *(array[:, rows] for array in (sample.inputs, sample.labels, sample.probs, atoms_of(sample)))
-    )
+    """The points start, …, end − 1 of every row."""
+    return Sample(*(array[:, start:end] for array in _arrays(sample)))
 
 
 def repeated(sample: Sample, times: int) -> Sample:
