@@ -219,7 +219,7 @@ def disagreement_transfers_a_certificate(setting: Setting, /, *, fitted: str = "
     images. On a made instance where f errs wherever it leaves g and g errs elsewhere, the bound is within a
     tenth of the risk. The control's f says what g says on the unlabelled points, and errs elsewhere.
     """
-    draws = setting.size(quick=250, full=1000)
+    draws = setting.size(quick=300, full=1000)
     experiment, tables, witnesses = _witnesses(setting, draws)
     parts: dict[str, Evidence] = {}
     for name, (bounds, said, drawn) in witnesses.items():
