@@ -2,10 +2,12 @@
 
 Importing this package registers the claims of all chapters: 1 response (`temperature`, `response`,
 `conventions`), 4 risk (`risk`, `empirical_bernstein`, `teachers`, `students`, `gradients`), 5 bounds
-(`margins`, `lipschitz`, `complexity`, `deviation`, `distillation`, `memoriser`, `vacuity`, `supervision`).
+(`margins`, `lipschitz`, `complexity`, `deviation`, `distillation`, `memoriser`, `vacuity`, `supervision`,
+`certificates`, `transfer`).
 """
 
 from kdtheory.claims import (
+    certificates,
     complexity,
     conventions,
     deviation,
@@ -21,6 +23,7 @@ from kdtheory.claims import (
     supervision,
     teachers,
     temperature,
+    transfer,
     vacuity,
 )
 from kdtheory.claims.core import REGISTRY, Claim, Control, Mutant, Setting, claim
@@ -36,6 +39,7 @@ __all__ = [
     "Plan",
     "Setting",
     "Verdict",
+    "certificates",
     "claim",
     "complexity",
     "conventions",
@@ -55,6 +59,7 @@ __all__ = [
     "supervision",
     "teachers",
     "temperature",
+    "transfer",
     "vacuity",
     "with_control",
 ]
