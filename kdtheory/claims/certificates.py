@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy import special, stats
 from torch import Tensor
 
@@ -33,35 +34,37 @@ DRAWN = "The points are independent draws from one law."
 FIXED = "The predictor was fixed before the points were drawn."
 
 
-def _wald(successes: np.ndarray, trials: int, /, *, log_delta: float) -> np.ndarray:
-    rate = np.asarray(successes) / trials
-    limit: np.ndarray = rate + stats.norm.isf(np.exp(log_delta)) * np.sqrt(rate * (1 - rate) / trials)
+def _wald(successes: ArrayLike, trials: ArrayLike, /, *, log_delta: ArrayLike) -> np.ndarray:
+    rate = np.asarray(successes) / np.asarray(trials)
+    limit: np.ndarray = rate + stats.norm.isf(np.exp(log_delta)) * np.sqrt(
+        rate * (1 - rate) / np.asarray(trials)
+    )
     return limit
 
 
 def _two_sided(
-    successes: np.ndarray,
-    trials: int,
+    successes: ArrayLike,
+    trials: ArrayLike,
     /,
     *,
-    log_delta: float,
+    log_delta: ArrayLike,
     _true: Callable[..., np.ndarray] = binomial_upper_limits,
 ) -> np.ndarray:
-    return _true(successes, trials, log_delta=log_delta - math.log(2))
+    return _true(successes, trials, log_delta=np.asarray(log_delta) - math.log(2))
 
 
 def _one_error_less(
-    successes: np.ndarray,
-    trials: int,
+    successes: ArrayLike,
+    trials: ArrayLike,
     /,
     *,
-    log_delta: float,
+    log_delta: ArrayLike,
     _true: Callable[..., np.ndarray] = binomial_upper_limits,
 ) -> np.ndarray:
     return _true(np.maximum(np.asarray(successes) - 1, 0), trials, log_delta=log_delta)
 
 
-def _kl_swapped(p: np.ndarray, level: np.ndarray, /) -> np.ndarray:
+def _kl_swapped(p: ArrayLike, level: ArrayLike, /) -> np.ndarray:
     """sup{q : kl(q‖p) ≤ c}, by bisection."""
     seen, level = np.broadcast_arrays(np.asarray(p, float), np.asarray(level, float))
     low, high = seen.copy(), np.ones_like(seen)

