@@ -3,7 +3,8 @@
 A member's parameters are one row of `params`, members × size, so that an optimiser, a perturbation, a norm
 or a file sees a single array. `unpack` gives the weights their names back, `module` gives plain torch.
 
-`MLP` is the architecture that populations train fastest; `ModuleArchitecture` makes one of any `nn.Module`.
+`MLP` is the architecture that populations train fastest; `ModuleArchitecture` makes one of any `nn.Module`;
+`PatchNetwork` sums a smoothed ReLU over patches.
 """
 
 from __future__ import annotations
@@ -11,5 +12,15 @@ from __future__ import annotations
 from kdtheory.networks.architecture import Architecture, Tape
 from kdtheory.networks.mlp import MLP
 from kdtheory.networks.modules import ModuleArchitecture
+from kdtheory.networks.patches import PatchNetwork, SmoothedPatches, smoothed_relu, smoothed_relu_slope
 
-__all__ = ["MLP", "Architecture", "ModuleArchitecture", "Tape"]
+__all__ = [
+    "MLP",
+    "Architecture",
+    "ModuleArchitecture",
+    "PatchNetwork",
+    "SmoothedPatches",
+    "Tape",
+    "smoothed_relu",
+    "smoothed_relu_slope",
+]
