@@ -21,7 +21,7 @@ SCHEDULES: Mapping[str, Callable[[float], float]] = {
     "cosine": _cosine,
     "linear": lambda done: 1 - done,
 }
-"""Share of the steps that are done ↦ factor of the learning rate; "cosine" after Loshchilov & Hutter (2017)."""
+"""Share of the steps that are done ↦ factor of the learning rate; cosine after Loshchilov & Hutter (2017)."""
 
 
 class TailAverage:
