@@ -11,5 +11,6 @@ from __future__ import annotations
 from kdtheory.networks.architecture import Architecture, Tape
 from kdtheory.networks.mlp import MLP
 from kdtheory.networks.modules import ModuleArchitecture
+from kdtheory.networks.ntk_linear import Erf, NTKLinear
 
-__all__ = ["MLP", "Architecture", "ModuleArchitecture", "Tape"]
+__all__ = ["MLP", "Architecture", "Erf", "ModuleArchitecture", "NTKLinear", "Tape"]
