@@ -35,9 +35,9 @@ class WitnessPlan:
         members: how many hold-out witnesses, to be averaged.
         held_out: the share of the training points in B.
         steps: of Adam, for the networks trained on labels; None takes 16 epochs, at least 1000 steps.
-        distilled_steps: of Adam, for a coded or stochastic student; None takes 4 epochs, at least 1000 steps.
-        learning_rate, batch_size, weight_decay: of all of them.
-        schedule, averaged: of `train`, for the networks trained on labels and for coded students.
+        distilled_steps: of Adam, for a stochastic student; None takes 4 epochs, at least 1000 steps.
+        learning_rate, batch_size: of all of them.
+        weight_decay, schedule, averaged: of `train`, for the networks trained on labels.
         centre_may_be_sent: whether a coded witness may be its prior alone, where no difference pays for its
             bits.
         rounds: how often each point of B is tested by a fresh draw of the stochastic witness.
@@ -85,10 +85,11 @@ class WitnessPlan:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """What all trainings have in common, as `train` takes it."""
+        """How networks are trained on labels, as `train` takes it."""
         return {
             "learning_rate": self.learning_rate,
             "batch_size": self.batch_size,
+            "weight_decay": self.weight_decay,
             "schedule": self.schedule,
             "averaged": self.averaged,
         }

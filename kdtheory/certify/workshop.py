@@ -3,8 +3,8 @@
 The training points are split at random, before anything is trained, into a part A and the rest B:
 
 - hold-out: networks trained on the labels of A, tested on B, as one (the mean of their logits) or drawn;
-- coded: a student distilled from the teacher on all points, a linear read-out of the networks of A, sent as a
-  quantised difference from their mean, and charged for its bits on B;
+- coded: a student distilled from the teacher, on points of A and B alike: a linear read-out of the networks
+  of A, sent as a quantised difference from their mean, and charged for its bits on B;
 - stochastic: a Gaussian posterior over weights around the first network, distilled from the teacher on all
   points, with a PAC-Bayes certificate on B.
 
@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from kdtheory.bounds.disagreement import disagreement_transfer
 from kdtheory.bounds.holdout import clopper34_holdout, hoeffding63_kl_holdout
 from kdtheory.bounds.result import Bound
-from kdtheory.certify.coded import least_coded, mean_readout, readouts
+from kdtheory.certify.coded import distilled_readouts, least_coded, mean_readout, readouts
 from kdtheory.certify.plan import WitnessPlan
 from kdtheory.certify.prior import Prior, own_params
-from kdtheory.losses import distillation, label_loss
+from kdtheory.losses import label_loss
 from kdtheory.networks import MLP, Architecture
 from kdtheory.populations import Population, train
 from kdtheory.stochastic import GaussianPosterior, pac_bayes_certificate, train_posterior
@@ -40,6 +40,7 @@ from kdtheory.validate import check_fraction
 __all__ = ["Workshop"]
 
 _COMPARED = 5000
+_TAUGHT = 20_000
 _LEAST = 8
 Progress = Callable[[int, int], None]
 
@@ -91,8 +92,8 @@ class Workshop:
     @property
     def all_steps(self) -> int:
         """Steps of one network, over all that is trained."""
-        students, taught = len({*self.plan.kinds} - {"holdout"}), 0
-        if isinstance(self.own_prior, float) and students:
+        taught, students = 0, "stochastic" in self.plan.kinds
+        if isinstance(self.own_prior, float) and {*self.plan.kinds} != {"holdout"}:
             taught = self.plan.label_steps(self._size - self._held(1 - self.own_prior))
         return self._network_steps + taught + students * self.plan.student_steps(self._size)
 
@@ -137,12 +138,13 @@ class Workshop:
         """Pr[f ≠ y] through a read-out of the prior, distilled from f, and coded."""
         prior, tested = self.prior, self.prior.tested
         architecture, mean = mean_readout(len(prior.params), self.teacher_logits.shape[-1])
-        features = prior.features(self.inputs)
-        student = self._readout(architecture, mean, features)
+        features, soft = prior.features(self.inputs), self.teacher_logits.softmax(-1).float()
+        taught = self.stream.child("distilled").numpy().permutation(self._size)[:_TAUGHT]
+        students = distilled_readouts(features[taught], soft[taught], architecture, mean)
         few = self._learned[:_COMPARED]
         seen, said = features[few].double(), self.teacher_logits[few].argmax(-1)
         network, witness = least_coded(
-            readouts(student, architecture, mean, centre_too=self.plan.centre_may_be_sent),
+            readouts(students, architecture, mean, centre_too=self.plan.centre_may_be_sent),
             features[tested].double(),
             self.labels[tested],
             centre=mean,
@@ -187,29 +189,11 @@ class Workshop:
             members=members,
             stream=self.stream.child(name),
             steps=self.plan.label_steps(len(rows)),
-            weight_decay=self.plan.weight_decay,
             initial=None if initial is None else initial.expand(members, -1),
             device=self.device,
             progress=self._relay(before),
             **self.plan.recipe,
         )
-
-    def _readout(self, architecture: MLP, mean: Tensor, features: Tensor) -> Tensor:
-        """Distilled from f on all points, around the mean."""
-        student = train(
-            architecture,
-            features,
-            teacher_probs=self.teacher_logits.softmax(-1),
-            loss=distillation,
-            members=1,
-            initial=mean[None],
-            stream=self.stream.child("distilled"),
-            steps=self.plan.student_steps(self._size),
-            device=self.device,
-            progress=self._relay(self._before_students),
-            **self.plan.recipe,
-        )
-        return student.params[0].cpu()
 
     def _posterior(self, delta: float) -> GaussianPosterior:
         assert isinstance(self.architecture, MLP)
@@ -245,11 +229,6 @@ class Workshop:
         if "holdout" not in self.plan.kinds and self.own_prior is not None:
             return 0
         return self.plan.members * self.plan.label_steps(self._size - self._held(self.plan.held_out))
-
-    @property
-    def _before_students(self) -> int:
-        students = len({*self.plan.kinds} - {"holdout"})
-        return self.all_steps - students * self.plan.student_steps(self._size)
 
     def _held(self, share: float) -> int:
         return round(share * self._size)
