@@ -1,7 +1,8 @@
 """Executable claims, one file per topic, and the core that examines and judges them.
 
 Importing this package registers the claims of all chapters: 1 response (`temperature`, `response`,
-`conventions`), 4 risk (`risk`, `empirical_bernstein`, `teachers`, `students`, `gradients`), 5 bounds
+`conventions`), 2 feature and relation losses (`features`), 4 risk (`risk`, `empirical_bernstein`,
+`teachers`, `students`, `gradients`), 5 bounds
 (`margins`, `lipschitz`, `complexity`, `deviation`, `distillation`, `memoriser`, `vacuity`, `supervision`,
 `certificates`, `transfer`).
 """
@@ -13,6 +14,7 @@ from kdtheory.claims import (
     deviation,
     distillation,
     empirical_bernstein,
+    features,
     gradients,
     lipschitz,
     margins,
@@ -47,6 +49,7 @@ __all__ = [
     "distillation",
     "empirical_bernstein",
     "examine",
+    "features",
     "gradients",
     "judge",
     "judge_family",
