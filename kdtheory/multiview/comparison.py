@@ -34,6 +34,8 @@ class Recipe:
         temperature: T of distillation.
         weight: λ of the teacher.
         student_steps: of the distilled networks.
+        warm_steps: of the distilled networks on the labels alone before that: a student that has first won a
+            view of its own is what the paper's analysis of self-distillation has.
         cap: of the logits under the temperature; see `train_limit`.
     """
 
@@ -43,6 +45,7 @@ class Recipe:
     temperature: float = 4.0
     weight: float = 1.0
     student_steps: int = 2000
+    warm_steps: int = 0
     cap: float = math.inf
 
 
@@ -141,6 +144,9 @@ def compare(
         start = limit_start(
             network, points, noise_norm=world.noise_norm, members=count, stream=stream.child(name)
         )
+        if teacher is not None:
+            rate = recipe.learning_rate
+            start = train_limit(start, points, steps=recipe.warm_steps, learning_rate=rate)
         nets = train_limit(
             start,
             points,

@@ -5,22 +5,29 @@ or a file sees a single array. `unpack` gives the weights their names back, `mod
 
 `MLP` is the architecture that populations train fastest; `ModuleArchitecture` makes one of any `nn.Module`;
 `PatchNetwork` sums a smoothed ReLU over patches.
+`recorded` keeps what single layers of a module say, by their paths.
 """
 
 from __future__ import annotations
 
 from kdtheory.networks.architecture import Architecture, Tape
+from kdtheory.networks.layers import layer, recorded
 from kdtheory.networks.mlp import MLP
 from kdtheory.networks.modules import ModuleArchitecture
+from kdtheory.networks.ntk_linear import Erf, NTKLinear
 from kdtheory.networks.patches import PatchNetwork, SmoothedPatches, smoothed_relu, smoothed_relu_slope
 
 __all__ = [
     "MLP",
     "Architecture",
+    "Erf",
     "ModuleArchitecture",
+    "NTKLinear",
     "PatchNetwork",
     "SmoothedPatches",
     "Tape",
+    "layer",
+    "recorded",
     "smoothed_relu",
     "smoothed_relu_slope",
 ]
