@@ -46,8 +46,8 @@ def _teacher_hardened(
 
 
 def _lifted(setting: Setting, design: Design) -> tuple[dict[str, Evidence], dict[str, float]]:
-    replicates = setting.size(quick=8, full=32)
-    found = comparisons(replicated(design, setting.stream, replicates=replicates, members=20, students=4))
+    replicates = setting.size(quick=12, full=40)
+    found = comparisons(replicated(design, setting.stream, replicates=replicates, members=16, students=3))
     single, ensemble, distilled = found["single"], found["ensemble"], found["distilled"]
     parts: dict[str, Evidence] = {
         "0.99": MeanInequality.of(torch.full_like(distilled, 0.99), distilled),
@@ -99,7 +99,7 @@ def distillation_forces_every_feature_in_the_printed_world(
 def feature_noise_lets_distillation_teach_every_view(
     setting: Setting, /, *, noise_chance: float = 0.3
 ) -> Evidence:
-    """With six classes and feature noise, a fresh student distilled from an ensemble of 20 networks on their
+    """With six classes and feature noise, a fresh student distilled from an ensemble of 16 networks on their
     own training points reaches test accuracy 0.99, closes at least 80 % of the gap between a single network
     and the ensemble, and holds at least 80 % of all views.
 
@@ -127,11 +127,11 @@ def self_distillation_lies_between_one_network_and_the_ensemble(
     """With six classes and feature noise, a fresh student distilled from one network of its own kind is more
     accurate than the networks trained on labels, and less than one distilled from the ensemble.
 
-    T = 2; twelve networks in the ensemble, eight students of each kind, means over training sets.
+    T = 2; ten networks in the ensemble, six students of each kind, means over training sets.
     """
     design = replace(CLASSES, recipe=replace(CLASSES.recipe, temperature=2.0, weight=weight))
     replicates = setting.size(quick=12, full=40)
-    found = comparisons(replicated(design, setting.stream, replicates=replicates, members=12, students=8))
+    found = comparisons(replicated(design, setting.stream, replicates=replicates, members=10, students=6))
     parts = {
         "above single": MeanInequality.of(found["single"], found["self-distilled"]),
         "below distilled": MeanInequality.of(found["self-distilled"], found["distilled"]),

@@ -52,7 +52,7 @@ def ensembles_hold_the_views_that_single_networks_lack(
     the label, within 20 and 30 % of the closed form.
     """
     design = BINARY.in_world(single_view=single_view)
-    batches = setting.size(quick=24, full=125)
+    batches = setting.size(quick=32, full=125)
     found = singles(design, batches * BATCH, setting.stream)
     logits = found.nets.logits(found.test.coefficients).unflatten(0, (-1, MEMBERS))
     ensemble = accuracy(logits.mean(1), found.test.labels)

@@ -16,7 +16,7 @@ from kdtheory.networks import MLP
 from kdtheory.populations import train
 from kdtheory.streams import Stream
 
-DIM, POINTS, FRESH, MEMBERS, STUDENTS = 10, 1000, 4000, 6, 3
+DIM, POINTS, FRESH, MEMBERS, STUDENTS = 10, 1000, 3000, 6, 3
 MARGIN = 0.01
 """One percentage point, fixed before any run."""
 
@@ -66,7 +66,7 @@ def gaussian_comparison(rule: str, stream: Stream, /, *, device: str = "cpu") ->
             settings={} if teacher is None else {"temperature": 4.0},
             members=members,
             stream=stream.child(name),
-            steps=200,
+            steps=150,
             learning_rate=0.01,
             device=device,
         )
@@ -104,7 +104,7 @@ def on_gaussian_inputs_ensembles_and_distillation_bring_nothing(
     network, within one percentage point.
 
     Equivalence by two one-sided tests at each rule, against a margin fixed beforehand: MLPs of 32 units,
-    n = 1000 in R^10, judged on 4000 fresh points; T = 4. The same comparison on multi-view inputs gains
+    n = 1000 in R^10, judged on 3000 fresh points; T = 4. The same comparison on multi-view inputs gains
     several points.
     """
     replicates = setting.size(quick=10, full=40)

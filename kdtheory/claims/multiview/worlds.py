@@ -1,8 +1,8 @@
 """The two multi-view worlds of the chapter, their networks, and what was fixed about training them.
 
 The notes' binary world at n = 40, 96 channels, q = 6, ϱ = 0.2, two noise patches of norm 1.44, starts 0.01,
-rate 8, 800 steps; six classes with feature noise (p = 0.3, weights 0.2, 0.3, 0.4) at n = 240, 24 channels,
-q = 4, noise norm 1.9, starts 0.01, rate 6, 200 steps on labels and 500 of distillation.
+rate 16, 500 steps; six classes with feature noise (p = 0.3, weights 0.2, 0.3, 0.4) at n = 240, 24 channels,
+q = 4, noise norm 1.8, starts 0.01, rate 6, 200 steps on labels and 500 of distillation.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ BINARY = Design(
     channels=96,
     power=6,
     init_std=0.01,
-    recipe=Recipe(n=40, steps=800, learning_rate=8.0, student_steps=1600),
+    recipe=Recipe(n=40, steps=500, learning_rate=16.0, student_steps=1000),
 )
 """The world as the notes print it."""
 
 CLASSES = Design(
     MultiViewWorld(
-        classes=6, noise_chance=0.3, noise_weights=(0.2, 0.3, 0.4), noise_patches=2, noise_norm=1.9
+        classes=6, noise_chance=0.3, noise_weights=(0.2, 0.3, 0.4), noise_patches=2, noise_norm=1.8
     ),
     channels=24,
     power=4,
