@@ -32,7 +32,7 @@ from kdtheory.bounds.holdout import (
     maurer09_holdout,
 )
 from kdtheory.certify.case import Case, Said
-from kdtheory.certify.witnesses import least_coded
+from kdtheory.certify.coded import least_coded
 from kdtheory.coding import quantise
 from kdtheory.networks import MLP
 
@@ -103,7 +103,7 @@ def _from_workshop(kind: str) -> Callable[[Case, float], Bound]:
     def bound(case: Case, delta: float) -> Bound:
         assert case.workshop is not None
         found: Bound = getattr(case.workshop, kind)(delta)
-        cost = {"training steps": case.workshop.plan.all_steps}
+        cost = {"training steps": case.workshop.all_steps}
         return replace(found, quantities={**found.quantities, **cost})
 
     return bound
@@ -220,6 +220,7 @@ LINES = (
     Line("student_holdout", 8, (*_PAIR, "holdout"), _student_holdout),
     Line("student_coded", 8, (*_PAIR, "train", "student's norms"), _student_coded),
     Line("witness_holdout", 8, (*_WITNESSED, "witness holdout"), _from_workshop("holdout")),
+    Line("witness_drawn", 0, (*_WITNESSED, "witness holdout"), _from_workshop("drawn")),
     Line("witness_coded", 8, (*_WITNESSED, "witness coded"), _from_workshop("coded")),
     Line(
         "witness_stochastic",
