@@ -1,9 +1,9 @@
 """Executable claims, one file per topic, and the core that examines and judges them.
 
 Importing this package registers the claims of all chapters: 1 response (`temperature`, `response`,
-`conventions`), 4 risk (`risk`, `empirical_bernstein`, `teachers`, `students`, `gradients`), 5 bounds
-(`margins`, `lipschitz`, `complexity`, `deviation`, `distillation`, `memoriser`, `vacuity`, `supervision`,
-`certificates`, `transfer`).
+`conventions`), 3 schemes (`schemes`), 4 risk (`risk`, `empirical_bernstein`, `teachers`, `students`,
+`gradients`), 5 bounds (`margins`, `lipschitz`, `complexity`, `deviation`, `distillation`, `memoriser`,
+`vacuity`, `supervision`, `certificates`, `transfer`).
 """
 
 from kdtheory.claims import (
@@ -19,6 +19,7 @@ from kdtheory.claims import (
     memoriser,
     response,
     risk,
+    schemes,
     students,
     supervision,
     teachers,
@@ -55,6 +56,7 @@ __all__ = [
     "memoriser",
     "response",
     "risk",
+    "schemes",
     "students",
     "supervision",
     "teachers",

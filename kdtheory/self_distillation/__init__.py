@@ -26,6 +26,7 @@ from kdtheory.self_distillation.mixing import (
 )
 from kdtheory.self_distillation.rkhs import (
     SelfDistillation,
+    effective_rank,
     mobahi20_multiplier,
     mobahi20_multiplier_bounds,
     mobahi20_rounds,
@@ -39,6 +40,7 @@ __all__ = [
     "borup21_contraction",
     "borup21_fixed_point",
     "borup21_rounds",
+    "effective_rank",
     "fixed_design_mixing",
     "flow_filter",
     "kernel_ridge",

@@ -25,6 +25,7 @@ from kdtheory.validate import check_at_least, check_finite, check_positive
 
 __all__ = [
     "SelfDistillation",
+    "effective_rank",
     "mobahi20_multiplier",
     "mobahi20_multiplier_bounds",
     "mobahi20_rounds",
@@ -209,6 +210,25 @@ def mobahi20_sparsity_growth(
     ratio = _ratio(eigenvalues, norm, error)
     level = ratio - 1 + eigenvalues.min() / eigenvalues
     return level[:, None] / level
+
+
+def effective_rank(outputs: Float[Tensor, "*batch n k"], /) -> Float[Tensor, "*batch"]:
+    """e^{−Σ p ln p}, p_i = s_i²/Σs² from the singular values s of the outputs: from 1 to min(n, k).
+
+    After Roy & Vetterli (2007), who take s_i in place of s_i²: here a direction counts by its energy, as in
+    the norm that self-distillation shrinks.
+
+    Raises:
+        ValueError: an entry is not finite, or all are zero.
+
+    >>> effective_rank(torch.diag(torch.tensor([2.0, 2.0, 0.0]))).round(decimals=5)
+    tensor(2.)
+    """
+    check_finite("outputs", outputs)
+    energy: Tensor = torch.linalg.svdvals(outputs).square()
+    check_positive("the norm of the outputs", energy.sum(-1))
+    share = energy / energy.sum(-1, keepdim=True)
+    return (-torch.special.xlogy(share, share).sum(-1)).exp()
 
 
 def _ratio(eigenvalues: Tensor, norm: float, error: float) -> float:

@@ -1,0 +1,5 @@
+"""Chapter 3 of the ledger: distillation schemes, self-distillation, compression, and what labels are worth."""
+
+from kdtheory.claims.schemes import compression, fixed_point, lag, mixing, rkhs, soft_labels
+
+__all__ = ["compression", "fixed_point", "lag", "mixing", "rkhs", "soft_labels"]
