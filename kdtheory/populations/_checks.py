@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kdtheory.networks import Architecture
 from kdtheory.populations._descent import Sample, Task
+from kdtheory.populations._schedule import SCHEDULES
 from kdtheory.streams import Stream
 from kdtheory.validate import (
     check_at_least,
@@ -35,6 +36,8 @@ def check_numbers(
     members: int,
     steps: int,
     learning_rate: float,
+    schedule: str,
+    averaged: float,
     optimizer: str,
     momentum: float,
     weight_decay: float,
@@ -44,6 +47,8 @@ def check_numbers(
     check_at_least("members", members, 1)
     check_at_least("steps", steps, 0)
     check_positive("learning_rate", learning_rate)
+    check_one_of("schedule", schedule, tuple(SCHEDULES))
+    check_fraction("averaged", averaged)
     check_one_of("optimizer", optimizer, ("adam", "sgd"))
     check_fraction("momentum", momentum)
     if momentum and optimizer == "adam":

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kdtheory.networks import Architecture, Tape
+from kdtheory.populations._schedule import SCHEDULES, TailAverage
 from kdtheory.populations._softmax import ClassesFirst
 from kdtheory.streams import Stream
 
@@ -55,6 +56,8 @@ class Task:
     settings: Mapping[str, Any]
     optimizer: Callable[[Tensor], torch.optim.Optimizer]
     weight_decay: float
+    schedule: str
+    averaged: float
     steps: int
     batch_size: int | None
     order: Stream
@@ -88,15 +91,20 @@ def descend(
     if task.batch_size is not None and task.batch_size < sample.inputs.shape[1]:
         batches = (_prepared(batch, tape) for batch in _minibatches(raw, task.batch_size, task.order, group))
     stride = max(1, task.steps // _REPORTS)
+    factor, tail = SCHEDULES[task.schedule], TailAverage(weights, task.averaged, task.steps)
+    rate = optimizer.param_groups[0]["lr"]
     with torch.enable_grad():
         for done in range(0, task.steps, stride):
             count = min(stride, task.steps - done)
-            for _ in range(count):
+            for step in range(done, done + count):
+                optimizer.param_groups[0]["lr"] = rate * factor(step / task.steps)
                 _backward(tape, next(batches), loss)
                 if mask is not None:
                     gradient.mul_(mask)
                 optimizer.step()
+                tail.see(step)
             tell(count * len(weights))
+        tail.settle()
         losses = _backward(tape, sample, loss)
     if mask is not None:
         gradient.mul_(mask)

@@ -43,6 +43,8 @@ def train(
     stream: Stream,
     steps: int,
     learning_rate: float,
+    schedule: str = "constant",
+    averaged: float = 0.0,
     optimizer: str = "adam",
     momentum: float = 0.0,
     weight_decay: float = 0.0,
@@ -73,7 +75,10 @@ def train(
         stream: initialisations are drawn from `stream.child("init")`, and the order of member i's
             minibatches from `stream.child("order", i)`: one `torch.randperm(n)` per epoch, cut into pieces.
         steps: optimiser steps.
-        learning_rate: the step size.
+        learning_rate: the step size, at the start.
+        schedule: how it falls: "constant", "linear" to 0, or "cosine" to 0, (1 + cos πt)/2 after a share t.
+        averaged: the share of the steps, the last ones, over whose parameters the result is a mean (Polyak &
+            Juditsky 1992); 0 takes those after the last step.
         optimizer: "adam" or "sgd".
         momentum: of SGD.
         weight_decay: λ of the penalty λ‖θ‖²/2.
@@ -102,6 +107,8 @@ def train(
         members=members,
         steps=steps,
         learning_rate=learning_rate,
+        schedule=schedule,
+        averaged=averaged,
         optimizer=optimizer,
         momentum=momentum,
         weight_decay=weight_decay,
@@ -116,6 +123,8 @@ def train(
         checked_settings(settings or {}, params),
         partial(_OPTIMIZERS[optimizer], lr=learning_rate, momentum=momentum, weight_decay=weight_decay),
         weight_decay,
+        schedule,
+        averaged,
         steps,
         batch_size,
         stream.child("order"),

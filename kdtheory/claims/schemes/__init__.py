@@ -1,4 +1,4 @@
-"""Chapter 3 of the ledger: distillation schemes, self-distillation, compression, and what labels are worth."""
+"""Chapter 3: distillation schemes, self-distillation, compression, and what labels are worth."""
 
 from kdtheory.claims.schemes import compression, fixed_point, lag, mixing, rkhs, soft_labels
 

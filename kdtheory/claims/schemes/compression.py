@@ -1,4 +1,4 @@
-"""Chapter 3.6: low rank and pruning are best approximations; what they cost; what distillation brings back."""
+"""Chapter 3.6: low rank and pruning as best approximations, their cost, and what distillation brings back."""
 
 from __future__ import annotations
 
@@ -186,7 +186,8 @@ def _miss(weight: Tensor, kept: int, mask: str, generator: torch.Generator) -> f
 @claim(
     section="3.6",
     formula=r"|f_{W+U}(x) - f_W(x)|_2 \le e\,\lVert x \rVert_2 \textstyle\prod_i \lVert W_i \rVert_2"
-    r" \sum_i \frac{\lVert U_i \rVert_2}{\lVert W_i \rVert_2},\quad \lVert U_i \rVert_2 \le \tfrac1L \lVert W_i \rVert_2",
+    r" \sum_i \frac{\lVert U_i \rVert_2}{\lVert W_i \rVert_2},"
+    r"\quad \lVert U_i \rVert_2 \le \tfrac1L \lVert W_i \rVert_2",
     source="neyshabur2018pacbayesian",
     place="Lemma 2",
     assumes=("ReLU activations, no biases.", "‖U_i‖₂ ≤ ‖W_i‖₂/L."),

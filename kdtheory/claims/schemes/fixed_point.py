@@ -1,4 +1,4 @@
-"""Chapter 3.3: self-distillation that keeps some of the labels ends in ridge regression (Borup & Andersen)."""
+"""Chapter 3.3: self-distillation that keeps some labels ends in ridge regression (Borup & Andersen 2021)."""
 
 from __future__ import annotations
 

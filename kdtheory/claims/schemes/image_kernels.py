@@ -1,4 +1,4 @@
-"""Real images as the points of a kernel: Gram matrices, centred one-hot targets, and nets on random features."""
+"""Real images as the points of a kernel: Gram matrices, centred targets, and nets on random features."""
 
 from __future__ import annotations
 

@@ -181,8 +181,8 @@ def self_distillation_collapses_after_a_bounded_number_of_rounds(
 
 @claim(
     section="3.2",
-    formula=r"\frac{B_t[k,k]}{B_t[j,j]} \ge \Bigl(\frac{r_0 - 1 + d_{\min}/d_j}{r_0 - 1 + d_{\min}/d_k}\Bigr)^{t}"
-    r" > 1 \text{ for } d_k > d_j",
+    formula=r"\frac{B_t[k,k]}{B_t[j,j]}"
+    r" \ge \Bigl(\frac{r_0 - 1 + d_{\min}/d_j}{r_0 - 1 + d_{\min}/d_k}\Bigr)^{t} > 1 \text{ for } d_k > d_j",
     source=SOURCE,
     assumes=(DEFINITE, "‖y_0‖ > √(Kε)."),
     control=Control("each round shrinks all directions alike, as label smoothing would", scheme="even"),
@@ -246,7 +246,7 @@ def nets_on_random_features_follow_the_rounds(setting: Setting, /, *, learns: st
 
 @claim(
     section="3.2",
-    formula=r"\operatorname{rank}_{\mathrm{eff}}(f_T(X)) < 0.9\,\operatorname{rank}_{\mathrm{eff}}(f_1(X)),\quad"
+    formula=r"\operatorname{rank}_{\mathrm{eff}} f_T(X) < 0.9\,\operatorname{rank}_{\mathrm{eff}} f_1(X),\quad"
     r" \lVert f_T(X) \rVert < 0.9\,\lVert f_1(X) \rVert",
     source=SOURCE,
     assumes=("The nets are trained with weight decay, so that every round must give up something.",),

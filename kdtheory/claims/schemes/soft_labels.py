@@ -127,7 +127,8 @@ def _errors(
 
 @claim(
     section="3.7",
-    formula=r"\arg\min_q \mathbb E_{a \sim \pi^*}[-\pi^*(a) \ln q(a)] = \frac{\pi^{*2}}{\sum_a \pi^*(a)^2} \ne \pi^*",
+    formula=r"\arg\min_q \mathbb E_{a \sim \pi^*}[-\pi^*(a) \ln q(a)]"
+    r" = \frac{\pi^{*2}}{\sum_a \pi^*(a)^2} \ne \pi^*",
     source=SOURCE,
     assumes=("The learner can represent the minimiser, and has converged to 1 per cent.",),
     control=Control("each sampled label counts once, whatever its probability", counted="once"),

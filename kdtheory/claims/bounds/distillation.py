@@ -13,9 +13,9 @@ from kdtheory.bounds.complexity import vector_linear_complexity
 from kdtheory.bounds.distillation import hsu21_distillation, hsu21_distillation_by_margins
 from kdtheory.bounds.margins import label_free_distillation_error, margin_surrogate, softmax_confidence
 from kdtheory.bounds.result import Bound
+from kdtheory.claims.bounds.two_gaussians import linear_error, two_gaussians, two_sided
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Joint
-from kdtheory.claims.two_gaussians import linear_error, two_gaussians, two_sided
 from kdtheory.streams import Stream
 
 DELTA = 0.05

@@ -9,8 +9,12 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint, Rate
-from kdtheory.claims.image_logits import batch_errors, image_logits
-from kdtheory.claims.wrong_losses import gradient_without_t, loss_with_weights_swapped, loss_without_t_squared
+from kdtheory.claims.response.image_logits import batch_errors, image_logits
+from kdtheory.claims.response.wrong_losses import (
+    gradient_without_t,
+    loss_with_weights_swapped,
+    loss_without_t_squared,
+)
 from kdtheory.losses import CONVENTIONS, jensen_shannon, kd_gradient, kd_loss, kl_divergence
 
 AGREEING = tuple(sorted(name for name, entry in CONVENTIONS.items() if entry.differs is None))

@@ -19,9 +19,9 @@ from kdtheory.bounds.holdout import clopper34_holdout
 from kdtheory.bounds.occam import langford05_occam
 from kdtheory.bounds.pac_bayes import maurer04_kl_limit, maurer04_log_moment, maurer04_pac_bayes_kl
 from kdtheory.bounds.result import Bound
+from kdtheory.claims.bounds.tested_nets import atoms_of, risks_of_classes
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Inequality, Joint, WorstRatio
-from kdtheory.claims.tested_nets import atoms_of, risks_of_classes
 from kdtheory.claims.worlds import relabelled_world
 from kdtheory.coding import code_length, quantise
 from kdtheory.inversion import bernoulli_kl, kl_upper_inverse

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint
-from kdtheory.claims.image_logits import image_logits, log_uniform
+from kdtheory.claims.response.image_logits import image_logits, log_uniform
+from kdtheory.claims.response.wrong_losses import gradient_without_t, loss_reversed, loss_without_t_squared
 from kdtheory.claims.verdict import Verdict
-from kdtheory.claims.wrong_losses import gradient_without_t, loss_reversed, loss_without_t_squared
 from kdtheory.losses import cross_entropy, entropy, kd_gradient, kd_loss, kl_divergence
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint, Rate
-from kdtheory.claims.image_logits import batch_errors, image_logits, log_uniform
-from kdtheory.claims.wrong_losses import gradient_without_t, loss_with_t
+from kdtheory.claims.response.image_logits import batch_errors, image_logits, log_uniform
+from kdtheory.claims.response.wrong_losses import gradient_without_t, loss_with_t
 from kdtheory.losses import (
     entropy,
     entropy_temperature_derivative,

@@ -15,9 +15,7 @@ from kdtheory.bounds.deviation import hoeffding63_radius
 from kdtheory.bounds.empirical_bernstein import maurer09_finite_class_radius
 from kdtheory.bounds.holdout import hoeffding63_kl_holdout, progressive_limit
 from kdtheory.bounds.occam import occam_log_delta
-from kdtheory.claims.core import Control, Mutant, Setting, claim
-from kdtheory.claims.evidence import Coverage, Evidence, Inequality, Joint, WorstRatio
-from kdtheory.claims.tested_nets import (
+from kdtheory.claims.bounds.tested_nets import (
     atoms_of,
     errors_on,
     part_of,
@@ -26,6 +24,8 @@ from kdtheory.claims.tested_nets import (
     trained_on,
     with_shared_points,
 )
+from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.evidence import Coverage, Evidence, Inequality, Joint, WorstRatio
 from kdtheory.claims.worlds import relabelled_world
 from kdtheory.inversion import bernoulli_kl, binomial_upper_limits, kl_upper_inverse
 

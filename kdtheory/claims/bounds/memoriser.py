@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from kdtheory.bounds.distillation import hsu21_as_printed, hsu21_distillation
 from kdtheory.bounds.margins import distillation_error, softmax_confidence
+from kdtheory.claims.bounds.two_gaussians import STD, linear_error, two_gaussians, two_sided
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence
-from kdtheory.claims.two_gaussians import STD, linear_error, two_gaussians, two_sided
 from kdtheory.claims.verdict import Verdict
 
 DELTA = 0.05
