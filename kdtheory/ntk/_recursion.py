@@ -2,8 +2,8 @@
 
 Legend. p = K(x, x) before an activation, a = √p, and for a pair K(x, x′) = a a′(1 − u): u = 1 − cos θ is
 carried instead of the cosine, so that the angle of two nearly equal points, θ ≈ √(2u), keeps its digits. A
-tilde marks what comes out of the activation. An affine layer in NTK parameterisation, (W_std/√n)·Wh + b_std·b,
-makes
+tilde marks what comes out of the activation. An affine layer in NTK parameterisation, (W_std/√n)·Wh +
+b_std·b, makes
 
     K ← w²K̃ + β²,   Θ ← K + w²K̇Θ,   w = W_std, β = b_std,
 

@@ -65,9 +65,9 @@ class Mixing:
 
 
 def ridge(
-    inputs: Float[Tensor, "n d"], targets: Float[Tensor, "n"], /, *, penalty: float
-) -> Float[Tensor, "d"]:
-    """β_λ = (XᵀX/n + λI)⁻¹Xᵀy/n, the minimiser of ‖y − Xβ‖²/n + λ‖β‖².
+    inputs: Float[Tensor, "n d"], targets: Float[Tensor, "n *columns"], /, *, penalty: float
+) -> Float[Tensor, "d *columns"]:
+    """β_λ = (XᵀX/n + λI)⁻¹Xᵀy/n, the minimiser of ‖y − Xβ‖²/n + λ‖β‖²; one for each column of targets.
 
     Raises:
         ValueError: λ ≤ 0, a value that is not finite, or not one target for each input.
@@ -81,8 +81,8 @@ def ridge(
 
 
 def pure_distilled_ridge(
-    inputs: Float[Tensor, "n d"], targets: Float[Tensor, "n"], /, *, penalty: float
-) -> Float[Tensor, "d"]:
+    inputs: Float[Tensor, "n d"], targets: Float[Tensor, "n *columns"], /, *, penalty: float
+) -> Float[Tensor, "d *columns"]:
     """β_pd: ridge regression with the same λ on the outputs Xβ_λ of the teacher (Das & Sanghavi 2023).
 
     Raises:
@@ -95,8 +95,8 @@ def pure_distilled_ridge(
 
 
 def ridge_derivative(
-    inputs: Float[Tensor, "n d"], targets: Float[Tensor, "n"], /, *, penalty: float
-) -> Float[Tensor, "d"]:
+    inputs: Float[Tensor, "n d"], targets: Float[Tensor, "n *columns"], /, *, penalty: float
+) -> Float[Tensor, "d *columns"]:
     """dβ_λ/dλ = −(XᵀX/n + λI)⁻¹β_λ = (β_pd − β_λ)/λ.
 
     Raises:
@@ -205,9 +205,8 @@ def _regularised_gram(inputs: Tensor, targets: Tensor, penalty: float) -> Tensor
     check_positive("penalty", penalty)
     check_finite("inputs", inputs)
     check_finite("targets", targets)
-    if inputs.ndim != 2 or targets.shape != inputs.shape[:1]:
-        raise ValueError(
-            f"inputs has shape {tuple(inputs.shape)} and targets {tuple(targets.shape)}; give n × d and n"
-        )
+    if inputs.ndim != 2 or targets.shape[:1] != inputs.shape[:1]:
+        shapes = f"inputs has shape {tuple(inputs.shape)} and targets {tuple(targets.shape)}"
+        raise ValueError(f"{shapes}; give n × d and n, or n × columns")
     eye = torch.eye(inputs.shape[1], dtype=inputs.dtype, device=inputs.device)
     return inputs.mT @ inputs / len(inputs) + penalty * eye

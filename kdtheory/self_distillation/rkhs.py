@@ -228,7 +228,8 @@ def effective_rank(outputs: Float[Tensor, "*batch n k"], /) -> Float[Tensor, "*b
     energy: Tensor = torch.linalg.svdvals(outputs).square()
     check_positive("the norm of the outputs", energy.sum(-1))
     share = energy / energy.sum(-1, keepdim=True)
-    return (-torch.special.xlogy(share, share).sum(-1)).exp()
+    rank: Tensor = (-torch.special.xlogy(share, share).sum(-1)).exp()
+    return rank
 
 
 def _ratio(eigenvalues: Tensor, norm: float, error: float) -> float:

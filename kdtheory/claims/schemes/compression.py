@@ -26,7 +26,8 @@ ROUNDING = 1e-9
 
 def _smallest_singular_values(weight: Tensor, /, *, rank: int) -> Tensor:
     left, values, right = torch.linalg.svd(weight, full_matrices=False)
-    return (left[..., -rank:] * values[..., None, -rank:]) @ right[..., -rank:, :]
+    near: Tensor = (left[..., -rank:] * values[..., None, -rank:]) @ right[..., -rank:, :]
+    return near
 
 
 def _one_rank_more(
@@ -119,7 +120,8 @@ def _searched_factors(setting: Setting, weight: Tensor) -> WorstRatio:
     def ratio(points: Tensor) -> Tensor:
         left = points[:, : 2 * rows].unflatten(1, (rows, 2))
         right = points[:, 2 * rows :].unflatten(1, (2, columns))
-        return best / (weight - left @ right).flatten(1).norm(dim=1)
+        share: Tensor = best / (weight - left @ right).flatten(1).norm(dim=1)
+        return share
 
     found = worst_case(ratio, 0.3 * starts, steps=300, learning_rate=0.05, polished=1)
     return WorstRatio(attempts=attempts, ratio=found.ratio, must_reach=0.99)
@@ -210,7 +212,9 @@ def perturbed_relu_net_moves_no_further_than_its_norms_allow(
     """
     nets = _label_trained(setting, (32, 32), members=4, bias=False)
     inputs = setting.images.inputs[:500].double()
-    moved, bounds, refined = [], [], []
+    moved: list[float] = []
+    bounds: list[float] = []
+    refined: list[float] = []
     for member in range(4):
         weights = list(nets.architecture.unpack(nets.params[member].double()).values())
         generator = setting.stream.child("changes", member).torch()

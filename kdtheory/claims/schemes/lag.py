@@ -72,24 +72,25 @@ def student_lags_on_every_lower_eigendirection(setting: Setting, /, *, matched: 
     """When a student has come as far as its teacher once had along the top eigendirection, it is behind what
     the teacher then had along every lower one: distillation exaggerates the bias of gradient descent.
 
-    The spectrum of 60 real images, 30 pairs of training times from 0.05 to 20 over the top eigenvalue, with
-    the progress of the student between one and 99 per cent.
+    The spectrum of 60 real images, 30 pairs of training times from 0.05 to 20 over the matched eigenvalue,
+    with the progress of the student between one and 99 per cent.
     """
     inputs, _ = some_images(setting, setting.stream.child("images"), 60)
     spectrum = torch.linalg.eigvalsh(inputs @ inputs.mT)
     values = spectrum[spectrum > 1e-3 * spectrum[-1]]
     draws = torch.rand(setting.size(quick=30, full=300), 2, generator=setting.stream.child("times").torch())
     behind, ahead, lags, gaps = [], [], [], []
-    for student, teacher in (0.05 * 400 ** draws.double()).tolist():
-        times = {"student_time": student / float(values[-1]), "teacher_time": teacher / float(values[-1])}
+    place = -1 if matched == "top" else 0
+    for student, teacher in (0.05 * 400 ** draws.double() / values[place]).tolist():
+        times = {"student_time": student, "teacher_time": teacher}
         product = student_filter(values, **times)
-        place = -1 if matched == "top" else 0
         if not 0.01 < float(product[place]) < 0.99:
             continue
         tau = time_at_progress(float(values[place]), progress=float(product[place]))
         then = flow_filter(values, time=tau)
-        behind.append(product[:-1])
-        ahead.append(then[:-1])
+        lower = torch.arange(len(values)) != place % len(values)
+        behind.append(product[lower])
+        ahead.append(then[lower])
         if matched == "top":
             lags.append(nagarajan23_lag(values, **times))
             gaps.append(then - product)
