@@ -25,6 +25,7 @@ from kdtheory.self_distillation.mixing import (
     ridge_derivative,
 )
 from kdtheory.self_distillation.rkhs import (
+    RoundsBeforeCollapse,
     SelfDistillation,
     effective_rank,
     mobahi20_multiplier,
@@ -36,6 +37,7 @@ from kdtheory.self_distillation.rkhs import (
 
 __all__ = [
     "Mixing",
+    "RoundsBeforeCollapse",
     "SelfDistillation",
     "borup21_contraction",
     "borup21_fixed_point",

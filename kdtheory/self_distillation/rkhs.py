@@ -24,6 +24,7 @@ from kdtheory.self_distillation._spectrum import check_eigenvalues, check_rows, 
 from kdtheory.validate import check_at_least, check_finite, check_positive
 
 __all__ = [
+    "RoundsBeforeCollapse",
     "SelfDistillation",
     "effective_rank",
     "mobahi20_multiplier",
@@ -130,7 +131,7 @@ def mobahi20_multiplier(
     0.25
     """
     check_rows("coefficients", coefficients, len(eigenvalues))
-    low, high = mobahi20_multiplier_bounds(eigenvalues, norm=float(coefficients.norm()), error=error)
+    low, high = _bounds(eigenvalues, float(coefficients.norm()), error)
     values = eigenvalues.double().numpy()
     squares = coefficients.double().reshape(len(values), -1).square().sum(1).numpy()
 
@@ -159,17 +160,33 @@ def mobahi20_multiplier_bounds(
     >>> mobahi20_multiplier_bounds(torch.tensor([1.0, 4.0]), norm=4.0, error=2.0)
     (1.0, 4.0)
     """
-    ratio = _ratio(eigenvalues, norm, error)
-    return float(eigenvalues.min()) / (ratio - 1), float(eigenvalues.max()) / (ratio - 1)
+    return _bounds(eigenvalues, norm, error)
+
+
+@dataclass(frozen=True)
+class RoundsBeforeCollapse:
+    """Between how many rounds self-distillation collapses.
+
+    Args:
+        printed: ⌈(r_0 − 1)/κ⌉, at least as many rounds are possible: Mobahi, Farajtabar & Bartlett (2020).
+        least: ⌈r_0 − 1⌉, a bound that needs no κ (derived here).
+        most: min(⌈κ(r_0 − 1)⌉, ⌈r_0² − 1⌉), no more rounds are possible (derived here).
+    """
+
+    printed: int
+    least: int
+    most: int
 
 
 def mobahi20_rounds_before_collapse(
     eigenvalues: Float[Tensor, "K"], /, *, norm: float, error: float
-) -> tuple[int, int]:
-    """At least ⌈(r_0 − 1)/κ⌉ and at most ⌈κ(r_0 − 1)⌉ rounds are possible, r_0 = ‖y_0‖/√(Kε).
+) -> RoundsBeforeCollapse:
+    """⌈(r_0 − 1)/κ⌉ ≤ ⌈r_0 − 1⌉ ≤ T ≤ min(⌈κ(r_0 − 1)⌉, ⌈r_0² − 1⌉) rounds, r_0 = ‖y_0‖/√(Kε).
 
-    The first is Mobahi, Farajtabar & Bartlett (2020): with the upper bound on c, r_t ≥ r_{t−1} − κ. The
-    second is derived here in the same way: with the lower bound, r_t ≤ r_{t−1} − 1/κ. They agree where κ = 1.
+    The first is Mobahi, Farajtabar & Bartlett (2020), by r_t ≥ r_{t−1} − κ. Derived here: a round moves the
+    outputs by exactly √(Kε), so r_t ≥ r_{t−1} − 1 by the triangle inequality, whatever κ; with the lower
+    bound on c, r_t ≤ r_{t−1} − 1/κ; and since y_t and y_{t−1} − y_t are both shrunk from y_{t−1}, they meet
+    at no obtuse angle: r_t² ≤ r_{t−1}² − 1. Where κ = 1 all but the last are attained.
 
     Args:
         eigenvalues: d.
@@ -180,11 +197,15 @@ def mobahi20_rounds_before_collapse(
         ValueError: an eigenvalue is not positive, ε ≤ 0, or ‖y_0‖ ≤ √(Kε).
 
     >>> mobahi20_rounds_before_collapse(torch.tensor([1.0, 2.0]), norm=10.0, error=2.0)  # r_0 = 5
-    (2, 8)
+    RoundsBeforeCollapse(printed=2, least=4, most=8)
     """
     ratio = _ratio(eigenvalues, norm, error)
     kappa = float(eigenvalues.max()) / float(eigenvalues.min())
-    return max(1, math.ceil((ratio - 1) / kappa - 1e-12)), math.ceil(kappa * (ratio - 1) - 1e-12)
+    return RoundsBeforeCollapse(
+        _rounded_up((ratio - 1) / kappa),
+        _rounded_up(ratio - 1),
+        min(_rounded_up(kappa * (ratio - 1)), _rounded_up(ratio**2 - 1)),
+    )
 
 
 def mobahi20_sparsity_growth(
@@ -230,6 +251,16 @@ def effective_rank(outputs: Float[Tensor, "*batch n k"], /) -> Float[Tensor, "*b
     share = energy / energy.sum(-1, keepdim=True)
     rank: Tensor = (-torch.special.xlogy(share, share).sum(-1)).exp()
     return rank
+
+
+def _bounds(eigenvalues: Tensor, norm: float, error: float) -> tuple[float, float]:
+    ratio = _ratio(eigenvalues, norm, error)
+    return float(eigenvalues.min()) / (ratio - 1), float(eigenvalues.max()) / (ratio - 1)
+
+
+def _rounded_up(rounds: float) -> int:
+    """⌈·⌉, at least 1; a whole number that rounding has lifted stays what it was."""
+    return max(1, math.ceil(rounds * (1 - 1e-12)))
 
 
 def _ratio(eigenvalues: Tensor, norm: float, error: float) -> float:

@@ -11,7 +11,15 @@ import torch
 from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
-from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint, MeanInequality, WorstRatio
+from kdtheory.claims.evidence import (
+    Evidence,
+    Identity,
+    Inequality,
+    Joint,
+    MeanInequality,
+    OutOfScope,
+    WorstRatio,
+)
 from kdtheory.compression.low_rank import eckart_young_error, truncated_svd
 from kdtheory.compression.perturbation import Perturbation, neyshabur18_perturbation
 from kdtheory.compression.sparse import best_sparse, largest_entries, sparse_error
@@ -22,6 +30,7 @@ from kdtheory.search import worst_case
 from kdtheory.streams import Stream
 
 ROUNDING = 1e-9
+CONVERGED = "The distilled nets have converged: gradient norm at most 0.1."
 
 
 def _smallest_singular_values(weight: Tensor, /, *, rank: int) -> Tensor:
@@ -284,20 +293,20 @@ def _relu_net(layers: list[Tensor], inputs: Tensor) -> Tensor:
 
 @claim(
     section="3.6",
-    formula=r"\text{acc}(\text{compressed, then distilled}) > \text{acc}(\text{compressed}) + 0.05",
+    formula=r"\text{acc}(\text{pruned, then distilled}) - \text{acc}(\text{pruned})"
+    r" > \tfrac12 \bigl(\text{acc}(\text{teacher}) - \text{acc}(\text{pruned})\bigr)",
     source="hinton2015distilling",
-    assumes=("The distilled nets have converged: gradient norm at most 0.05.",),
+    assumes=(CONVERGED,),
     control=Control("the teacher is a net that was never trained", teacher="untrained"),
     uses=(largest_entries, distillation),
     mutants=(Mutant("the smallest entries are kept", largest_entries, _smallest_entries),),
 )
 def distillation_brings_back_what_pruning_lost(setting: Setting, /, *, teacher: str = "trained") -> Evidence:
     """A net with 95 of 100 weights pruned by magnitude loses accuracy; distilled from the net it was cut
-    from, with its zeros held, it is back by more than 5 points.
+    from, with its zeros held, it is back by more than half of what it lost.
 
     12 nets of 64 ReLU units trained on the labels of 800 real images; on the same images distilled at
-    temperature 2 from the teacher alone; accuracy on all other images, at the last step. By mutation the same
-    number of weights, the smallest ones, must not do.
+    temperature 2 from the teacher alone; accuracy on all other images, at the last step.
     """
     members = setting.size(quick=12, full=40)
     x, y, test_x, test_y = split_images(setting, setting.stream.child("split"), 800)
@@ -317,18 +326,24 @@ def distillation_brings_back_what_pruning_lost(setting: Setting, /, *, teacher: 
         members=members,
         stream=setting.stream,
         steps=600,
-        learning_rate=0.005,
+        learning_rate=0.02,
+        schedule="cosine",
         initial=pruned,
         kept=kept,
         device=setting.device,
     )
     before = accuracy(nets.architecture.logits(pruned, test_x.to(pruned)), test_y)
     after = accuracy(students.logits(test_x), test_y)
+    whole, gradient = accuracy(nets.logits(test_x), test_y), float(students.gradient_norm.max())
     notes = {
-        "teachers' accuracy": float(accuracy(nets.logits(test_x), test_y).mean()),
-        "largest gradient norm": float(students.gradient_norm.max()),
+        "teachers": float(whole.mean()),
+        "pruned": float(before.mean()),
+        "distilled": float(after.mean()),
+        "largest gradient norm": gradient,
     }
-    return MeanInequality.of(before + 0.05, after, notes=notes)
+    if gradient > 0.1:
+        return OutOfScope(assumption=CONVERGED, because=f"the largest gradient norm is {gradient:.2g}")
+    return MeanInequality.of((whole + before) / 2, after, notes=notes)
 
 
 def split_images(setting: Setting, stream: Stream, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
