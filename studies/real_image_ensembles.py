@@ -3,12 +3,12 @@
 Does the order of multi-view theory, single < self-distilled < distilled < ensemble, show on real data? The
 same MLP in all roles, trained by Adam; T = 4, students on the teachers' outputs alone, on the teachers' own
 training images, to twice the steps. Means over splits with 95 % intervals, last-step accuracy on images that
-nobody saw. Digits are embedded in scikit-learn; Fashion-MNIST is read from an IDX folder where there is one.
+nobody saw. Digits, and beside them the images of `--data`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,41 +19,37 @@ from kdtheory.datasets import Images, load_images
 from kdtheory.losses import distillation, label_loss
 from kdtheory.multiview import accuracy
 from kdtheory.networks import MLP
-from kdtheory.plots import PALETTE, panel_letter, points
+from kdtheory.plots import PALETTE, legend_above, points
 from kdtheory.populations import train
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
 
 CLAIMS = ("self_distillation_lies_between_one_network_and_the_ensemble",)
-CONFIG = {
-    "folders": {"Fashion-MNIST": "/usr/share/datasets/fashion-mnist"},
-    "sizes": (150, 500),
-    "fresh": 1200,
-    "members": 8,
-    "students": 4,
-    "splits": 6,
-}
-SMALL = {"folders": {}, "sizes": (60,), "fresh": 300, "members": 2, "students": 2, "splits": 2}
-PANELS = 2
-
+CONFIG = {"sizes": (150, 500), "fresh": 1200, "members": 8, "students": 4, "splits": 6}
+SMALL = {"sizes": (60,), "fresh": 300, "members": 2, "students": 2, "splits": 2}
 _ARMS = ("single", "self-distilled", "distilled", "ensemble")
 
 
 def run(
-    stream: Stream, *, folders: Mapping[str, str], sizes: tuple[int, ...], fresh: int, members: int,
-    students: int, splits: int,
-) -> list[dict[str, Any]]:  # fmt: skip
+    stream: Stream,
+    *,
+    data: Path | None = None,
+    sizes: Sequence[int],
+    fresh: int,
+    members: int,
+    students: int,
+    splits: int,
+) -> list[dict[str, Any]]:
     """Rows: data, n, arm, accuracy with its interval, and the gain over single networks with its own."""
-    sources = {"digits": load_images()}
-    sources |= {name: load_images(path) for name, path in folders.items() if Path(path).is_dir()}
+    sources = [load_images()] if data is None else [load_images(), load_images(data)]
     rows = []
-    for name, images in sources.items():
+    for images in sources:
         for n in sizes:
             found = [
-                _split(images, n, fresh, members, students, stream.child(name, n, split))
+                _split(images, n, fresh, members, students, stream.child(images.name, n, split))
                 for split in range(splits)
             ]
-            rows += _rows(name, n, pd.DataFrame(found))
+            rows += _rows(images.name, n, pd.DataFrame(found))
     return rows
 
 
@@ -100,17 +96,26 @@ def _rows(name: str, n: int, found: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def draw(axes: Any, rows: pd.DataFrame) -> None:
-    """The gain over a single network, one panel for each data set."""
-    markers = (PALETTE["blue"], PALETTE["vermillion"], PALETTE["green"])
-    for ax, letter, (name, part) in zip(axes, "ab", rows.groupby("data", sort=False), strict=False):
-        for shift, (color, (n, own)) in enumerate(zip(markers, part.groupby("n"), strict=False)):
-            x = own["arm"].map(_ARMS.index).to_numpy(float) + 0.12 * (shift - 0.5)
-            points(ax, x, 100 * own["gain"], 100 * own["gain_low"], 100 * own["gain_high"], color=color,
-                   label=f"n = {n}, single {own['accuracy'].iloc[0]:.3f}")  # fmt: skip
-        ax.axhline(0, color="gray", linewidth=0.8)
-        ax.set_xticks(range(len(_ARMS)), _ARMS)
-        ax.set_xlabel("trained as")
-        ax.set_ylabel("accuracy beyond a single network, points")
-        ax.legend(frameon=False, loc="upper left")
-        panel_letter(ax, letter, str(name))
+def draw(ax: Any, rows: pd.DataFrame) -> None:
+    """The gain over a single network, data sets and sizes by colour and marker."""
+    colors = (PALETTE["blue"], PALETTE["vermillion"], PALETTE["green"], PALETTE["purple"])
+    for place, ((name, n), own) in enumerate(rows.groupby(["data", "n"], sort=False)):
+        x = own["arm"].map(_ARMS.index).to_numpy(float) + 0.1 * (place - 1.5)
+        label = f"{name}, n = {n}: single {own['accuracy'].iloc[0]:.3f}"
+        low, high = 100 * own["gain_low"], 100 * own["gain_high"]
+        points(
+            ax,
+            x,
+            100 * own["gain"],
+            low,
+            high,
+            color=colors[place % 4],
+            marker="os"[place // 2 % 2],
+            label=label,
+        )
+    ax.axhline(0, color="gray", linewidth=0.8)
+    ax.set_xticks(range(len(_ARMS)), _ARMS)
+    ax.set_xlabel("trained as")
+    ax.set_ylabel("accuracy beyond a single network, points")
+    ax.set_title("real images", loc="left", fontsize="medium")
+    legend_above(ax, columns=2)

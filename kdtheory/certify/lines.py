@@ -31,6 +31,7 @@ from kdtheory.bounds.holdout import (
     hoeffding63_kl_holdout,
     maurer09_holdout,
 )
+from kdtheory.bounds.two_samples import joint_disagreement_transfer
 from kdtheory.certify.case import Case, Said
 from kdtheory.certify.coded import least_coded
 from kdtheory.coding import quantise
@@ -75,8 +76,13 @@ def _holdout(limit: Callable[..., Bound], role: str = "holdout") -> Callable[[Ca
 
 def _student_holdout(case: Case, delta: float) -> Bound:
     assert case.student is not None
-    witness = clopper34_holdout(_wrong(case.student, case, "holdout"), delta=delta / 2, fixed_in_advance=True)
-    return disagreement_transfer(witness, _apart(case), delta=delta / 2, drawn_afterwards=True)
+    return joint_disagreement_transfer(
+        _wrong(case.student, case, "holdout"),
+        _apart(case),
+        delta=delta,
+        fixed_in_advance=True,
+        drawn_afterwards=True,
+    )
 
 
 def _student_coded(case: Case, delta: float) -> Bound:

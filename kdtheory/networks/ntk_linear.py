@@ -1,4 +1,4 @@
-"""Layers in NTK parameterisation: the scale of a weight is in the forward pass and not in its distribution."""
+"""Layers in NTK parameterisation: the scale of a weight is in the forward pass, not in its distribution."""
 
 from __future__ import annotations
 

@@ -25,16 +25,16 @@ def product(left: Tensor, right: Tensor) -> Tensor:
 
 
 class Factor:
-    """The gradients of one layer at n points, for k outputs; `numbers` is about how many it holds or makes."""
+    """The gradients of one layer at n points, for k outputs; `numbers` is about how many it holds."""
 
     numbers: int
 
     def mean(self, other: Factor, outputs: int) -> Tensor:
-        """(1/k) Σ_o ⟨g_o(x), g_o(x′)⟩, n × m."""
+        """(1/k) Σ_o ⟨g_o(x), g_o(x′)⟩, n × m, of its own memory."""
         raise NotImplementedError
 
-    def pair(self, other: Factor, first: int, second: int) -> Tensor:
-        """⟨g_o(x), g_p(x′)⟩, n × m, for two outputs o and p."""
+    def pair(self, other: Factor, first: int, second: int, total: Tensor | None) -> Tensor | None:
+        """`total`, or nothing, and ⟨g_o(x), g_p(x′)⟩, n × m, for two outputs o and p."""
         raise NotImplementedError
 
     def squares(self, output: int) -> Tensor:
@@ -46,66 +46,63 @@ class Factor:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outer(Factor):
     """g_o = δ_o hᵀ for the weights and δ_o for the bias.
 
     Args:
         inputs: h, n × in, scaled; with another column where there is a bias.
-        deltas: o to δ_o, n × out; None is the output layer, where δ_o = e_o.
-        stacked: a matrix n × r whose Gram matrix is Σ_o δ_o(x)·δ_o(x′).
+        deltas: δ, n × k × out; None is the output layer, where δ_o = e_o.
+        stacked: a matrix n × r whose Gram matrix is Σ_o δ_o(x)·δ_o(x′); None at the output layer.
+        numbers: what it holds.
     """
 
     inputs: Tensor
-    deltas: Callable[[int], Tensor] | None
-    stacked: Callable[[], Tensor]
+    deltas: Tensor | None
+    stacked: Tensor | None
     numbers: int
-
-    @cached_property
-    def _root(self) -> Tensor:
-        return self.stacked()
 
     def mean(self, other: Factor, outputs: int) -> Tensor:
         assert isinstance(other, Outer)
         gram = product(self.inputs, other.inputs)
-        if self.deltas is None:
+        if self.stacked is None or other.stacked is None:
             return gram
-        return gram.mul_(product(self._root, other._root)).div_(outputs)
+        return gram.mul_(product(self.stacked, other.stacked)).div_(outputs)
 
-    def pair(self, other: Factor, first: int, second: int) -> Tensor:
+    def pair(self, other: Factor, first: int, second: int, total: Tensor | None) -> Tensor | None:
         assert isinstance(other, Outer)
-        gram = self._input_gram(other)
         if self.deltas is None or other.deltas is None:
-            return gram.clone() if first == second else torch.zeros_like(gram)
-        left = self.deltas(first)
-        right = left if self is other and first == second else other.deltas(second)
-        return product(left, right).mul_(gram)
+            if first != second:
+                return total
+            return self._gram(other).clone() if total is None else total.add_(self._gram(other))
+        block = product(self.deltas[:, first], other.deltas[:, second])
+        if total is None:
+            return block.mul_(self._gram(other))
+        return total.addcmul_(block, self._gram(other))
 
     def squares(self, output: int) -> Tensor:
         size = self.inputs.square().sum(1)
-        return size if self.deltas is None else size * self.deltas(output).square().sum(1)
+        return size if self.deltas is None else size * self.deltas[:, output].square().sum(1)
 
     def along(self, direction: Tensor) -> Tensor:
         size = self.inputs.square().sum(1)
         if self.deltas is None:
             return size * direction.square().sum()
-        total = sum(c * self.deltas(o) for o, c in enumerate(direction))
-        assert isinstance(total, Tensor)
-        return size * total.square().sum(1)
-
-    def _input_gram(self, other: Outer) -> Tensor:
-        """h·h′, kept from one pair of outputs to the next."""
-        if self._grams.get("of") is not other:
-            self._grams.update({"of": other, "gram": product(self.inputs, other.inputs)})
-        gram: Tensor = self._grams["gram"]
-        return gram
+        return size * torch.einsum("nko,k->no", self.deltas, direction).square().sum(1)
 
     @cached_property
-    def _grams(self) -> dict:
+    def _grams(self) -> dict[int, tuple[Outer, Tensor]]:
         return {}
 
+    def _gram(self, other: Outer) -> Tensor:
+        """h·h′, kept from one pair of outputs to the next."""
+        if id(other) not in self._grams:
+            self._grams.clear()
+            self._grams[id(other)] = other, product(self.inputs, other.inputs)
+        return self._grams[id(other)][1]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Flat(Factor):
     """g_o as a matrix n × p, made by `gradient(o)` when it is asked for."""
 
@@ -113,15 +110,17 @@ class Flat(Factor):
     numbers: int
 
     def mean(self, other: Factor, outputs: int) -> Tensor:
-        total = self.pair(other, 0, 0)
-        for output in range(1, outputs):
-            total += self.pair(other, output, output)
+        total = None
+        for output in range(outputs):
+            total = self.pair(other, output, output, total)
+        assert total is not None
         return total.div_(outputs)
 
-    def pair(self, other: Factor, first: int, second: int) -> Tensor:
+    def pair(self, other: Factor, first: int, second: int, total: Tensor | None) -> Tensor | None:
         assert isinstance(other, Flat)
         left = self.gradient(first)
-        return product(left, left if self is other and first == second else other.gradient(second))
+        block = product(left, left if self is other and first == second else other.gradient(second))
+        return block if total is None else total.add_(block)
 
     def squares(self, output: int) -> Tensor:
         return self.gradient(output).square().sum(1)

@@ -1,4 +1,4 @@
-"""The factors of any module's empirical kernel, by torch.func: the gradient of every output at every point."""
+"""The factors of any module's empirical kernel by torch.func: the gradients of all outputs at all points."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The layers of a module and what flows through them, caught by hooks: the factors of its empirical kernel.
 
-One forward pass and one backward pass for each output, to the outputs of the layers only. Where the last layer
-is linear and reads a pointwise activation of another layer, the passes to that layer are spared: its
-δ_o = s·W_o ∘ a′(z).
+One forward pass, and back from the output: through dense layers and pointwise activations by one product for
+all outputs, δ ← (δ W) ∘ a′(z), and below them by one pass of autograd for each output, to the outputs of the
+layers only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from kdtheory.networks import Erf, NTKLinear
-from kdtheory.ntk._factors import Factor, Flat, Outer
+from kdtheory.ntk._factors import Factor, Flat, Outer, product
 
 __all__ = ["layerwise_factors", "obstacle"]
 
@@ -35,7 +35,7 @@ _POINTWISE = (
 )
 
 
-@dataclass
+@dataclass(eq=False)
 class _Call:
     """One layer's part in the forward pass."""
 
@@ -138,62 +138,78 @@ def _taped(module: nn.Module, rows: Tensor) -> tuple[_Tape, Tensor]:
 
 
 def _factors(tape: _Tape, outputs: Tensor) -> list[Factor]:
-    last = next((call for call in tape.calls if call.handed_on is outputs and call.inputs.ndim == 2), None)
-    spared = _before_last(tape, last)
-    others = [call for call in tape.calls if call is not last and call is not spared]
-    deltas = _backward(outputs, [call.outputs for call in others])
-    factors = [_factor(call, delta) for call, delta in zip(others, deltas, strict=True)]
-    if last is not None:
-        factors.append(Outer(_augmented(last), None, lambda: last.inputs, last.inputs.numel()))
-    if last is not None and spared is not None:
-        factors.append(_spared_factor(spared, last, tape))
-    return factors
+    last = next((call for call in tape.calls if call.handed_on is outputs and _is_dense(call)), None)
+    if last is None:
+        return _by_autograd(tape.calls, outputs, None)
+    factors: list[Factor] = [Outer(_augmented(last), None, None, last.inputs.numel())]
+    done, call, delta = [last], last, None
+    while (link := _below(tape, call)) is not None:
+        lower, slope = link
+        assert isinstance(call.layer, nn.Linear)
+        weight = _scales(call.layer)[0] * call.layer.weight.detach()
+        stacked = slope * weight.square().sum(0).sqrt() if delta is None else None
+        delta = _pulled_back(delta, weight, slope)
+        factors.append(_outer(lower, delta, stacked))
+        call = lower
+        done.append(lower)
+    others = [c for c in tape.calls if c not in done]
+    bottom = outputs if delta is None else call.outputs
+    return factors + _by_autograd(others, bottom, delta)
 
 
-def _before_last(tape: _Tape, last: _Call | None) -> _Call | None:
-    """The linear layer whose pointwise activation the last layer reads, if that is how the module is made."""
-    if last is None or not isinstance(last.layer, nn.Linear):
-        return None
-    for before, _ in (
-        pair for pair in tape.activations.values() if pair[1].data_ptr() == last.inputs.data_ptr()
-    ):
-        for call in tape.calls:
-            if call.handed_on is before and isinstance(call.layer, nn.Linear) and call.inputs.ndim == 2:
-                return call
+def _is_dense(call: _Call) -> bool:
+    return isinstance(call.layer, nn.Linear) and call.inputs.ndim == 2
+
+
+def _below(tape: _Tape, call: _Call) -> tuple[_Call, Tensor] | None:
+    """The dense layer whose pointwise activation is what `call` reads, and that activation's slope."""
+    for before, after in tape.activations.values():
+        # The same numbers: not a part of them, nor another order.
+        places = [(t.data_ptr(), t.shape, t.stride()) for t in (after, call.inputs)]
+        if places[0] == places[1]:
+            for lower in tape.calls:
+                if lower.handed_on is before and _is_dense(lower):
+                    (slope,) = torch.autograd.grad(after.sum(), lower.outputs, retain_graph=True)
+                    return lower, slope
     return None
 
 
-def _spared_factor(call: _Call, last: _Call, tape: _Tape) -> Outer:
-    activated = next(out for into, out in tape.activations.values() if into is call.handed_on)
-    (slope,) = torch.autograd.grad(activated.sum(), call.outputs)
-    weight = _scales(last.layer)[0] * last.layer.weight.detach()
-    return Outer(
-        _augmented(call),
-        lambda output: slope * weight[output],
-        lambda: slope * weight.square().sum(0).sqrt(),
-        3 * slope.numel(),
-    )
+def _pulled_back(delta: Tensor | None, weight: Tensor, slope: Tensor) -> Tensor:
+    """δ of the layer below, n × k × in: (δ W) ∘ a′, with δ_o = e_o at the output."""
+    if delta is None:
+        return slope[:, None] * weight
+    pulled = product(delta.flatten(0, 1), weight.mT)
+    return pulled.reshape(*delta.shape[:2], -1).mul_(slope[:, None])
 
 
-def _backward(outputs: Tensor, to: list[Tensor]) -> list[Tensor]:
-    """∂f_o/∂z for every output o and every z of `to`: n × k × …"""
-    if not to:
+def _by_autograd(calls: list[_Call], bottom: Tensor, delta: Tensor | None) -> list[Factor]:
+    """The factors of the layers below `bottom`, where ∂f_o/∂(bottom) is `delta`: n × k × …"""
+    if not calls:
         return []
-    deltas = [z.new_empty(len(z), outputs.shape[1], *z.shape[1:]) for z in to]
-    for output in range(outputs.shape[1]):
-        grads = torch.autograd.grad(outputs[:, output].sum(), to, retain_graph=True, materialize_grads=True)
-        for delta, grad in zip(deltas, grads, strict=True):
-            delta[:, output] = grad
-    return deltas
+    outputs = bottom.shape[1] if delta is None else delta.shape[1]
+    to = [call.outputs for call in calls]
+    deltas = [z.new_empty(len(z), outputs, *z.shape[1:]) for z in to]
+    for output in range(outputs):
+        if delta is None:
+            start = torch.zeros_like(bottom)
+            start[:, output] = 1
+        else:
+            start = delta[:, output]
+        grads = torch.autograd.grad(bottom, to, start, retain_graph=True, materialize_grads=True)
+        for whole, grad in zip(deltas, grads, strict=True):
+            whole[:, output] = grad
+    return [_factor(call, whole) for call, whole in zip(calls, deltas, strict=True)]
+
+
+def _outer(call: _Call, delta: Tensor, stacked: Tensor | None = None) -> Outer:
+    return Outer(_augmented(call), delta, delta.flatten(1) if stacked is None else stacked, 2 * delta.numel())
 
 
 def _factor(call: _Call, delta: Tensor) -> Factor:
     if isinstance(call.layer, _NORMS):
         return Flat(partial(_norm_gradient, call.layer, _normalised(call), delta), 3 * delta.numel())
-    if isinstance(call.layer, nn.Linear) and call.inputs.ndim == 2:
-        return Outer(
-            _augmented(call), lambda output: delta[:, output], lambda: delta.flatten(1), 2 * delta.numel()
-        )
+    if _is_dense(call):
+        return _outer(call, delta)
     # Positions last: a convolution has them there, a sequence in between.
     delta = delta.flatten(3) if isinstance(call.layer, nn.Conv2d) else delta.flatten(2, -2).mT
     patches = _patches(call)
@@ -224,6 +240,7 @@ def _patches(call: _Call) -> Tensor:
         return _augmented(call).flatten(1, -2)
     layer = call.layer
     assert isinstance(layer, nn.Conv2d)
+    assert not isinstance(layer.padding, str)  # an `obstacle`
     read = functional.unfold(call.inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride).mT
     return _augmented(_Call(layer, read, call.outputs, call.handed_on))
 

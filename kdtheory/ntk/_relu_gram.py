@@ -6,9 +6,10 @@ the cache of its core, and of a symmetric matrix only the blocks on and above th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from kdtheory.ntk._points import NEAR, Points
 from kdtheory.ntk._recursion import Layers, diagonals
 from kdtheory.ntk._relu_pass import relu_pass, store, typed_constants
 
-__all__ = ["relu_gram"]
+__all__ = ["relu_gram", "shared_out"]
 
 _BLOCK = 256
 
@@ -38,7 +39,7 @@ def relu_gram(left: Points, right: Points, layers: Layers) -> Tensor:
             values = np.triu(values) + np.triu(values, 1).T
         store(out, values, rows.start, columns.start, symmetric and rows != columns)
 
-    _shared_out(fill, list(_blocks(len(left), len(right), symmetric)))
+    shared_out(fill, list(_blocks(len(left), len(right), symmetric)))
     gram = torch.from_numpy(out)
     if symmetric:
         gram.diagonal().copy_(diagonals(left.norms, layers)[1])
@@ -72,7 +73,8 @@ def _blocks(n: int, m: int, symmetric: bool) -> Iterator[tuple[slice, slice]]:
             yield slice(i, min(i + _BLOCK, n)), slice(j, min(j + _BLOCK, m))
 
 
-def _shared_out(fill: Callable[[tuple[slice, slice]], None], blocks: list[tuple[slice, slice]]) -> None:
+def shared_out(fill: Callable[[Any], None], blocks: Sequence[Any]) -> None:
+    """Call `fill` on every block, on as many threads as torch may use, each with one thread of BLAS."""
     workers = min(torch.get_num_threads(), len(blocks))
     if workers == 1:
         for block in blocks:

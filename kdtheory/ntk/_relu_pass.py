@@ -17,11 +17,11 @@ from typing import Any, no_type_check
 import numpy as np
 from numba import njit
 
-__all__ = ["relu_pass", "store", "typed_constants"]
+__all__ = ["FAST", "arc_cosines", "relu_pass", "store", "typed_constants"]
 
 _STRIP = 512
 _TILE = 16
-_FAST = {"contract", "nsz", "nnan", "ninf"}  # no reassociation: digits stay
+FAST = {"contract", "nsz", "nnan", "ninf"}  # no reassociation: digits stay
 # The Chebyshev approximations of P of degree 17 and 7: relative errors 2.4e-16 and 1.9e-8.
 _ARCSINE = {
     "float64": (
@@ -39,19 +39,19 @@ _ARCSINE = {
 
 
 def typed_constants(dtype: np.dtype) -> tuple[Any, ...]:
-    """P, and 0, 1/2, 1, 2, 4, 1/π, all in one precision: a wider constant widens the whole loop."""
+    """P; 0, 1/2, 1, 2, 4, 1/π and the least number; in one precision, since a wider constant widens all."""
     kind = dtype.type
     return (
         tuple(kind(c) for c in _ARCSINE[dtype.name]),
-        tuple(kind(c) for c in (0, 0.5, 1, 2, 4, 1 / math.pi)),
+        tuple(kind(c) for c in (0, 0.5, 1, 2, 4, 1 / math.pi, np.finfo(dtype).tiny)),
     )
 
 
 @njit(forceinline=True)
 @no_type_check
-def _arc_cosines(gap, arcsine, numbers):
+def arc_cosines(gap, arcsine, numbers):
     """1 − κ₁ and κ₀ = 1 − θ/π at u = 1 − cos θ."""
-    zero, half, one, two, four, inverse_pi = numbers
+    zero, half, one, two, four, inverse_pi = numbers[:6]
     above = gap > one
     small = min(gap, two - gap)
     r = half * small
@@ -66,7 +66,7 @@ def _arc_cosines(gap, arcsine, numbers):
     return max((one if above else gap) - lost, zero), share if above else one - share
 
 
-@njit(nogil=True, fastmath=_FAST, error_model="numpy", cache=True)
+@njit(nogil=True, fastmath=FAST, error_model="numpy", cache=True)
 @no_type_check
 def relu_pass(block, directions, norms, roots, spreads, tangent, near, arcsine, numbers):
     """Cosines in, kernel out, in place.
@@ -102,7 +102,7 @@ def relu_pass(block, directions, norms, roots, spreads, tangent, near, arcsine, 
                     strip[j] = outside * value[j]
 
 
-@njit(fastmath=_FAST, error_model="numpy")
+@njit(fastmath=FAST, error_model="numpy")
 @no_type_check
 def _first_gaps(strip, gap, here, there, near, numbers):
     """u of the inputs: 1 − cos, and ‖x̂ − x̂′‖²/2 where that is small."""
@@ -121,7 +121,7 @@ def _first_gaps(strip, gap, here, there, near, numbers):
                 gap[j] = half * total
 
 
-@njit(fastmath=_FAST, error_model="numpy")
+@njit(fastmath=FAST, error_model="numpy")
 @no_type_check
 def _unbiased(strip, gap, value, activations, arcsine, numbers):
     """u depends on the angle alone, and T = Θ/(a a′) obeys T ← (1 − u) + κ₀T."""
@@ -130,12 +130,12 @@ def _unbiased(strip, gap, value, activations, arcsine, numbers):
         value[j] = one - gap[j]
     for _ in range(activations):
         for j in range(len(strip)):
-            lost, share = _arc_cosines(gap[j], arcsine, numbers)
+            lost, share = arc_cosines(gap[j], arcsine, numbers)
             gap[j] = lost
             value[j] = (one - lost) + share * value[j]
 
 
-@njit(fastmath=_FAST, error_model="numpy")
+@njit(fastmath=FAST, error_model="numpy")
 @no_type_check
 def _biased(strip, gap, value, i, start, norms, roots, spreads, arcsine, numbers):
     """The general affine layer: u from terms ≥ 0, and Θ ← K + w²K̇Θ."""
@@ -153,7 +153,7 @@ def _biased(strip, gap, value, i, start, norms, roots, spreads, arcsine, numbers
                 lost = spread * gap[j] + skew
                 value[j] = outside - lost
             else:
-                activated, share = _arc_cosines(gap[j], arcsine, numbers)
+                activated, share = arc_cosines(gap[j], arcsine, numbers)
                 lost = spread * activated + skew
                 value[j] = (outside - lost) + scale * share * value[j]
             gap[j] = lost * inverse / others[j]

@@ -72,19 +72,19 @@ class EmpiricalKernel:
             ValueError: the points are not finite, alike and of the module's precision and device, the module
                 does not make n × k of them, the matrix does not fit in memory, or "layerwise" does not apply.
         """
-        outputs = self._check(rows, columns, 1)
+        outputs = self._check(rows, columns, power=0)
         gram = rows.new_empty(len(rows), len(rows if columns is None else columns))
         for here, there, left, right in self._block_pairs(rows, columns, outputs):
             if self.output is None:
                 block = _total(f.mean(g, outputs) for f, g in zip(left, right, strict=True))
             else:
-                block = _total(f.pair(g, self.output, self.output) for f, g in zip(left, right, strict=True))
+                block = _of_pair(left, right, self.output, self.output)
             _place(gram, here, there, block, mirrored=columns is None)
         return gram
 
     def diagonal(self, rows: Float[Tensor, "n *shape"], /) -> Float[Tensor, "n"]:
         """K(x_i, x_i), in time and memory linear in n."""
-        k = self._check(rows, None, 0)
+        k = self._check(rows, rows[:1], power=0)
         outputs = range(k) if self.output is None else [self.output]
         parts = [
             _total(f.squares(o) for f in self._factors(rows[here]) for o in outputs) / len(outputs)
@@ -96,48 +96,46 @@ class EmpiricalKernel:
         self, rows: Float[Tensor, "n *shape"], columns: Float[Tensor, "m *shape"] | None = None, /
     ) -> Float[Tensor, "n m k"]:
         """Θ_oo(x_i, x′_j) for every output o, a view of k matrices n × m."""
-        k = self._check(rows, columns, -1)
+        k = self._check(rows, columns, power=1)
         gram = rows.new_empty(k, len(rows), len(rows if columns is None else columns))
         for here, there, left, right in self._block_pairs(rows, columns, k):
             for o in range(k):
-                block = _total(f.pair(g, o, o) for f, g in zip(left, right, strict=True))
-                _place(gram[o], here, there, block, mirrored=columns is None)
+                _place(gram[o], here, there, _of_pair(left, right, o, o), mirrored=columns is None)
         return gram.permute(1, 2, 0)
 
     def full(
         self, rows: Float[Tensor, "n *shape"], columns: Float[Tensor, "m *shape"] | None = None, /
     ) -> Float[Tensor, "n m k k"]:
         """Θ_op(x_i, x′_j) for every pair of outputs, a view of k × k matrices n × m."""
-        k = self._check(rows, columns, -2)
+        k = self._check(rows, columns, power=2)
         gram = rows.new_empty(k, k, len(rows), len(rows if columns is None else columns))
         for here, there, left, right in self._block_pairs(rows, columns, k):
             for o in range(k):
                 # Θ_po(x′, x) = Θ_op(x, x′): in a block on the diagonal, half of the pairs are enough.
                 for p in range(o if right is left else 0, k):
-                    block = _total(f.pair(g, o, p) for f, g in zip(left, right, strict=True))
+                    block = _of_pair(left, right, o, p)
                     gram[o, p, here, there] = block
                     if columns is None and (o != p or here != there):
                         gram[p, o, there, here] = block.mT
         return gram.permute(2, 3, 0, 1)
 
-    def _check(self, rows: Tensor, columns: Tensor | None, axes: int) -> int:
-        """Everything that can be wrong, and which route it is; the number of outputs."""
+    def _check(self, rows: Tensor, columns: Tensor | None, *, power: int) -> int:
+        """All that can be wrong, with k^power matrices to be made, and which route it is; k."""
         checked_pair(rows, columns)
         self._check_mode()
         like = next(self.module.parameters())
         if (rows.dtype, rows.device) != (like.dtype, like.device):
             raise ValueError(
-                f"rows are {rows.dtype} on {rows.device}, the module is {like.dtype} on {like.device}; move one"
+                f"rows are {rows.dtype} on {rows.device}, the module {like.dtype} on {like.device}; move one"
             )
         with torch.no_grad():
             outputs = self.module(rows[:1])
         if outputs.ndim != 2 or len(outputs) != 1:
             raise ValueError(f"module makes {tuple(outputs.shape)} of one row; it must make n × k of n rows")
-        k = outputs.shape[1]
+        k = int(outputs.shape[1])
         if self.output is not None and self.output >= k:
             raise ValueError(f"output = {self.output} does not exist; the module has {k}")
-        matrices = {1: 1, 0: 0, -1: k, -2: k * k}[axes]
-        check_fits(matrices * len(rows) * len(rows if columns is None else columns), rows)
+        check_fits(k**power * len(rows) * len(rows if columns is None else columns), rows)
         if self.route is None:
             self._choose_route(rows[:1])
         return k
@@ -161,7 +159,7 @@ class EmpiricalKernel:
             batch = isinstance(layer, nn.modules.batchnorm._BatchNorm)
             if (layer.training and (dropout or batch)) or (batch and layer.running_mean is None):
                 raise ValueError(
-                    f"{name or 'the module'} is a {type(layer).__name__} that mixes examples or draws at random; "
+                    f"{name or 'the module'} is a {type(layer).__name__} that mixes examples or is random; "
                     "call module.eval(), with running statistics"
                 )
 
@@ -198,6 +196,15 @@ def _total(parts: Iterable[Tensor]) -> Tensor:
     for part in rest:
         first += part
     return first
+
+
+def _of_pair(left: list[Factor], right: list[Factor], first: int, second: int) -> Tensor:
+    """The block of two outputs: the sum over the layers."""
+    total = None
+    for f, g in zip(left, right, strict=True):
+        total = f.pair(g, first, second, total)
+    # Two outputs that no trained layer connects.
+    return left[0].squares(0)[:, None] * right[0].squares(0) * 0 if total is None else total
 
 
 def _place(gram: Tensor, here: slice, there: slice, block: Tensor, *, mirrored: bool) -> None:
