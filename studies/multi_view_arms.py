@@ -39,7 +39,7 @@ _ARMS = {
     "single": PALETTE["black"], "ensemble": PALETTE["blue"], "distilled": PALETTE["green"],
     "self-distilled": PALETTE["orange"], "self-distilled, T = 2": PALETTE["yellow"],
     "lazy single": PALETTE["sky"], "lazy ensemble": PALETTE["purple"],
-    "average as one": PALETTE["vermillion"],
+    "average trained as one": PALETTE["vermillion"],
 }  # fmt: skip
 _RULES = ("linear", "ReLU network", "mixture")
 
@@ -67,7 +67,7 @@ def _multi_view(design: Design, stream: Stream, replicates: int, members: int, s
     lazy = [_lazy(design, stream.child("lazy", r), members) for r in range(replicates)]
     arms["lazy single"], arms["lazy ensemble"] = torch.tensor(lazy).T
     if design is BINARY:
-        arms["average as one"] = torch.stack(
+        arms["average trained as one"] = torch.stack(
             [singles(design, 1, stream.child("one", r), average_of=4).accuracy[0] for r in range(replicates)]
         )
     return arms
@@ -98,7 +98,9 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
         own = rows[rows["arm"] == arm]
         x = own["inputs"].map(groups.index).to_numpy(float) + (place - 3.5) * 0.1
         ax.vlines(x, own["low"], own["high"], color=color, linewidth=1.4)
-        ax.plot(x, own["accuracy"], "o", color=color, markersize=5, label=arm)
+        ax.plot(
+            x, own["accuracy"], "o", color=color, markersize=5, label=arm.replace("trained as one", "as one")
+        )
     for edge in np.arange(len(groups) - 1) + 0.5:
         ax.axvline(edge, color="0.85", linewidth=0.8)
     ax.set_xticks(range(len(groups)), [name.replace(", ", ",\n") for name in groups], fontsize="small")

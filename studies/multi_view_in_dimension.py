@@ -14,7 +14,7 @@ import pandas as pd
 
 from kdtheory.claims.multiview.worlds import BINARY, CLASSES
 from kdtheory.multiview import Comparison, compare, compare_plain
-from kdtheory.plots import PALETTE, panel_letter, points
+from kdtheory.plots import PALETTE, legend_above, panel_letter, points
 from kdtheory.streams import Stream
 
 CLAIMS = (
@@ -22,7 +22,7 @@ CLAIMS = (
     "feature_noise_lets_distillation_teach_every_view",
     "plain_networks_come_to_the_orthogonal_limit",
 )
-CONFIG = {"dims": ((250, 1000), (1000,)), "members": (32, 4), "students": (4, 2)}
+CONFIG = {"dims": ((1000, 8000), (1000,)), "members": (32, 4), "students": (2, 2)}
 SMALL = {"dims": ((32,), (32,)), "members": (2, 2), "students": (1, 1)}
 PANELS = 2
 
@@ -85,4 +85,4 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
         ax.set_xlabel("patches in")
         ax.set_ylabel("test accuracy, median and quartiles")
         panel_letter(ax, letter, world)
-    axes[0].legend(frameon=False, loc="lower right")
+    legend_above(axes[0], columns=4)
