@@ -1,9 +1,10 @@
 """Executable claims, a package per chapter, and the core that examines and judges them.
 
-Importing this package registers the claims of all chapters: 1 `response`, 2 `features`, 4 `risk`, 5 `bounds`.
+Importing this package registers the claims of all chapters: 1 `response`, 2 `features`, 4 `risk`, 5 `bounds`,
+6 `ntk`.
 """
 
-from kdtheory.claims import bounds, features, response, risk
+from kdtheory.claims import bounds, features, ntk, response, risk
 from kdtheory.claims.core import REGISTRY, Claim, Control, Mutant, Setting, claim
 from kdtheory.claims.examination import Examination, Plan, examine
 from kdtheory.claims.verdict import Verdict, judge, judge_family, with_control
@@ -23,6 +24,7 @@ __all__ = [
     "features",
     "judge",
     "judge_family",
+    "ntk",
     "response",
     "risk",
     "with_control",

@@ -14,9 +14,11 @@ from kdtheory.networks.layers import layer, recorded
 from kdtheory.networks.mlp import MLP
 from kdtheory.networks.modules import ModuleArchitecture
 from kdtheory.networks.ntk_linear import Erf, NTKLinear
+from kdtheory.networks.ntk_mlp import NTKMLP
 
 __all__ = [
     "MLP",
+    "NTKMLP",
     "Architecture",
     "Erf",
     "ModuleArchitecture",

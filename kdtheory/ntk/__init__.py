@@ -7,6 +7,7 @@ from kdtheory.ntk.empirical import EmpiricalKernel, SlowKernelWarning
 from kdtheory.ntk.infinite_conv import InfiniteConvNet
 from kdtheory.ntk.infinite_mlp import InfiniteMLP
 from kdtheory.ntk.kernel import Kernel
+from kdtheory.ntk.products import ntk_vector_product
 from kdtheory.ntk.solve import cholesky
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "SlowKernelWarning",
     "cholesky",
     "fill_gram",
+    "ntk_vector_product",
 ]
