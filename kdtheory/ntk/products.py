@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call, jvp, vjp
+from torch.func import functional_call, vjp
 
 from kdtheory.validate import check_at_least, check_finite, check_same_shape
 
 __all__ = ["ntk_vector_product"]
+
+Named = dict[str, Tensor]
+Outputs = Callable[[Named, Tensor], Tensor]
 
 
 def ntk_vector_product(
@@ -22,6 +27,9 @@ def ntk_vector_product(
     block_size: int = 1024,
 ) -> Float[Tensor, "n k"]:
     """(Θv)_io = Σ_jp Θ_op(x_i, x′_j) v_jp = J(x_i)·Σ_j J(x′_j)ᵀv_j: back through the columns, forward again.
+
+    The way forward is the derivative of a way back, u ↦ J(x_i)ᵀu, which is linear in u: every operation that
+    can be differentiated twice will do, and forward-mode rules are not needed.
 
     Args:
         module: maps n × … to n × k, each example on its own.
@@ -56,8 +64,12 @@ def ntk_vector_product(
         check_same_shape("vector", part, "module(rows)", values)
         for name, gradient in pull_back(part)[0].items():
             change[name] += gradient
-    pushed = [
-        jvp(lambda trained, points=points: outputs(trained, points), (params,), (change,))[1]
-        for points in rows.split(block_size)
-    ]
-    return torch.cat(pushed)
+    return torch.cat([_pushed(outputs, params, points, change) for points in rows.split(block_size)])
+
+
+def _pushed(outputs: Outputs, params: Named, points: Tensor, change: Named) -> Tensor:
+    """J·Δθ: the transpose of u ↦ Jᵀu, applied to Δθ."""
+    values, pull_back = vjp(lambda trained: outputs(trained, points), params)
+    _, transposed = vjp(lambda u: pull_back(u)[0], torch.zeros_like(values))
+    pushed: Tensor = transposed(change)[0]
+    return pushed

@@ -8,13 +8,12 @@ import torch
 from kdtheory.ntk import InfiniteMLP, cholesky
 
 
-def gram(n: int = 20, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    points = torch.randn(n, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(dtype)
-    return InfiniteMLP(2)(points)
+def points(n: int, dim: int) -> torch.Tensor:
+    return torch.randn(n, dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 
 def test_factor_and_jitter() -> None:
-    k = gram()
+    k = InfiniteMLP(2)(points(20, 5))
     factor = cholesky(k)
     assert torch.allclose(factor @ factor.mT, k, rtol=1e-13)
     ridged = cholesky(k, jitter=0.1)
@@ -24,8 +23,8 @@ def test_factor_and_jitter() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_repeated_points_are_an_error_and_jitter_is_the_cure(dtype: torch.dtype) -> None:
-    points = torch.randn(30, 5, generator=torch.Generator().manual_seed(0)).to(dtype)
-    twice = InfiniteMLP(3)(torch.cat([points, points[4:5]]))
+    x = points(30, 5).to(dtype)
+    twice = InfiniteMLP(3)(torch.cat([x, x[4:5]]))
     with pytest.raises(ValueError, match="row 30"):
         cholesky(twice)
     jitter = 1e-10 if dtype == torch.float64 else 1e-4
@@ -43,10 +42,7 @@ def test_repeated_points_are_an_error_and_jitter_is_the_cure(dtype: torch.dtype)
         (lambda: cholesky(torch.eye(2), jitter=-1.0), "jitter"),
         (lambda: cholesky(torch.zeros(2, 2)), "row 0"),
         # Rank three: the fourth pivot is rounding, whatever its sign.
-        (
-            lambda: cholesky(torch.ones(9, 3, dtype=torch.float64).cumsum(0) @ torch.ones(3, 9).double()),
-            "row",
-        ),
+        (lambda: cholesky(InfiniteMLP(0)(points(9, 3))), "row 3"),
     ],
 )
 def test_bad_input(bad, complaint: str) -> None:

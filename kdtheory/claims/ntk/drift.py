@@ -182,9 +182,9 @@ def wide_nets_train_like_their_linear_models(setting: Setting, /, *, scaling: st
     fast as one over the root of the width, and so does the distance of its outputs from those of its
     linearisation, trained in closed form.
 
-    ReLU, two hidden layers of 64 to 512 units, 24 nets of each width, 100 steps of torch's gradient descent on
-    the soft labels of ten points; ten further points are predicted. Largest deviation over three times; one
-    slope for each net. The slopes are near −3/4: the proved power is not attained.
+    ReLU, two hidden layers of 64 to 512 units, 24 nets of each width, 100 steps of torch's gradient descent
+    on the soft labels of ten points; ten further points are predicted. Largest deviation over three times;
+    one slope for each net. The slopes are near −3/4: the proved power is not attained.
     """
     parts = {
         name: Rate.of(WIDTHS, values.numpy(), expected=-0.5, margin=0.0, one_sided=True, notes=_notes(values))
