@@ -52,7 +52,9 @@ def test_every_mutant_changes_the_verdict(claim: Claim) -> None:
     assert mutants
     for name, evidence in mutants.items():
         verdict = judge(evidence, alpha=LEVEL)
-        assert verdict is claim.control_brings, f"{name}: {verdict.name}, {evidence.key_figure}"
+        # A constant that is too large falsifies nothing; a search notices that it is not attained.
+        noticed = {claim.control_brings} | ({Verdict.INCONCLUSIVE} if not evidence.statistical else set())
+        assert verdict in noticed, f"{name}: {verdict.name}, {evidence.key_figure}"
 
 
 @pytest.mark.slow
