@@ -38,7 +38,7 @@ CLAIMS = (
     "occam_limits_cover_all_coded_classifiers",
     "pac_bayes_kl_covers_gibbs_posteriors",
 )
-CONFIG = {"hidden": (512, 512), "epochs": 10, "members": 6}
+CONFIG = {"hidden": (512, 512), "epochs": 10, "members": 4}
 SMALL = {"hidden": (64,), "epochs": 40, "members": 2}
 PANELS = 2
 
