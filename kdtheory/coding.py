@@ -2,11 +2,12 @@
 
 A network of a known architecture is sent as integers: each named parameter tensor on its own lattice,
 w = centre + step·m with m ∈ {−K, …, K}, where the centre is a network that was fixed beforehand (zero, or one
-learned on other data). The message is K (Elias's gamma code), the step of each tensor (7 bits: an exponent
-of 2^{1/4}), and the integers by arithmetic coding with the Krichevsky–Trofimov estimate: a symbol that was
-seen c times in t of its tensor has probability (c + ½)/(t + K + ½), so that no table is sent. The coder keeps
-64 bits of the interval's width, and ends a block of 2^15 bits or less by the dyadic interval of 2 bits more
-that lies inside: no block is the beginning of another, so neither is a message.
+learned on other data). The message is K (Elias's gamma code), for each tensor a 0 if it is the centre's own,
+else a 1 and its step (7 bits: an exponent of 2^{1/4}), and the integers of the tensors that have a step, by
+arithmetic coding with the Krichevsky–Trofimov estimate: a symbol that was seen c times in t of its tensor has
+probability (c + ½)/(t + K + ½), so that no table is sent. The coder keeps 64 bits of the interval's width,
+and ends a block of 2^15 bits or less by the dyadic interval of 2 bits more that lies inside: no block is the
+beginning of another, so neither is a message.
 """
 
 from __future__ import annotations
@@ -127,15 +128,20 @@ def encode_network(network: QuantisedNetwork, /) -> str:
     """The message, as a string of 0 and 1.
 
     >>> from kdtheory.networks import MLP
-    >>> zeros = quantise(torch.zeros(3), architecture=MLP((2, 1)), levels=1)
-    >>> message = encode_network(zeros)
-    >>> message[0], len(message)  # γ(1), 2·7 bits of steps; −log₂(⅓·⅗·⅓) = 3.9, and 1 to 2 more
-    ('1', 20)
+    >>> encode_network(quantise(torch.zeros(3), architecture=MLP((2, 1)), levels=1))  # γ(1), 0, 0, an end
+    '10000'
+    >>> ones = quantise(torch.ones(3), architecture=MLP((2, 1)), levels=1)
+    >>> len(encode_network(ones))  # 1 + 2·8 bits; −log₂(⅓·⅗·⅓) = 3.9, and 1 to 2 more
+    22
     """
-    header = [_gamma(network.levels)]
-    header += [format(j - _LEAST_EXPONENT, f"0{_EXPONENT_BITS}b") for j in network.exponents]
+    header, rows = [_gamma(network.levels)], []
     tensors = network.architecture.unpack(network.integers.double()).values()
-    rows = [(values.reshape(-1).long() + network.levels).tolist() for values in tensors]
+    for exponent, values in zip(network.exponents, tensors, strict=True):
+        if not bool(values.any()):
+            header.append("0")
+            continue
+        header.append("1" + format(exponent - _LEAST_EXPONENT, f"0{_EXPONENT_BITS}b"))
+        rows.append((values.reshape(-1).long() + network.levels).tolist())
     return "".join(header + list(_encode_symbols(rows, 2 * network.levels + 1)))
 
 
@@ -152,19 +158,26 @@ def decode_network(message: str, /, *, architecture: Architecture) -> tuple[Quan
     """
     levels, message = _ungamma(message)
     views = architecture.unpack(torch.zeros(architecture.size, dtype=torch.float64))
-    header = len(views) * _EXPONENT_BITS
-    if len(message) < header:
-        raise ValueError("message ends within the steps")
-    exponents = tuple(
-        int(message[at : at + _EXPONENT_BITS], 2) + _LEAST_EXPONENT for at in range(0, header, _EXPONENT_BITS)
-    )
-    sizes = [view.numel() for view in views.values()]
-    rows, rest = _decode_symbols(message[header:], sizes, 2 * levels + 1)
-    integers = {
-        name: torch.tensor(row).double().reshape(view.shape) - levels
-        for (name, view), row in zip(views.items(), rows, strict=True)
-    }
+    steps, message = _decode_steps(message, len(views))
+    sent = [name for name, step in zip(views, steps, strict=True) if step is not None]
+    rows, rest = _decode_symbols(message, [views[name].numel() for name in sent], 2 * levels + 1)
+    integers = {name: torch.zeros_like(view) for name, view in views.items()}
+    for name, row in zip(sent, rows, strict=True):
+        integers[name] = torch.tensor(row).double().reshape(views[name].shape) - levels
+    exponents = tuple(_LEAST_EXPONENT if step is None else step for step in steps)
     return QuantisedNetwork(architecture, levels, exponents, architecture.pack(integers).long()), rest
+
+
+def _decode_steps(message: str, tensors: int) -> tuple[list[int | None], str]:
+    """The exponent of each tensor, None for one that is the centre's own; and what follows."""
+    steps: list[int | None] = []
+    for _ in range(tensors):
+        length = 1 + _EXPONENT_BITS * message.startswith("1")
+        if len(message) < length:
+            raise ValueError("message ends within the steps")
+        steps.append(int(message[1:length], 2) + _LEAST_EXPONENT if length > 1 else None)
+        message = message[length:]
+    return steps, message
 
 
 def _exponent(step: float) -> int:

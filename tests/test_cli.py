@@ -16,6 +16,7 @@ import pytest
 from kdtheory import cli
 from kdtheory.certify import certify_logits
 from kdtheory.claims import REGISTRY
+from kdtheory.cli.app import err_console, out_console
 from kdtheory.datasets import read_labels, read_logits
 
 FAST = sorted(claim.name for claim in REGISTRY.values() if claim.chapter == 1)[:2]
@@ -24,7 +25,8 @@ FAST = sorted(claim.name for claim in REGISTRY.values() if claim.chapter == 1)[:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    for console in (out_console, err_console):
+        monkeypatch.setattr(console, "width", 200)
     return tmp_path
 
 

@@ -1,33 +1,10 @@
-"""Executable claims, one file per topic, and the core that examines and judges them.
+"""Executable claims, a package per chapter, and the core that examines and judges them.
 
-Importing this package registers the claims of all chapters: 1 response (`temperature`, `response`,
-`conventions`), 2 feature and relation losses (`features`), 3 schemes (`schemes`), 4 risk (`risk`,
-`empirical_bernstein`, `teachers`, `students`, `gradients`), 5 bounds (`margins`, `lipschitz`, `complexity`,
-`deviation`, `distillation`, `memoriser`, `vacuity`, `supervision`, `certificates`, `transfer`).
+Importing this package registers the claims of all chapters: 1 `response`, 2 `features`, 3 `schemes`, 4
+`risk`, 5 `bounds`.
 """
 
-from kdtheory.claims import (
-    certificates,
-    complexity,
-    conventions,
-    deviation,
-    distillation,
-    empirical_bernstein,
-    features,
-    gradients,
-    lipschitz,
-    margins,
-    memoriser,
-    response,
-    risk,
-    schemes,
-    students,
-    supervision,
-    teachers,
-    temperature,
-    transfer,
-    vacuity,
-)
+from kdtheory.claims import bounds, features, response, risk, schemes
 from kdtheory.claims.core import REGISTRY, Claim, Control, Mutant, Setting, claim
 from kdtheory.claims.examination import Examination, Plan, examine
 from kdtheory.claims.verdict import Verdict, judge, judge_family, with_control
@@ -41,29 +18,14 @@ __all__ = [
     "Plan",
     "Setting",
     "Verdict",
-    "certificates",
+    "bounds",
     "claim",
-    "complexity",
-    "conventions",
-    "deviation",
-    "distillation",
-    "empirical_bernstein",
     "examine",
     "features",
-    "gradients",
     "judge",
     "judge_family",
-    "lipschitz",
-    "margins",
-    "memoriser",
     "response",
     "risk",
     "schemes",
-    "students",
-    "supervision",
-    "teachers",
-    "temperature",
-    "transfer",
-    "vacuity",
     "with_control",
 ]

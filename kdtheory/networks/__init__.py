@@ -13,5 +13,15 @@ from kdtheory.networks.architecture import Architecture, Tape
 from kdtheory.networks.layers import layer, recorded
 from kdtheory.networks.mlp import MLP
 from kdtheory.networks.modules import ModuleArchitecture
+from kdtheory.networks.ntk_linear import Erf, NTKLinear
 
-__all__ = ["MLP", "Architecture", "ModuleArchitecture", "Tape", "layer", "recorded"]
+__all__ = [
+    "MLP",
+    "Architecture",
+    "Erf",
+    "ModuleArchitecture",
+    "NTKLinear",
+    "Tape",
+    "layer",
+    "recorded",
+]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kdtheory.networks import Architecture
 from kdtheory.populations._descent import Sample, Task
+from kdtheory.populations._schedule import SCHEDULES
 from kdtheory.streams import Stream
 from kdtheory.validate import (
     check_at_least,
@@ -20,7 +21,14 @@ from kdtheory.validate import (
     check_probs,
 )
 
-__all__ = ["check_loss", "check_numbers", "checked_sample", "checked_settings", "checked_start"]
+__all__ = [
+    "check_loss",
+    "check_numbers",
+    "checked_kept",
+    "checked_sample",
+    "checked_settings",
+    "checked_start",
+]
 
 
 def check_numbers(
@@ -28,6 +36,8 @@ def check_numbers(
     members: int,
     steps: int,
     learning_rate: float,
+    schedule: str,
+    averaged: float,
     optimizer: str,
     momentum: float,
     weight_decay: float,
@@ -37,6 +47,8 @@ def check_numbers(
     check_at_least("members", members, 1)
     check_at_least("steps", steps, 0)
     check_positive("learning_rate", learning_rate)
+    check_one_of("schedule", schedule, tuple(SCHEDULES))
+    check_fraction("averaged", averaged)
     check_one_of("optimizer", optimizer, ("adam", "sgd"))
     check_fraction("momentum", momentum)
     if momentum and optimizer == "adam":
@@ -57,6 +69,20 @@ def checked_start(architecture: Architecture, members: int, stream: Stream, init
             f"({members}, {architecture.size})"
         )
     return initial.detach()
+
+
+def checked_kept(kept: Tensor | None, params: Tensor) -> Tensor | None:
+    """Which parameters are kept, beside the parameters; the others become zero here and now."""
+    if kept is None:
+        return None
+    if kept.shape != params.shape or kept.dtype != torch.bool:
+        raise ValueError(
+            f"kept has shape {tuple(kept.shape)} and dtype {kept.dtype}; it must be boolean, "
+            f"members × size = {tuple(params.shape)}"
+        )
+    kept = kept.to(params.device)
+    params.mul_(kept)
+    return kept
 
 
 def checked_sample(

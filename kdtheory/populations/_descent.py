@@ -9,10 +9,11 @@ from itertools import repeat
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kdtheory.networks import Architecture, Tape
+from kdtheory.populations._schedule import SCHEDULES, TailAverage
 from kdtheory.populations._softmax import ClassesFirst
 from kdtheory.streams import Stream
 
@@ -55,9 +56,12 @@ class Task:
     settings: Mapping[str, Any]
     optimizer: Callable[[Tensor], torch.optim.Optimizer]
     weight_decay: float
+    schedule: str
+    averaged: float
     steps: int
     batch_size: int | None
     order: Stream
+    kept: Bool[Tensor, "all size"] | None = None
 
     def loss_of(self, group: slice) -> Loss:
         """The loss with the group's rows of those settings that each member has its own of."""
@@ -71,26 +75,39 @@ class Task:
 def descend(
     task: Task, params: Float[Tensor, "all size"], group: slice, tell: Callable[[int], None]
 ) -> tuple[Float[Tensor, "members"], Float[Tensor, "members"]]:
-    """Train the rows `group` of `params` in place; their last losses and gradient norms."""
+    """Train the rows `group` of `params` in place; their last losses and gradient norms.
+
+    Parameters that are not kept are zero; without a gradient of their own they stay so, decay or not.
+    """
     weights = params[group]
     weights.grad = gradient = torch.zeros_like(weights)
     tape = task.architecture.tape(weights, gradient)
     optimizer = task.optimizer(weights)
     loss = task.loss_of(group)
+    mask = None if task.kept is None else task.kept[group].to(weights)
     raw = task.sample.rows(lambda array: array[group])
     sample = _prepared(raw, tape)
     batches: Iterator[Sample] = repeat(sample)
     if task.batch_size is not None and task.batch_size < sample.inputs.shape[1]:
         batches = (_prepared(batch, tape) for batch in _minibatches(raw, task.batch_size, task.order, group))
     stride = max(1, task.steps // _REPORTS)
+    factor, tail = SCHEDULES[task.schedule], TailAverage(weights, task.averaged, task.steps)
+    rate = optimizer.param_groups[0]["lr"]
     with torch.enable_grad():
         for done in range(0, task.steps, stride):
             count = min(stride, task.steps - done)
-            for _ in range(count):
+            for step in range(done, done + count):
+                optimizer.param_groups[0]["lr"] = rate * factor(step / task.steps)
                 _backward(tape, next(batches), loss)
+                if mask is not None:
+                    gradient.mul_(mask)
                 optimizer.step()
+                tail.see(step)
             tell(count * len(weights))
+        tail.settle()
         losses = _backward(tape, sample, loss)
+    if mask is not None:
+        gradient.mul_(mask)
     gradient.add_(weights, alpha=task.weight_decay)
     return losses.detach().mean(-1), gradient.norm(dim=-1)
 

@@ -7,13 +7,14 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kdtheory.networks import Architecture
 from kdtheory.populations._checks import (
     check_loss,
     check_numbers,
+    checked_kept,
     checked_sample,
     checked_settings,
     checked_start,
@@ -42,11 +43,14 @@ def train(
     stream: Stream,
     steps: int,
     learning_rate: float,
+    schedule: str = "constant",
+    averaged: float = 0.0,
     optimizer: str = "adam",
     momentum: float = 0.0,
     weight_decay: float = 0.0,
     batch_size: int | None = None,
     initial: Float[Tensor, "members size"] | None = None,
+    kept: Bool[Tensor, "members size"] | None = None,
     device: str | torch.device = "auto",
     dtype: torch.dtype = torch.float32,
     progress: Progress | None = None,
@@ -71,12 +75,16 @@ def train(
         stream: initialisations are drawn from `stream.child("init")`, and the order of member i's
             minibatches from `stream.child("order", i)`: one `torch.randperm(n)` per epoch, cut into pieces.
         steps: optimiser steps.
-        learning_rate: the step size.
+        learning_rate: the step size, at the start.
+        schedule: how it falls: "constant", "linear" to 0, or "cosine" to 0, (1 + cos πt)/2 after a share t.
+        averaged: the share of the steps, the last ones, over whose parameters the result is a mean (Polyak &
+            Juditsky 1992); 0 takes those after the last step.
         optimizer: "adam" or "sgd".
         momentum: of SGD.
         weight_decay: λ of the penalty λ‖θ‖²/2.
         batch_size: rows per step; None takes the whole sample, every step.
         initial: parameters to start from instead of a fresh initialisation; the optimiser starts anew.
+        kept: of a pruned network, the parameters that are left; the others are zero and stay so.
         device: where to train; "auto" is CUDA where there is one, else the CPU.
         dtype: of parameters and data.
         progress: called in this thread with (done, total) steps of one model, a hundred times per group.
@@ -99,6 +107,8 @@ def train(
         members=members,
         steps=steps,
         learning_rate=learning_rate,
+        schedule=schedule,
+        averaged=averaged,
         optimizer=optimizer,
         momentum=momentum,
         weight_decay=weight_decay,
@@ -113,9 +123,12 @@ def train(
         checked_settings(settings or {}, params),
         partial(_OPTIMIZERS[optimizer], lr=learning_rate, momentum=momentum, weight_decay=weight_decay),
         weight_decay,
+        schedule,
+        averaged,
         steps,
         batch_size,
         stream.child("order"),
+        checked_kept(kept, params),
     )
     check_loss(task, params)
     return _train(task, params, progress)

@@ -136,6 +136,36 @@ def test_minibatches_are_the_plain_loop(settings, make, own: bool) -> None:
         assert distance(population, i, loop) < TOLERANCE
 
 
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+@pytest.mark.parametrize("averaged", [0.0, 0.3])
+def test_falling_rates_and_tail_averages_are_torchs_own(schedule: str, averaged: float) -> None:
+    inputs, labels, _ = data(30, dtype=torch.float64)
+    start = MLP_SMALL.init(Stream(0), members=2, dtype=torch.float64)
+    population = train(
+        MLP_SMALL, inputs, labels, loss=label_loss, members=2, stream=Stream(1), steps=STEPS, initial=start,
+        learning_rate=0.02, schedule=schedule, averaged=averaged, dtype=torch.float64, device="cpu",
+    )  # fmt: skip
+    module = MLP_SMALL.module(start, 1)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.02)
+    rate = {
+        "constant": torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0, 1),
+        "linear": torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS),
+        "cosine": torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS),
+    }[schedule]
+    mean = torch.optim.swa_utils.AveragedModel(module)
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        F.cross_entropy(module(inputs), labels).backward()
+        optimizer.step()
+        rate.step()
+        if step >= (1 - averaged) * STEPS:
+            mean.update_parameters(module)
+    assert distance(population, 1, mean.module if averaged else module) < TOLERANCE
+    assert population.last_loss[1] == pytest.approx(
+        F.cross_entropy(population.module(1)(inputs), labels).item(), rel=1e-9
+    )
+
+
 def test_each_member_has_its_own_sample_targets_temperature_and_weight() -> None:
     members, own = 5, data(5, 30, dtype=torch.float64)
     settings = {"temperature": torch.linspace(1, 5, members), "weight": torch.linspace(0, 1, members)}

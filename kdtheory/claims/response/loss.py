@@ -1,0 +1,125 @@
+"""Chapter 1, response: the distillation loss as printed, as mended, and its gradient."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint
+from kdtheory.claims.response.image_logits import image_logits, log_uniform
+from kdtheory.claims.response.wrong_losses import gradient_without_t, loss_reversed, loss_without_t_squared
+from kdtheory.claims.verdict import Verdict
+from kdtheory.losses import cross_entropy, entropy, kd_gradient, kd_loss, kl_divergence
+
+
+def _without_the_entropy(student_logits: Tensor, teacher_logits: Tensor, /) -> Tensor:
+    return kl_divergence(student_logits, teacher_logits)
+
+
+@claim(
+    section="1.2",
+    formula=r"\mathrm{CE}(p_t, p_s) = 0 \text{ when } p_s = p_t;\qquad"
+    r"\text{mended: } \mathrm{CE}(p_t, p_s) \ge H(p_t),\ = \text{ iff } p_s = p_t",
+    source="shen2021deep",
+    assumes=("The teacher is not one-hot.",),
+    control=Control("the floor is the teacher's entropy", floor="entropy"),
+    uses=(cross_entropy, entropy),
+    mutants=(Mutant("the entropy is forgotten: it is KL", cross_entropy, _without_the_entropy),),
+    expect=Verdict.REFUTED,
+)
+def cross_entropy_is_zero_when_the_student_has_learned(
+    setting: Setting, /, *, floor: str = "zero"
+) -> Evidence:
+    """As printed: when the cross-entropy CE(p_t, p_s) is 0, the student has learned well from its teacher.
+    So 0 is what a student pays that equals its teacher.
+
+    How it's judged: for logits on real images, the cross-entropy of a student with p_s = p_t against the
+    floor, and that of another student, which must not lie below it. A student equal to its teacher still
+    pays the teacher's entropy H(p_t), so that the cross-entropy of a soft teacher is never 0; what reaches 0
+    is the divergence KL(p_t‖p_s) = CE − H.
+    """
+    other, teacher, _ = image_logits(setting, setting.size(quick=300, full=3000))
+    left = entropy(teacher)
+    lowest = torch.zeros_like(left) if floor == "zero" else left
+    paid = cross_entropy(teacher.clone(), teacher)
+    return Joint(
+        parts={
+            "attained": Identity.of(paid, lowest, tolerance=1e-10, effect=math.log(teacher.shape[-1])),
+            "a floor": Inequality.of(lowest, cross_entropy(other, teacher), slack=1e-12),
+        },
+        notes={"mean entropy of the teacher": float(left.mean())},
+    )
+
+
+def _gradient_of_the_hard_term_only(*arrays: Tensor, weight: float, **_options: Any) -> Tensor:
+    return (1 - weight) * arrays[0]
+
+
+@claim(
+    section="1.2",
+    formula=r"\mathcal L_{CE}\bigl(p(f_t(x),T),\,p(f_t(x),T)\bigr),\qquad"
+    r"\text{mended: } \mathcal L_{CE}\bigl(p(f_t(x),T),\,p(f_s(x),T)\bigr)",
+    source="shen2021deep",
+    assumes=("T > 0, and the logits are finite.",),
+    control=Control("the second argument is the student's law", second="student"),
+    uses=(cross_entropy, kd_gradient),
+    mutants=(Mutant("the soft term has no gradient", kd_gradient, _gradient_of_the_hard_term_only),),
+    expect=Verdict.REFUTED,
+)
+def printed_response_loss_teaches_the_student(setting: Setting, /, *, second: str = "teacher") -> Evidence:
+    """As printed, with the teacher twice: the loss CE(p(f_t, T), p(f_t, T)) teaches the student, its
+    gradient in the student's logits being (φ_T(z_s) − φ_T(z_t))/T.
+
+    How it's judged: automatic differentiation on logits on real images, T log-uniform in [0.2, 20], errors
+    relative to 1/T. The printed loss does not contain the student, so its gradient is 0; with the student
+    as second argument the gradient is the one stated.
+    """
+    student, teacher, labels = image_logits(setting, setting.size(quick=300, full=3000))
+    temperature = log_uniform(0.2, 20, len(student), setting.stream.child("temperature"))
+    student.requires_grad_()
+    over = temperature.unsqueeze(-1)
+    learner = teacher if second == "teacher" else student
+    unseen = 0 * student.sum()  # lets the gradient of a loss without the student be asked for
+    loss = (temperature * cross_entropy(learner / over, teacher / over)).sum() + unseen
+    (found,) = torch.autograd.grad(loss, student)
+    stated = over * kd_gradient(
+        student.detach(), teacher, labels, temperature=temperature, weight=1.0, temperature_squared=False
+    )
+    return Identity.of(found, stated, tolerance=1e-10, effect=1.0)
+
+
+@claim(
+    section="1.4",
+    formula=r"\frac{\partial L}{\partial z_s} = \lambda T\bigl(\varphi_T(z_s) - \varphi_T(z_t)\bigr)"
+    r" + (1-\lambda)\bigl(\varphi_1(z_s) - e_y\bigr)",
+    source="hinton2015distilling",
+    assumes=("0 ≤ λ ≤ 1 and T > 0.",),
+    control=Control("λ is read as the weight of the labels", weight_on="labels"),
+    uses=(kd_loss, kd_gradient),
+    mutants=(
+        Mutant("the gradient lacks its factor T", kd_gradient, gradient_without_t),
+        Mutant("the divergence is reversed", kd_loss, loss_reversed),
+        Mutant("the loss lacks its factor T²", kd_loss, loss_without_t_squared),
+    ),
+)
+def kd_gradient_is_the_closed_form(setting: Setting, /, *, weight_on: str = "teacher") -> Evidence:
+    """The loss λT²·KL(φ_T(z_t)‖φ_T(z_s)) + (1−λ)·CE(e_y, φ_1(z_s)) has the gradient
+    λT(φ_T(z_s) − φ_T(z_t)) + (1−λ)(φ_1(z_s) − e_y) in the student's logits; λ weighs the teacher.
+
+    How it's judged: automatic differentiation of the loss against the closed form, on logits on real
+    images, each example with its own T, log-uniform in [0.2, 20], and its own λ, uniform in [0, 1]. With λ
+    on the labels instead the two differ wherever λ is not 1/2.
+    """
+    student, teacher, labels = image_logits(setting, setting.size(quick=300, full=3000))
+    temperature = log_uniform(0.2, 20, len(student), setting.stream.child("temperature"))
+    weight = torch.rand(len(student), generator=setting.stream.child("weight").torch(), dtype=torch.float64)
+    student.requires_grad_()
+    read = weight if weight_on == "teacher" else 1 - weight
+    loss = kd_loss(student, teacher, labels, temperature=temperature, weight=read, reduction="sum")
+    (found,) = torch.autograd.grad(loss, student)
+    stated = kd_gradient(student.detach(), teacher, labels, temperature=temperature, weight=weight)
+    return Identity.of(found, stated, tolerance=1e-10)

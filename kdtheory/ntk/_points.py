@@ -1,0 +1,100 @@
+"""Points as directions and lengths, and what is asked of them at the public door."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdtheory.validate import check_finite
+
+__all__ = ["NEAR", "Points", "check_fits", "checked_pair", "gaps", "prepared"]
+
+NEAR = {torch.float32: 1e-2, torch.float64: 1e-3}
+_DIFFERENCES_AT_ONCE = 2**22
+
+
+@dataclass(frozen=True)
+class Points:
+    """x = ‖x‖·x̂ row by row.
+
+    Args:
+        directions: x̂, n × d, zero where x is.
+        norms: ‖x‖/√d.
+    """
+
+    directions: Tensor
+    norms: Tensor
+
+    def __len__(self) -> int:
+        return len(self.norms)
+
+    def __getitem__(self, rows: slice) -> Points:
+        return Points(self.directions[rows], self.norms[rows])
+
+
+def checked_pair(rows: Tensor, columns: Tensor | None) -> None:
+    """Both are batches of floating points of one shape, precision and device, and finite."""
+    for name, points in (("rows", rows), ("columns", columns)):
+        if points is None:
+            continue
+        if points.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"{name} has dtype {points.dtype}; give float32 or float64")
+        if points.ndim < 2:
+            raise ValueError(f"{name} has shape {tuple(points.shape)}; give a batch of points, n × …")
+        check_finite(name, points)
+    if columns is not None and (columns.shape[1:], columns.dtype, columns.device) != (
+        rows.shape[1:],
+        rows.dtype,
+        rows.device,
+    ):
+        raise ValueError(
+            f"columns are {tuple(columns.shape[1:])} in {columns.dtype} on {columns.device} and rows "
+            f"{tuple(rows.shape[1:])} in {rows.dtype} on {rows.device}; make them alike"
+        )
+
+
+def check_fits(entries: int, points: Tensor) -> None:
+    """A matrix of so many entries fits in the memory of the points' device."""
+    needed = entries * points.element_size()
+    if points.is_cuda:
+        most = torch.cuda.mem_get_info(points.device)[1]
+    elif points.device.type == "cpu" and "SC_PHYS_PAGES" in getattr(os, "sysconf_names", ()):
+        most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    else:
+        return
+    if needed > most:
+        raise ValueError(
+            f"the Gram matrix takes {needed / 2**30:.1f} GiB and {points.device} has {most / 2**30:.1f} GiB; "
+            "write it to a numpy.memmap with kdtheory.ntk.fill_gram, or take fewer points"
+        )
+
+
+def prepared(points: Tensor) -> Points:
+    """Directions and lengths, with no overflow on the way.
+
+    Raises:
+        ValueError: a squared length is too large for the precision.
+    """
+    flat = points.detach().flatten(1)
+    largest = flat.abs().amax(1, keepdim=True)
+    scaled = flat / torch.where(largest > 0, largest, 1)
+    length = torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
+    norms = (largest * (length / flat.shape[1] ** 0.5)).squeeze(1)
+    if not bool(torch.isfinite(norms.square()).all()):
+        raise ValueError(
+            f"points as long as {float(norms.max()):.2g} overflow in {points.dtype}; scale them down"
+        )
+    return Points(scaled / torch.where(length > 0, length, 1), norms)
+
+
+def gaps(rows: Points, columns: Points, cosines: Tensor) -> Tensor:
+    """u = 1 − x̂·x̂′ from the cosines; where it is small ‖x̂ − x̂′‖²/2, which has its digits."""
+    gap = (1 - cosines).clamp_(0, 2)
+    near = (gap < NEAR[gap.dtype]).nonzero()
+    for part in near.split(max(1, _DIFFERENCES_AT_ONCE // rows.directions.shape[1])):
+        i, j = part.unbind(1)
+        gap[i, j] = (rows.directions[i] - columns.directions[j]).square().sum(1) / 2
+    return gap
