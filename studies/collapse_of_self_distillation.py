@@ -38,7 +38,7 @@ CLAIMS = (
     "trained_nets_shrink_and_lose_rank_over_rounds",
     "nets_that_keep_labels_end_in_ridge_regression",
 )
-CONFIG = {"examples": 200, "flipped": 0.3, "members": 10, "rounds": 20, "steps": 1500, "width": 64}
+CONFIG = {"examples": 150, "flipped": 0.3, "members": 10, "rounds": 12, "steps": 800, "width": 32}
 SMALL = {"examples": 60, "flipped": 0.3, "members": 2, "rounds": 3, "steps": 100, "width": 16}
 PANELS = 3
 
@@ -166,9 +166,9 @@ def _kernel_rows(
 
 
 def _feature_rows(draws: _Draws, rounds: int, steps: int, stream: Stream) -> list[dict[str, Any]]:
-    """Last layers on 400 random features, with the multipliers of their own kernel in closed form."""
+    """Last layers on 300 random features, with the multipliers of their own kernel in closed form."""
     both = [
-        random_features(torch.cat([x, test_x]), width=400, stream=stream.child(i))
+        random_features(torch.cat([x, test_x]), width=300, stream=stream.child(i))
         for i, (x, test_x) in enumerate(zip(draws.x, draws.test_x, strict=True))
     ]
     n = draws.x.shape[1]

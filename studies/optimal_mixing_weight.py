@@ -40,7 +40,7 @@ CONFIG = {
     "members": 12,
     "flipped": (0.0, 0.3, 0.5),
     "weights": (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0),
-    "steps": 1500,
+    "steps": 300,
 }
 SMALL = {
     "draws": 300,
@@ -48,7 +48,7 @@ SMALL = {
     "members": 3,
     "flipped": (0.0, 0.5),
     "weights": (0.0, 0.5, 1.0),
-    "steps": 200,
+    "steps": 60,
 }
 PANELS = 3
 
@@ -126,7 +126,7 @@ def _draw_noise(ax: Any, rows: pd.DataFrame) -> None:
 def _draw_penalty(ax: Any, rows: pd.DataFrame) -> None:
     for color, (std, line) in zip(_COLORS, rows.groupby("std"), strict=False):
         ax.plot(line["penalty"], 100 * line["gain_share"], color=PALETTE[color], label=rf"$\sigma$ = {std:g}")
-        best = line.loc[line["slope"].abs().idxmin(), "penalty"]
+        best = line.loc[line["gain_share"].idxmin(), "penalty"]
         ax.axvline(best, color=PALETTE[color], linewidth=0.8, linestyle=":")
     ax.set_xscale("log")
     ax.set_xlabel(r"penalty $\lambda$ (dotted: the best one, $R'(\lambda) = 0$)")
