@@ -146,12 +146,11 @@ def _starts(teachers: Population, share: float, stream: Stream) -> dict[str, _St
     architecture, params = teachers.architecture, teachers.params
     modules = [teachers.module(member) for member in range(len(teachers))]
     dense = _narrowed(modules, _width(architecture, share))
-    low = _factorised(modules, share)
     return {
         "pruned weights": _pruned(_Start(architecture, params), share),
         "units removed": dense,
-        "low rank": low,
-        "low rank, pruned": _pruned(_factorised(modules, 2 * share), 0.5) if share < 0.5 else low,
+        "low rank": _factorised(modules, share),
+        "low rank, pruned": _pruned(_factorised(modules, 2 * share), 0.5),
         "small, from scratch": _Start(
             dense.architecture, dense.architecture.init(stream, members=len(modules))
         ),
