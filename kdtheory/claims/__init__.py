@@ -1,9 +1,10 @@
 """Executable claims, a package per chapter, and the core that examines and judges them.
 
-Importing this package registers the claims of all chapters: 1 `response`, 3 `schemes`, 4 `risk`, 5 `bounds`.
+Importing this package registers the claims of all chapters: 1 `response`, 2 `features`, 3 `schemes`, 4
+`risk`, 5 `bounds`.
 """
 
-from kdtheory.claims import bounds, response, risk, schemes
+from kdtheory.claims import bounds, features, response, risk, schemes
 from kdtheory.claims.core import REGISTRY, Claim, Control, Mutant, Setting, claim
 from kdtheory.claims.examination import Examination, Plan, examine
 from kdtheory.claims.verdict import Verdict, judge, judge_family, with_control
@@ -20,6 +21,7 @@ __all__ = [
     "bounds",
     "claim",
     "examine",
+    "features",
     "judge",
     "judge_family",
     "response",

@@ -1,6 +1,6 @@
 """Risks of a predictor: on a sample, under a known law, their variances, and the noise of their gradients."""
 
-from kdtheory.risk.calibration import calibration_error
+from kdtheory.risk.calibration import calibration_error, top_label_calibration_error
 from kdtheory.risk.empirical import distilled_losses, distilled_risk, one_hot_losses, one_hot_risk
 from kdtheory.risk.finite_domain import (
     hidden_mass,
@@ -41,6 +41,7 @@ __all__ = [
     "partial_label_limit",
     "population_risk",
     "teacher_bias_variance",
+    "top_label_calibration_error",
     "total_variation",
     "total_variation_bound",
     "transferred",

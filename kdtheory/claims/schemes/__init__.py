@@ -1,5 +1,5 @@
 """Chapter 3: distillation schemes, self-distillation, compression, and what labels are worth."""
 
-from kdtheory.claims.schemes import compression, fixed_point, lag, mixing, rkhs, soft_labels
+from kdtheory.claims.schemes import compression, fixed_point, lag, mixing, online_offline, rkhs, soft_labels
 
-__all__ = ["compression", "fixed_point", "lag", "mixing", "rkhs", "soft_labels"]
+__all__ = ["compression", "fixed_point", "lag", "mixing", "online_offline", "rkhs", "soft_labels"]

@@ -1,0 +1,278 @@
+"""Chapter 6.10: linear students of a linear teacher (Phuong & Lampert, 2019)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint, MeanInequality
+from kdtheory.claims.transfer_risk.worlds import contrast, two_columns
+from kdtheory.claims.verdict import Verdict
+from kdtheory.losses import distillation
+from kdtheory.networks import MLP
+from kdtheory.populations import train
+from kdtheory.streams import Stream
+from kdtheory.transfer_risk import (
+    isotropic_angle_tail,
+    phuong19_margin_rate,
+    phuong19_student,
+    phuong19_transfer_risk,
+    transfer_risk,
+)
+
+DIM = 60
+Tail = Callable[[float], float]
+
+
+def _oracle_itself(points: Tensor, oracle: Tensor, /) -> Tensor:
+    return oracle
+
+
+def _not_inverted(points: Tensor, oracle: Tensor, /) -> Tensor:
+    return points.mT @ (points @ oracle) / len(points)
+
+
+def _last_point_forgotten(
+    points: Tensor, oracle: Tensor, /, *, _true: Callable[..., Tensor] = phuong19_student
+) -> Tensor:
+    return _true(points[1:], oracle)
+
+
+def _without_fresh_point(tail: Tail, /, *, n: int, **_: object) -> tuple[float, float]:
+    return tail(math.pi / 4) ** n, math.pi / 4
+
+
+def _product(tail: Tail, /, *, n: int, **_: object) -> tuple[float, float]:
+    return tail(math.pi / 4) * tail(math.pi / 4) ** n, math.pi / 4
+
+
+def _separated_tail(beta: object, /, *, dim: int) -> object:
+    return (1 - 2 * torch.as_tensor(beta).double().numpy() / math.pi) ** 4
+
+
+def _square_of_the_rate(
+    n: int, /, *, exponent: float, _true: Callable[..., float] = phuong19_margin_rate
+) -> float:
+    return _true(n, exponent=exponent) ** 2
+
+
+def _norm_of_the_student(
+    points: Tensor, oracle: Tensor, /, *, _true: Callable[..., Tensor] = phuong19_student
+) -> Tensor:
+    return points.sum(0)
+
+
+def with_angles(size: int, exponent: float, stream: Stream, /) -> Tensor:
+    """Unit vectors in R^60 with P[ᾱ(x, e_1) ≥ θ] = (1 − 2θ/π)^κ, uniform around e_1 otherwise."""
+    generator = stream.torch()
+    rest = torch.randn(size, DIM - 1, dtype=torch.float64, generator=generator)
+    uniform = torch.rand(size, 2, dtype=torch.float64, generator=generator)
+    theta = (1 - uniform[:, 0] ** (1 / exponent)) * math.pi / 2
+    first = theta.cos() * torch.where(uniform[:, 1] < 0.5, -1.0, 1.0)
+    around = theta.sin()[:, None] * rest / rest.norm(dim=-1, keepdim=True)
+    return torch.cat([first[:, None], around], 1)
+
+
+def isotropic(size: int, stream: Stream, /) -> Tensor:
+    """Isotropic Gaussians in R^60."""
+    return torch.randn(size, DIM, dtype=torch.float64, generator=stream.torch())
+
+
+def _risk(points: Tensor, fresh: Tensor) -> Tensor:
+    """R_n of the student of w_* = e_1."""
+    oracle = torch.eye(DIM, dtype=torch.float64)[0]
+    return transfer_risk(fresh @ phuong19_student(points, oracle), fresh @ oracle)
+
+
+def _risks(stream: Stream, draw: Callable[[int, Stream], Tensor], n: int, trials: int) -> Tensor:
+    return torch.stack(
+        [_risk(draw(n, stream.child(t, "seen")), draw(400, stream.child(t, "fresh"))) for t in range(trials)]
+    )
+
+
+@claim(
+    section="6.10",
+    formula=r"\hat w = w_*\ (n \ge d),\qquad \hat w = X(X^\top X)^{-1}X^\top w_*\ (n < d)",
+    source="phuong2019towards",
+    place="Theorem 1",
+    assumes=("Gradient descent from zero on the cross-entropy with the teacher's soft labels.",),
+    control=Control("hard labels", labels="hard"),
+    uses=(phuong19_student, distillation),
+    mutants=(
+        Mutant("w_* itself for every n", phuong19_student, _oracle_itself),
+        Mutant("XᵀX is not inverted", phuong19_student, _not_inverted),
+        Mutant("a point is forgotten", phuong19_student, _last_point_forgotten),
+    ),
+)
+def linear_student_ends_at_the_projection_of_its_teacher(
+    setting: Setting, /, *, labels: str = "soft"
+) -> Evidence:
+    """Gradient descent from zero on a linear teacher's soft labels ends at the teacher, if the points span the
+    space, and at its projection on them otherwise.
+
+    Twelve students by torch for each of n = 3, 6, 16 points in eight dimensions; within 1 per cent of w_*.
+    """
+    members, parts = setting.size(quick=12, full=60), {}
+    for n in (3, 6, 16):
+        generator = setting.stream.child(n).torch()
+        points = torch.randn(members, n, 8, dtype=torch.float64, generator=generator)
+        oracle = torch.randn(members, 8, dtype=torch.float64, generator=generator)
+        logits = torch.einsum("mnd,md->mn", points, oracle)
+        architecture = MLP((8, 2), bias=False)
+        students = train(
+            architecture,
+            points,
+            (logits > 0).long(),
+            teacher_probs=two_columns(logits),
+            loss=distillation,
+            settings={"weight": 1.0 if labels == "soft" else 0.0},
+            members=members,
+            stream=setting.stream,
+            steps=3000,
+            learning_rate=0.5,
+            optimizer="sgd",
+            momentum=0.95,
+            initial=torch.zeros(members, architecture.size, dtype=torch.float64),
+            device="cpu",
+            dtype=torch.float64,
+        )
+        found = contrast(students.params.unflatten(-1, (2, 8)).mT)
+        expected = torch.stack([phuong19_student(x, w) for x, w in zip(points, oracle, strict=True)])
+        parts[f"n = {n}"] = Identity.of(found, expected, tolerance=0.01)
+    return Joint(parts=parts)
+
+
+@claim(
+    section="6.10",
+    formula=r"\mathbb E\,R_n \le p(\beta) + p(\tfrac{\pi}{2} - \beta)^n \text{ for every } \beta",
+    source="phuong2019towards",
+    place="Theorem 3",
+    assumes=("Training and fresh points follow the law whose tail of angles is p.",),
+    control=Control("fresh points follow another law", fresh="isotropic"),
+    uses=(phuong19_transfer_risk, phuong19_student, transfer_risk),
+    mutants=(
+        Mutant("the fresh point is forgotten", phuong19_transfer_risk, _without_fresh_point),
+        Mutant("a product for the sum", phuong19_transfer_risk, _product),
+        Mutant("the sum of the points for the projection", phuong19_student, _norm_of_the_student),
+    ),
+)
+def linear_risk_is_bounded_by_the_tail_of_angles(setting: Setting, /, *, fresh: str = "same") -> Evidence:
+    """The expected transfer risk of linear students is at most p(β) + p(π/2 − β)ⁿ, for the best β.
+
+    p(θ) = (1 − 2θ/π)^κ in R^60, n = 5 and 20, κ = 1 and 3; students of 60 samples, 400 fresh points each.
+    """
+    trials, parts = setting.size(quick=60, full=600), {}
+    for exponent in (1.0, 3.0):
+
+        def draw(size: int, stream: Stream, exponent: float = exponent) -> Tensor:
+            if fresh == "isotropic" and stream.path[-1] == "fresh":
+                return isotropic(size, stream)
+            return with_angles(size, exponent, stream)
+
+        for n in (5, 20):
+            bound, _ = phuong19_transfer_risk(lambda t, k=exponent: (1 - 2 * t / math.pi) ** k, n=n)
+            risks = _risks(setting.stream.child(str(exponent), n), draw, n, trials)
+            parts[f"κ = {exponent:g}, n = {n}"] = MeanInequality.of(risks, torch.full_like(risks, bound))
+    return Joint(parts=parts)
+
+
+@claim(
+    section="6.10",
+    formula=r"x \sim N(0, I_d):\ \mathbb E\,R_n \le \min_\beta\, p(\beta) + p(\tfrac{\pi}{2} - \beta)^n"
+    r" \approx 1",
+    source="phuong2019towards",
+    place="Theorem 3",
+    assumes=("Isotropic Gaussian points, d = 60.",),
+    control=Control("p is the tail of other, well separated points", tail="separated"),
+    uses=(isotropic_angle_tail, phuong19_transfer_risk),
+    mutants=(
+        Mutant("the tail of separated points", isotropic_angle_tail, _separated_tail),
+        Mutant("a product for the sum", phuong19_transfer_risk, _product),
+    ),
+    expect=Verdict.VACUOUS,
+)
+def bound_of_linear_students_says_nothing_about_isotropic_points(
+    setting: Setting, /, *, tail: str = "own"
+) -> Evidence:
+    """On isotropic Gaussians in 60 dimensions the bound by the tail of angles holds and is above one half,
+    what a coin gives, although the students do better.
+
+    n = 5, 20, 40; students of 60 samples each.
+    """
+    trials, risks, bounds = setting.size(quick=60, full=600), [], []
+    for n in (5, 20, 40):
+        own = (lambda t: float(isotropic_angle_tail(t, dim=DIM))) if tail == "own" else _fourth_power
+        risks.append(_risks(setting.stream.child(n), isotropic, n, trials).mean())
+        bounds.append(phuong19_transfer_risk(own, n=n)[0])
+    return Inequality.of(
+        torch.stack(risks), bounds, trivial=0.5, notes={"bounds": bounds, "risks": torch.stack(risks)}
+    )
+
+
+def _fourth_power(theta: float) -> float:
+    return (1 - 2 * theta / math.pi) ** 4
+
+
+@claim(
+    section="6.10",
+    formula=r"p(\theta) \le (1 - 2\theta/\pi)^\kappa \Rightarrow"
+    r" \mathbb E\,R_n \le \frac{1 + (\ln n)^\kappa}{n^\kappa}",
+    source="phuong2019towards",
+    assumes=("p(θ) ≤ (1 − 2θ/π)^κ.",),
+    control=Control("isotropic points, whose p(θ) is larger", points="isotropic"),
+    uses=(phuong19_margin_rate, phuong19_student, transfer_risk),
+    mutants=(Mutant("the square of the rate", phuong19_margin_rate, _square_of_the_rate),),
+)
+def separated_points_give_a_fast_rate(setting: Setting, /, *, points: str = "separated") -> Evidence:
+    """Where few points lie close to the teacher's boundary, p(θ) ≤ (1 − 2θ/π)^κ, the expected transfer risk of
+    linear students is at most (1 + (ln n)^κ)/n^κ, which can fall faster than 1/n.
+
+    κ = 1, 2, 3 and n = 10, 40 in R^60, where p has exactly this form; 60 samples, 400 fresh points each.
+    """
+    trials, parts = setting.size(quick=60, full=600), {}
+    for exponent in (1.0, 2.0, 3.0):
+
+        def draw(size: int, stream: Stream, exponent: float = exponent) -> Tensor:
+            separated = points == "separated"
+            return with_angles(size, exponent, stream) if separated else isotropic(size, stream)
+
+        for n in (10, 40):
+            risks = _risks(setting.stream.child(str(exponent), n), draw, n, trials)
+            bound = torch.full_like(risks, phuong19_margin_rate(n, exponent=exponent))
+            parts[f"κ = {exponent:g}, n = {n}"] = MeanInequality.of(risks, bound)
+    return Joint(parts=parts)
+
+
+@claim(
+    section="6.10",
+    formula=r"\operatorname{span} X_- \subset \operatorname{span} X_+ \Rightarrow"
+    r" \angle(w_*, \hat w_+) \le \angle(w_*, \hat w_-)",
+    source="phuong2019towards",
+    assumes=("The larger sample spans what the smaller one does.",),
+    control=Control("the larger sample is a fresh one", nested=False),
+    uses=(phuong19_student,),
+    mutants=(
+        Mutant("the sum of the points for the projection", phuong19_student, _norm_of_the_student),
+        Mutant("XᵀX is not inverted", phuong19_student, _not_inverted),
+    ),
+)
+def more_points_never_turn_the_student_away(setting: Setting, /, *, nested: bool = True) -> Evidence:
+    """A linear student of more points is never at a larger angle to its teacher, for every sample.
+
+    Samples of 1 to 20 points in R^60, isotropic and separated, and one more point each.
+    """
+    oracle = torch.eye(DIM, dtype=torch.float64)[0]
+    trials, more, fewer = setting.size(quick=200, full=2000), [], []
+    for trial in range(trials):
+        stream, n = setting.stream.child(trial), 1 + trial % 20
+        draw = isotropic if trial % 2 else lambda size, own: with_angles(size, 2.0, own)
+        larger = draw(n + 1, stream.child("larger"))
+        smaller = larger[:n] if nested else draw(n, stream.child("smaller"))
+        for points, angles in ((larger, more), (smaller, fewer)):
+            student = phuong19_student(points, oracle)
+            angles.append(torch.atan2(student[1:].norm(), student[0]))
+    return Inequality.of(torch.stack(more), torch.stack(fewer), slack=1e-9)

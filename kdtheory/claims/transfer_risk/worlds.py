@@ -1,0 +1,146 @@
+"""Where the claims of transfer risk are tried: a circle, real images, and nets close to their start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.func import grad, vmap
+
+from kdtheory.claims.core import Setting
+from kdtheory.datasets import Images
+from kdtheory.networks import MLP
+from kdtheory.ntk import InfiniteMLP
+from kdtheory.populations import Population, train
+from kdtheory.streams import Stream
+from kdtheory.transfer_risk import KernelFunction, interpolant
+
+__all__ = [
+    "KERNEL",
+    "LazyNets",
+    "circle",
+    "contrast",
+    "few_anchors",
+    "image_oracle",
+    "squared_contrast",
+    "two_columns",
+    "unit_images",
+]
+
+KERNEL = InfiniteMLP(1, weight_std=2**0.5)
+
+
+def circle(size: int, stream: Stream, /) -> Tensor:
+    """Uniform points on the unit circle: two dimensions, so that few points say much."""
+    points = torch.randn(size, 2, dtype=torch.float64, generator=stream.torch())
+    return points / points.norm(dim=-1, keepdim=True)
+
+
+def few_anchors(stream: Stream, /, *, anchors: int = 4) -> KernelFunction:
+    """An oracle on the circle: a Gaussian combination of a few features."""
+    coefficients = torch.randn(anchors, dtype=torch.float64, generator=stream.child("coefficients").torch())
+    return KernelFunction(KERNEL, circle(anchors, stream.child("anchors")), coefficients)
+
+
+def unit_images(images: Images, stream: Stream, /, *, most: int) -> tuple[Tensor, Tensor]:
+    """Centred images of length one, in random order, and ±1 for the lower and the upper half of the classes."""
+    order = torch.randperm(images.num_images, generator=stream.torch())[:most]
+    inputs = images.inputs[order].double()
+    inputs = inputs - inputs.mean(0)
+    signs = torch.where(images.labels[order] < images.num_classes / 2, 1.0, -1.0).double()
+    return inputs / inputs.norm(dim=-1, keepdim=True), signs
+
+
+def image_oracle(setting: Setting, /, *, pool: int, fresh: int) -> tuple[KernelFunction, Tensor]:
+    """The smoothest function through the labels of `pool` images, and fresh images."""
+    inputs, signs = unit_images(setting.images, setting.stream.child("images"), most=pool + fresh)
+    return interpolant(InfiniteMLP(2, weight_std=2**0.5), inputs[:pool], signs[:pool]), inputs[pool:]
+
+
+def contrast(logits: Tensor, /) -> Tensor:
+    """z = f_1 − f_0, the one logit of two classes."""
+    return logits[..., 1] - logits[..., 0]
+
+
+def two_columns(logits: Tensor, /) -> Tensor:
+    """(1 − σ(z), σ(z))."""
+    return torch.stack([torch.sigmoid(-logits), torch.sigmoid(logits)], -1)
+
+
+def squared_contrast(logits: Tensor, teacher_probs: Tensor, _labels: Tensor | None) -> Tensor:
+    """½(z_s − z_t)², the squared loss on the logit of two classes."""
+    return 0.5 * (contrast(logits) - contrast(teacher_probs.log())).square()
+
+
+@dataclass(frozen=True)
+class LazyNets:
+    """Nets of two layers and two outputs, all started from one θ_0 and taught by nets close to it.
+
+    The teacher of member m is the net at θ_0 + ε·δ_m, δ_m ~ N(0, I): isotropic on the tangent features.
+    Within O(ε) teacher and student are linear in their weights, with the tangent features at θ_0 for φ.
+
+    Args:
+        dim: d of the inputs.
+        width: of the hidden layer.
+        stream: where θ_0 and the teachers come from.
+        members: how many teachers.
+        spread: ε.
+    """
+
+    dim: int
+    width: int
+    stream: Stream
+    members: int
+    spread: float = 0.01
+
+    @cached_property
+    def architecture(self) -> MLP:
+        """tanh, which is smooth."""
+        return MLP((self.dim, self.width, 2), activation="tanh")
+
+    @cached_property
+    def start(self) -> Tensor:
+        """θ_0."""
+        return self.architecture.init(self.stream.child("start"), members=1, dtype=torch.float64)[0]
+
+    @cached_property
+    def oracles(self) -> Tensor:
+        """ε·δ_m, one row for each member."""
+        shape = self.members, self.architecture.size
+        generator = self.stream.child("oracles").torch()
+        return self.spread * torch.randn(shape, dtype=torch.float64, generator=generator)
+
+    def change(self, moved: Tensor, inputs: Tensor, /) -> Tensor:
+        """z(θ_0 + Δ) − z(θ_0) on the inputs, one row for each Δ."""
+        base = contrast(self.architecture.logits(self.start, inputs))
+        return contrast(self.architecture.logits(self.start + moved, inputs)) - base
+
+    def features(self, inputs: Tensor, /) -> Tensor:
+        """∂z(θ_0, x)/∂θ, one row for each input."""
+
+        def single(params: Tensor, x: Tensor) -> Tensor:
+            return contrast(self.architecture.logits(params, x[None]))[0]
+
+        rows: Tensor = vmap(grad(single), (None, 0))(self.start, inputs)
+        return rows
+
+    def trained(self, inputs: Tensor, /, *, steps: int, rate: float, momentum: float = 0.9) -> Population:
+        """Every member from θ_0 by gradient descent on its teacher's logits at the inputs."""
+        logits = contrast(self.architecture.logits(self.start + self.oracles, inputs))
+        return train(
+            self.architecture,
+            inputs,
+            teacher_probs=two_columns(logits),
+            loss=squared_contrast,
+            members=self.members,
+            stream=self.stream,
+            steps=steps,
+            learning_rate=rate,
+            optimizer="sgd",
+            momentum=momentum,
+            initial=self.start.expand(self.members, -1),
+            device="cpu",
+            dtype=torch.float64,
+        )
