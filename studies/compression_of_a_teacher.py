@@ -40,14 +40,13 @@ CLAIMS = (
     "distillation_brings_back_what_pruning_lost",
 )
 CONFIG = {
-    "data": None,
     "examples": 400,
     "members": 10,
     "width": 48,
     "shares": (0.5, 0.25, 0.125, 0.0625),
     "steps": 400,
 }
-SMALL = {"data": None, "examples": 100, "members": 2, "width": 16, "shares": (0.5, 0.125), "steps": 40}
+SMALL = {"examples": 100, "members": 2, "width": 16, "shares": (0.5, 0.125), "steps": 40}
 PANELS = 3
 
 _TEMPERATURE, _WEIGHT, _CONVERGED = 2.0, 0.9, 0.1
@@ -82,12 +81,12 @@ class _Start:
 def run(
     stream: Stream,
     *,
-    data: str | None,
     examples: int,
     members: int,
     width: int,
     shares: Sequence[float],
     steps: int,
+    data: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Rows: method, share aimed at, training (none, labels, distilled, gain); bits; accuracy and interval."""
     drawn = _drawn(data, examples, members, stream)
@@ -131,8 +130,8 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
     legend_above(axes[1], columns=5)
 
 
-def _drawn(data: str | None, examples: int, members: int, stream: Stream) -> _Data:
-    images = load_images(None if data is None else Path(data))
+def _drawn(data: Path | None, examples: int, members: int, stream: Stream) -> _Data:
+    images = load_images(data)
     parts = []
     for member in range(members):
         generator = stream.child("images", member).torch()
