@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kdtheory.claims.schemes.image_kernels import centred_targets, random_features
+from kdtheory.claims.schemes.image_kernels import centred_targets, random_features, regression
 from kdtheory.datasets import digits
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, band, legend_above, panel_letter
@@ -204,12 +204,12 @@ def _last_layers(
     members, n, width = scaled.shape
     architecture = MLP((width, targets.shape[-1]), bias=False)
     curvature = float(torch.linalg.matrix_norm(scaled, ord=2).max()) ** 2 + common
-    shift, size = _as_probs(targets)
+    probs, half_squared = regression(targets)
     nets = train(
         architecture,
         scaled,
-        teacher_probs=shift,
-        loss=_squared(size, targets.shape[-1]),
+        teacher_probs=probs,
+        loss=half_squared,
         members=members,
         stream=stream,
         steps=steps,
@@ -231,12 +231,12 @@ def _net_rows(
     rows, learned = [], draws.y
     for t in range(1, rounds + 1):
         wanted = draws.y if t == 1 else kept * draws.y + (1 - kept) * learned
-        probs, size = _as_probs(wanted)
+        probs, half_squared = regression(wanted)
         nets = train(
             MLP((draws.x.shape[-1], width, 10), activation="tanh"),
             draws.x,
             teacher_probs=probs,
-            loss=_squared(size, 10),
+            loss=half_squared,
             members=len(draws.x),
             stream=stream.child(t),
             steps=steps,
@@ -250,19 +250,6 @@ def _net_rows(
         gradient = float(nets.gradient_norm.max())
         rows.append(_row(model, t, draws, outputs, unseen, gradient=gradient))
     return rows
-
-
-def _as_probs(targets: Tensor) -> tuple[Tensor, float]:
-    """Targets with rows of sum zero as 1/k + y/s, which training takes, and s."""
-    size = targets.shape[-1] * float(targets.abs().max())
-    return 1 / targets.shape[-1] + targets / size, size
-
-
-def _squared(size: float, k: int) -> Callable[..., Tensor]:
-    def loss(logits: Tensor, probs: Tensor, _labels: Tensor | None) -> Tensor:
-        return (logits - size * (probs - 1 / k)).square().sum(-1) / 2
-
-    return loss
 
 
 def _row(
