@@ -1,5 +1,4 @@
-"""Accuracy against compression: pruning, removed units, low rank, both together, and a small net from
-scratch.
+"""Accuracy against compression: pruning, removed units, low rank, and a small net from scratch.
 
 Teachers with two hidden layers are trained on the labels of real images. They are made smaller in four ways:
 weights set to zero by magnitude; hidden units taken out; every layer replaced by two of low rank; low rank of
@@ -209,18 +208,17 @@ def _size(start: _Start, full: int) -> dict[str, float]:
 def _method_rows(
     facts: dict[str, Any], start: _Start, drawn: _Data, probs: Tensor, steps: int, stream: Stream
 ) -> list[dict[str, Any]]:
-    rows = [facts | {"training": "none"} | _summary(_accuracy(start.architecture, start.params, drawn))] both
-    = _both(start, drawn, probs, steps, stream) measured = {training: _accuracy(nets.architecture,
-    nets.params, drawn) for training, nets in both.items()} states = {training: _convergence(nets) for
-    training, nets in both.items()} rows += [facts | {"training": name} | _summary(measured[name]) |
-    states[name] for name in both] worst = max(states.values(), key=lambda state: state["gradient_norm"])
-    return [*rows, facts | {"training": "gain"} | _summary(measured["distilled"] - measured["labels"]) |
-    worst]
+    rows = [facts | {"training": "none"} | _summary(_accuracy(start.architecture, start.params, drawn))]
+    both = _both(start, drawn, probs, steps, stream)
+    measured = {name: _accuracy(nets.architecture, nets.params, drawn) for name, nets in both.items()}
+    states = {name: _convergence(nets) for name, nets in both.items()}
+    rows += [facts | {"training": name} | _summary(measured[name]) | states[name] for name in both]
+    gain = _summary(measured["distilled"] - measured["labels"])
+    worst = max(states.values(), key=lambda state: state["gradient_norm"])
+    return [*rows, facts | {"training": "gain"} | gain | worst]
 
 
-def _both(
-    start: _Start, drawn: _Data, probs: Tensor, steps: int, stream: Stream
-) -> dict[str, Population]:
+def _both(start: _Start, drawn: _Data, probs: Tensor, steps: int, stream: Stream) -> dict[str, Population]:
     """Trained on labels and on the teacher, equally long: until all have converged, or four stages."""
     found: dict[str, Population] = {}
     for rate in _RATES:
