@@ -2,7 +2,8 @@
 
 A study is a Python file with a docstring (its first line is the title), `CONFIG` and `SMALL` (keyword
 arguments of `run`), `CLAIMS` (the claims it illustrates), `run(stream, **config) → rows` and
-`draw(ax, rows)`; with `PANELS` > 1, `draw` gets an array of axes.
+`draw(ax, rows)`; with `PANELS` > 1, `draw` gets an array of axes. One whose `run` has an argument `data`
+reads real images: those of a folder of IDX files, or the embedded digits where it is None.
 """
 
 from __future__ import annotations
@@ -84,7 +85,9 @@ def load_study(name: str, folder: Path, /) -> Study:
     )
 
 
-def run_study(study: Study, out: Path, /, *, seed: int = 0, small: bool = False) -> pd.DataFrame:
+def run_study(
+    study: Study, out: Path, /, *, seed: int = 0, small: bool = False, data: Path | None = None
+) -> pd.DataFrame:
     """Run a study and write `out/NAME/`: table.csv, figure.svg, figure.png, run.json.
 
     Args:
@@ -92,16 +95,19 @@ def run_study(study: Study, out: Path, /, *, seed: int = 0, small: bool = False)
         out: the folder of all figures.
         seed: the integer that the study's stream hangs on.
         small: the small configuration, of seconds, instead of the one of the figure.
+        data: a folder of IDX files, for a study that reads real images.
 
     Returns:
         The table.
 
     Raises:
-        ValueError: the place cannot be written, or the study made no rows.
+        ValueError: the place cannot be written, the study made no rows, or it reads no images and `data` is
+            given.
     """
     config = study.small if small else study.config
+    images = _images(study, data)
     start = time.perf_counter()
-    rows = pd.DataFrame(list(study.run(Stream(seed).child("studies", study.name), **config)))
+    rows = pd.DataFrame(list(study.run(Stream(seed).child("studies", study.name), **images, **config)))
     seconds = time.perf_counter() - start
     if rows.empty:
         raise ValueError(f"study {study.name} made no rows")
@@ -117,6 +123,7 @@ def run_study(study: Study, out: Path, /, *, seed: int = 0, small: bool = False)
             "description": study.description,
             "claims": list(study.claims),
             "config": dict(config),
+            "data": None if data is None else data.resolve().name,
             "seed": seed,
             "commit": _commit(),
             "versions": _versions(),
@@ -124,6 +131,15 @@ def run_study(study: Study, out: Path, /, *, seed: int = 0, small: bool = False)
         },
     )
     return rows
+
+
+def _images(study: Study, data: Path | None) -> dict[str, Path | None]:
+    """`data` for a study that reads images."""
+    if "data" in inspect.signature(study.run).parameters:
+        return {"data": data}
+    if data is not None:
+        raise ValueError(f"data = {str(data)!r}, and study {study.name} reads no images; leave it out")
+    return {}
 
 
 def _pictures(study: Study, rows: pd.DataFrame) -> dict[str, bytes]:

@@ -53,6 +53,19 @@ def test_a_study_leaves_table_figures_and_its_configuration(folder: Path) -> Non
     assert len(run_study(study, folder / "figures", small=True)) == 3
 
 
+def test_a_study_of_images_is_told_where_they_are(folder: Path) -> None:
+    script = SCRIPT.replace("def run(stream, *, points):", "def run(stream, *, points, data=None):")
+    (folder / "studies" / "images.py").write_text(
+        script.replace('"y": float(y)', '"y": float(y), "d": str(data)')
+    )
+    study = load_study("images", folder / "studies")
+    assert set(run_study(study, folder, small=True)["d"]) == {"None"}
+    assert set(run_study(study, folder, small=True, data=folder)["d"]) == {str(folder)}
+    assert read_json(folder / "images" / "run.json")["data"] == folder.name
+    with pytest.raises(ValueError, match="study line reads no images"):
+        run_study(load_study("line", folder / "studies"), folder, data=folder)
+
+
 def test_a_study_repeats_itself_to_the_byte(folder: Path) -> None:
     study = load_study("line", folder / "studies")
     for out in ("one", "two"):

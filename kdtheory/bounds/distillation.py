@@ -15,7 +15,7 @@ distance 1/(2γ)-Lipschitz in (f, g) together; a union over j. Vacuous where n o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -81,13 +81,13 @@ def hsu21_distillation(
     >>> [round(term, 4) for term in bound.terms.values()]
     [0.0002, 0.02, 0.0888, 0.0, 0.0, 0.0272]
     """
+    settings = _Settings(gamma, delta, joint_complexity, weight, density_ratio, fixed_in_advance)
+    _check_complexity("student_complexity", student_complexity)
     losses = 1 - softmax_confidence(student_logits, labels, gamma=gamma)
+    apart = label_free_distillation_error(student_unlabelled, teacher_unlabelled, gamma=gamma)
     first = student_complexity / (2 * gamma)  # √2·L·Rad^vec with L = √2/(4γ)
     sizes = len(labels), len(student_unlabelled)
-    second = None if joint_complexity is None else joint_complexity / (math.sqrt(2) * gamma)
-    apart = label_free_distillation_error(student_unlabelled, teacher_unlabelled, gamma=gamma)
-    settings = {"delta": delta, "weight": weight, "density_ratio": density_ratio}
-    return _bound("hsu21_distillation", losses, apart, first, second, sizes, settings, fixed_in_advance)
+    return _bound("hsu21_distillation", losses, apart, first, sizes, settings)
 
 
 def hsu21_distillation_by_margins(
@@ -130,15 +130,14 @@ def hsu21_distillation_by_margins(
     >>> round(bound.terms["student's complexity"], 4)
     0.02
     """
+    settings = _Settings(gamma, delta, joint_complexity, weight, density_ratio, fixed_in_advance)
+    _check_complexity("margin_complexity", margin_complexity)
     margins = multiclass_margin(student_logits, labels)
     losses = margin_surrogate(margins, gamma=gamma, num_classes=student_logits.shape[-1])
+    apart = label_free_distillation_error(student_unlabelled, teacher_unlabelled, gamma=gamma)
     first = margin_complexity / (4 * gamma)  # L·Rad with L = 1/(4γ)
     sizes = len(labels), len(student_unlabelled)
-    second = None if joint_complexity is None else joint_complexity / (math.sqrt(2) * gamma)
-    apart = label_free_distillation_error(student_unlabelled, teacher_unlabelled, gamma=gamma)
-    settings = {"delta": delta, "weight": weight, "density_ratio": density_ratio}
-    name = "hsu21_distillation_by_margins"
-    return _bound(name, losses, apart, first, second, sizes, settings, fixed_in_advance)
+    return _bound("hsu21_distillation_by_margins", losses, apart, first, sizes, settings)
 
 
 def hsu21_as_printed(
@@ -212,23 +211,30 @@ def hsu21_as_printed(
     )
 
 
+@dataclass(frozen=True)
+class _Settings:
+    """What both forms are told beside logits and a complexity of the student's class, checked here."""
+
+    gamma: float
+    delta: float
+    joint_complexity: float | None
+    weight: float
+    density_ratio: float
+    fixed_in_advance: bool
+
+    def __post_init__(self) -> None:
+        check_positive("gamma", self.gamma)
+        check_fraction("delta", self.delta, open_interval=True)
+        _check_weight(self.weight)
+        _check_complexity("joint_complexity", self.joint_complexity or 0.0)
+        if not 1 <= self.density_ratio < math.inf:
+            raise ValueError(f"density_ratio = {self.density_ratio} must be finite and at least 1")
+
+
 def _bound(
-    name: str,
-    losses: Tensor,
-    apart: Tensor,
-    first: float,
-    second: float | None,
-    sizes: tuple[int, int],
-    settings: Mapping[str, float],
-    fixed_in_advance: bool,
+    name: str, losses: Tensor, apart: Tensor, first: float, sizes: tuple[int, int], settings: _Settings
 ) -> Bound:
-    """Assemble both lines; `first` and `second` are the complexities of the two classes of losses."""
-    check_fraction("delta", settings["delta"], open_interval=True)
-    _check_weight(settings["weight"])
-    _check_complexity("student_complexity", first)
-    _check_complexity("joint_complexity", second or 0.0)
-    if not 1 <= settings["density_ratio"] < math.inf:
-        raise ValueError(f"density_ratio = {settings['density_ratio']} must be finite and at least 1")
+    """Assemble both lines; `first` is the complexity of the student's losses."""
     loss, error = float(losses.detach().double().mean()), float(apart.detach())
     n, m = sizes
 
@@ -237,42 +243,41 @@ def _bound(
         shrunk, scale = math.sqrt(n / size), max(1, round(m * size / n))
         return {
             **_first_line(loss, first * shrunk, size, settings),
-            **_second_line(error, None if second is None else second * shrunk, scale, settings),
+            **_second_line(error, shrunk, scale, settings),
         }
 
     assumptions = {
         "the points are independent draws": True,
-        "classes, weights and whatever counts as fixed were fixed in advance": fixed_in_advance,
+        "classes, weights and whatever counts as fixed were fixed in advance": settings.fixed_in_advance,
     }
     found = terms(n)
-    needed = size_needed(lambda size: sum(terms(size).values()), least=2)
     return Bound(
         name,
         sum(found.values()),
         found,
-        settings["delta"],
+        settings.delta,
         assumptions,
-        needed=needed,
+        needed=size_needed(lambda size: sum(terms(size).values()), least=2),
         over="both samples",
-        quantities={"n": n, "m": m, "weight": settings["weight"], "density_ratio": settings["density_ratio"]},
+        quantities={"n": n, "m": m, "weight": settings.weight, "density_ratio": settings.density_ratio},
     )
 
 
-def _first_line(loss: float, complexity: float, n: int, settings: Mapping[str, float]) -> Terms:
+def _first_line(loss: float, complexity: float, n: int, settings: _Settings) -> Terms:
     return {
         "student's loss": 2 * loss,
         "student's complexity": 4 * complexity,
-        "labelled deviation": 2 * uniform_term(n, settings["delta"] * settings["weight"] / 2),
+        "labelled deviation": 2 * uniform_term(n, settings.delta * settings.weight / 2),
     }
 
 
-def _second_line(error: float, complexity: float | None, m: int, settings: Mapping[str, float]) -> Terms:
-    ratio, delta = settings["density_ratio"], settings["delta"] / 2
-    fixed = complexity is None
-    radius = single_term(m, delta) if fixed else uniform_term(m, delta * settings["weight"])
+def _second_line(error: float, shrunk: float, m: int, settings: _Settings) -> Terms:
+    """The distance is 1/(2γ)-Lipschitz in (f, g) together: √2·L·Rad^vec, four times."""
+    ratio, delta, joint = settings.density_ratio, settings.delta / 2, settings.joint_complexity
+    radius = single_term(m, delta) if joint is None else uniform_term(m, delta * settings.weight)
     return {
         "distillation error": 2 * ratio * error,
-        "joint complexity": 4 * ratio * (complexity or 0.0),
+        "joint complexity": 2 * math.sqrt(2) * ratio * shrunk * (joint or 0.0) / settings.gamma,
         "unlabelled deviation": 2 * ratio * radius,
     }
 

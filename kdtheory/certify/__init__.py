@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from kdtheory.certify.door import certify, certify_logits
+from kdtheory.certify.by_logits import certify_logits
+from kdtheory.certify.door import certify
 from kdtheory.certify.lines import LINES
+from kdtheory.certify.plan import WITNESSES, WitnessPlan
 from kdtheory.certify.result import Certificates
-from kdtheory.certify.witnesses import WITNESSES, WitnessPlan
 
 __all__ = ["LINES", "WITNESSES", "Certificates", "WitnessPlan", "certify", "certify_logits"]

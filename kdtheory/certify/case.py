@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from kdtheory.certify.nets import ReluNet, relu_net, said_on
-from kdtheory.certify.witnesses import Workshop
+from kdtheory.certify.workshop import Workshop
 from kdtheory.networks import MLP
 from kdtheory.roles import Role, Unlabelled
 from kdtheory.validate import check_labels, check_logits

@@ -6,27 +6,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import nn
 
-from kdtheory.bounds import Bound
 from kdtheory.certify.case import Case, Said, said_by
-from kdtheory.certify.lines import LINES, Line
+from kdtheory.certify.plan import WitnessPlan
 from kdtheory.certify.result import Certificates
-from kdtheory.certify.witnesses import WitnessPlan, Workshop
+from kdtheory.certify.shares import certificates
+from kdtheory.certify.workshop import Workshop
 from kdtheory.networks import MLP, Architecture
-from kdtheory.roles import ROLES, HoldOut, Role, Train, Unlabelled, check_disjoint
+from kdtheory.roles import HoldOut, Role, Train, Unlabelled, check_disjoint
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
-from kdtheory.validate import (
-    check_at_least,
-    check_fraction,
-    check_logits,
-    check_one_of,
-    check_positive,
-)
+from kdtheory.validate import check_at_least, check_positive
 
-__all__ = ["certify", "certify_logits"]
+__all__ = ["certify"]
 
 Progress = Callable[[int, int], None]
 _HIDDEN = 256
@@ -44,6 +37,7 @@ def certify(
     gamma: float | Sequence[float] = 1.0,
     shares: Mapping[str, float] | None = None,
     witness: str | WitnessPlan | None = None,
+    prior: float | nn.Module | None = None,
     fixed_in_advance: bool = True,
     may_share: Iterable[tuple[str, str]] = (),
     stream: Stream | None = None,
@@ -71,6 +65,10 @@ def certify(
         shares: line ↦ its part of δ; lines not named are left out. None takes the fixed parts.
         witness: "distil" trains every kind of witness, a name of `WITNESSES` one kind, a `WitnessPlan` what
             it says; None trains nothing.
+        prior: where coded and stochastic witnesses start from. None takes the hold-out witnesses; a share p
+            trains a network on the labels of that part of the training points, the rest of which tests;
+            a module of the witnesses' architecture is the user's own, learned on other data altogether, and
+            all training points test.
         fixed_in_advance: whether architectures, γ and shares were fixed before the labelled points were seen;
             where not, bounds over classes are heuristics.
         may_share: pairs of roles that may have rows in common, as in `check_disjoint`.
@@ -100,96 +98,9 @@ def certify(
         _gammas(gamma),
         fixed_in_advance,
         {name: role.inputs.cpu() for name, role in points.items()},
-        _workshop(witness, said, points, stream, device, progress),
+        _workshop(witness, said, points, stream, prior=prior, device=device, progress=progress),
     )
-    return _certificates(case, delta, shares)
-
-
-def certify_logits(
-    teacher_logits: Float[Tensor, "n k"],
-    labels: Int[Tensor, "n"],
-    /,
-    *,
-    student_logits: Float[Tensor, "n k"] | None = None,
-    teacher_unlabelled: Float[Tensor, "m k"] | None = None,
-    student_unlabelled: Float[Tensor, "m k"] | None = None,
-    labels_role: str = "holdout",
-    delta: float = 0.05,
-    gamma: float | Sequence[float] = 1.0,
-    shares: Mapping[str, float] | None = None,
-    fixed_in_advance: bool = True,
-    may_share: Iterable[tuple[str, str]] = (),
-) -> Certificates:
-    """The same from logits alone: on labelled points of one role, and on unlabelled ones.
-
-    A point is known by its logits here: two equal rows in two roles are taken for one point.
-
-    Args:
-        teacher_logits: f on the labelled points.
-        labels: their labels.
-        student_logits: g on them.
-        teacher_unlabelled, student_unlabelled: f and g on the unlabelled points.
-        labels_role: "holdout", points that neither f nor g has seen, or "train".
-        delta, gamma, shares, fixed_in_advance, may_share: as in `certify`.
-
-    Raises:
-        ValueError: as in `certify`, or the student's logits are there for one kind of points only.
-
-    >>> found = certify_logits(torch.eye(2).repeat(100, 1), torch.tensor([0, 1] * 100))
-    >>> round(found.best.value, 4)
-    0.0149
-    """
-    check_one_of("labels_role", labels_role, ROLES[:2])
-    _check_pairs(student_logits, teacher_unlabelled, student_unlabelled)
-    names = (labels_role, "unlabelled")
-    teacher = dict(zip(names, (teacher_logits, teacher_unlabelled), strict=True))
-    student = dict(zip(names, (student_logits, student_unlabelled), strict=True))
-    points = {role: _side_by_side(role, teacher[role], student[role]) for role in names}
-    labelled = points[labels_role], labels
-    return certify(
-        teacher,
-        None if student_logits is None else student,
-        train=labelled if labels_role == "train" else None,
-        holdout=labelled if labels_role == "holdout" else None,
-        unlabelled=points["unlabelled"],
-        delta=delta,
-        gamma=gamma,
-        shares=shares,
-        fixed_in_advance=fixed_in_advance,
-        may_share=may_share,
-    )
-
-
-def _certificates(case: Case, delta: float, shares: Mapping[str, float] | None) -> Certificates:
-    check_fraction("delta", delta, open_interval=True)
-    parts = _parts(shares)
-    reasons = {line.name: _reason(line, case, parts) for line in LINES}
-    skipped = {name: reason for name, reason in reasons.items() if reason is not None}
-    asked = [line for line in LINES if line.name not in skipped]
-    if not asked:
-        why = "; ".join(f"{name}: {reason}" for name, reason in skipped.items() if parts[name])
-        raise ValueError(f"no bound applies ({why}); give labelled points, or other shares")
-    total = sum(parts[line.name] for line in asked)
-    found = {line.name: line.bound(case, delta * parts[line.name] / total) for line in asked}
-    lines = {name: bound for name, bound in found.items() if isinstance(bound, Bound)}
-    skipped |= {name: reason for name, reason in found.items() if isinstance(reason, str)}
-    points = {role: len(logits) for role, logits in case.teacher.on.items()}
-    return Certificates(delta, lines, skipped, points)
-
-
-def _reason(line: Line, case: Case, parts: Mapping[str, float]) -> str | None:
-    return case.lack(line.needs) if parts[line.name] else "it was not asked for in shares"
-
-
-def _parts(shares: Mapping[str, float] | None) -> dict[str, float]:
-    """Each line's part of δ."""
-    if shares is None:
-        return {line.name: line.part for line in LINES}
-    known = tuple(line.name for line in LINES)
-    for name, part in shares.items():
-        check_one_of("shares", name, known)
-        check_positive(f"shares[{name!r}]", part)
-    return {name: shares.get(name, 0.0) for name in known}
+    return certificates(case, delta=delta, shares=shares)
 
 
 def _roles(train: Any, holdout: Any, unlabelled: Any) -> list[Role]:
@@ -224,10 +135,14 @@ def _workshop(
     teacher: Said,
     points: Mapping[str, Role],
     stream: Stream | None,
+    *,
+    prior: float | nn.Module | None,
     device: str | torch.device,
     progress: Progress | None,
 ) -> Workshop | None:
     if witness is None:
+        if prior is not None:
+            raise ValueError("prior is for witnesses; say which by witness=…")
         return None
     if isinstance(witness, str):
         witness = WitnessPlan() if witness == "distil" else WitnessPlan((witness,))
@@ -246,6 +161,7 @@ def _workshop(
         unlabelled.inputs.cpu(),
         teacher.on["unlabelled"].argmax(-1),
         stream,
+        prior,
         device,
         progress,
     )
@@ -256,33 +172,3 @@ def _same_shape(teacher: Said, train: Train) -> Architecture:
     if teacher.net is not None:
         return MLP(teacher.net.widths)
     return MLP((train.inputs[0].numel(), _HIDDEN, teacher.on["train"].shape[-1]))
-
-
-def _check_pairs(
-    student_logits: Tensor | None, teacher_unlabelled: Tensor | None, student_unlabelled: Tensor | None
-) -> None:
-    """The student is known wherever the teacher is, or nowhere."""
-    there = {
-        "student_logits": student_logits is not None,
-        "teacher_unlabelled": teacher_unlabelled is not None,
-        "student_unlabelled": student_unlabelled is not None,
-    }
-    if there["student_unlabelled"] != (there["student_logits"] and there["teacher_unlabelled"]):
-        lacking = ", ".join(name for name, is_there in there.items() if not is_there)
-        raise ValueError(f"{lacking} lacking: a student and unlabelled points go together; give all three")
-
-
-def _side_by_side(role: str, teacher: Tensor | None, student: Tensor | None) -> Tensor | None:
-    """The logits by which a point is known; −∞, which rules a class out, as the least number there is."""
-    known = []
-    for name, logits in (("teacher", teacher), ("student", student)):
-        if logits is not None:
-            check_logits(f"{name} logits on {role}", logits)
-            known.append(logits.detach().double().cpu())
-    if not known:
-        return None
-    if len(known[0]) != len(known[-1]):
-        rows = f"{len(known[0])} and {len(known[-1])}"
-        raise ValueError(f"teacher and student logits on {role} have {rows} rows; give the same points")
-    joined = torch.cat(known, -1)
-    return joined.clamp_min(torch.finfo(joined.dtype).min)

@@ -31,8 +31,9 @@ from kdtheory.bounds.holdout import (
     hoeffding63_kl_holdout,
     maurer09_holdout,
 )
+from kdtheory.bounds.two_samples import joint_disagreement_transfer
 from kdtheory.certify.case import Case, Said
-from kdtheory.certify.witnesses import least_coded
+from kdtheory.certify.coded import least_coded
 from kdtheory.coding import quantise
 from kdtheory.networks import MLP
 
@@ -75,8 +76,13 @@ def _holdout(limit: Callable[..., Bound], role: str = "holdout") -> Callable[[Ca
 
 def _student_holdout(case: Case, delta: float) -> Bound:
     assert case.student is not None
-    witness = clopper34_holdout(_wrong(case.student, case, "holdout"), delta=delta / 2, fixed_in_advance=True)
-    return disagreement_transfer(witness, _apart(case), delta=delta / 2, drawn_afterwards=True)
+    return joint_disagreement_transfer(
+        _wrong(case.student, case, "holdout"),
+        _apart(case),
+        delta=delta,
+        fixed_in_advance=True,
+        drawn_afterwards=True,
+    )
 
 
 def _student_coded(case: Case, delta: float) -> Bound:
@@ -103,7 +109,7 @@ def _from_workshop(kind: str) -> Callable[[Case, float], Bound]:
     def bound(case: Case, delta: float) -> Bound:
         assert case.workshop is not None
         found: Bound = getattr(case.workshop, kind)(delta)
-        cost = {"training steps": case.workshop.plan.all_steps}
+        cost = {"training steps": case.workshop.all_steps}
         return replace(found, quantities={**found.quantities, **cost})
 
     return bound
@@ -220,6 +226,7 @@ LINES = (
     Line("student_holdout", 8, (*_PAIR, "holdout"), _student_holdout),
     Line("student_coded", 8, (*_PAIR, "train", "student's norms"), _student_coded),
     Line("witness_holdout", 8, (*_WITNESSED, "witness holdout"), _from_workshop("holdout")),
+    Line("witness_drawn", 0, (*_WITNESSED, "witness holdout"), _from_workshop("drawn")),
     Line("witness_coded", 8, (*_WITNESSED, "witness coded"), _from_workshop("coded")),
     Line(
         "witness_stochastic",

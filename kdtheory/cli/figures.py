@@ -20,12 +20,13 @@ def study(
     seed: Annotated[int, typer.Option(help="The integer that the study's stream hangs on.")] = 0,
     studies: Annotated[Path, typer.Option(help="Folder of the studies.")] = Path("studies"),
     out: Annotated[Path | None, typer.Option(help="Folder of the figures.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of IDX files, for a study of images.")] = None,
 ) -> None:
     """Run a study: table.csv, figure.svg, figure.png and run.json under figures/NAME/."""
     chosen = load_study(name, studies)
     place = out or (RUNS / "figures" if small else Path("figures"))
     with err_console.status(f"{name} …"):
-        rows = run_study(chosen, place, seed=seed, small=small)
+        rows = run_study(chosen, place, seed=seed, small=small, data=data)
     out_console.print(rows.to_string(index=False, max_rows=40), highlight=False)
     out_console.print(f"written to {place / name}")
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from kdtheory.datasets.arrays import read_array, read_labels, read_logits
 from kdtheory.datasets.idx import idx_folder, read_idx
 from kdtheory.datasets.images import Images, digits
-from kdtheory.datasets.load import load_images
+from kdtheory.datasets.load import load_images, load_splits
 
 __all__ = [
     "Images",
     "digits",
     "idx_folder",
     "load_images",
+    "load_splits",
     "read_array",
     "read_idx",
     "read_labels",

@@ -4,12 +4,24 @@ A member's parameters are one row of `params`, members × size, so that an optim
 or a file sees a single array. `unpack` gives the weights their names back, `module` gives plain torch.
 
 `MLP` is the architecture that populations train fastest; `ModuleArchitecture` makes one of any `nn.Module`.
+`recorded` keeps what single layers of a module say, by their paths.
 """
 
 from __future__ import annotations
 
 from kdtheory.networks.architecture import Architecture, Tape
+from kdtheory.networks.layers import layer, recorded
 from kdtheory.networks.mlp import MLP
 from kdtheory.networks.modules import ModuleArchitecture
+from kdtheory.networks.ntk_linear import Erf, NTKLinear
 
-__all__ = ["MLP", "Architecture", "ModuleArchitecture", "Tape"]
+__all__ = [
+    "MLP",
+    "Architecture",
+    "Erf",
+    "ModuleArchitecture",
+    "NTKLinear",
+    "Tape",
+    "layer",
+    "recorded",
+]

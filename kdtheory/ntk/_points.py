@@ -10,9 +10,9 @@ from torch import Tensor
 
 from kdtheory.validate import check_finite
 
-__all__ = ["Points", "check_fits", "checked_pair", "gaps", "prepared"]
+__all__ = ["NEAR", "Points", "check_fits", "checked_pair", "gaps", "prepared"]
 
-_NEAR = {torch.float32: 1e-2, torch.float64: 1e-3}
+NEAR = {torch.float32: 1e-2, torch.float64: 1e-3}
 _DIFFERENCES_AT_ONCE = 2**22
 
 
@@ -93,7 +93,7 @@ def prepared(points: Tensor) -> Points:
 def gaps(rows: Points, columns: Points, cosines: Tensor) -> Tensor:
     """u = 1 − x̂·x̂′ from the cosines; where it is small ‖x̂ − x̂′‖²/2, which has its digits."""
     gap = (1 - cosines).clamp_(0, 2)
-    near = (gap < _NEAR[gap.dtype]).nonzero()
+    near = (gap < NEAR[gap.dtype]).nonzero()
     for part in near.split(max(1, _DIFFERENCES_AT_ONCE // rows.directions.shape[1])):
         i, j = part.unbind(1)
         gap[i, j] = (rows.directions[i] - columns.directions[j]).square().sum(1) / 2

@@ -2,8 +2,7 @@
 
 Legend. p = K(x, x) before an activation, a = √p, and for a pair K(x, x′) = a a′(1 − u): u = 1 − cos θ is
 carried instead of the cosine, so that the angle of two nearly equal points, θ ≈ √(2u), keeps its digits. A
-tilde marks what comes out of the activation. An affine layer in NTK parameterisation, (W_std/√n)·Wh + b_std·b,
-makes
+tilde marks what comes out of the activation. An affine layer, (W_std/√n)·Wh + b_std·b, makes
 
     K ← w²K̃ + β²,   Θ ← K + w²K̇Θ,   w = W_std, β = b_std,
 
@@ -22,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["ACTIVATIONS", "Layers", "diagonals", "propagated"]
+__all__ = ["ACTIVATIONS", "Layers", "activated", "activated_alone", "diagonals", "propagated"]
 
 ACTIVATIONS = ("relu", "erf", "identity")
 
@@ -45,7 +44,7 @@ def diagonals(norms: Tensor, layers: Layers) -> tuple[list[Tensor], Tensor]:
     roots, root, tangent = [], norms, torch.zeros_like(norms)
     for depth in range(layers.hidden + 1):
         if depth:
-            root, slope = _activated_alone(root, layers.activation)
+            root, slope = activated_alone(root, layers.activation)
             tangent = layers.weight_var * slope * tangent
         variance = layers.weight_var * root.square() + layers.bias_var
         root, tangent = variance.sqrt(), tangent + variance
@@ -61,7 +60,7 @@ def propagated(
     gap, tangent = _affine(gap, inside, (roots[0][0], roots[1][0]), None, layers)
     for depth in range(1, layers.hidden + 1):
         sides = roots[0][depth - 1][:, None], roots[1][depth - 1][None]
-        gap, slope, inside = _activated(gap, sides, layers.activation)
+        gap, slope, inside = activated(gap, sides, layers.activation)
         after = roots[0][depth], roots[1][depth]
         gap, tangent = _affine(gap, inside, after, slope.mul_(tangent), layers)
     return tangent if layers.tangent else (roots[0][-1][:, None] * roots[1][-1]).mul_(1 - gap)
@@ -87,7 +86,7 @@ def _affine(
     return gap, kernel if pulled is None else kernel.add_(pulled, alpha=layers.weight_var)
 
 
-def _activated(
+def activated(
     gap: Tensor, sides: tuple[Tensor, Tensor], activation: str
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
     """ũ, K̇ and both ã."""
@@ -100,13 +99,13 @@ def _activated(
     product = sides[0] * sides[1]
     # (1 + 2p)(1 + 2p′) − 4K² without the difference of two large numbers.
     root = (1 + 2 * (sides[0].square() + sides[1].square()) + 4 * product.square() * gap * (2 - gap)).sqrt_()
-    inside = tuple(_activated_alone(side, activation)[0] for side in sides)
+    inside = tuple(activated_alone(side, activation)[0] for side in sides)
     kernel = torch.atan2(2 * product * (1 - gap), root).mul_(2 / math.pi)
     outside = (inside[0] * inside[1]).clamp_min(torch.finfo(gap.dtype).tiny)
     return (1 - kernel / outside).clamp_(0, 2), (4 / math.pi) / root, (inside[0], inside[1])
 
 
-def _activated_alone(root: Tensor, activation: str) -> tuple[Tensor, Tensor]:
+def activated_alone(root: Tensor, activation: str) -> tuple[Tensor, Tensor]:
     """ã and K̇(x, x)."""
     if activation == "identity":
         return root, torch.ones_like(root)

@@ -72,7 +72,12 @@ class InfiniteMLP:
         checked_pair(rows, columns)
         check_fits(len(rows) * len(rows if columns is None else columns), rows)
         left = prepared(rows)
-        return _by_blocks(left, left if columns is None else prepared(columns), self._layers)
+        right = left if columns is None else prepared(columns)
+        if self.activation == "relu" and rows.device.type == "cpu":
+            from kdtheory.ntk._relu_gram import relu_gram  # compiled code is loaded where it is needed
+
+            return relu_gram(left, right, self._layers)
+        return _by_blocks(left, right, self._layers)
 
     def diagonal(self, rows: Float[Tensor, "n *shape"], /) -> Float[Tensor, "n"]:
         """K(x_i, x_i), in time and memory linear in n."""

@@ -1,9 +1,9 @@
 """The one place where Gram matrices are factorised: K = LLᵀ, or a sentence that says why not.
 
 The square of a pivot, L_ii², is the squared distance of φ(x_i) from the span of the points before it. Where
-it is as small as rounding, relative to K(x_i, x_i), whatever would be solved with L is noise: a repeated point,
-a point of norm zero, or more points than the kernel has features (in floating point). That is an error here
-and not a number; `jitter` is the documented cure.
+it is as small as rounding, relative to K(x_i, x_i), whatever would be solved with L is noise: a repeated
+point, a point of norm zero, or more points than the kernel has features (in floating point). That is an error
+here and not a number; `jitter` is the documented cure.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Risks of a predictor: on a sample, under a known law, their variances, and the noise of their gradients."""
 
-from kdtheory.risk.calibration import calibration_error
+from kdtheory.risk.calibration import calibration_error, top_label_calibration_error
 from kdtheory.risk.empirical import distilled_losses, distilled_risk, one_hot_losses, one_hot_risk
 from kdtheory.risk.gradients import GradientNoise, gradient_noise, network_gradient_noise
 from kdtheory.risk.population import (
@@ -32,4 +32,5 @@ __all__ = [
     "one_hot_variance",
     "population_risk",
     "teacher_bias_variance",
+    "top_label_calibration_error",
 ]

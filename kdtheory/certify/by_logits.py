@@ -1,0 +1,101 @@
+"""The door for those who have logits alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from kdtheory.certify.door import certify
+from kdtheory.certify.result import Certificates
+from kdtheory.roles import ROLES
+from kdtheory.validate import check_logits, check_one_of
+
+__all__ = ["certify_logits"]
+
+
+def certify_logits(
+    teacher_logits: Float[Tensor, "n k"],
+    labels: Int[Tensor, "n"],
+    /,
+    *,
+    student_logits: Float[Tensor, "n k"] | None = None,
+    teacher_unlabelled: Float[Tensor, "m k"] | None = None,
+    student_unlabelled: Float[Tensor, "m k"] | None = None,
+    labels_role: str = "holdout",
+    delta: float = 0.05,
+    gamma: float | Sequence[float] = 1.0,
+    shares: Mapping[str, float] | None = None,
+    fixed_in_advance: bool = True,
+    may_share: Iterable[tuple[str, str]] = (),
+) -> Certificates:
+    """The same from logits alone: on labelled points of one role, and on unlabelled ones.
+
+    A point is known by its logits here: two equal rows in two roles are taken for one point.
+
+    Args:
+        teacher_logits: f on the labelled points.
+        labels: their labels.
+        student_logits: g on them.
+        teacher_unlabelled, student_unlabelled: f and g on the unlabelled points.
+        labels_role: "holdout", points that neither f nor g has seen, or "train".
+        delta, gamma, shares, fixed_in_advance, may_share: as in `certify`.
+
+    Raises:
+        ValueError: as in `certify`, or the student's logits are there for one kind of points only.
+
+    >>> found = certify_logits(torch.eye(2).repeat(100, 1), torch.tensor([0, 1] * 100))
+    >>> round(found.best.value, 4)
+    0.0149
+    """
+    check_one_of("labels_role", labels_role, ROLES[:2])
+    _check_pairs(student_logits, teacher_unlabelled, student_unlabelled)
+    names = (labels_role, "unlabelled")
+    teacher = dict(zip(names, (teacher_logits, teacher_unlabelled), strict=True))
+    student = dict(zip(names, (student_logits, student_unlabelled), strict=True))
+    points = {role: _side_by_side(role, teacher[role], student[role]) for role in names}
+    labelled = points[labels_role], labels
+    return certify(
+        teacher,
+        None if student_logits is None else student,
+        train=labelled if labels_role == "train" else None,
+        holdout=labelled if labels_role == "holdout" else None,
+        unlabelled=points["unlabelled"],
+        delta=delta,
+        gamma=gamma,
+        shares=shares,
+        fixed_in_advance=fixed_in_advance,
+        may_share=may_share,
+    )
+
+
+def _check_pairs(
+    student_logits: Tensor | None, teacher_unlabelled: Tensor | None, student_unlabelled: Tensor | None
+) -> None:
+    """The student is known wherever the teacher is, or nowhere."""
+    there = {
+        "student_logits": student_logits is not None,
+        "teacher_unlabelled": teacher_unlabelled is not None,
+        "student_unlabelled": student_unlabelled is not None,
+    }
+    if there["student_unlabelled"] != (there["student_logits"] and there["teacher_unlabelled"]):
+        lacking = ", ".join(name for name, is_there in there.items() if not is_there)
+        raise ValueError(f"{lacking} lacking: a student and unlabelled points go together; give all three")
+
+
+def _side_by_side(role: str, teacher: Tensor | None, student: Tensor | None) -> Tensor | None:
+    """The logits by which a point is known; −∞, which rules a class out, as the least number there is."""
+    known = []
+    for name, logits in (("teacher", teacher), ("student", student)):
+        if logits is not None:
+            check_logits(f"{name} logits on {role}", logits)
+            known.append(logits.detach().double().cpu())
+    if not known:
+        return None
+    if len(known[0]) != len(known[-1]):
+        rows = f"{len(known[0])} and {len(known[-1])}"
+        raise ValueError(f"teacher and student logits on {role} have {rows} rows; give the same points")
+    joined = torch.cat(known, -1)
+    return joined.clamp_min(torch.finfo(joined.dtype).min)

@@ -1,0 +1,48 @@
+"""What the losses on features and relations ask of their input, at their public doors."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from kdtheory.validate import check_at_least, check_finite, check_same_shape
+
+__all__ = ["check_maps", "check_paired_rows", "check_same_maps", "same_size"]
+
+
+def check_paired_rows(student_features: Tensor, teacher_features: Tensor, *, least: int = 1) -> None:
+    """Finite features of the same examples, `least` or more of them, in the same order."""
+    for name, features in (("student_features", student_features), ("teacher_features", teacher_features)):
+        if features.ndim < 2:
+            raise ValueError(
+                f"{name} has shape {tuple(features.shape)}; give a batch, one example a row or map"
+            )
+        check_finite(name, features)
+    if len(student_features) != len(teacher_features):
+        raise ValueError(
+            f"student_features has {len(student_features)} examples and teacher_features "
+            f"{len(teacher_features)}; give the same examples to both"
+        )
+    check_at_least("the number of examples", len(student_features), least)
+
+
+def check_maps(name: str, features: Tensor) -> None:
+    """A batch of feature maps, finite: examples × channels × height × width."""
+    if features.ndim != 4:
+        raise ValueError(
+            f"{name} has shape {tuple(features.shape)}; give maps: examples × channels × height × width"
+        )
+    check_finite(name, features)
+
+
+def check_same_maps(student_features: Tensor, teacher_features: Tensor) -> None:
+    """Maps of one shape on both sides; a projection makes them so."""
+    check_maps("student_features", student_features)
+    check_maps("teacher_features", teacher_features)
+    check_same_shape("student_features", student_features, "teacher_features", teacher_features)
+
+
+def same_size(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Two batches of maps at the smaller height and width of both, by averaging over cells."""
+    size = min(first.shape[-2], second.shape[-2]), min(first.shape[-1], second.shape[-1])
+    return adaptive_avg_pool2d(first, size), adaptive_avg_pool2d(second, size)

@@ -1,0 +1,73 @@
+"""Layers of any module, picked by their path, recorded by hooks that are gone afterwards."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+__all__ = ["layer", "recorded"]
+
+
+def layer(module: nn.Module, path: str, /) -> nn.Module:
+    """The submodule at `path`, as `named_modules` names it: "layer1.0.bn2"; "" is the module itself.
+
+    Raises:
+        ValueError: there is no such layer; the message has the nearest names.
+
+    >>> layer(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), "1")
+    ReLU()
+    """
+    layers: dict[str, nn.Module] = dict(module.named_modules())
+    if path not in layers:
+        near = difflib.get_close_matches(path, layers, n=3, cutoff=0.3) or list(layers)[1:4]
+        known = ", ".join(repr(name) for name in near) or "none: it has no submodules"
+        raise ValueError(f"layer {path!r} is not known; the nearest layers of this module: {known}")
+    return layers[path]
+
+
+@contextmanager
+def recorded(module: nn.Module, paths: Iterable[str], /) -> Iterator[dict[str, Tensor]]:
+    """What the layers at `paths` said in the last forward pass of `module`, with their gradients attached.
+
+    What is recorded is a copy, so that a later layer that works in place (a ReLU, a residual sum) cannot
+    change it. Of a layer that a forward pass calls more than once, the last output is kept.
+
+    Args:
+        module: any module.
+        paths: of layers whose output is one tensor.
+
+    Yields:
+        path ↦ output, filled by every forward pass within the block; when the block ends, however it ends,
+        no hook is left on the module.
+
+    Raises:
+        ValueError: a layer is not known; in a forward pass, an output that is no tensor.
+
+    >>> import torch
+    >>> net = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 5))
+    >>> with recorded(net, ["1"]) as said:
+    ...     logits = net(torch.zeros(4, 3))
+    >>> said["1"].shape, len(net[1]._forward_hooks)
+    (torch.Size([4, 2]), 0)
+    """
+    said: dict[str, Tensor] = {}
+    with ExitStack() as hooks:
+        for path in dict.fromkeys(paths):
+            handle = layer(module, path).register_forward_hook(_recorder(said, path))
+            hooks.callback(handle.remove)
+        yield said
+
+
+def _recorder(said: dict[str, Tensor], path: str) -> Any:
+    def record(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        if not isinstance(output, Tensor):
+            raise ValueError(
+                f"layer {path!r} gives a {type(output).__name__}, not a tensor; pick a layer inside it"
+            )
+        said[path] = output.clone()
+
+    return record

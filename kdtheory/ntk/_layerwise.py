@@ -1,0 +1,276 @@
+"""The layers of a module and what flows through them, caught by hooks: the factors of its empirical kernel.
+
+One forward pass, and back from the output: through dense layers and pointwise activations by one product for
+all outputs, δ ← (δ W) ∘ a′(z), and below them by one pass of autograd for each output, to the outputs of the
+layers only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from kdtheory.networks import Erf, NTKLinear
+from kdtheory.ntk._factors import Factor, Flat, Outer, product
+
+__all__ = ["layerwise_factors", "obstacle"]
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
+_POINTWISE = (
+    Erf,
+    nn.ReLU,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.GELU,
+    nn.SiLU,
+    nn.ELU,
+    nn.Softplus,
+    nn.LeakyReLU,
+    nn.Identity,
+)
+
+
+@dataclass(eq=False)
+class _Call:
+    """One layer's part in the forward pass."""
+
+    layer: nn.Module
+    inputs: Tensor
+    outputs: Tensor
+    handed_on: Tensor
+
+
+@dataclass
+class _Tape:
+    calls: list[_Call] = field(default_factory=list)
+    activations: dict[int, tuple[Tensor, Tensor]] = field(
+        default_factory=dict
+    )  # by the output: input, output
+
+    def note_layer(self, layer: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
+        if not outputs.requires_grad:
+            outputs.requires_grad_()
+        handed_on = outputs.clone()  # an activation in place must not reach what is differentiated to
+        self.calls.append(_Call(layer, inputs[0].detach(), outputs, handed_on))
+        return handed_on
+
+    def note_activation(self, _: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
+        self.activations[id(outputs)] = inputs[0], outputs
+
+
+def layerwise_factors(module: nn.Module, rows: Tensor) -> tuple[list[Factor], int]:
+    """The factors of a block of points, and the number of outputs; only where there is no `obstacle`."""
+    tape, outputs = _taped(module, rows)
+    return _factors(tape, outputs), outputs.shape[1]
+
+
+def obstacle(module: nn.Module, row: Tensor) -> str:
+    """Why the layerwise form does not apply to a module; empty where nothing is in its way.
+
+    The last thing that is looked at is a number: the squared gradient of a sum of outputs at one example, by
+    this form and by autograd.
+    """
+    if reason := _unknown_layer(module):
+        return reason
+    tape, outputs = _taped(module, row)
+    used = [id(call.layer) for call in tape.calls]
+    if len(set(used)) != len(used) or len(used) != len(_trained_layers(module)):
+        return "a layer is used more than once, or not at all"
+    direction = 1 / torch.arange(1, outputs.shape[1] + 1).to(outputs)
+    found = sum(factor.along(direction) for factor in _factors(tape, outputs))
+    truth = _squared_gradient(module, row, direction)
+    if not torch.allclose(torch.as_tensor(found), truth, rtol=torch.finfo(row.dtype).eps ** 0.5):
+        return "autograd finds another gradient: some parameters act outside their own layer"
+    return ""
+
+
+def _unknown_layer(module: nn.Module) -> str:
+    seen: set[int] = set()
+    for name, layer in module.named_modules():
+        own = [p for p in layer.parameters(recurse=False) if p.requires_grad]
+        if not own:
+            continue
+        known = type(layer) in (nn.Linear, NTKLinear, nn.Conv2d, *_NORMS)
+        if not known:
+            return f"{name or 'the module'} is a {type(layer).__name__} with parameters"
+        if isinstance(layer, nn.Conv2d) and (layer.groups > 1 or layer.padding_mode != "zeros"):
+            return f"{name} is a Conv2d with groups or padding other than zeros"
+        if isinstance(layer, nn.Conv2d) and isinstance(layer.padding, str):
+            return f"{name} is a Conv2d with padding {layer.padding!r}"
+        if seen & {id(p) for p in own}:
+            return f"{name} shares its parameters with another layer"
+        seen |= {id(p) for p in own}
+    return ""
+
+
+def _trained_layers(module: nn.Module) -> list[nn.Module]:
+    return [m for m in module.modules() if any(p.requires_grad for p in m.parameters(recurse=False))]
+
+
+def _squared_gradient(module: nn.Module, row: Tensor, direction: Tensor) -> Tensor:
+    named = {name: p.detach().requires_grad_(p.requires_grad) for name, p in module.named_parameters()}
+    trained = [p for p in named.values() if p.requires_grad]
+    with torch.enable_grad():
+        total = functional_call(module, named, (row,))[0] @ direction
+        grads = torch.autograd.grad(total, trained, materialize_grads=True)
+    return torch.stack([grad.square().sum() for grad in grads]).sum()
+
+
+def _taped(module: nn.Module, rows: Tensor) -> tuple[_Tape, Tensor]:
+    tape = _Tape()
+    hooks = [layer.register_forward_hook(tape.note_layer) for layer in _trained_layers(module)]
+    hooks += [
+        m.register_forward_hook(tape.note_activation) for m in module.modules() if type(m) in _POINTWISE
+    ]
+    frozen = {name: p.detach() for name, p in module.named_parameters()}
+    try:
+        with torch.enable_grad():
+            outputs = functional_call(module, frozen, (rows.detach(),))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return tape, outputs
+
+
+def _factors(tape: _Tape, outputs: Tensor) -> list[Factor]:
+    last = next((call for call in tape.calls if call.handed_on is outputs and _is_dense(call)), None)
+    if last is None:
+        return _by_autograd(tape.calls, outputs, None)
+    factors: list[Factor] = [Outer(_augmented(last), None, None, last.inputs.numel())]
+    done, call, delta = [last], last, None
+    while (link := _below(tape, call)) is not None:
+        lower, slope = link
+        assert isinstance(call.layer, nn.Linear)
+        weight = _scales(call.layer)[0] * call.layer.weight.detach()
+        stacked = slope * weight.square().sum(0).sqrt() if delta is None else None
+        delta = _pulled_back(delta, weight, slope)
+        factors.append(_outer(lower, delta, stacked))
+        call = lower
+        done.append(lower)
+    others = [c for c in tape.calls if c not in done]
+    bottom = outputs if delta is None else call.outputs
+    return factors + _by_autograd(others, bottom, delta)
+
+
+def _is_dense(call: _Call) -> bool:
+    return isinstance(call.layer, nn.Linear) and call.inputs.ndim == 2
+
+
+def _below(tape: _Tape, call: _Call) -> tuple[_Call, Tensor] | None:
+    """The dense layer whose pointwise activation is what `call` reads, and that activation's slope."""
+    for before, after in tape.activations.values():
+        # The same numbers: not a part of them, nor another order.
+        places = [(t.data_ptr(), t.shape, t.stride()) for t in (after, call.inputs)]
+        if places[0] == places[1]:
+            for lower in tape.calls:
+                if lower.handed_on is before and _is_dense(lower):
+                    (slope,) = torch.autograd.grad(after.sum(), lower.outputs, retain_graph=True)
+                    return lower, slope
+    return None
+
+
+def _pulled_back(delta: Tensor | None, weight: Tensor, slope: Tensor) -> Tensor:
+    """δ of the layer below, n × k × in: (δ W) ∘ a′, with δ_o = e_o at the output."""
+    if delta is None:
+        return slope[:, None] * weight
+    pulled = product(delta.flatten(0, 1), weight.mT)
+    return pulled.reshape(*delta.shape[:2], -1).mul_(slope[:, None])
+
+
+def _by_autograd(calls: list[_Call], bottom: Tensor, delta: Tensor | None) -> list[Factor]:
+    """The factors of the layers below `bottom`, where ∂f_o/∂(bottom) is `delta`: n × k × …"""
+    if not calls:
+        return []
+    outputs = bottom.shape[1] if delta is None else delta.shape[1]
+    to = [call.outputs for call in calls]
+    deltas = [z.new_empty(len(z), outputs, *z.shape[1:]) for z in to]
+    for output in range(outputs):
+        if delta is None:
+            start = torch.zeros_like(bottom)
+            start[:, output] = 1
+        else:
+            start = delta[:, output]
+        grads = torch.autograd.grad(bottom, to, start, retain_graph=True, materialize_grads=True)
+        for whole, grad in zip(deltas, grads, strict=True):
+            whole[:, output] = grad
+    return [_factor(call, whole) for call, whole in zip(calls, deltas, strict=True)]
+
+
+def _outer(call: _Call, delta: Tensor, stacked: Tensor | None = None) -> Outer:
+    return Outer(_augmented(call), delta, delta.flatten(1) if stacked is None else stacked, 2 * delta.numel())
+
+
+def _factor(call: _Call, delta: Tensor) -> Factor:
+    if isinstance(call.layer, _NORMS):
+        return Flat(partial(_norm_gradient, call.layer, _normalised(call), delta), 3 * delta.numel())
+    if _is_dense(call):
+        return _outer(call, delta)
+    # Positions last: a convolution has them there, a sequence in between.
+    delta = delta.flatten(3) if isinstance(call.layer, nn.Conv2d) else delta.flatten(2, -2).mT
+    patches = _patches(call)
+    made = delta.shape[2] * patches.shape[2]
+    return Flat(partial(_patch_gradient, patches, delta), delta.numel() + patches.numel() + made)
+
+
+def _scales(layer: nn.Module) -> tuple[float, float]:
+    weight, bias = (layer.weight_scale, layer.bias_scale) if isinstance(layer, NTKLinear) else (1.0, 1.0)
+    trained = layer.bias is not None and layer.bias.requires_grad
+    return weight, bias if trained else 0.0
+
+
+def _augmented(call: _Call) -> Tensor:
+    """h times the scale of the weights, and a column for the bias."""
+    weight, bias = _scales(call.layer)
+    if not call.layer.weight.requires_grad:
+        weight = 0.0
+    scaled = call.inputs if weight == 1 else call.inputs * weight
+    if not bias:
+        return scaled.contiguous()
+    return torch.cat([scaled, scaled.new_full((*scaled.shape[:-1], 1), bias)], -1)
+
+
+def _patches(call: _Call) -> Tensor:
+    """What every position of a convolution (of a sequence) reads, with the column of the bias: n × P × in."""
+    if isinstance(call.layer, nn.Linear):
+        return _augmented(call).flatten(1, -2)
+    layer = call.layer
+    assert isinstance(layer, nn.Conv2d)
+    assert not isinstance(layer.padding, str)  # an `obstacle`
+    read = functional.unfold(call.inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride).mT
+    return _augmented(_Call(layer, read, call.outputs, call.handed_on))
+
+
+def _patch_gradient(patches: Tensor, delta: Tensor, output: int) -> Tensor:
+    """Σ_positions δ ⊗ patch, flat; `delta` has its positions last."""
+    return torch.bmm(delta[:, output], patches).flatten(1)
+
+
+def _normalised(call: _Call) -> Tensor:
+    layer, inputs = call.layer, call.inputs
+    if isinstance(layer, nn.LayerNorm):
+        return functional.layer_norm(inputs, layer.normalized_shape, eps=layer.eps)
+    if isinstance(layer, nn.GroupNorm):
+        return functional.group_norm(inputs, layer.num_groups, eps=layer.eps)
+    assert isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)
+    return functional.batch_norm(inputs, layer.running_mean, layer.running_var, eps=layer.eps)
+
+
+def _norm_gradient(layer: nn.Module, normalised: Tensor, delta: Tensor, output: int) -> Tensor:
+    """Σ_positions δ x̂ for the scales and Σ_positions δ for the shifts."""
+    here = delta[:, output]
+    parts = [here * normalised] if layer.weight.requires_grad else []
+    if layer.bias is not None and layer.bias.requires_grad:
+        parts.append(here)
+    axes = _position_axes(layer, here)
+    return torch.cat([(part.sum(axes) if axes else part).flatten(1) for part in parts], 1)
+
+
+def _position_axes(layer: nn.Module, values: Tensor) -> tuple[int, ...]:
+    if isinstance(layer, nn.LayerNorm):
+        return tuple(range(1, values.ndim - len(layer.normalized_shape)))
+    return tuple(range(2, values.ndim))

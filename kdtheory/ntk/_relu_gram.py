@@ -1,0 +1,90 @@
+"""Gram matrices of ReLU kernels on the CPU: NumPy's product and the fused pass, a block at a time.
+
+Blocks are shared out to as many threads as torch may use, each with one thread of BLAS: a block never leaves
+the cache of its core, and of a symmetric matrix only the blocks on and above the diagonal are computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import ThreadpoolController
+from torch import Tensor
+
+from kdtheory.ntk._points import NEAR, Points
+from kdtheory.ntk._recursion import Layers, diagonals
+from kdtheory.ntk._relu_pass import relu_pass, store, typed_constants
+
+__all__ = ["relu_gram", "shared_out"]
+
+_BLOCK = 256
+
+
+def relu_gram(left: Points, right: Points, layers: Layers) -> Tensor:
+    """The kernel of all pairs; exactly symmetric where `left` is `right`."""
+    symmetric = left is right
+    # NumPy asks for huge pages, which torch's allocator does not: a large matrix is touched in half the time.
+    out = np.empty((len(left), len(right)), left.directions.numpy().dtype)
+    work = _block_work(left, right, layers)
+
+    def fill(block: tuple[slice, slice]) -> None:
+        rows, columns = block
+        values = work(rows, columns)
+        if symmetric and rows == columns:
+            values = np.triu(values) + np.triu(values, 1).T
+        store(out, values, rows.start, columns.start, symmetric and rows != columns)
+
+    shared_out(fill, list(_blocks(len(left), len(right), symmetric)))
+    gram = torch.from_numpy(out)
+    if symmetric:
+        gram.diagonal().copy_(diagonals(left.norms, layers)[1])
+    return gram
+
+
+def _block_work(left: Points, right: Points, layers: Layers) -> Callable[[slice, slice], np.ndarray]:
+    dtype = left.directions.numpy().dtype
+    sides = [(side.directions.numpy(), side.norms.numpy(), _roots(side, layers)) for side in (left, right)]
+    spreads = dtype.type(layers.weight_var), dtype.type(layers.bias_var)
+    constants, near = typed_constants(dtype), dtype.type(NEAR[left.norms.dtype])
+
+    def work(rows: slice, columns: slice) -> np.ndarray:
+        (x, x_norms, x_roots), (y, y_norms, y_roots) = sides
+        directions, norms = (x[rows], y[columns]), (x_norms[rows], y_norms[columns])
+        roots = (np.ascontiguousarray(x_roots[:, rows]), np.ascontiguousarray(y_roots[:, columns]))
+        block: np.ndarray = directions[0] @ directions[1].T
+        relu_pass(block, directions, norms, roots, spreads, layers.tangent, near, *constants)
+        return block
+
+    return work
+
+
+def _roots(side: Points, layers: Layers) -> np.ndarray:
+    return torch.stack(diagonals(side.norms, layers)[0]).numpy()
+
+
+def _blocks(n: int, m: int, symmetric: bool) -> Iterator[tuple[slice, slice]]:
+    for i in range(0, n, _BLOCK):
+        for j in range(i if symmetric else 0, m, _BLOCK):
+            yield slice(i, min(i + _BLOCK, n)), slice(j, min(j + _BLOCK, m))
+
+
+def shared_out(fill: Callable[[Any], None], blocks: Sequence[Any]) -> None:
+    """Call `fill` on every block, on as many threads as torch may use, each with one thread of BLAS."""
+    workers = min(torch.get_num_threads(), len(blocks))
+    if workers == 1:
+        for block in blocks:
+            fill(block)
+        return
+    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(fill, blocks):
+            pass
+
+
+@lru_cache(maxsize=1)
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()

@@ -1,0 +1,217 @@
+"""The empirical tangent kernel of one network, Θ_op(x, x′) = ⟨∂f_o/∂θ(x), ∂f_p/∂θ(x′)⟩."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from kdtheory.ntk._factors import Factor
+from kdtheory.ntk._jacobian import jacobian_factors
+from kdtheory.ntk._layerwise import layerwise_factors, obstacle
+from kdtheory.ntk._points import check_fits, checked_pair
+from kdtheory.validate import check_at_least, check_one_of
+
+__all__ = ["EmpiricalKernel", "SlowKernelWarning"]
+
+_NUMBERS_AT_ONCE = 2**26
+
+
+class SlowKernelWarning(UserWarning):
+    """The layerwise form does not apply to a module, whose kernel is taken from whole Jacobians."""
+
+
+class EmpiricalKernel:
+    """Θ(x, x′) = (1/k) Σ_o ⟨∂f_o/∂θ(x), ∂f_o/∂θ(x′)⟩ of a module with k outputs, or that of one output.
+
+    The sum runs over the parameters that require a gradient, as they are at the time of the call. For modules
+    made of `nn.Linear`, `NTKLinear`, `nn.Conv2d`, normalisation within an example or with fixed statistics,
+    and functions without parameters, the kernel is a sum over layers of Gram matrices of activations times
+    Gram matrices of backpropagated gradients (a structured derivative in the sense of Novak, Sohl-Dickstein,
+    Schoenholz 2022): no Jacobian is formed. Any other module goes through torch.func, block by block. After
+    the first call `route` and `because` say which of the two it is and why; where "auto" has to take the slow
+    one it warns.
+
+    Args:
+        module: maps n × … to n × k, each example on its own.
+        output: one output, or None for the mean over all: the convention of neural-tangents' trace.
+        method: "layerwise", "jacobian", or "auto" for the first that applies.
+
+    Raises:
+        ValueError: no parameter requires a gradient, batch statistics or dropout are active, or the method is
+            not known.
+
+    >>> kernel = EmpiricalKernel(nn.Linear(2, 3))
+    >>> kernel(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))  # x·x′ + 1, whatever the weights
+    tensor([[ 6., 12.],
+            [12., 26.]])
+    >>> kernel.route
+    'layerwise'
+    """
+
+    def __init__(self, module: nn.Module, /, *, output: int | None = None, method: str = "auto") -> None:
+        check_one_of("method", method, ("auto", "layerwise", "jacobian"))
+        if output is not None:
+            check_at_least("output", output, 0)
+        if not any(p.requires_grad for p in module.parameters()):
+            raise ValueError("module has no parameter that requires a gradient, so that its kernel is zero")
+        self.module, self.output, self.method = module, output, method
+        self.route: str | None = None
+        self.because = ""
+        self._check_mode()
+
+    def __call__(
+        self, rows: Float[Tensor, "n *shape"], columns: Float[Tensor, "m *shape"] | None = None, /
+    ) -> Float[Tensor, "n m"]:
+        """The Gram matrix K(x_i, x′_j); without `columns` that of the rows, exactly symmetric.
+
+        Raises:
+            ValueError: the points are not finite, alike and of the module's precision and device, the module
+                does not make n × k of them, the matrix does not fit in memory, or "layerwise" does not apply.
+        """
+        outputs = self._check(rows, columns, power=0)
+        gram = rows.new_empty(len(rows), len(rows if columns is None else columns))
+        for here, there, left, right in self._block_pairs(rows, columns, outputs):
+            if self.output is None:
+                block = _total(f.mean(g, outputs) for f, g in zip(left, right, strict=True))
+            else:
+                block = _of_pair(left, right, self.output, self.output)
+            _place(gram, here, there, block, mirrored=columns is None)
+        return gram
+
+    def diagonal(self, rows: Float[Tensor, "n *shape"], /) -> Float[Tensor, "n"]:
+        """K(x_i, x_i), in time and memory linear in n."""
+        k = self._check(rows, rows[:1], power=0)
+        outputs = range(k) if self.output is None else [self.output]
+        parts = [
+            _total(f.squares(o) for f in self._factors(rows[here]) for o in outputs) / len(outputs)
+            for here in _slices(len(rows), self._rows_at_once(rows))
+        ]
+        return torch.cat(parts)
+
+    def per_output(
+        self, rows: Float[Tensor, "n *shape"], columns: Float[Tensor, "m *shape"] | None = None, /
+    ) -> Float[Tensor, "n m k"]:
+        """Θ_oo(x_i, x′_j) for every output o, a view of k matrices n × m."""
+        k = self._check(rows, columns, power=1)
+        gram = rows.new_empty(k, len(rows), len(rows if columns is None else columns))
+        for here, there, left, right in self._block_pairs(rows, columns, k):
+            for o in range(k):
+                _place(gram[o], here, there, _of_pair(left, right, o, o), mirrored=columns is None)
+        return gram.permute(1, 2, 0)
+
+    def full(
+        self, rows: Float[Tensor, "n *shape"], columns: Float[Tensor, "m *shape"] | None = None, /
+    ) -> Float[Tensor, "n m k k"]:
+        """Θ_op(x_i, x′_j) for every pair of outputs, a view of k × k matrices n × m."""
+        k = self._check(rows, columns, power=2)
+        gram = rows.new_empty(k, k, len(rows), len(rows if columns is None else columns))
+        for here, there, left, right in self._block_pairs(rows, columns, k):
+            for o in range(k):
+                # Θ_po(x′, x) = Θ_op(x, x′): in a block on the diagonal, half of the pairs are enough.
+                for p in range(o if right is left else 0, k):
+                    block = _of_pair(left, right, o, p)
+                    gram[o, p, here, there] = block
+                    if columns is None and (o != p or here != there):
+                        gram[p, o, there, here] = block.mT
+        return gram.permute(2, 3, 0, 1)
+
+    def _check(self, rows: Tensor, columns: Tensor | None, *, power: int) -> int:
+        """All that can be wrong, with k^power matrices to be made, and which route it is; k."""
+        checked_pair(rows, columns)
+        self._check_mode()
+        like = next(self.module.parameters())
+        if (rows.dtype, rows.device) != (like.dtype, like.device):
+            raise ValueError(
+                f"rows are {rows.dtype} on {rows.device}, the module {like.dtype} on {like.device}; move one"
+            )
+        with torch.no_grad():
+            outputs = self.module(rows[:1])
+        if outputs.ndim != 2 or len(outputs) != 1:
+            raise ValueError(f"module makes {tuple(outputs.shape)} of one row; it must make n × k of n rows")
+        k = int(outputs.shape[1])
+        if self.output is not None and self.output >= k:
+            raise ValueError(f"output = {self.output} does not exist; the module has {k}")
+        check_fits(k**power * len(rows) * len(rows if columns is None else columns), rows)
+        if self.route is None:
+            self._choose_route(rows[:1])
+        return k
+
+    def _choose_route(self, row: Tensor) -> None:
+        self.because = "" if self.method == "jacobian" else obstacle(self.module, row)
+        if self.because and self.method == "layerwise":
+            raise ValueError(f"method = 'layerwise' does not apply: {self.because}; use 'auto' or 'jacobian'")
+        if self.because:
+            warnings.warn(
+                f"the kernel is taken from whole Jacobians, which is slow: {self.because}. "
+                "method='jacobian' asks for this and does not warn",
+                SlowKernelWarning,
+                stacklevel=4,
+            )
+        self.route = "jacobian" if self.because or self.method == "jacobian" else "layerwise"
+
+    def _check_mode(self) -> None:
+        for name, layer in self.module.named_modules():
+            dropout = isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0
+            batch = isinstance(layer, nn.modules.batchnorm._BatchNorm)
+            if (layer.training and (dropout or batch)) or (batch and layer.running_mean is None):
+                raise ValueError(
+                    f"{name or 'the module'} is a {type(layer).__name__} that mixes examples or is random; "
+                    "call module.eval(), with running statistics"
+                )
+
+    def _factors(self, rows: Tensor) -> list[Factor]:
+        make = jacobian_factors if self.route == "jacobian" else layerwise_factors
+        return make(self.module, rows)[0]
+
+    def _rows_at_once(self, rows: Tensor) -> int:
+        """As many as keep what is held of them within bounds."""
+        return max(1, _NUMBERS_AT_ONCE // max(1, sum(f.numbers for f in self._factors(rows[:1]))))
+
+    def _block_pairs(
+        self, rows: Tensor, columns: Tensor | None, outputs: int
+    ) -> Iterator[tuple[slice, slice, list[Factor], list[Factor]]]:
+        size = self._rows_at_once(rows)
+        for here in _slices(len(rows), size):
+            left = self._factors(rows[here])
+            if columns is None:
+                yield here, here, left, left
+            for there in _slices(len(rows if columns is None else columns), size):
+                if columns is not None:
+                    yield here, there, left, self._factors(columns[there])
+                elif there.start > here.start:
+                    yield here, there, left, self._factors(rows[there])
+
+
+def _slices(n: int, size: int) -> Iterator[slice]:
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def _total(parts: Iterable[Tensor]) -> Tensor:
+    first, *rest = parts
+    for part in rest:
+        first += part
+    return first
+
+
+def _of_pair(left: list[Factor], right: list[Factor], first: int, second: int) -> Tensor:
+    """The block of two outputs: the sum over the layers."""
+    total = None
+    for f, g in zip(left, right, strict=True):
+        total = f.pair(g, first, second, total)
+    # Two outputs that no trained layer connects.
+    return left[0].squares(0)[:, None] * right[0].squares(0) * 0 if total is None else total
+
+
+def _place(gram: Tensor, here: slice, there: slice, block: Tensor, *, mirrored: bool) -> None:
+    if mirrored and here == there:
+        block = (
+            block.triu() + block.triu(1).mT
+        )  # sums of exactly symmetric products may still differ in order
+    gram[here, there] = block
+    if mirrored and here != there:
+        gram[there, here] = block.mT

@@ -1,0 +1,100 @@
+"""What cannot be certified is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import nan
+
+import pytest
+from certified import (
+    HOLDOUT,
+    REST,
+    ROOT,
+    TEACHER,
+    TRAIN,
+    X,
+    Y,
+)
+from torch import nn
+
+from kdtheory import certify
+from kdtheory.certify import WitnessPlan, certify_logits
+
+TABLE: dict[str, tuple[Callable[[], object], str]] = {
+    "nothing labelled": (lambda: certify(TEACHER, unlabelled=REST), "train and holdout are both None"),
+    "teacher: no module": (lambda: certify("teacher", holdout=HOLDOUT), "teacher is a str"),
+    "teacher: a tensor": (lambda: certify(HOLDOUT[0], holdout=HOLDOUT), "teacher is a Tensor"),
+    "teacher: not a table": (lambda: certify(nn.Flatten(0), holdout=HOLDOUT), "give n × k logits"),
+    "teacher: NaN": (
+        lambda: certify({"holdout": HOLDOUT[0] * nan}, holdout=HOLDOUT),
+        "teacher logits on holdout",
+    ),
+    "teacher: rows": (lambda: certify({"holdout": HOLDOUT[0][:3]}, holdout=HOLDOUT), "give 200 rows"),
+    "teacher: a role lacks": (
+        lambda: certify({"train": TRAIN[0]}, holdout=HOLDOUT),
+        "no logits for 'holdout'",
+    ),
+    "student: classes": (
+        lambda: certify(TEACHER, nn.Linear(64, 3), holdout=HOLDOUT),
+        "labels spans|same classes",
+    ),
+    "student: more classes": (
+        lambda: certify(TEACHER, nn.Linear(64, 12), holdout=HOLDOUT),
+        "the same classes",
+    ),
+    "labels: out of range": (lambda: certify(TEACHER, holdout=(X, Y + 5)), "holdout labels spans"),
+    "δ = 0": (lambda: certify(TEACHER, holdout=HOLDOUT, delta=0.0), "delta"),
+    "δ = 1": (lambda: certify(TEACHER, holdout=HOLDOUT, delta=1.0), "delta"),
+    "γ = 0": (lambda: certify(TEACHER, holdout=HOLDOUT, gamma=0.0), "gamma"),
+    "γ: none": (lambda: certify(TEACHER, holdout=HOLDOUT, gamma=[]), "number of gammas"),
+    "batch of none": (lambda: certify(TEACHER, holdout=HOLDOUT, batch_size=0), "batch_size"),
+    "shares: unknown": (lambda: certify(TEACHER, holdout=HOLDOUT, shares={"luck": 1}), "shares = 'luck'"),
+    "shares: none": (
+        lambda: certify(TEACHER, holdout=HOLDOUT, shares={"holdout": 0}),
+        r"shares\['holdout'\]",
+    ),
+    "shares: nothing applies": (
+        lambda: certify(TEACHER, holdout=HOLDOUT, shares={"vc_dimension": 1}),
+        "no bound applies .*no training labels",
+    ),
+    "witness: unknown": (
+        lambda: certify(TEACHER, holdout=HOLDOUT, witness="luck", stream=ROOT),
+        "witness = 'luck'",
+    ),
+    "witness: no stream": (lambda: certify(TEACHER, train=TRAIN, witness="distil"), "stream = None"),
+    "witness: nothing to test by": (
+        lambda: certify(
+            TEACHER, train=TRAIN, unlabelled=REST, stream=ROOT, witness=WitnessPlan(held_out=0.001)
+        ),
+        "held_out = 0.001",
+    ),
+    "plan: no kind": (lambda: WitnessPlan(kinds=()), "number of kinds"),
+    "plan: no member": (lambda: WitnessPlan(members=0), "members = 0"),
+    "plan: all held out": (lambda: WitnessPlan(held_out=1.0), "held_out"),
+    "device": (
+        lambda: certify(
+            TEACHER, train=TRAIN, unlabelled=REST, witness="distil", stream=ROOT, device="abacus"
+        ),
+        "device = 'abacus'",
+    ),
+    "logits: role": (lambda: certify_logits(X, Y, labels_role="test"), "labels_role = 'test'"),
+    "logits: a student without unlabelled points": (
+        lambda: certify_logits(X, Y, student_logits=X, teacher_unlabelled=REST),
+        "student_unlabelled lacking",
+    ),
+    "logits: unlabelled points of no student": (
+        lambda: certify_logits(X, Y, student_unlabelled=REST),
+        "student_logits, teacher_unlabelled lacking",
+    ),
+    "logits: rows": (lambda: certify_logits(X, Y, student_logits=X[:3]), "1797 and 3 rows"),
+    "logits: labels": (lambda: certify_logits(X, Y[:3]), "1797 rows and 3 labels"),
+    "logits: NaN": (lambda: certify_logits(X * nan, Y), "teacher logits on holdout"),
+}
+
+
+@pytest.mark.parametrize("case", TABLE)
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_bad_input_is_refused_by_name(case: str) -> None:
+    call, named = TABLE[case]
+    with pytest.raises(ValueError, match=named):
+        call()

@@ -1,0 +1,138 @@
+"""Modules, logits, loaders and arrays say the same; a row has one role; norms are read off plain nets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from certified import (
+    FOUND,
+    HOLDOUT,
+    REST,
+    STUDENT,
+    TEACHER,
+    TRAIN,
+    X,
+    Y,
+    says,
+)
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from kdtheory import certify
+from kdtheory.certify import certify_logits
+from kdtheory.roles import ROLES, HoldOut, Train, Unlabelled
+
+SOURCES = {
+    "a DataLoader": (
+        DataLoader(TensorDataset(*TRAIN), batch_size=33),
+        DataLoader(TensorDataset(*HOLDOUT), batch_size=200, shuffle=True),
+        DataLoader(TensorDataset(REST), batch_size=9),
+    ),
+    "arrays": tuple(
+        part if isinstance(part, Tensor) else tuple(column.numpy() for column in part)
+        for part in (TRAIN, HOLDOUT, REST)
+    ),
+    "roles": (Train(*TRAIN), HoldOut(*HOLDOUT), Unlabelled(REST)),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_loaders_and_arrays_give_what_tensors_give(source: str) -> None:
+    labelled, kept, others = SOURCES[source]
+    found = certify(TEACHER, STUDENT, train=labelled, holdout=kept, unlabelled=others, batch_size=77)
+    for name, bound in FOUND.lines.items():
+        assert found.lines[name].value == pytest.approx(bound.value, rel=1e-6), name
+
+
+def test_logits_give_what_modules_give_where_no_layers_are_needed() -> None:
+    names = (*ROLES,)
+    tables = [
+        {
+            name: says(module, points).numpy()
+            for name, points in zip(names, (TRAIN[0], HOLDOUT[0], REST), strict=True)
+        }
+        for module in (TEACHER, STUDENT)
+    ]
+    shares = {"holdout": 1, "student_holdout": 1, "training_error": 1}
+    roles = {"train": TRAIN, "holdout": HOLDOUT, "unlabelled": REST, "shares": shares}
+    by_logits = certify(*tables, **roles)
+    assert by_logits.to_json() == certify(TEACHER, STUDENT, **roles).to_json()
+    assert (
+        "not a module"
+        in certify(*tables, train=TRAIN, holdout=HOLDOUT, unlabelled=REST).skipped["vc_dimension"]
+    )
+    plain = certify_logits(
+        says(TEACHER, HOLDOUT[0]),
+        HOLDOUT[1],
+        student_logits=says(STUDENT, HOLDOUT[0]),
+        teacher_unlabelled=says(TEACHER, REST),
+        student_unlabelled=says(STUDENT, REST),
+        shares={"holdout": 1, "student_holdout": 1},
+    )
+    pair = certify(
+        TEACHER, STUDENT, holdout=HOLDOUT, unlabelled=REST, shares={"holdout": 1, "student_holdout": 1}
+    )
+    assert [bound.value for bound in plain.bounds] == [bound.value for bound in pair.bounds]
+
+
+def test_a_row_in_two_roles_is_refused_by_number() -> None:
+    with pytest.raises(ValueError, match=r"rows 990, 991, .* of train are rows 0, 1, .* of holdout \(10 in"):
+        certify(TEACHER, train=TRAIN, holdout=(X[990:1100], Y[990:1100]))
+    said = says(TEACHER, HOLDOUT[0])
+    twice = {"student_logits": said / 2, "teacher_unlabelled": said[5:], "student_unlabelled": said[5:] / 2}
+    with pytest.raises(
+        ValueError, match="rows 5, 6, 7, 8, 9 of holdout are rows 0, 1, 2, 3, 4 of unlabelled"
+    ):
+        certify_logits(said, HOLDOUT[1], **twice)
+    assert certify_logits(said, HOLDOUT[1], **twice, may_share=[("holdout", "unlabelled")]).best is not None
+
+
+class Functional(nn.Module):
+    """Linear layers and a ReLU that is no module."""
+
+    def __init__(self, activation: Callable[[Tensor], Tensor] = F.relu, skip: bool = False) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(64, 64), nn.Linear(64, 10)
+        self.activation, self.skip = activation, skip
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = self.activation(self.first(inputs))
+        return self.last(hidden + inputs if self.skip else hidden)
+
+
+@pytest.mark.parametrize(
+    ("module", "is_read"),
+    [
+        (
+            nn.Sequential(
+                nn.Flatten(), nn.Sequential(nn.Linear(64, 8), nn.ReLU()), nn.Dropout(), nn.Linear(8, 10)
+            ),
+            True,
+        ),
+        (nn.Linear(64, 10, bias=False), True),
+        (Functional(), True),
+        (Functional(skip=True), False),
+        (Functional(torch.tanh), False),
+        (nn.Sequential(nn.Linear(64, 8), nn.GELU(), nn.Linear(8, 10)), False),
+        (nn.Sequential(nn.Linear(64, 8), nn.Linear(8, 10)), False),
+        (nn.Sequential(nn.Linear(64, 10), nn.ReLU()), False),
+    ],
+)
+def test_norms_are_read_off_plain_relu_nets_and_no_others(module: nn.Module, is_read: bool) -> None:
+    found = certify(module, train=TRAIN)
+    assert ("frobenius_norms" in found.lines) == ("vc_dimension" in found.lines) == is_read
+    if not is_read:
+        assert "Linear layers with ReLU between" in found.skipped["spectral_norms"]
+
+
+def test_modules_are_evaluated_in_evaluation_mode_and_put_back() -> None:
+    module = nn.Sequential(nn.Linear(64, 32), nn.BatchNorm1d(32), nn.Dropout(0.5), nn.Linear(32, 10)).train()
+    module[1].eval()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    first, second = (certify(module, holdout=HOLDOUT, batch_size=size) for size in (7, 200))
+    assert [part.training for part in module] == [True, False, True, True]
+    assert first.best.value == second.best.value
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())

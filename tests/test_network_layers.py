@@ -1,0 +1,80 @@
+"""Layers by path: what is recorded is what the layer said, with gradients, and no hook stays behind."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from kdtheory.networks import layer, recorded
+
+
+class Block(nn.Module):
+    """A residual block that works in place, as torchvision's do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 3, padding=1)
+        self.bn = nn.BatchNorm2d(2)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.bn(self.conv(self.relu(x + 0)))
+        out += x
+        return self.relu(out)
+
+
+def net() -> nn.Module:
+    made = nn.Sequential()
+    made.layer1 = nn.Sequential(Block(), Block())
+    return made.double()
+
+
+def hooks(module: nn.Module) -> int:
+    return sum(len(part._forward_hooks) for part in module.modules())
+
+
+def test_the_output_before_a_later_layer_changed_it_in_place():
+    module, x = net().eval(), torch.randn(3, 2, 4, 4, dtype=torch.float64, generator=torch.Generator())
+    with recorded(module, ["layer1.0.bn", "layer1.0", "", "layer1.1.relu"]) as said:
+        logits = module(x)
+    block = module.layer1[0]
+    torch.testing.assert_close(said["layer1.0.bn"], block.bn(block.conv(block.relu(x + 0))))
+    torch.testing.assert_close(said["layer1.0"], block(x))
+    torch.testing.assert_close(said[""], logits)
+    torch.testing.assert_close(said["layer1.1.relu"], logits)  # called twice: the last call is kept
+    assert hooks(module) == 0
+
+
+def test_gradients_flow_through_what_was_recorded():
+    module = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    with recorded(module, ["1"]) as said:
+        module(torch.ones(4, 2))
+    said["1"].sum().backward()
+    assert module[0].weight.grad is not None
+    assert module[2].weight.grad is None
+
+
+def test_no_hook_is_left_when_the_block_fails():
+    module = nn.Sequential(nn.Linear(2, 3))
+    with pytest.raises(RuntimeError), recorded(module, ["0"]):
+        module(torch.ones(1, 5))
+    with pytest.raises(ValueError, match="not known"), recorded(module, ["0", "nowhere"]):
+        pass
+    assert hooks(module) == 0
+
+
+def test_unknown_paths_name_the_nearest():
+    with pytest.raises(ValueError, match=r"layer 'layer1\.0\.bn2' is not known.*'layer1\.0\.bn'"):
+        layer(net(), "layer1.0.bn2")
+    with pytest.raises(ValueError, match="it has no submodules"):
+        layer(nn.Linear(1, 1), "relu")
+
+
+def test_an_output_that_is_no_tensor_is_named():
+    module = nn.LSTM(2, 3)
+    with (
+        pytest.raises(ValueError, match="layer '' gives a tuple, not a tensor"),
+        recorded(module, [""]),
+    ):
+        module(torch.ones(4, 1, 2))
