@@ -1,5 +1,7 @@
-"""Chapter 3, schemes of distillation."""
+"""Chapter 3: distillation schemes, self-distillation, compression, and what labels are worth."""
 
-from kdtheory.claims.schemes import online_offline
+from __future__ import annotations
 
-__all__ = ["online_offline"]
+from kdtheory.claims.schemes import compression, fixed_point, lag, mixing, online_offline, rkhs, soft_labels
+
+__all__ = ["compression", "fixed_point", "lag", "mixing", "online_offline", "rkhs", "soft_labels"]
