@@ -78,7 +78,7 @@ def test_temperature_one_mixes_probabilities() -> None:
     teacher = torch.linspace(-5, 5, 11, dtype=torch.float64)
     labels = torch.arange(11) % 2
     found = effective_logits(teacher, labels, soft_ratio=0.3)
-    torch.testing.assert_close(found, torch.logit(0.3 * torch.sigmoid(teacher) + 0.7 * labels))
+    torch.testing.assert_close(found, torch.logit(0.3 * torch.sigmoid(teacher) + 0.7 * labels.double()))
 
 
 @pytest.mark.parametrize("squared", [False, True])
