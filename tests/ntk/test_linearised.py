@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import gradient_descent_outputs
 from scipy.integrate import solve_ivp
@@ -96,6 +96,7 @@ def test_several_outputs_are_trained_each_by_itself() -> None:
     )
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 10**6), time=st.floats(0, 50))
 def test_the_loss_never_grows_and_the_weights_agree(seed: int, time: float) -> None:
     own, _, start, targets = problem(seed)
