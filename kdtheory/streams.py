@@ -8,6 +8,8 @@ Nothing here touches a global generator.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,3 +61,28 @@ class Stream:
         """A fresh torch generator on `device` that starts here."""
         state = int(self.sequence().generate_state(1, np.uint64)[0])
         return torch.Generator(device).manual_seed(state >> 1)
+
+    @contextmanager
+    def default(self) -> Iterator[None]:
+        """Torch's default generators start here for the block, and are back where they were after it.
+
+        For what takes no generator: a module that initialises itself, dropout, a DataLoader that shuffles.
+
+        >>> with Stream(3).default():
+        ...     one = torch.rand(2)
+        >>> with Stream(3).default():
+        ...     bool((torch.rand(2) == one).all())
+        True
+        """
+        generators = [torch.default_generator]
+        if torch.cuda.is_available():
+            torch.cuda.init()
+            generators += torch.cuda.default_generators
+        before = [generator.get_state() for generator in generators]
+        try:
+            for generator in generators:
+                generator.set_state(self.torch(generator.device).get_state())
+            yield
+        finally:
+            for generator, state in zip(generators, before, strict=True):
+                generator.set_state(state)

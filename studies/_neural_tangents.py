@@ -47,7 +47,7 @@ def empirical(inputs):
     _, params = init(jax.random.PRNGKey(0), inputs.shape)
     axes = (-1,) if case["form"] == "trace" else ()
     kernel = nt.empirical_ntk_fn(
-        apply, trace_axes=axes, implementation=nt.NtkImplementation.STRUCTURED_DERIVATIVES
+        apply, trace_axes=axes, vmap_axes=0, implementation=nt.NtkImplementation.STRUCTURED_DERIVATIVES
     )
     jitted = jax.jit(lambda x, p: kernel(x, None, p))
     return lambda: jitted(inputs, params)

@@ -1,15 +1,15 @@
 """Tangent kernels against neural-tangents at its best, and against the bare Gram product.
 
 Each line of the table is one kernel of one set of points: the median time over the repeats after one run
-that compiles, on the CPU with all threads, both sides in processes of their own one after the other on the same
-inputs. Memory is the most that a process has held, of this side also without what it held when all was
+that compiles, on the CPU with all threads, both sides in processes of their own, one after the other, on the
+same inputs. Memory is the most that a process has held, of this side also without what it held when all was
 loaded. *Bare* is X·Xᵀ by NumPy.
 
 The rival is neural-tangents 0.6.5 jitted, its structured derivatives for empirical kernels, with jax and
-jaxlib 0.4.23, NumPy < 2 and SciPy < 1.12; on newer ones it does not import or loses that mode. The environment
-variable KDTHEORY_NEURAL_TANGENTS names the Python that has it; with the value "pip" an environment is made in
-a temporary folder, by pip. Without it the rival's columns are empty, and the comparison is with the bare
-product alone.
+jaxlib 0.4.23, NumPy < 2 and SciPy < 1.12; on newer ones it does not import or loses that mode. The
+environment variable KDTHEORY_NEURAL_TANGENTS names the Python that has it; with the value "pip" an
+environment is made in a temporary folder, by pip. Without it the rival's columns are empty, and the
+comparison is with the bare product alone.
 """
 
 from __future__ import annotations

@@ -62,6 +62,7 @@ from kdtheory.bounds.rademacher import (
     vector_linear_class,
 )
 from kdtheory.bounds.result import Bound, size_needed
+from kdtheory.bounds.two_samples import joint_disagreement_transfer, sum_upper_limit
 from kdtheory.bounds.vc import (
     bartlett19_log_growth,
     bartlett19_vc_dimension,
@@ -102,6 +103,7 @@ __all__ = [
     "hsu21_as_printed",
     "hsu21_distillation",
     "hsu21_distillation_by_margins",
+    "joint_disagreement_transfer",
     "l1_linear_complexity",
     "l2_linear_complexity",
     "label_free_distillation_error",
@@ -130,6 +132,7 @@ __all__ = [
     "softmax_confidence",
     "softmax_distance",
     "softmax_distance_lipschitz",
+    "sum_upper_limit",
     "supervision_complexity",
     "talagrand_contraction",
     "vapnik71",

@@ -15,7 +15,7 @@ from kdtheory.validate import check_at_least, check_finite, check_fraction, chec
 __all__ = ["WITNESSES", "WitnessPlan"]
 
 WITNESSES = ("holdout", "coded", "stochastic")
-_EPOCHS, _DISTILLED_EPOCHS, _LEAST_STEPS = 16, 4, 1000
+_EPOCHS, _DISTILLED_EPOCHS, _LEAST_STEPS = 10, 3, 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +34,8 @@ class WitnessPlan:
             must not depend on any training label. None draws each its own.
         members: how many hold-out witnesses, to be averaged.
         held_out: the share of the training points in B.
-        steps: of Adam, for the networks trained on labels; None takes 16 epochs, at least 1000 steps.
-        distilled_steps: of Adam, for a stochastic student; None takes 4 epochs, at least 1000 steps.
+        steps: of Adam, for the networks trained on labels; None takes 10 epochs, at least 1000 steps.
+        distilled_steps: of Adam, for a stochastic student; None takes 3 epochs, at least 1000 steps.
         learning_rate, batch_size: of all of them.
         weight_decay, schedule, averaged: of `train`, for the networks trained on labels.
         centre_may_be_sent: whether a coded witness may be its prior alone, where no difference pays for its
@@ -57,7 +57,7 @@ class WitnessPlan:
     batch_size: int | None = 128
     weight_decay: float = 0.0
     schedule: str = "cosine"
-    averaged: float = 0.4
+    averaged: float = 0.5
     centre_may_be_sent: bool = True
     rounds: int = 10
 

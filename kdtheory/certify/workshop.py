@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from kdtheory.bounds.disagreement import disagreement_transfer
 from kdtheory.bounds.holdout import clopper34_holdout, hoeffding63_kl_holdout
 from kdtheory.bounds.result import Bound
+from kdtheory.bounds.two_samples import joint_disagreement_transfer
 from kdtheory.certify.coded import distilled_readouts, least_coded, mean_readout, readouts
 from kdtheory.certify.plan import WitnessPlan
 from kdtheory.certify.prior import Prior, own_params
@@ -123,8 +124,10 @@ class Workshop:
         """Pr[f ≠ y] through one g, the mean logits of the networks trained on A, with B for its hold-out."""
         rows = self.split[1]
         wrong = self._logits(self.inputs[rows]).mean(0).argmax(-1) != self.labels[rows]
-        witness = clopper34_holdout(wrong, delta=delta / 2, fixed_in_advance=True)
-        return self._transfer(witness, self._logits(self.unlabelled).mean(0), delta)
+        apart = self._logits(self.unlabelled).mean(0).argmax(-1) != self.teacher_classes
+        return joint_disagreement_transfer(
+            wrong, apart, delta=delta, fixed_in_advance=True, drawn_afterwards=True
+        )
 
     def drawn(self, delta: float, /) -> Bound:
         """Pr[f ≠ y] through a random one of the networks trained on A, with B for the hold-out of all."""

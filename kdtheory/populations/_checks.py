@@ -21,7 +21,14 @@ from kdtheory.validate import (
     check_probs,
 )
 
-__all__ = ["check_loss", "check_numbers", "checked_sample", "checked_settings", "checked_start"]
+__all__ = [
+    "check_loss",
+    "check_numbers",
+    "checked_kept",
+    "checked_sample",
+    "checked_settings",
+    "checked_start",
+]
 
 
 def check_numbers(
@@ -62,6 +69,20 @@ def checked_start(architecture: Architecture, members: int, stream: Stream, init
             f"({members}, {architecture.size})"
         )
     return initial.detach()
+
+
+def checked_kept(kept: Tensor | None, params: Tensor) -> Tensor | None:
+    """Which parameters are kept, beside the parameters; the others become zero here and now."""
+    if kept is None:
+        return None
+    if kept.shape != params.shape or kept.dtype != torch.bool:
+        raise ValueError(
+            f"kept has shape {tuple(kept.shape)} and dtype {kept.dtype}; it must be boolean, "
+            f"members × size = {tuple(params.shape)}"
+        )
+    kept = kept.to(params.device)
+    params.mul_(kept)
+    return kept
 
 
 def checked_sample(

@@ -9,7 +9,7 @@ from itertools import repeat
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kdtheory.networks import Architecture, Tape
@@ -61,6 +61,7 @@ class Task:
     steps: int
     batch_size: int | None
     order: Stream
+    kept: Bool[Tensor, "all size"] | None = None
 
     def loss_of(self, group: slice) -> Loss:
         """The loss with the group's rows of those settings that each member has its own of."""
@@ -74,12 +75,16 @@ class Task:
 def descend(
     task: Task, params: Float[Tensor, "all size"], group: slice, tell: Callable[[int], None]
 ) -> tuple[Float[Tensor, "members"], Float[Tensor, "members"]]:
-    """Train the rows `group` of `params` in place; their last losses and gradient norms."""
+    """Train the rows `group` of `params` in place; their last losses and gradient norms.
+
+    Parameters that are not kept are zero; without a gradient of their own they stay so, decay or not.
+    """
     weights = params[group]
     weights.grad = gradient = torch.zeros_like(weights)
     tape = task.architecture.tape(weights, gradient)
     optimizer = task.optimizer(weights)
     loss = task.loss_of(group)
+    mask = None if task.kept is None else task.kept[group].to(weights)
     raw = task.sample.rows(lambda array: array[group])
     sample = _prepared(raw, tape)
     batches: Iterator[Sample] = repeat(sample)
@@ -94,11 +99,15 @@ def descend(
             for step in range(done, done + count):
                 optimizer.param_groups[0]["lr"] = rate * factor(step / task.steps)
                 _backward(tape, next(batches), loss)
+                if mask is not None:
+                    gradient.mul_(mask)
                 optimizer.step()
                 tail.see(step)
             tell(count * len(weights))
         tail.settle()
         losses = _backward(tape, sample, loss)
+    if mask is not None:
+        gradient.mul_(mask)
     gradient.add_(weights, alpha=task.weight_decay)
     return losses.detach().mean(-1), gradient.norm(dim=-1)
 

@@ -7,13 +7,14 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kdtheory.networks import Architecture
 from kdtheory.populations._checks import (
     check_loss,
     check_numbers,
+    checked_kept,
     checked_sample,
     checked_settings,
     checked_start,
@@ -49,6 +50,7 @@ def train(
     weight_decay: float = 0.0,
     batch_size: int | None = None,
     initial: Float[Tensor, "members size"] | None = None,
+    kept: Bool[Tensor, "members size"] | None = None,
     device: str | torch.device = "auto",
     dtype: torch.dtype = torch.float32,
     progress: Progress | None = None,
@@ -82,6 +84,7 @@ def train(
         weight_decay: λ of the penalty λ‖θ‖²/2.
         batch_size: rows per step; None takes the whole sample, every step.
         initial: parameters to start from instead of a fresh initialisation; the optimiser starts anew.
+        kept: of a pruned network, the parameters that are left; the others are zero and stay so.
         device: where to train; "auto" is CUDA where there is one, else the CPU.
         dtype: of parameters and data.
         progress: called in this thread with (done, total) steps of one model, a hundred times per group.
@@ -125,6 +128,7 @@ def train(
         steps,
         batch_size,
         stream.child("order"),
+        checked_kept(kept, params),
     )
     check_loss(task, params)
     return _train(task, params, progress)

@@ -1,14 +1,15 @@
-"""How far a teacher's probabilities are from what they promise, exact on a finite world."""
+"""How far probabilities are from what they promise: exact on a finite world, in bins on labelled points."""
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.risk._doors import check_world
+from kdtheory.validate import check_at_least, check_labels, check_probs
 
-__all__ = ["calibration_error"]
+__all__ = ["calibration_error", "top_label_calibration_error"]
 
 
 def calibration_error(
@@ -41,4 +42,39 @@ def calibration_error(
     outcome = torch.zeros_like(forecasts).index_add(0, cell, weights[:, None] * probs)
     gaps = (mass[:, None] * forecasts - outcome).abs().sum(-1) / 2
     total: Tensor = gaps.sum()
+    return total
+
+
+def top_label_calibration_error(
+    probs: Float[Tensor, "n k"], labels: Int[Tensor, "n"], /, *, bins: int = 15
+) -> Float[Tensor, ""]:
+    """Σ_b (n_b/n) |accuracy_b − confidence_b| over bins of the largest probability (Guo et al. 2017, ECE).
+
+    Bins of equal width on (0, 1], each with its upper end. An estimate: biased upward on few points, and
+    blind to all but the largest entry; the strict error of a known world is `calibration_error`.
+
+    Args:
+        probs: what is forecast.
+        labels: what came.
+        bins: how many.
+
+    Raises:
+        ValueError: a row is no probability vector, labels do not fit, or `bins` < 1.
+
+    >>> forecast = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]])
+    >>> top_label_calibration_error(forecast, torch.tensor([0, 1, 1]))  # (2/3)|½ − 0.9| + (1/3)|1 − 0.6|
+    tensor(0.4000)
+    """
+    check_probs("probs", probs)
+    check_labels("labels", labels, probs.shape[-1])
+    check_at_least("bins", bins, 1)
+    if labels.shape != probs.shape[:1]:
+        raise ValueError(
+            f"labels has shape {tuple(labels.shape)}; give one for each of the {len(probs)} rows"
+        )
+    confidence, chosen = probs.max(-1)
+    place = (confidence * bins).ceil().long().sub(1).clamp(0, bins - 1)
+    gap = (chosen == labels).to(probs.dtype) - confidence
+    sums = gap.new_zeros(bins).index_add(0, place, gap)
+    total: Tensor = sums.abs().sum() / len(probs)
     return total

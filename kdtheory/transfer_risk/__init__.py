@@ -8,6 +8,7 @@ from kdtheory.transfer_risk.angles import (
     angle_tail,
     dkw_width,
     isotropic_angle_tail,
+    projection_angle,
 )
 from kdtheory.transfer_risk.bounds import (
     average_transfer_risk,
@@ -49,6 +50,7 @@ __all__ = [
     "phuong19_student",
     "phuong19_transfer_risk",
     "power_function_transfer_risk",
+    "projection_angle",
     "transfer_curve",
     "transfer_risk",
 ]

@@ -17,9 +17,9 @@ from scipy import special
 from torch import Tensor
 
 from kdtheory.transfer_risk.functions import KernelFunction
-from kdtheory.validate import check_at_least, check_finite, check_fraction
+from kdtheory.validate import check_at_least, check_finite, check_fraction, check_positive
 
-__all__ = ["AngleTail", "acute_angles", "angle_tail", "dkw_width", "isotropic_angle_tail"]
+__all__ = ["AngleTail", "acute_angles", "angle_tail", "dkw_width", "isotropic_angle_tail", "projection_angle"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +37,9 @@ class AngleTail:
     angles: Float[Tensor, "m"]
 
     def __call__(self, beta: float, /) -> float:
-        """The share of the points whose angle is at least β."""
-        below = torch.searchsorted(self.angles, torch.tensor(beta).to(self.angles), side="left")
+        """The share of the points whose angle is at least β, up to the rounding of an angle."""
+        least = beta - 4 * torch.finfo(self.angles.dtype).eps
+        below = torch.searchsorted(self.angles, torch.tensor(least).to(self.angles), side="left")
         return 1 - int(below) / len(self.angles)
 
     def upper(self, beta: float, /, *, delta: float) -> float:
@@ -75,6 +76,34 @@ def acute_angles(oracle: KernelFunction, inputs: Float[Tensor, "m *shape"], /) -
     return (oracle(inputs).abs() / lengths).clamp_max(1).arccos()
 
 
+def projection_angle(
+    squared_norms: Float[Tensor, "*s"], oracle: Float[Tensor, ""], /
+) -> tuple[Float[Tensor, "*s"], Float[Tensor, "*s"]]:
+    """ᾱ_n and ρ_n with cos²ᾱ_n = ‖Δŵ_n‖²/‖Δw_*‖², ρ_n² = ‖Δw_*‖² − ‖Δŵ_n‖² = ‖Δw_*‖²sin²ᾱ_n.
+
+    Valid where Δŵ_n is the projection of Δw_*, the student of a perfect teacher: ‖Δŵ_n‖² = zᵀΘ⁻¹z. Both are
+    rounded up, by what the difference may have lost: a bound made of them stays one.
+
+    Args:
+        squared_norms: ‖Δŵ_n‖².
+        oracle: ‖Δw_*‖².
+
+    Raises:
+        ValueError: a norm is not finite, the oracle is zero, or a projection is longer than it.
+
+    >>> angle, rest = projection_angle(torch.tensor(0.5), torch.tensor(1.0))
+    >>> angle / torch.pi, rest.square()
+    (tensor(0.2500), tensor(0.5000))
+    """
+    check_finite("squared_norms", squared_norms)
+    check_positive("oracle", oracle)
+    if float(squared_norms.max() / oracle) > 1 + 1e4 * torch.finfo(oracle.dtype).eps:
+        raise ValueError("squared_norms exceeds the oracle's: no projection is longer than what it projects")
+    rounding = 64 * torch.finfo(oracle.dtype).eps * oracle
+    unseen = ((oracle - squared_norms).clamp_min(0) + rounding).sqrt()
+    return (unseen / oracle.sqrt()).clamp_max(1).arcsin(), unseen
+
+
 def dkw_width(points: int, /, *, delta: float) -> float:
     """√(ln(1/δ)/2m), so that P[sup_β (p(β) − p̂(β)) > width] ≤ δ (Dvoretzky, Kiefer, Wolfowitz; Massart 1990).
 
@@ -107,5 +136,4 @@ def isotropic_angle_tail(beta: ArrayLike, /, *, dim: int) -> np.ndarray:
     angles = np.asarray(beta, dtype=float)
     if not bool(((angles >= 0) & (angles <= np.pi / 2)).all()):
         raise ValueError("beta must lie in [0, π/2], the range of acute angles")
-    tail: np.ndarray = special.betainc(0.5, (dim - 1) / 2, np.cos(angles) ** 2)
-    return tail
+    return np.asarray(special.betainc(0.5, (dim - 1) / 2, np.cos(angles) ** 2))

@@ -10,12 +10,12 @@ that they hold for every set of points.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kdtheory.transfer_risk.angles import AngleTail
 from kdtheory.validate import check_finite, check_same_shape
 
 __all__ = [
@@ -41,29 +41,27 @@ def transfer_risk(student: Float[Tensor, "*s m"], oracle: Float[Tensor, "*s m"],
     return _share(student.sign() != oracle.sign(), student)
 
 
-def ji20_transfer_risk(tail: AngleTail, student_angle: float, /, *, delta: float | None = None) -> float:
+def ji20_transfer_risk(tail: Callable[[float], float], student_angle: float, /) -> float:
     """R_n ≤ p(π/2 − ᾱ_n) (Ji & Zhu, 2020): where signs differ, φ(x) is within ᾱ_n of orthogonal to Δw_*.
 
     By the triangle inequality of angles, for every draw and every student, perfect teacher or not. In high
     dimension most features are nearly orthogonal to Δw_*, p is close to 1, and the bound says nothing.
 
     Args:
-        tail: p, of the points on which R_n is taken, or of others with `delta`.
+        tail: p, a function of the angle in radians: an `AngleTail` of the points on which R_n is taken, its
+            `upper` edge at some δ for the population behind them, or a tail that is known.
         student_angle: ᾱ_n = ∠(Δŵ, Δw_*) in radians, in [0, π].
-        delta: where given, the upper edge of the DKW band of `tail` at 1 − δ, which holds for the population.
 
     Raises:
-        ValueError: the angle is outside [0, π], or δ outside (0, 1).
+        ValueError: the angle is outside [0, π].
 
     >>> from kdtheory.transfer_risk.angles import angle_tail
     >>> ji20_transfer_risk(angle_tail(torch.tensor([0.1, 0.2, 1.4, 1.5])), 0.3)
     0.5
     """
-    if not 0 <= student_angle <= math.pi + 1e-9:
+    if not 0 <= student_angle <= math.pi + 1e-6:
         raise ValueError(f"student_angle = {student_angle} must lie in [0, π]")
-    # Rounding of the angles near π/2, outward.
-    beta = math.pi / 2 - student_angle - 4 * torch.finfo(tail.angles.dtype).eps
-    return tail(beta) if delta is None else tail.upper(beta, delta=delta)
+    return tail(max(0.0, math.pi / 2 - student_angle))
 
 
 def power_function_transfer_risk(
@@ -164,8 +162,9 @@ def misjudging_probability(
     tensor([0.5000, 0.1587, 0.0000])
     """
     _check(student, power)
-    ratio = -student.abs() / power.clamp_min(torch.finfo(power.dtype).tiny)
-    return torch.where((power <= 0) & (student == 0), 0.5, torch.special.ndtr(ratio))
+    ratio = student.abs() / power.clamp_min(torch.finfo(power.dtype).tiny)
+    # torch's own normal distribution function loses the digits of small tails.
+    return torch.where((power <= 0) & (student == 0), 0.5, torch.erfc(ratio / math.sqrt(2)) / 2)
 
 
 def _share(event: Tensor, like: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from kdtheory.ntk.kernel import Kernel
 from kdtheory.ntk.solve import cholesky
-from kdtheory.transfer_risk.angles import acute_angles, angle_tail
+from kdtheory.transfer_risk.angles import acute_angles, angle_tail, projection_angle
 from kdtheory.transfer_risk.bounds import (
     average_transfer_risk,
     ji20_transfer_risk,
@@ -42,18 +42,23 @@ class NestedStudents:
         sizes: the n.
         outputs: z_s(x) of each on the fresh points.
         power: P_n(x), rounded up by what rounding may have taken off it.
-        inner: ⟨Δŵ, Δŵ′⟩ between the students of any two label sets; its diagonal is ‖Δŵ_n‖².
+        whitened: y = L⁻¹z, a column for each label set; the first n rows are those of the first n points.
     """
 
     sizes: tuple[int, ...]
     outputs: Float[Tensor, "s m r"]
     power: Float[Tensor, "s m"]
-    inner: Float[Tensor, "s r r"]
+    whitened: Float[Tensor, "n r"]
 
     @property
     def squared_norms(self) -> Float[Tensor, "s r"]:
         """‖Δŵ_n‖² = zᵀΘ⁻¹z of each label set."""
-        return self.inner.diagonal(dim1=-2, dim2=-1)
+        return self.whitened.square().cumsum(0)[[size - 1 for size in self.sizes]]
+
+    def inner(self, first: int, second: int, /) -> Float[Tensor, "s"]:
+        """⟨Δŵ_n, Δŵ′_n⟩ between the students of two label sets."""
+        products = self.whitened[:, first] * self.whitened[:, second]
+        return products.cumsum(0)[[size - 1 for size in self.sizes]]
 
 
 def nested_students(
@@ -107,18 +112,17 @@ def nested_students(
 
 def _prefixes(y: Tensor, v: Tensor, diagonal: Tensor, sizes: tuple[int, ...]) -> NestedStudents:
     """The sums over i ≤ n, from those over the rows between one size and the next."""
-    outputs, explained, inner = [], [], []
+    outputs, explained = [], []
     low = 0
     for high in sizes:
         part, own = v[low:high], y[low:high]
         outputs.append(part.mT @ own)
         explained.append(torch.linalg.vector_norm(part, dim=0).square())
-        inner.append(own.mT @ own)
         low = high
     rounding = torch.tensor(sizes).to(diagonal)[:, None] * torch.finfo(diagonal.dtype).eps
     left = diagonal - torch.stack(explained).cumsum(0)
     power = (left.clamp_min(0) + rounding * diagonal).sqrt()
-    return NestedStudents(sizes, torch.stack(outputs).cumsum(0), power, torch.stack(inner).cumsum(0))
+    return NestedStudents(sizes, torch.stack(outputs).cumsum(0), power, y)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,12 +204,11 @@ def transfer_curve(
         jitter=jitter,
     )
     student, projection = students.outputs.unbind(-1)
-    squared = oracle.squared_norm
-    # What rounding may have taken off ρ_n is added: a bound must not fall below the truth by it.
-    rounding = torch.tensor(students.sizes).to(squared) * torch.finfo(squared.dtype).eps
-    unseen = ((squared - students.squared_norms[:, 1]).clamp_min(0) + rounding * squared).sqrt()
+    angle, unseen = projection_angle(students.squared_norms[:, 1], oracle.squared_norm)
     norms = students.squared_norms[:, 0].sqrt()
-    angle = _angles(students, squared, unseen, perfect=targets is None)
+    if targets is not None:
+        cosine = students.inner(0, 1) / (norms * oracle.squared_norm.sqrt())
+        angle = cosine.clamp(-1, 1).arccos()
     repeated = truth.expand_as(student)
     return TransferCurve(
         students.sizes,
@@ -217,14 +220,6 @@ def transfer_curve(
         angle,
         norms,
     )
-
-
-def _angles(students: NestedStudents, squared: Tensor, unseen: Tensor, *, perfect: bool) -> Tensor:
-    """ᾱ_n: sin ᾱ_n = ρ_n/‖Δw_*‖ for a projection; from the inner product ⟨Δŵ, Δw_*⟩ = y·y_* otherwise."""
-    if perfect:
-        return (unseen / squared.sqrt()).clamp_max(1).arcsin()
-    cosine = students.inner[:, 0, 1] / (students.squared_norms[:, 0].sqrt() * squared.sqrt())
-    return cosine.clamp(-1, 1).arccos()
 
 
 def _checked_sizes(sizes: Sequence[int], most: int) -> tuple[int, ...]:

@@ -28,8 +28,8 @@ from kdtheory.bounds import (
     net_norms,
     vapnik71,
 )
-from kdtheory.bounds.disagreement import disagreement_transfer
 from kdtheory.bounds.holdout import clopper34_holdout
+from kdtheory.bounds.two_samples import joint_disagreement_transfer
 from kdtheory.certify import LINES, Certificates, certify_logits
 from kdtheory.inversion import binomial_upper_limit
 
@@ -49,14 +49,11 @@ def test_terms_are_those_of_the_bounds_called_directly() -> None:
     wrong = says(TEACHER, HOLDOUT[0]).argmax(-1) != labels
     expected = {
         "holdout": clopper34_holdout(wrong, delta=shares["holdout"], fixed_in_advance=True),
-        "student_holdout": disagreement_transfer(
-            clopper34_holdout(
-                says(STUDENT, HOLDOUT[0]).argmax(-1) != labels,
-                delta=shares["student_holdout"] / 2,
-                fixed_in_advance=True,
-            ),
+        "student_holdout": joint_disagreement_transfer(
+            says(STUDENT, HOLDOUT[0]).argmax(-1) != labels,
             says(STUDENT, REST).argmax(-1) != says(TEACHER, REST).argmax(-1),
-            delta=shares["student_holdout"] / 2,
+            delta=shares["student_holdout"],
+            fixed_in_advance=True,
             drawn_afterwards=True,
         ),
         "vc_dimension": vapnik71(

@@ -104,7 +104,7 @@ def students_of_soft_and_hard_labels_converge_to_effective_logits(
             },
             members=len(pairs),
             stream=setting.stream.child(name),
-            steps=1500,
+            steps=600,
             learning_rate=0.3 if name == "linear" else 0.1,
             optimizer="sgd",
             momentum=0.95,
@@ -146,8 +146,8 @@ def hard_label_overrules_a_wrong_teacher_below_a_threshold(
     """Where the teacher is wrong the student sides with the hard label if and only if the soft ratio is below
     1/(1 + tanh(|z_t|/2T)/T).
 
-    At the threshold the effective logit is zero and so is the slope there; one per cent below it the logit has
-    the label's sign, one per cent above the teacher's. Random logits up to ±10 and temperatures 0.5 to 5.
+    At the threshold the effective logit is zero and so is the slope there; one per cent below it the logit
+    has the label's sign, one per cent above the teacher's. Random logits up to ±10 and temperatures 0.5 to 5.
     """
     trials, at, slopes, beside = setting.size(quick=40, full=400), [], [], []
     generator = setting.stream.torch()
@@ -156,10 +156,13 @@ def hard_label_overrules_a_wrong_teacher_below_a_threshold(
         logit, label = 0.1 + 9.9 * size, torch.ones(1, dtype=torch.long)
         logit, temperature = (-logit if teacher == "wrong" else logit), float(0.5 * 10**hot)
         ratio = float(overruling_soft_ratio(logit, temperature=temperature))
-        setup = {"temperature": temperature}
-        at.append(effective_logits(logit, label, soft_ratio=ratio, **setup))
-        slopes.append(distillation_slope(torch.zeros_like(logit), logit, label, soft_ratio=ratio, **setup))
-        close = [effective_logits(logit, label, soft_ratio=min(1.0, s * ratio), **setup) for s in (0.99, 1.01)]
+        zero = torch.zeros_like(logit)
+        at.append(effective_logits(logit, label, soft_ratio=ratio, temperature=temperature))
+        slopes.append(distillation_slope(zero, logit, label, soft_ratio=ratio, temperature=temperature))
+        close = [
+            effective_logits(logit, label, soft_ratio=min(1.0, share * ratio), temperature=temperature)
+            for share in (0.99, 1.01)
+        ]
         beside.append(torch.cat(close).sign())
     return Joint(
         parts={

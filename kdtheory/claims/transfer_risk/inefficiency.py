@@ -28,10 +28,11 @@ KERNEL = InfiniteMLP(2, weight_std=2**0.5)
 DIM = 6
 SHARE = 0.2
 MIXED = 0.4
+GAIN = 0.05
 
 
-def _growth_of_the_square(norms: Tensor, /) -> Tensor:
-    return -data_inefficiency(norms)
+def _wrong_sign(norms: Tensor, /, *, _true: Callable[..., Tensor] = data_inefficiency) -> Tensor:
+    return -_true(norms)
 
 
 def _teacher_alone(teacher: Tensor, labels: Tensor, /, **_: float) -> Tensor:
@@ -45,8 +46,8 @@ def _labels_reversed(
     return _true(teacher, 1 - labels, soft_ratio=soft_ratio)
 
 
-def _agreement(student: Tensor, oracle: Tensor, /) -> Tensor:
-    return 1 - transfer_risk(student, oracle)
+def _agreement(student: Tensor, oracle: Tensor, /, *, _true: Callable[..., Tensor] = transfer_risk) -> Tensor:
+    return 1 - _true(student, oracle)
 
 
 def gaussian_points(size: int, stream: Stream, /) -> Tensor:
@@ -86,11 +87,14 @@ def image_teacher(setting: Setting, /, *, most: int) -> tuple[Tensor, Tensor, Te
     formula=r"I(n) = n\,[\ln \mathbb E\|\Delta\hat w_{n+1}\| - \ln \mathbb E\|\Delta\hat w_n\|],\quad"
     r" I_{\text{soft}}(n) < I_{\text{hard}}(n)",
     source="ji2020knowledge",
-    assumes=("The teacher's logits are smooth in the kernel.", "Hard labels are those of the teacher's sign."),
+    assumes=(
+        "The teacher's logits are smooth in the kernel.",
+        "Hard labels are those of the teacher's sign.",
+    ),
     control=Control("the soft labels are dealt out to the wrong points", dealt="shuffled"),
     uses=(data_inefficiency, effective_logits, nested_students),
     mutants=(
-        Mutant("the wrong sign", data_inefficiency, _growth_of_the_square),
+        Mutant("the wrong sign", data_inefficiency, _wrong_sign),
         Mutant("the hard labels are forgotten", effective_logits, _teacher_alone),
     ),
 )
@@ -145,7 +149,7 @@ def _inefficiencies(points: Tensor, teacher: Tensor, dealt: str, stream: Stream)
 
 @claim(
     section="6.9",
-    formula=r"\exists\,\rho < 1:\ \mathbb E\,R_n(\rho) < \mathbb E\,R_n(1)"
+    formula=r"\exists\,\rho < 1:\ \mathbb E\,R_n(\rho) \le \mathbb E\,R_n(1) - 0.05"
     r"\quad\text{where the teacher is wrong on 20 per cent of the points}",
     source="ji2020knowledge",
     assumes=("Hard labels are those of the oracle's sign.",),
@@ -158,13 +162,13 @@ def _inefficiencies(points: Tensor, teacher: Tensor, dealt: str, stream: Stream)
     ),
 )
 def hard_labels_correct_an_imperfect_teacher(setting: Setting, /, *, share: float = SHARE) -> Evidence:
-    """If the teacher's sign is flipped on 20 per cent of the points, students of soft ratio 0.4 have a smaller
-    transfer risk than students of the teacher alone.
+    """If the teacher's sign is flipped on 20 per cent of the points, the transfer risk of students of soft
+    ratio 0.4 is smaller than that of students of the teacher alone, by 0.05 at least.
 
     Kernel students of 100 points in six dimensions, and of 200 real images whose oracle is a net; nets of
-    width 64 trained by torch on 60 points. 20 draws, paired; the ratio was fixed beforehand.
+    width 64 trained by torch on 60 points. 24 draws, paired; the ratio was fixed beforehand.
     """
-    draws = setting.size(quick=20, full=100)
+    draws = setting.size(quick=24, full=100)
     images, logits, _ = image_teacher(setting, most=700)
     risks: dict[str, list[Tensor]] = {"six dimensions": [], "images": []}
     for draw in range(draws):
@@ -175,7 +179,9 @@ def hard_labels_correct_an_imperfect_teacher(setting: Setting, /, *, share: floa
         risks["images"].append(_risks(images[rows], logits[rows], 200, share, stream))
     tables = {name: torch.stack(found) for name, found in risks.items()}
     tables["nets"] = _net_risks(setting, share)
-    return Joint(parts={name: MeanInequality.of(*table.unbind(1)) for name, table in tables.items()})
+    return Joint(
+        parts={name: MeanInequality.of(*table.unbind(1), slack=-GAIN) for name, table in tables.items()}
+    )
 
 
 def _risks(points: Tensor, oracle: Tensor, n: int, share: float, stream: Stream) -> Tensor:
@@ -190,7 +196,7 @@ def _risks(points: Tensor, oracle: Tensor, n: int, share: float, stream: Stream)
 
 def _net_risks(setting: Setting, share: float) -> Tensor:
     """The same of nets trained by torch, each on a sample and a teacher of its own."""
-    members, stream = setting.size(quick=20, full=60), setting.stream.child("nets")
+    members, stream = setting.size(quick=24, full=60), setting.stream.child("nets")
     points = torch.stack([gaussian_points(360, stream.child("points", m)) for m in range(members)])
     oracle = torch.stack([smooth_teacher(stream.child(m))(points[m]) for m in range(members)])
     teacher = flipped_teacher(oracle[:, :60], share=share, stream=stream.child("flipped"))
@@ -205,8 +211,8 @@ def _net_risks(setting: Setting, share: float) -> Tensor:
             settings={"weight": rho},
             members=members,
             stream=stream.child("students"),
-            steps=800,
-            learning_rate=0.01,
+            steps=400,
+            learning_rate=0.02,
             device="cpu",
         )
         risks.append(transfer_risk(contrast(students.logits(points[:, 60:])).double(), oracle[:, 60:]))

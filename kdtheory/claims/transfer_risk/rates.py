@@ -1,8 +1,9 @@
 """Chapter 6.8: how fast the transfer risk falls, and how the notes' parenthesis is to be closed.
 
-In the world of this file w_* is the first of D + 1 unit vectors and a feature is ‖g‖·(t, g/‖g‖): |t| = τU^{1/b},
-so that p(π/2 − s) = (tan s/τ)^b near 0, and g Gaussian in D dimensions with a spectrum. A flat spectrum with D
-far above n leaves the weights an angle tan²ᾱ_n ≈ 1/Σt_i², about n^{−1/2}; a decaying one is used up faster.
+In the world of this file w_* is the first of D + 1 unit vectors and a feature is ‖g‖·(t, g/‖g‖), where
+|t| = τU^{1/b}, so that p(π/2 − s) = (tan s/τ)^b near 0, and g is Gaussian in D dimensions with a spectrum. A
+flat spectrum with D far above n leaves the weights an angle tan²ᾱ_n ≈ 1/Σt_i², which falls like 1/n; a
+decaying one is used up faster.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
@@ -21,7 +23,7 @@ from kdtheory.claims.verdict import Verdict
 from kdtheory.ntk import cholesky
 from kdtheory.ntk.linear import LinearKernel
 from kdtheory.streams import Stream
-from kdtheory.transfer_risk import ji20_transfer_risk, nested_students
+from kdtheory.transfer_risk import ji20_transfer_risk, nested_students, projection_angle
 
 SIZES = (25, 50, 100, 200)
 DIM = 4000
@@ -34,7 +36,6 @@ class Slab:
     """p(β) of the world, exactly: (tan(π/2 − β)/τ)^b, where that is below 1."""
 
     exponent: float
-    angles: Tensor = torch.zeros(1, dtype=torch.float64)
 
     def __call__(self, beta: float, /) -> float:
         """P[ᾱ ≥ β] = P[|t| ≤ tan(π/2 − β)]."""
@@ -57,9 +58,13 @@ def slab_features(size: int, exponent: float, decay: float, stream: Stream, /) -
 def slab_angles(features: Tensor, sizes: tuple[int, ...], /) -> Tensor:
     """ᾱ_n of the students of the first n features: cos²ᾱ_n = zᵀΘ⁻¹z."""
     students = nested_students(
-        LinearKernel()(features), features[:, 0], features[:, :1], torch.ones(1, dtype=torch.float64), sizes=sizes
+        LinearKernel()(features),
+        features[:, 0],
+        features[:, :1],
+        torch.ones(1, dtype=torch.float64),
+        sizes=sizes,
     )
-    return students.squared_norms[:, 0].clamp(0, 1).sqrt().arccos()
+    return projection_angle(students.squared_norms[:, 0], torch.tensor(1.0, dtype=torch.float64))[0]
 
 
 def slab_risks(angles: Tensor, exponent: float, /) -> Tensor:
@@ -74,21 +79,28 @@ def slab_risks(angles: Tensor, exponent: float, /) -> Tensor:
 
 def _sphere_coordinates(points: int = 2001) -> Tensor:
     """|S| at equally likely levels: S² has the Beta law with ½ and (D − 1)/2."""
-    from scipy import stats
-
     levels = (np.arange(points) + 0.5) / points
     return torch.from_numpy(np.sqrt(stats.beta.ppf(levels, 0.5, (DIM - 1) / 2)))
 
 
-def _squared_angle(tail: Slab, angle: float, /, *, delta: float | None = None) -> float:
+def _squared_angle(tail: Slab, angle: float, /) -> float:
     return tail(math.pi / 2 - min(angle**2, 1.5))
 
 
-def _no_exponent(tail: Slab, angle: float, /, *, delta: float | None = None) -> float:
+def _no_exponent(tail: Slab, angle: float, /) -> float:
     return math.sin(angle)
 
 
-def _one_point(*arrays: Tensor, sizes: tuple[int, ...], _true: Callable = nested_students, **other: float) -> object:
+def _angle_squared(
+    *norms: Tensor, _true: Callable[..., tuple[Tensor, Tensor]] = projection_angle
+) -> tuple[Tensor, Tensor]:
+    angle, unseen = _true(*norms)
+    return angle.square(), unseen
+
+
+def _one_point(
+    *arrays: Tensor, sizes: tuple[int, ...], _true: Callable = nested_students, **other: float
+) -> object:
     return _true(*arrays, sizes=tuple(range(1, len(sizes) + 1)), **other)
 
 
@@ -98,7 +110,7 @@ def _one_point(*arrays: Tensor, sizes: tuple[int, ...], _true: Callable = nested
     r"\ \Rightarrow\ R_n \le p(\tfrac\pi2 - \bar\alpha_n) = O(n^{-b/2})",
     source="ji2020knowledge",
     assumes=("p(β) ≤ c(π/2 − β)^b near π/2.", "ᾱ_n = O(n^{−1/2})."),
-    control=Control("the spectrum decays, so that ᾱ_n falls at another power", decay=1.0),
+    control=Control("the spectrum decays, so that ᾱ_n falls at another power", decay=2.0),
     uses=(ji20_transfer_risk, nested_students, cholesky),
     mutants=(
         Mutant("the square of the angle", ji20_transfer_risk, _squared_angle),
@@ -110,16 +122,16 @@ def transfer_risk_falls_at_half_the_margin_exponent(setting: Setting, /, *, deca
     """Where p(β) ≤ c(π/2 − β)^b near π/2 and ᾱ_n falls like n^{−1/2}, bound and transfer risk fall like
     n^{−b/2}; both conditions are needed.
 
-    b = 1, 2, 3, n = 25 to 200 in 4,001 dimensions, 24 samples; the tail is known, and the risk a
+    b = 1, 2, 3, n = 25 to 200 in 4,001 dimensions, 16 samples; the tail is known, and the risk a
     one-dimensional integral given ᾱ_n.
     """
     parts: dict[str, Evidence] = {}
     for b in EXPONENTS:
         angles = _angles(setting, b, decay)
-        bounds = [[ji20_transfer_risk(Slab(b), float(a)) for a in row] for row in angles]  # type: ignore
-        parts[f"bound, b = {b}"] = Rate.of(SIZES, bounds, expected=-b / 2, margin=0.1 * b)
+        bounds = [[ji20_transfer_risk(Slab(b), float(a)) for a in row] for row in angles]
+        parts[f"bound, b = {b}"] = Rate.of(SIZES, bounds, expected=-b / 2, margin=0.15 * b)
         if not decay:
-            parts[f"risk, b = {b}"] = Rate.of(SIZES, slab_risks(angles, b), expected=-b / 2, margin=0.1 * b)
+            parts[f"risk, b = {b}"] = Rate.of(SIZES, slab_risks(angles, b), expected=-b / 2, margin=0.15 * b)
     return Joint(parts=parts)
 
 
@@ -128,9 +140,11 @@ def transfer_risk_falls_at_half_the_margin_exponent(setting: Setting, /, *, deca
     formula=r"R_n \le p(\tfrac\pi2 - \bar\alpha_n = \mathcal O(n^{-b/2})",
     source="shen2021deep",
     assumes=("p(β) ≤ c(π/2 − β)^b near π/2, and a flat spectrum.",),
-    control=Control("closed after the angle: it is p(π/2 − ᾱ_n) that is O(n^{−b/2})", closed="after the angle"),
-    uses=(ji20_transfer_risk, nested_students),
-    mutants=(Mutant("students of one to four points", nested_students, _one_point),),
+    control=Control(
+        "closed after the angle: it is p(π/2 − ᾱ_n) that is O(n^{−b/2})", closed="after the angle"
+    ),
+    uses=(ji20_transfer_risk, nested_students, projection_angle),
+    mutants=(Mutant("the square of the angle", projection_angle, _angle_squared),),
     expect=Verdict.REFUTED,
 )
 def angle_of_the_student_falls_at_half_the_margin_exponent(
@@ -139,16 +153,16 @@ def angle_of_the_student_falls_at_half_the_margin_exponent(
     """The notes print R_n ≤ p(π/2 − ᾱ_n = O(n^{−b/2}) and never close the parenthesis. Closed at the end, it
     is the angle ᾱ_n that falls like n^{−b/2}, with the exponent of the tail.
 
-    It falls like n^{−1/2} whatever b is: b = 2 and 3, n = 25 to 200, 24 samples.
+    It falls like n^{−1/2} whatever b is: b = 2 and 3, n = 25 to 200, 16 samples.
     """
     parts: dict[str, Evidence] = {}
     for b in EXPONENTS[1:]:
         angles = _angles(setting, b, 0.0)
         if closed == "after the angle":
-            values = [[ji20_transfer_risk(Slab(b), float(a)) for a in row] for row in angles]  # type: ignore
+            values = [[ji20_transfer_risk(Slab(b), float(a)) for a in row] for row in angles]
         else:
             values = angles.tolist()
-        parts[f"b = {b}"] = Rate.of(SIZES, values, expected=-b / 2, margin=0.1 * b)
+        parts[f"b = {b}"] = Rate.of(SIZES, values, expected=-b / 2, margin=0.2 * b)
     return Joint(parts=parts)
 
 

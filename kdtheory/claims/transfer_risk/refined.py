@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Evidence, Inequality, Joint
-from kdtheory.claims.transfer_risk.worlds import KERNEL, circle, few_anchors, image_oracle
+from kdtheory.claims.transfer_risk.worlds import circle, few_anchors, image_oracle
 from kdtheory.streams import Stream
 from kdtheory.transfer_risk import (
     KernelFunction,
@@ -20,6 +20,7 @@ from kdtheory.transfer_risk import (
     label_free_transfer_risk,
     nested_students,
     power_function_transfer_risk,
+    projection_angle,
     transfer_risk,
 )
 
@@ -27,14 +28,14 @@ SIZES = (10, 20, 40, 80)
 Share = Callable[..., Tensor]
 
 
-def _norm_forgotten(
+def _squared_norm(
     student: Tensor, oracle: Tensor, power: Tensor, norm: Tensor, /, *, projection: Tensor | None = None,
     _true: Share = power_function_transfer_risk,
 ) -> Tensor:  # fmt: skip
     return _true(student, oracle, power, norm.square(), projection=projection)
 
 
-def _product_of_values(
+def _too_narrow(
     student: Tensor, oracle: Tensor, power: Tensor, norm: Tensor, /, *, projection: Tensor | None = None
 ) -> Tensor:
     far = oracle.abs() + student.abs() > 0.3 * power * norm[..., None]
@@ -61,8 +62,8 @@ def _label_free_halved(student: Tensor, power: Tensor, norm: Tensor, /) -> Tenso
     control=Control("the teacher is wrong on a share of the points", flipped=0.3),
     uses=(nested_students, power_function_transfer_risk, label_free_transfer_risk, ji20_transfer_risk),
     mutants=(
-        Mutant("ρ_n² for ρ_n", power_function_transfer_risk, _norm_forgotten),
-        Mutant("a third of P_nρ_n", power_function_transfer_risk, _product_of_values),
+        Mutant("ρ_n² for ρ_n", power_function_transfer_risk, _squared_norm),
+        Mutant("a third of P_nρ_n", power_function_transfer_risk, _too_narrow),
         Mutant("P_n is forgotten", power_function_transfer_risk, _power_forgotten),
         Mutant("a fiftieth of P_nρ_n without labels", label_free_transfer_risk, _label_free_halved),
     ),
@@ -75,32 +76,22 @@ def power_function_refines_the_bound_by_angles(setting: Setting, /, *, flipped: 
     on real images, for every draw.
     """
     trials = setting.size(quick=40, full=400)
-    rows = [_sides(setting.stream.child("circle", t), flipped, few_anchors) for t in range(trials)]
+    rows = []
+    for trial in range(trials):
+        stream = setting.stream.child("circle", trial)
+        inputs, fresh = circle(SIZES[-1], stream.child("inputs")), circle(300, stream.child("fresh"))
+        rows.append(_bounds(stream, few_anchors(stream), inputs, fresh, SIZES, flipped))
     risk, refined, free, angles = torch.cat(rows, 1)
     oracle, fresh = image_oracle(setting, pool=400, fresh=300)
-    images = _on_images(setting.stream, oracle, fresh, flipped)
+    images = _bounds(setting.stream, oracle, oracle.anchors, fresh, (30, 100, 300), flipped)
     return Joint(
         parts={
             "risk": Inequality.of(risk, refined, trivial=0.5),
             "never above the angles": Inequality.of(refined, angles, trivial=1.0),
             "without labels": Inequality.of(risk, free, trivial=0.5),
-            "images": Inequality.of(images[:3].reshape(-1), images[[1, 3, 3]].reshape(-1)),
+            "images": Inequality.of(images[[0, 1, 0]], images[[1, 3, 2]], trivial=0.5),
         }
     )
-
-
-def _sides(stream: Stream, flipped: float, oracle_of: Callable[[Stream], KernelFunction]) -> Tensor:
-    """R_n, the refined bound, the label-free one and the one by angles, for each size."""
-    oracle = oracle_of(stream)
-    inputs, fresh = circle(SIZES[-1], stream.child("inputs")), circle(300, stream.child("fresh"))
-    return _bounds(stream, oracle, inputs, fresh, SIZES, flipped, kernel_of=KERNEL)
-
-
-def _on_images(stream: Stream, oracle: KernelFunction, fresh: Tensor, flipped: float) -> Tensor:
-    sides = _bounds(
-        stream.child("images"), oracle, oracle.anchors, fresh, (30, 100, 300), flipped, kernel_of=oracle.kernel
-    )
-    return sides[[0, 1, 2, 3]]
 
 
 def _bounds(
@@ -110,25 +101,23 @@ def _bounds(
     fresh: Tensor,
     sizes: tuple[int, ...],
     flipped: float,
-    *,
-    kernel_of: object,
 ) -> Tensor:
-    kernel = oracle.kernel
+    """R_n, the refined bound, the label-free one and the one by angles, for each size."""
+    kernel, truth = oracle.kernel, oracle(fresh)
     targets = flipped_teacher(oracle(inputs), share=flipped, stream=stream.child("teacher"))
     students = nested_students(
         kernel(inputs), targets, kernel(inputs, fresh), kernel.diagonal(fresh), sizes=sizes
     )
-    values, truth = students.outputs[..., 0], oracle(fresh)
-    # Rounding in ρ_n² counts against the bound.
-    unseen = (oracle.squared_norm - students.squared_norms[:, 0]).clamp_min(1e-12 * oracle.squared_norm).sqrt()
+    norms = students.squared_norms[:, 0].minimum(oracle.squared_norm)  # of a wrong teacher it may be larger
+    angle, unseen = projection_angle(norms, oracle.squared_norm)
     tail = angle_tail(acute_angles(oracle, fresh))
-    angle = (unseen / oracle.squared_norm.sqrt()).clamp_max(1).arcsin()
+    values = students.outputs[..., 0]
     repeated = truth.expand_as(values)
     return torch.stack(
         [
             transfer_risk(values, repeated),
             power_function_transfer_risk(values, repeated, students.power, unseen),
             label_free_transfer_risk(values, students.power, unseen),
-            torch.tensor([ji20_transfer_risk(tail, float(a) + 1e-12) for a in angle], dtype=torch.float64),
+            torch.tensor([ji20_transfer_risk(tail, float(a)) for a in angle], dtype=torch.float64),
         ]
     )

@@ -19,6 +19,7 @@ from kdtheory.transfer_risk import KernelFunction, interpolant
 
 __all__ = [
     "KERNEL",
+    "SPREAD",
     "LazyNets",
     "circle",
     "contrast",
@@ -30,12 +31,13 @@ __all__ = [
 ]
 
 KERNEL = InfiniteMLP(1, weight_std=2**0.5)
+SPREAD = 0.01
 
 
 def circle(size: int, stream: Stream, /) -> Tensor:
     """Uniform points on the unit circle: two dimensions, so that few points say much."""
     points = torch.randn(size, 2, dtype=torch.float64, generator=stream.torch())
-    return points / points.norm(dim=-1, keepdim=True)
+    return torch.nn.functional.normalize(points)
 
 
 def few_anchors(stream: Stream, /, *, anchors: int = 4) -> KernelFunction:
@@ -45,7 +47,7 @@ def few_anchors(stream: Stream, /, *, anchors: int = 4) -> KernelFunction:
 
 
 def unit_images(images: Images, stream: Stream, /, *, most: int) -> tuple[Tensor, Tensor]:
-    """Centred images of length one, in random order, and ±1 for the lower and the upper half of the classes."""
+    """Centred images of length one, in random order, and ±1 for the lower and upper half of the classes."""
     order = torch.randperm(images.num_images, generator=stream.torch())[:most]
     inputs = images.inputs[order].double()
     inputs = inputs - inputs.mean(0)
@@ -78,22 +80,18 @@ def squared_contrast(logits: Tensor, teacher_probs: Tensor, _labels: Tensor | No
 class LazyNets:
     """Nets of two layers and two outputs, all started from one θ_0 and taught by nets close to it.
 
-    The teacher of member m is the net at θ_0 + ε·δ_m, δ_m ~ N(0, I): isotropic on the tangent features.
+    A teacher is the net at θ_0 + ε·δ, ε = 0.01 and δ ~ N(0, I): isotropic on the tangent features.
     Within O(ε) teacher and student are linear in their weights, with the tangent features at θ_0 for φ.
 
     Args:
         dim: d of the inputs.
         width: of the hidden layer.
         stream: where θ_0 and the teachers come from.
-        members: how many teachers.
-        spread: ε.
     """
 
     dim: int
     width: int
     stream: Stream
-    members: int
-    spread: float = 0.01
 
     @cached_property
     def architecture(self) -> MLP:
@@ -105,12 +103,10 @@ class LazyNets:
         """θ_0."""
         return self.architecture.init(self.stream.child("start"), members=1, dtype=torch.float64)[0]
 
-    @cached_property
-    def oracles(self) -> Tensor:
+    def gaussian_teachers(self, members: int, /) -> Tensor:
         """ε·δ_m, one row for each member."""
-        shape = self.members, self.architecture.size
         generator = self.stream.child("oracles").torch()
-        return self.spread * torch.randn(shape, dtype=torch.float64, generator=generator)
+        return SPREAD * torch.randn(members, self.architecture.size, dtype=torch.float64, generator=generator)
 
     def change(self, moved: Tensor, inputs: Tensor, /) -> Tensor:
         """z(θ_0 + Δ) − z(θ_0) on the inputs, one row for each Δ."""
@@ -126,21 +122,23 @@ class LazyNets:
         rows: Tensor = vmap(grad(single), (None, 0))(self.start, inputs)
         return rows
 
-    def trained(self, inputs: Tensor, /, *, steps: int, rate: float, momentum: float = 0.9) -> Population:
-        """Every member from θ_0 by gradient descent on its teacher's logits at the inputs."""
-        logits = contrast(self.architecture.logits(self.start + self.oracles, inputs))
+    def trained(
+        self, inputs: Tensor, teachers: Tensor, /, *, steps: int, rate: float, momentum: float = 0.9
+    ) -> Population:
+        """One net for each teacher θ_0 + Δ, from θ_0, by gradient descent on its logits at the inputs."""
+        logits = contrast(self.architecture.logits(self.start + teachers, inputs))
         return train(
             self.architecture,
             inputs,
             teacher_probs=two_columns(logits),
             loss=squared_contrast,
-            members=self.members,
+            members=len(teachers),
             stream=self.stream,
             steps=steps,
             learning_rate=rate,
             optimizer="sgd",
             momentum=momentum,
-            initial=self.start.expand(self.members, -1),
+            initial=self.start.expand(len(teachers), -1),
             device="cpu",
             dtype=torch.float64,
         )

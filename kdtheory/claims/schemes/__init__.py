@@ -1,0 +1,7 @@
+"""Chapter 3: distillation schemes, self-distillation, compression, and what labels are worth."""
+
+from __future__ import annotations
+
+from kdtheory.claims.schemes import compression, fixed_point, lag, mixing, online_offline, rkhs, soft_labels
+
+__all__ = ["compression", "fixed_point", "lag", "mixing", "online_offline", "rkhs", "soft_labels"]

@@ -1,0 +1,382 @@
+"""Chapter 3.6: low rank and pruning as best approximations, their cost, and what distillation brings back."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.evidence import (
+    Evidence,
+    Identity,
+    Inequality,
+    Joint,
+    MeanInequality,
+    OutOfScope,
+    WorstRatio,
+)
+from kdtheory.compression.low_rank import eckart_young_error, truncated_svd
+from kdtheory.compression.perturbation import Perturbation, neyshabur18_perturbation
+from kdtheory.compression.sparse import best_sparse, kept_weights, largest_entries, sparse_error
+from kdtheory.losses import distillation, label_loss
+from kdtheory.networks import MLP
+from kdtheory.populations import Population, train
+from kdtheory.search import worst_case
+from kdtheory.streams import Stream
+
+ROUNDING = 1e-9
+CONVERGED = "The distilled nets have converged: gradient norm at most 0.1."
+
+
+def _smallest_singular_values(weight: Tensor, /, *, rank: int) -> Tensor:
+    left, values, right = torch.linalg.svd(weight, full_matrices=False)
+    near: Tensor = (left[..., -rank:] * values[..., None, -rank:]) @ right[..., -rank:, :]
+    return near
+
+
+def _one_rank_more(
+    weight: Tensor,
+    /,
+    *,
+    rank: int,
+    norm: str = "frobenius",
+    _true: Callable[..., Tensor] = eckart_young_error,
+) -> Tensor:
+    return _true(weight, rank=rank - 1, norm=norm)
+
+
+def _smallest_entries(values: Tensor, /, *, kept: int) -> Tensor:
+    order = values.abs().argsort(-1)[..., :kept]
+    return torch.zeros_like(values, dtype=torch.bool).scatter_(-1, order, True)
+
+
+def _by_their_sign(values: Tensor, /, *, kept: int) -> Tensor:
+    order = values.argsort(-1, descending=True)[..., :kept]
+    return torch.zeros_like(values, dtype=torch.bool).scatter_(-1, order, True)
+
+
+def _without_e(
+    *layers: list[Tensor], input_norm: float, _true: Callable[..., Perturbation] = neyshabur18_perturbation
+) -> Perturbation:
+    return _true(*layers, input_norm=input_norm / math.e)
+
+
+def _largest_ratio_alone(
+    *layers: list[Tensor], input_norm: float, _true: Callable[..., Perturbation] = neyshabur18_perturbation
+) -> Perturbation:
+    right = _true(*layers, input_norm=input_norm)
+    return replace(right, ratios=(max(right.ratios), *(0.0 for _ in right.ratios[1:])))
+
+
+@claim(
+    section="3.6",
+    formula=r"\min_{\operatorname{rank} M \le r} \lVert W - M \rVert_F"
+    r" = \lVert W - W_r \rVert_F = \bigl(\textstyle\sum_{i>r} \sigma_i^2\bigr)^{1/2},\quad"
+    r" \lVert W - W_r \rVert_2 = \sigma_{r+1}",
+    source="eckart1936approximation",
+    control=Control("W is projected on a random subspace of the same rank", projection="random"),
+    uses=(truncated_svd, eckart_young_error),
+    mutants=(
+        Mutant("the smallest singular values are kept", truncated_svd, _smallest_singular_values),
+        Mutant("the sum begins at σ_r", eckart_young_error, _one_rank_more),
+    ),
+)
+def truncated_svd_is_the_best_low_rank_approximation(
+    setting: Setting, /, *, projection: str = "singular vectors"
+) -> Evidence:
+    """No matrix of rank r is nearer to a layer of a trained net than its truncated singular value
+    decomposition, which misses by what the other singular values say.
+
+    First layers (32 × pixels) of 4 nets trained on real images, ranks 1, 4 and 16. A search over pairs of
+    factors from random starts tries to come nearer in the Frobenius norm, at rank 2 of the second layers, and
+    must come within 1 per cent.
+    """
+    nets = _label_trained(setting, (32,), members=4)
+    first, second = (
+        nets.architecture.unpack(nets.params.double())[name] for name in ("0.weight", "2.weight")
+    )
+    seen, told = [], []
+    for rank in (1, 4, 16):
+        if projection == "singular vectors":
+            near = truncated_svd(first, rank=rank)
+        else:
+            generator = setting.stream.child("projection", rank).torch()
+            basis = torch.randn(first.shape[-1], rank, dtype=first.dtype, generator=generator)
+            basis = torch.linalg.qr(basis).Q
+            near = first @ basis @ basis.mT
+        seen += [(first - near).flatten(1).norm(dim=1), torch.linalg.matrix_norm(first - near, ord=2)]
+        told += [eckart_young_error(first, rank=rank, norm=norm) for norm in ("frobenius", "spectral")]
+    return Joint(
+        parts={
+            "error": Identity.of(torch.cat(seen), torch.cat(told), tolerance=1e-9),
+            "not beaten": _searched_factors(setting, second[0]),
+        }
+    )
+
+
+def _searched_factors(setting: Setting, weight: Tensor) -> WorstRatio:
+    rows, columns = weight.shape
+    best, attempts = float(eckart_young_error(weight, rank=2)), setting.size(quick=8, full=64)
+    starts = torch.randn(
+        attempts, 2 * (rows + columns), dtype=torch.float64, generator=setting.stream.child("search").torch()
+    )
+
+    def ratio(points: Tensor) -> Tensor:
+        left = points[:, : 2 * rows].unflatten(1, (rows, 2))
+        right = points[:, 2 * rows :].unflatten(1, (2, columns))
+        share: Tensor = best / (weight - left @ right).flatten(1).norm(dim=1)
+        return share
+
+    found = worst_case(ratio, 0.3 * starts, steps=300, learning_rate=0.05, polished=1)
+    return WorstRatio(attempts=attempts, ratio=found.ratio, must_reach=0.99)
+
+
+@claim(
+    section="3.6",
+    formula=r"\min_{\lVert M \rVert_0 \le s} \lVert W - M \rVert_F = \lVert W - W_s \rVert_F,\quad"
+    r" W_s \text{ the } s \text{ largest entries of } W",
+    source="eckart1936approximation",
+    control=Control("a random mask of the same sparsity", mask="random"),
+    uses=(best_sparse, sparse_error, largest_entries),
+    mutants=(
+        Mutant("the smallest entries are kept", largest_entries, _smallest_entries),
+        Mutant("the largest by sign, not by magnitude", largest_entries, _by_their_sign),
+    ),
+)
+def magnitude_pruning_is_the_best_sparse_approximation(
+    setting: Setting, /, *, mask: str = "magnitude"
+) -> Evidence:
+    """No matrix with s entries is nearer to a layer in the Frobenius norm than the one that keeps its s
+    largest entries.
+
+    Blocks of 3 × 4 of the first layers of 4 nets trained on real images: every one of the masks with 1 to 11
+    entries is tried. On whole layers, 200 random masks a layer at 10, 50 and 90 per cent.
+    """
+    nets = _label_trained(setting, (32,), members=4)
+    first = nets.architecture.unpack(nets.params.double())["0.weight"]
+    generator = setting.stream.child("masks").torch()
+    pruned, best, told = [], [], []
+    for weight in first:
+        active = weight[:, weight.abs().sum(0).argsort(descending=True)]  # pixels that are never dark first
+        for kept in range(1, 12):
+            block = active[:3, :4]
+            pruned.append(_miss(block, kept, mask, generator))
+            told.append(float(sparse_error(block, kept=kept)))
+            flat = block.reshape(-1)
+            best.append(
+                min(
+                    float(flat[list(out)].square().sum().sqrt())
+                    for out in itertools.combinations(range(12), 12 - kept)
+                )
+            )
+        for share in (0.1, 0.5, 0.9):
+            kept = round(share * weight.numel())
+            pruned.append(_miss(weight, kept, mask, generator))
+            told.append(float(sparse_error(weight, kept=kept)))
+            best.append(min(_miss(weight, kept, "random", generator) for _ in range(200)))
+    return Joint(
+        parts={
+            "best": Inequality.of(pruned, best, slack=ROUNDING),
+            "error": Identity.of(pruned, told, tolerance=ROUNDING),
+        }
+    )
+
+
+def _miss(weight: Tensor, kept: int, mask: str, generator: torch.Generator) -> float:
+    if mask == "magnitude":
+        return float((weight - best_sparse(weight, kept=kept)).norm())
+    out = torch.randperm(weight.numel(), generator=generator)[kept:]
+    return float(weight.reshape(-1)[out].norm())
+
+
+@claim(
+    section="3.6",
+    formula=r"|f_{W+U}(x) - f_W(x)|_2 \le e\,\lVert x \rVert_2 \textstyle\prod_i \lVert W_i \rVert_2"
+    r" \sum_i \frac{\lVert U_i \rVert_2}{\lVert W_i \rVert_2},"
+    r"\quad \lVert U_i \rVert_2 \le \tfrac1L \lVert W_i \rVert_2",
+    source="neyshabur2018pacbayesian",
+    place="Lemma 2",
+    assumes=("ReLU activations, no biases.", "‖U_i‖₂ ≤ ‖W_i‖₂/L."),
+    control=Control("‖U_i‖₂ ≤ ‖W_i‖₂/L is dropped: U_i = 100·W_i", size=300.0),
+    uses=(neyshabur18_perturbation,),
+    mutants=(
+        Mutant("e is left out", neyshabur18_perturbation, _without_e),
+        Mutant("the largest ratio in place of their sum", neyshabur18_perturbation, _largest_ratio_alone),
+    ),
+)
+def perturbed_relu_net_moves_no_further_than_its_norms_allow(
+    setting: Setting, /, *, size: float = 1.0
+) -> Evidence:
+    """The outputs of a ReLU net of L layers move by at most e‖x‖Π‖W_i‖Σ‖U_i‖/‖W_i‖ when no layer moves by
+    more than 1/L of its spectral norm.
+
+    Nets of 3 layers trained on real images, changed by low rank, pruning, rounding, random matrices and U_i =
+    W_i/L, the first four scaled down where they are larger than that; and chains of rank one, on which the
+    refined product ‖x‖Π‖W_i‖(Π(1+t_i) − 1), derived here and free of the condition, is attained.
+    """
+    nets = _label_trained(setting, (32, 32), members=4, bias=False)
+    inputs = setting.images.inputs[:500].double()
+    moved: list[float] = []
+    bounds: list[float] = []
+    refined: list[float] = []
+    for member in range(4):
+        weights = list(nets.architecture.unpack(nets.params[member].double()).values())
+        generator = setting.stream.child("changes", member).torch()
+        for changes in _changes(weights, generator, size):
+            _record(weights, changes, inputs, (moved, bounds, refined))
+        chain = _chain(generator)
+        start = torch.ones(1, 5, dtype=torch.float64)
+        _record(chain, [size * weight / 3 for weight in chain], start, (moved, bounds, refined))
+    return Joint(
+        parts={
+            "Lemma 2": Inequality.of(moved, bounds, slack=ROUNDING),
+            "refined": Inequality.of(moved, refined, slack=1e-6 * size**3),
+        }
+    )
+
+
+def _changes(weights: list[Tensor], generator: torch.Generator, size: float) -> list[list[Tensor]]:
+    """U_i of every kind, each of a spectral norm of at most size·‖W_i‖/L."""
+    norms = [torch.linalg.matrix_norm(weight, ord=2) for weight in weights]
+    kinds = [
+        [truncated_svd(weight, rank=max(1, min(weight.shape) // 2)) - weight for weight in weights],
+        [best_sparse(weight, kept=weight.numel() // 4) - weight for weight in weights],
+        [
+            (16 * weight / norm).round() * norm / 16 - weight
+            for weight, norm in zip(weights, norms, strict=True)
+        ],
+        [torch.randn(weight.shape, dtype=weight.dtype, generator=generator) for weight in weights],
+    ]
+    scaled = []
+    for kind in kinds:
+        limits = [size * norm / len(weights) for norm in norms]
+        sizes = [torch.linalg.matrix_norm(change, ord=2) for change in kind]
+        scaled.append(
+            [
+                change * (limit / own).clamp_max(1 if kind is not kinds[-1] else math.inf)
+                for change, limit, own in zip(kind, limits, sizes, strict=True)
+            ]
+        )
+    return [*scaled, [size * weight / len(weights) for weight in weights]]
+
+
+def _chain(generator: torch.Generator) -> list[Tensor]:
+    """Three layers c·1·1ᵀ/5, which pass the vector of ones on as c times itself."""
+    levels = (torch.rand(3, dtype=torch.float64, generator=generator) + 0.5).tolist()
+    return [level * torch.ones(5, 5, dtype=torch.float64) / 5 for level in levels]
+
+
+def _record(
+    weights: list[Tensor], changes: list[Tensor], inputs: Tensor, into: tuple[list[float], ...]
+) -> None:
+    both = [
+        _relu_net(layers, inputs)
+        for layers in (weights, [w + u for w, u in zip(weights, changes, strict=True)])
+    ]
+    moves, norms = (both[1] - both[0]).norm(dim=1), inputs.norm(dim=1)
+    worst = int((moves / norms).argmax())
+    bound = neyshabur18_perturbation(weights, changes, input_norm=float(norms[worst]))
+    for values, value in zip(into, (float(moves[worst]), bound.value, bound.refined), strict=True):
+        values.append(value)
+
+
+def _relu_net(layers: list[Tensor], inputs: Tensor) -> Tensor:
+    for layer in layers[:-1]:
+        inputs = (inputs @ layer.mT).relu()
+    return inputs @ layers[-1].mT
+
+
+@claim(
+    section="3.6",
+    formula=r"\text{acc}(\text{pruned, then distilled}) - \text{acc}(\text{pruned})"
+    r" > \tfrac12 \bigl(\text{acc}(\text{teacher}) - \text{acc}(\text{pruned})\bigr)",
+    source="hinton2015distilling",
+    assumes=(CONVERGED,),
+    control=Control("the teacher is a net that was never trained", teacher="untrained"),
+    uses=(kept_weights, largest_entries, distillation),
+    mutants=(Mutant("the smallest entries are kept", largest_entries, _smallest_entries),),
+)
+def distillation_brings_back_what_pruning_lost(setting: Setting, /, *, teacher: str = "trained") -> Evidence:
+    """A net with 90 of 100 weights pruned by magnitude loses accuracy; distilled from the net it was cut
+    from, with its zeros held, it is back by more than half of what it lost.
+
+    12 nets of 64 ReLU units trained on the labels of 400 real images; on the same images distilled at
+    temperature 2 from the teacher alone; accuracy on all other images, at the last step.
+    """
+    members = setting.size(quick=12, full=40)
+    x, y, test_x, test_y = _split_images(setting, setting.stream.child("split"), 400)
+    nets = _label_trained(setting, (64,), members=members, data=(x, y))
+    kept = kept_weights(nets.architecture, nets.params, share=0.1)
+    pruned = nets.params * kept
+    probs = nets.logits(x).softmax(-1)
+    if teacher == "untrained":
+        start = nets.architecture.init(setting.stream.child("untrained"), members=members)
+        probs = nets.architecture.logits(start, x).softmax(-1)
+    students = train(
+        nets.architecture,
+        x,
+        teacher_probs=probs,
+        loss=distillation,
+        settings={"temperature": 2.0, "weight": 1.0},
+        members=members,
+        stream=setting.stream,
+        steps=600,
+        learning_rate=0.02,
+        schedule="cosine",
+        initial=pruned,
+        kept=kept,
+        device=setting.device,
+    )
+    before = _accuracy(nets.architecture.logits(pruned, test_x.to(pruned)), test_y)
+    after = _accuracy(students.logits(test_x), test_y)
+    whole, gradient = _accuracy(nets.logits(test_x), test_y), float(students.gradient_norm.max())
+    notes = {
+        "teachers": float(whole.mean()),
+        "pruned": float(before.mean()),
+        "distilled": float(after.mean()),
+        "largest gradient norm": gradient,
+    }
+    if gradient > 0.1:
+        return OutOfScope(assumption=CONVERGED, because=f"the largest gradient norm is {gradient:.2g}")
+    return MeanInequality.of((whole + before) / 2, after, notes=notes)
+
+
+def _split_images(setting: Setting, stream: Stream, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Inputs and labels of `count` images, and of the others (at most 2,000)."""
+    images = setting.images
+    order = torch.randperm(images.num_images, generator=stream.torch())
+    train_rows, test_rows = order[:count], order[count : count + 2000]
+    x, y = images.inputs, images.labels
+    return x[train_rows], y[train_rows], x[test_rows], y[test_rows]
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The share of right predictions of each member, float64."""
+    return (logits.argmax(-1).cpu() == labels).double().mean(-1)
+
+
+def _label_trained(
+    setting: Setting,
+    hidden: tuple[int, ...],
+    *,
+    members: int,
+    bias: bool = True,
+    data: tuple[Tensor, Tensor] | None = None,
+) -> Population:
+    x, y = data or (setting.images.inputs[:1000], setting.images.labels[:1000])
+    return train(
+        MLP((x.shape[-1], *hidden, setting.images.num_classes), bias=bias),
+        x,
+        y,
+        loss=label_loss,
+        members=members,
+        stream=setting.stream.child("nets"),
+        steps=150,
+        learning_rate=0.01,
+        device=setting.device,
+    )

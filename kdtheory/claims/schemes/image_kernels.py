@@ -1,0 +1,91 @@
+"""Real images as the points of a kernel: Gram matrices, centred targets, and nets on random features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kdtheory.claims.core import Setting
+from kdtheory.networks import MLP
+from kdtheory.populations import Loss, Population, train
+from kdtheory.streams import Stream
+
+__all__ = [
+    "centred_targets",
+    "gaussian_kernel",
+    "random_features",
+    "regression",
+    "some_images",
+    "trained_on_features",
+]
+
+
+def some_images(setting: Setting, stream: Stream, count: int) -> tuple[Tensor, Tensor]:
+    """Inputs and labels of `count` images, drawn without replacement; float64."""
+    images = setting.images
+    chosen = torch.randperm(images.num_images, generator=stream.torch())[:count]
+    return images.inputs[chosen].double(), images.labels[chosen]
+
+
+def gaussian_kernel(inputs: Tensor, *, nugget: float) -> Tensor:
+    """(1−η)·exp(−‖x − x'‖²/2b²) + η·1[x = x'], b the median distance: its eigenvalues are at least η."""
+    distances = torch.cdist(inputs, inputs)
+    bandwidth = distances[distances > 0].median()
+    smooth = (-(distances / bandwidth).square() / 2).exp()
+    kernel = (1 - nugget) * smooth + nugget * torch.eye(len(inputs), dtype=inputs.dtype)
+    return (kernel + kernel.mT) / 2
+
+
+def centred_targets(labels: Tensor, num_classes: int) -> Tensor:
+    """One-hot labels less their means over the sample, float64."""
+    targets = torch.nn.functional.one_hot(labels, num_classes).double()
+    return targets - targets.mean(0)
+
+
+def random_features(inputs: Tensor, *, width: int, stream: Stream) -> Tensor:
+    """The hidden units √(2/m)·ρ(Wx) of a net that is never trained below its last layer; W Gaussian, d⁻¹."""
+    weights = torch.randn(inputs.shape[-1], width, dtype=inputs.dtype, generator=stream.torch())
+    hidden: Tensor = (inputs @ weights / inputs.shape[-1] ** 0.5).relu() * (2 / width) ** 0.5
+    return hidden
+
+
+def regression(targets: Tensor) -> tuple[Tensor, Loss]:
+    """Targets [*, n, k] whose rows have sum zero as what training takes, and the loss ½‖f(x) − y‖² of them.
+
+    Training takes probabilities, so that targets travel as 1/k + y/s, and the loss undoes it.
+    """
+    k, size = targets.shape[-1], targets.shape[-1] * float(targets.abs().max())
+
+    def half_squared(logits: Tensor, probs: Tensor, _labels: Tensor | None) -> Tensor:
+        return (logits - size * (probs - 1 / k)).square().sum(-1) / 2
+
+    return 1 / k + targets / size, half_squared
+
+
+def trained_on_features(
+    features: Tensor, targets: Tensor, *, penalty: float, steps: int, stream: Stream
+) -> Population:
+    """The last layers that minimise Σ‖f(x_i) − y_i‖² + penalty·‖θ‖², by gradient descent with momentum.
+
+    One for each member of features [members n width] and targets [members n k], rows of sum zero, from zero.
+    """
+    members, n, width = features.shape
+    architecture = MLP((width, targets.shape[-1]), bias=False)
+    curvature = float(torch.linalg.matrix_norm(features, ord=2).max()) ** 2 + penalty
+    probs, half_squared = regression(targets)
+    return train(
+        architecture,
+        features,
+        teacher_probs=probs,
+        loss=half_squared,
+        members=members,
+        stream=stream,
+        steps=steps,
+        learning_rate=n / curvature,  # of a mean over n points
+        optimizer="sgd",
+        momentum=0.9,
+        weight_decay=penalty / n,
+        initial=torch.zeros(members, architecture.size, dtype=torch.float64),
+        device="cpu",
+        dtype=torch.float64,
+    )

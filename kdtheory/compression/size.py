@@ -1,0 +1,78 @@
+"""How large a network is: its parameters, those that are not zero, and the bits that hold them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from kdtheory.validate import check_at_least
+
+__all__ = ["ModelSize", "model_size", "sparse_bits"]
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """The size of a network.
+
+    Args:
+        parameters: numbers in its arrays, zeros included.
+        nonzero: those that are not zero.
+        bits: the shorter, array by array, of a plain list and of `sparse_bits`.
+    """
+
+    parameters: int
+    nonzero: int
+    bits: int
+
+
+def model_size(module: nn.Module, /, *, bits_per_weight: int = 32) -> ModelSize:
+    """Parameters and bits of a network as it stands; masks of `torch.nn.utils.prune` are applied first.
+
+    Args:
+        module: any network; its buffers other than masks do not count.
+        bits_per_weight: of one number.
+
+    Raises:
+        ValueError: `bits_per_weight` < 1.
+
+    >>> layer = nn.Linear(3, 2, bias=False)
+    >>> _ = nn.init.ones_(layer.weight)
+    >>> model_size(layer)
+    ModelSize(parameters=6, nonzero=6, bits=192)
+    """
+    check_at_least("bits_per_weight", bits_per_weight, 1)
+    buffers = dict(module.named_buffers())
+    total = nonzero = bits = 0
+    for name, parameter in module.named_parameters():
+        values = parameter.detach()
+        if name.endswith("_orig") and name.removesuffix("orig") + "mask" in buffers:
+            values = values * buffers[name.removesuffix("orig") + "mask"]
+        kept = int(torch.count_nonzero(values))
+        total, nonzero = total + values.numel(), nonzero + kept
+        bits += min(
+            values.numel() * bits_per_weight,
+            sparse_bits(values.numel(), kept, bits_per_weight=bits_per_weight),
+        )
+    return ModelSize(total, nonzero, bits)
+
+
+def sparse_bits(entries: int, kept: int, /, *, bits_per_weight: int = 32) -> int:
+    """⌈log₂(N + 1)⌉ + ⌈log₂ C(N, s)⌉ + b·s: how many of N entries are kept, which ones, and their values.
+
+    Raises:
+        ValueError: N < 0, s outside 0 to N, or b < 1.
+
+    >>> sparse_bits(4, 2, bits_per_weight=8)  # 3 + ⌈log₂ 6⌉ + 16
+    22
+    """
+    check_at_least("entries", entries, 0)
+    check_at_least("kept", kept, 0)
+    check_at_least("bits_per_weight", bits_per_weight, 1)
+    if kept > entries:
+        raise ValueError(f"kept = {kept} of {entries} entries; keep at most all of them")
+    choices = math.lgamma(entries + 1) - math.lgamma(kept + 1) - math.lgamma(entries - kept + 1)
+    places = math.ceil(choices / math.log(2) - 1e-9) if 0 < kept < entries else 0
+    return math.ceil(math.log2(entries + 1)) + places + kept * bits_per_weight

@@ -1,0 +1,111 @@
+"""Schemes side by side over seeds: named losses per step, fidelity, accuracy, each with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import nn
+
+from kdtheory.schemes.batches import Data
+from kdtheory.schemes.evaluation import evaluate
+from kdtheory.schemes.loop import Trained
+from kdtheory.stats import mean_test
+from kdtheory.streams import Stream
+from kdtheory.validate import check_at_least, check_one_of
+
+__all__ = ["Comparison", "compare"]
+
+Scheme = Callable[[Stream], Trained]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What came of each scheme at each seed.
+
+    Args:
+        losses: scheme, seed, step, loss, weight, value: the named losses as training went on.
+        measures: scheme, seed, measure, value: of the module after its last step, on the test points, and the
+            gradient norm of its objective.
+    """
+
+    losses: pd.DataFrame
+    measures: pd.DataFrame
+
+    def summary(self, *, confidence: float = 0.95) -> pd.DataFrame:
+        """scheme, measure, mean, low, high, seeds: Student intervals over the seeds."""
+        return _intervals(self.measures, confidence)
+
+    def gains(self, over: str, /, *, confidence: float = 0.95) -> pd.DataFrame:
+        """The same for the difference to scheme `over` at the same seed: paired, so that seeds cancel.
+
+        Raises:
+            ValueError: there is no such scheme.
+        """
+        check_one_of("over", over, tuple(self.measures["scheme"].unique()))
+        table = self.measures.pivot_table(index=["measure", "seed"], columns="scheme", values="value")
+        gains = table.sub(table[over], axis=0).drop(columns=over)
+        return _intervals(gains.reset_index().melt(["measure", "seed"], value_name="value"), confidence)
+
+
+def compare(
+    schemes: Mapping[str, Scheme],
+    test: Data,
+    /,
+    *,
+    teacher: nn.Module | Sequence[nn.Module] | None = None,
+    seeds: int,
+    stream: Stream,
+    device: str | torch.device = "auto",
+) -> Comparison:
+    """Run every scheme at every seed and evaluate what comes out: last step, on points kept from all.
+
+    All schemes get the same stream at one seed, so that what they draw alike (a start, an order) is alike.
+
+    Args:
+        schemes: name ↦ a function of a stream that trains one module, such as
+            ``lambda here: distil(student, teacher, data, losses=…, training=…, stream=here)``.
+        test: labelled points, (inputs, labels) or a DataLoader.
+        teacher: for agreement and divergence.
+        seeds: how many, 2 or more.
+        stream: the seeds are its children 0, 1, ….
+        device: where to evaluate.
+
+    Raises:
+        ValueError: no scheme, or fewer than two seeds.
+
+    >>> from kdtheory.schemes import Training, fit
+    >>> points = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
+    >>> def labels(here):
+    ...     with here.default():
+    ...         student = nn.Linear(1, 2)
+    ...     return fit(student, points, training=Training(steps=500), stream=here)
+    >>> table = compare({"labels": labels}, points, seeds=2, stream=Stream(0)).summary()
+    >>> table.loc[table["measure"] == "accuracy", ["mean", "seeds"]].to_numpy().tolist()
+    [[1.0, 2.0]]
+    """
+    check_at_least("the number of schemes", len(schemes), 1)
+    check_at_least("seeds", seeds, 2)
+    losses, measures = [], []
+    for seed in range(seeds):
+        for name, scheme in schemes.items():
+            trained = scheme(stream.child(seed))
+            losses.append(trained.history.assign(scheme=name, seed=seed))
+            found = evaluate(trained.module, test, teacher=teacher, device=device)
+            found["gradient_norm"] = trained.gradient_norm
+            measures += [
+                {"scheme": name, "seed": seed, "measure": key, "value": value} for key, value in found.items()
+            ]
+    order = ["scheme", "seed", "step", "loss", "weight", "value"]
+    return Comparison(pd.concat(losses, ignore_index=True)[order], pd.DataFrame(measures))
+
+
+def _intervals(frame: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    rows = []
+    for (scheme, measure), part in frame.groupby(["scheme", "measure"], sort=False):
+        test = mean_test(part["value"].to_numpy(dtype=float))
+        low, high = test.interval(confidence)
+        rows.append((scheme, measure, test.mean, low, high, len(part)))
+    return pd.DataFrame(rows, columns=["scheme", "measure", "mean", "low", "high", "seeds"])

@@ -1,0 +1,80 @@
+"""What a trained module is worth: accuracy, calibration, and fidelity to its teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from kdtheory.losses import kl_divergence, label_loss
+from kdtheory.risk import top_label_calibration_error
+from kdtheory.schemes.batches import Data, one_epoch
+from kdtheory.schemes.loop import own_copy
+from kdtheory.schemes.teachers import as_teacher
+from kdtheory.streams import Stream
+from kdtheory.types import resolve_device
+
+__all__ = ["evaluate"]
+
+
+@torch.no_grad()
+def evaluate(
+    module: nn.Module,
+    data: Data,
+    /,
+    *,
+    teacher: nn.Module | Sequence[nn.Module] | None = None,
+    bins: int = 15,
+    device: str | torch.device = "auto",
+) -> dict[str, float]:
+    """Accuracy, log loss and calibration error on labelled points; agreement with a teacher and KL from it.
+
+    Of the module as it stands, after its last step: nothing is chosen on these points.
+
+    Args:
+        module: from inputs to logits, evaluated in evaluation mode.
+        data: points that nothing was trained on: (inputs, labels) or a DataLoader.
+        teacher: adds "agreement", the share of points on which both choose one class, and "divergence",
+            KL(φ_1(z_t)‖φ_1(z_s)) in nats; several teachers are an ensemble.
+        bins: of the calibration error.
+        device: where to evaluate.
+
+    Raises:
+        ValueError: the data have no batch or no labels.
+
+    >>> sure = nn.Linear(1, 2)
+    >>> _ = sure.weight.data.zero_(), sure.bias.data.copy_(torch.tensor([50.0, 0.0]))
+    >>> points = torch.zeros(4, 1), torch.tensor([0, 0, 0, 1])
+    >>> measures = evaluate(sure, points, teacher=sure)
+    >>> [round(measures[name], 6) for name in ("accuracy", "calibration_error", "agreement", "divergence")]
+    [0.75, 0.25, 1.0, 0.0]
+    """
+    nets = [module] if teacher is None else [module, as_teacher(teacher)]
+    (logits, *heard), labels = _answers(nets, data, device)
+    measures = {
+        "accuracy": float((logits.argmax(-1) == labels).double().mean()),
+        "log_loss": float(label_loss(logits, None, labels).mean()),
+        "calibration_error": float(top_label_calibration_error(logits.softmax(-1), labels, bins=bins)),
+    }
+    for said in heard:
+        measures["agreement"] = float((logits.argmax(-1) == said.argmax(-1)).double().mean())
+        measures["divergence"] = float(kl_divergence(logits, said).mean())
+    return measures
+
+
+def _answers(
+    nets: Sequence[nn.Module], data: Data, device: str | torch.device
+) -> tuple[list[Tensor], Tensor]:
+    """The logits of every net, and the labels, over one epoch that all see together; float64 on the CPU."""
+    copies = [own_copy(net, device).eval() for net in nets]
+    said: list[list[Tensor]] = [[] for _ in nets]
+    labels: list[Tensor] = []
+    with Stream(0).default():  # what a loader draws is of no consequence here, but must not leave a trace
+        for inputs, given in one_epoch(data, resolve_device(device)):
+            if given is None:
+                raise ValueError("the data have no labels to be right about; give (inputs, labels)")
+            labels.append(given.cpu())
+            for net, parts in zip(copies, said, strict=True):
+                parts.append(net(inputs).double().cpu())
+    return [torch.cat(parts) for parts in said], torch.cat(labels)

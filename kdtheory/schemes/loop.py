@@ -1,0 +1,142 @@
+"""The one training loop of all schemes: named terms in, a trained module and the history of each term out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from kdtheory.schemes.batches import Data, endless, one_epoch
+from kdtheory.streams import Stream
+from kdtheory.types import resolve_device
+from kdtheory.validate import check_at_least, check_positive
+
+__all__ = ["Named", "Objective", "Trained", "Training", "descend", "own_copy"]
+
+Named = Mapping[tuple[str, str], tuple[float, Tensor]]
+"""(net, term) ↦ (weight, value)."""
+Objective = Callable[[Tensor, Tensor | None], Named]
+Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
+
+ADAM: Optimizer = partial(torch.optim.Adam, lr=1e-3)
+"""What trains where no optimiser is named."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a module is trained, in any scheme.
+
+    With T = 4 a student needs several times the steps of one that learns from labels: look at the gradient
+    norm of what comes out before two schemes are compared.
+
+    Args:
+        steps: optimiser steps, one a batch.
+        optimizer: makes the optimiser of the parameters, such as ``partial(torch.optim.SGD, lr=0.1)``.
+        schedule: makes a scheduler of the optimiser, stepped once a step; None keeps the rate.
+        device: "auto" is CUDA where there is one, else the CPU.
+        every: keep the losses of every so many steps, and of the last.
+
+    Raises:
+        ValueError: `steps` < 0 or `every` < 1.
+    """
+
+    steps: int
+    optimizer: Optimizer = ADAM
+    schedule: Schedule | None = None
+    device: str | torch.device = "auto"
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        check_at_least("steps", self.steps, 0)
+        check_at_least("every", self.every, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained module, and how it got there.
+
+    Args:
+        module: in evaluation mode.
+        history: step, loss, weight, value: one row for each term at each step kept, before that step.
+        gradient_norm: of the whole objective over one epoch, at the end; in a cohort, of all students'.
+    """
+
+    module: nn.Module
+    history: pd.DataFrame
+    gradient_norm: float
+
+    def converged(self, tolerance: float, /) -> bool:
+        """Whether the gradient norm is at most `tolerance`.
+
+        Raises:
+            ValueError: `tolerance` is not greater than 0.
+        """
+        check_positive("tolerance", tolerance)
+        return self.gradient_norm <= tolerance
+
+
+def descend(
+    nets: nn.Module, objective: Objective, data: Data, *, training: Training, stream: Stream
+) -> tuple[pd.DataFrame, float]:
+    """Minimise Σ weight · value over the parameters of `nets`, in place; the history and last gradient norm.
+
+    Dropout, and the order of a DataLoader without a generator of its own, are drawn from `stream`.
+    """
+    device, rows = resolve_device(training.device), []
+    parameters = [value for value in nets.parameters() if value.requires_grad]
+    optimizer = training.optimizer(parameters)
+    schedule = training.schedule(optimizer) if training.schedule else None
+    nets.train()
+    with stream.default(), torch.enable_grad():
+        for step, (inputs, labels) in zip(range(training.steps), endless(data, device), strict=False):
+            named = objective(inputs, labels)
+            optimizer.zero_grad()
+            _total(named).backward()
+            optimizer.step()
+            if schedule:
+                schedule.step()
+            if step % training.every == 0 or step == training.steps - 1:
+                rows += _rows(step, named)
+        norm = _gradient_norm(nets, parameters, objective, data, device)
+    nets.eval()
+    return pd.DataFrame(rows, columns=["step", "net", "loss", "weight", "value"]), norm
+
+
+def _total(named: Named) -> Tensor:
+    return torch.stack([weight * value for weight, value in named.values()]).sum()
+
+
+def _rows(step: int, named: Named) -> list[dict[str, Any]]:
+    return [
+        {"step": step, "net": net, "loss": loss, "weight": weight, "value": float(value.detach())}
+        for (net, loss), (weight, value) in named.items()
+    ]
+
+
+def _gradient_norm(
+    nets: nn.Module, parameters: list[nn.Parameter], objective: Objective, data: Data, device: torch.device
+) -> float:
+    """The norm of the mean gradient over one epoch; running statistics are left as they were."""
+    kept = {name: value.clone() for name, value in nets.named_buffers()}
+    total, count = [torch.zeros_like(value) for value in parameters], 0
+    for inputs, labels in one_epoch(data, device):
+        gradients = torch.autograd.grad(_total(objective(inputs, labels)), parameters, allow_unused=True)
+        for part, gradient in zip(total, gradients, strict=True):
+            if gradient is not None:
+                part.add_(gradient, alpha=len(inputs))
+        count += len(inputs)
+    for name, value in nets.named_buffers():
+        value.copy_(kept[name])
+    return float(torch.stack([part.square().sum() for part in total]).sum().sqrt()) / count
+
+
+def own_copy(module: nn.Module, device: str | torch.device) -> nn.Module:
+    """A copy to train; the caller's module stays as it was."""
+    return copy.deepcopy(module).to(resolve_device(device))

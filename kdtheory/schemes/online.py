@@ -1,0 +1,81 @@
+"""Online: students that teach each other while they learn (deep mutual learning, Zhang et al. 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from kdtheory.losses import label_loss
+from kdtheory.losses.mutual import PeerDivergence, mean_peer_divergence
+from kdtheory.schemes.batches import Data
+from kdtheory.schemes.loop import Named, Trained, Training, descend, own_copy
+from kdtheory.streams import Stream
+from kdtheory.validate import check_at_least
+
+__all__ = ["mutual"]
+
+
+def mutual(
+    students: Sequence[nn.Module],
+    data: Data,
+    /,
+    *,
+    weight: float = 1.0,
+    temperature: float = 1.0,
+    divergence: PeerDivergence = mean_peer_divergence,
+    training: Training,
+    stream: Stream,
+) -> list[Trained]:
+    """Train copies of two or more students at once, each on CE(e_y, φ_1(z_s)) + w T² D(z_s; its peers).
+
+    Zhang et al. (2018) at w = T = 1. The paper updates one student after the other within a batch, each
+    seeing its peers' new answers; here all see the old ones and take their step at once. Students may differ
+    in architecture.
+
+    Args:
+        students: modules from inputs to logits over the same classes; they are left as they were.
+        data: a DataLoader of (inputs, labels), or the pair itself.
+        weight: w.
+        temperature: T.
+        divergence: `mean_peer_divergence` or `divergence_from_mean_peer`, whose gradients are the same, or
+            another function of the student's logits, the peers' logits and `temperature`.
+        training: steps, optimiser, device.
+        stream: where dropout and the order of the data are drawn.
+
+    Returns:
+        The students in their order; the losses of each are named "labels" and "peers".
+
+    Raises:
+        ValueError: fewer than two students, or data without labels.
+
+    >>> points = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
+    >>> two = [nn.Linear(1, 2), nn.Linear(1, 2)]
+    >>> pair = mutual(two, points, training=Training(steps=2), stream=Stream(0))
+    >>> len(pair), pair[0].history["loss"].tolist()
+    (2, ['labels', 'peers', 'labels', 'peers'])
+    """
+    check_at_least("the number of students", len(students), 2)
+    cohort = nn.ModuleList(own_copy(student, training.device) for student in students)
+
+    def objective(inputs: Tensor, labels: Tensor | None) -> Named:
+        if labels is None:
+            raise ValueError("the data have no labels for the students to learn; give (inputs, labels)")
+        logits = [student(inputs) for student in cohort]
+        said = torch.stack([each.detach() for each in logits])
+        named = {}
+        for place, own in enumerate(logits):
+            others = torch.cat([said[:place], said[place + 1 :]])
+            apart = divergence(own, others, temperature=temperature).mean()
+            named[str(place), "labels"] = (1.0, label_loss(own, None, labels).mean())
+            named[str(place), "peers"] = (weight, temperature**2 * apart)
+        return named
+
+    history, norm = descend(cohort, objective, data, training=training, stream=stream.child("training"))
+    return [
+        Trained(
+            student, history[history["net"] == str(place)].drop(columns="net").reset_index(drop=True), norm
+        )
+        for place, student in enumerate(cohort)
+    ]

@@ -1,0 +1,66 @@
+"""Self-distillation: a line of students of one shape, each taught by the one before (born-again networks)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import nn
+
+from kdtheory.schemes.batches import Data
+from kdtheory.schemes.loop import Trained, Training
+from kdtheory.schemes.offline import distil, fit
+from kdtheory.schemes.terms import Term, hinton
+from kdtheory.streams import Stream
+from kdtheory.validate import check_at_least
+
+__all__ = ["born_again"]
+
+
+def born_again(
+    make: Callable[[], nn.Module],
+    data: Data,
+    /,
+    *,
+    rounds: int,
+    losses: Mapping[str, Term] | None = None,
+    training: Training,
+    stream: Stream,
+) -> list[Trained]:
+    """Train a module on labels, then `rounds` fresh ones, each distilled from the one before.
+
+    Furlanello et al. (2018); every student has an initialisation of its own.
+
+    Args:
+        make: makes a fresh module; it is called once a round, with torch's default generator at a place of
+            its own.
+        data: as in `distil`.
+        rounds: how many times a student becomes the teacher, 1 or more.
+        losses: what a student minimises; None is ``hinton(temperature=1.0, weight=0.5)``, which is ours.
+        training: of every round.
+        stream: where all randomness comes from.
+
+    Returns:
+        rounds + 1 modules, the one trained on labels first.
+
+    Raises:
+        ValueError: `rounds` < 1, or as `distil`.
+
+    >>> import torch
+    >>> points = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
+    >>> short = Training(steps=2)
+    >>> line = born_again(lambda: nn.Linear(1, 2), points, rounds=2, training=short, stream=Stream(0))
+    >>> [each.history["loss"].nunique() for each in line]
+    [1, 2, 2]
+    """
+    check_at_least("rounds", rounds, 1)
+    terms = hinton(temperature=1.0, weight=0.5) if losses is None else losses
+    line = [fit(_fresh(make, stream.child(0)), data, training=training, stream=stream.child(0))]
+    for turn in range(1, rounds + 1):
+        here, teacher = stream.child(turn), line[-1].module
+        line.append(distil(_fresh(make, here), teacher, data, losses=terms, training=training, stream=here))
+    return line
+
+
+def _fresh(make: Callable[[], nn.Module], stream: Stream) -> nn.Module:
+    with stream.child("init").default():
+        return make()

@@ -1,0 +1,98 @@
+"""Terms of a student's loss: what is compared with what, by which function, with which weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from kdtheory.losses import SoftTerm, kd_loss, label_loss
+from kdtheory.streams import Stream
+from kdtheory.validate import check_fraction, check_positive
+
+__all__ = ["Layers", "Projection", "Term", "hinton", "labels_term", "response_term"]
+
+Layers = str | tuple[str, ...]
+Projection = Callable[[Tensor, Tensor, Stream], nn.Module]
+
+
+@dataclass(frozen=True)
+class Term:
+    """weight · loss(student's, teacher's): one term of what a student minimises.
+
+    Args:
+        loss: of what the student and the teacher say on a batch, to a scalar; such as those of
+            `kdtheory.losses.features` and `kdtheory.losses.relations`.
+        weight: ≥ 0.
+        student: the student's layer by its path; "" is its output, the logits. A tuple of paths hands the
+            loss a tuple.
+        teacher: the same for the teacher; None hands the loss the labels.
+        projection: makes a module that brings the student's features to the teacher's shape and is trained
+            along; such as `linear_projection`.
+
+    Raises:
+        ValueError: a negative weight, or a projection of several layers or of labels.
+
+    >>> from kdtheory.losses.features import attention_transfer
+    >>> Term(attention_transfer, weight=10.0, student="layer1", teacher="layer2.0.relu").weight
+    10.0
+    """
+
+    loss: Callable[[Any, Any], Tensor]
+    weight: float = 1.0
+    student: Layers = ""
+    teacher: Layers | None = ""
+    projection: Projection | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < float("inf"):
+            raise ValueError(f"weight = {self.weight} must be finite and 0 or more")
+        if self.projection and not (isinstance(self.student, str) and isinstance(self.teacher, str)):
+            raise ValueError("a projection needs one layer of the student and one of the teacher")
+
+
+def labels_term(weight: float = 1.0) -> Term:
+    """weight · CE(e_y, φ_1(z_s)): the labels."""
+    return Term(_label_cross_entropy, weight=weight, teacher=None)
+
+
+def response_term(temperature: float, weight: float = 1.0, *, soft: str | SoftTerm = "kl") -> Term:
+    """weight · T² D(φ_T(z_t), φ_T(z_s)): the teacher's softened logits (Hinton et al. 2015).
+
+    Args:
+        temperature: T.
+        weight: of the term.
+        soft: D, as in `kd_loss`.
+
+    Raises:
+        ValueError: T ≤ 0.
+    """
+    check_positive("temperature", temperature)
+
+    def softened(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+        return kd_loss(student_logits, teacher_logits, None, temperature=temperature, weight=1.0, soft=soft)
+
+    return Term(softened, weight=weight)
+
+
+def hinton(temperature: float, weight: float) -> dict[str, Term]:
+    """λT²·KL(φ_T(z_t)‖φ_T(z_s)) + (1−λ)·CE(e_y, φ_1(z_s)) as two named terms (Hinton et al. 2015).
+
+    Args:
+        temperature: T > 0.
+        weight: λ in [0, 1], the weight of the teacher.
+
+    Raises:
+        ValueError: a setting is out of its range.
+
+    >>> {name: term.weight for name, term in hinton(temperature=4.0, weight=0.75).items()}
+    {'response': 0.75, 'labels': 0.25}
+    """
+    check_fraction("weight", weight)
+    return {"response": response_term(temperature, weight), "labels": labels_term(1 - weight)}
+
+
+def _label_cross_entropy(student_logits: Tensor, labels: Tensor) -> Tensor:
+    return label_loss(student_logits, None, labels).mean()

@@ -1,0 +1,107 @@
+"""Hard, partial and soft labels on finite domains: enumeration, autodiff, Monte Carlo, explicit bounds."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from kdtheory.risk import (
+    hidden_mass,
+    partial_label_limit,
+    total_variation,
+    total_variation_bound,
+    transferred,
+)
+from kdtheory.streams import Stream
+
+WEIGHTS = torch.tensor([0.7, 0.3], dtype=torch.float64)
+TEACHER = torch.tensor([[0.6, 0.3, 0.1], [0.0, 0.5, 0.5]], dtype=torch.float64)
+
+
+def told(sample: tuple[tuple[int, int], ...], feedback: str) -> torch.Tensor:
+    """The estimate, one entry at a time."""
+    rows = []
+    for s in range(2):
+        answers = [a for place, a in sample if place == s]
+        row = [1 / 3] * 3
+        if answers and feedback == "soft":
+            row = TEACHER[s].tolist()
+        elif answers and feedback == "hard":
+            row = [answers.count(a) / len(answers) for a in range(3)]
+        elif answers:
+            unseen = [a for a in range(3) if a not in answers]
+            rest = 1 - sum(float(TEACHER[s, a]) for a in set(answers))
+            row = [rest / len(unseen) if a in unseen else float(TEACHER[s, a]) for a in range(3)]
+        rows.append(row)
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("feedback", ["hard", "partial", "soft"])
+@pytest.mark.parametrize("n", [1, 3])
+def test_every_sample_by_enumeration(feedback: str, n: int) -> None:
+    mean = hidden = 0.0
+    for sample in itertools.product(itertools.product(range(2), range(3)), repeat=n):
+        chance = math.prod(float(WEIGHTS[s] * TEACHER[s, a]) for s, a in sample)
+        if not chance:
+            continue
+        counts = torch.zeros(2, 3, dtype=torch.long)
+        for s, a in sample:
+            counts[s, a] += 1
+        estimate = transferred(counts, TEACHER, feedback=feedback)
+        assert torch.allclose(estimate, told(sample, feedback), atol=1e-12)
+        mean += chance * float(total_variation(estimate, TEACHER, WEIGHTS))
+        seen = counts > 0 if feedback == "partial" else (counts.sum(-1, keepdim=True) > 0).expand(2, 3)
+        hidden += chance * float(((WEIGHTS[:, None] * TEACHER) * ~seen).sum())
+    assert mean <= total_variation_bound(inputs=2, answers=3, n=n, feedback=feedback)
+    if feedback != "hard":
+        found = hidden_mass(WEIGHTS, TEACHER, n=n, feedback=feedback)
+        assert math.isclose(found, hidden, rel_tol=1e-12)
+        assert mean <= found + 1e-12
+
+
+def test_hidden_mass_reaches_its_bound_up_to_the_discreteness_of_mass() -> None:
+    """|S| − 1 inputs of mass 1/n: (|S| − 1)/n·(1 − 1/n)ⁿ, against |S|/(e n)."""
+    n, inputs = 1000, 400
+    weights = torch.full((inputs,), 1 / n, dtype=torch.float64)
+    weights[0] = 1 - (inputs - 1) / n
+    found = hidden_mass(weights, torch.full((inputs, 2), 0.5).double(), n=n, feedback="soft")
+    bound = total_variation_bound(inputs=inputs, answers=2, n=n, feedback="soft")
+    assert 0.99 * bound < found < bound
+
+
+def test_partial_limit_minimises_the_expected_partial_cross_entropy() -> None:
+    teacher = torch.softmax(torch.randn(5, 4, dtype=torch.float64, generator=Stream(0).torch()), -1)
+    logits = torch.zeros_like(teacher, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [logits], max_iter=500, tolerance_grad=1e-12, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = -(teacher * teacher * logits.log_softmax(-1)).sum()  # sampled with π, weighed by π
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert torch.allclose(logits.detach().softmax(-1), partial_label_limit(teacher), atol=1e-6)
+    even = torch.tensor([0.5, 0.5, 0.0])
+    assert torch.allclose(partial_label_limit(even), even)
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: transferred(torch.zeros(2, 3).long(), TEACHER, feedback="loud"), "feedback"),
+        (lambda: transferred(-torch.ones(2, 3).long(), TEACHER, feedback="hard"), "counts"),
+        (lambda: hidden_mass(WEIGHTS, TEACHER, n=3, feedback="hard"), "feedback"),
+        (lambda: hidden_mass(WEIGHTS, TEACHER, n=0, feedback="soft"), "n"),
+        (lambda: total_variation(TEACHER, TEACHER, 2 * WEIGHTS), "weights"),
+        (lambda: partial_label_limit(torch.ones(3)), "probs"),
+    ],
+)
+def test_bad_input_is_named(call, named: str, unchecked_shapes: None) -> None:
+    with pytest.raises(ValueError, match=named):
+        call()
