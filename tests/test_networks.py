@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from kdtheory.networks import MLP, Architecture, ModuleArchitecture
+from kdtheory.networks import MLP, Architecture, ModuleArchitecture, PatchNetwork
 from kdtheory.streams import Stream
 
 
@@ -26,6 +26,7 @@ ARCHITECTURES: list[Architecture] = [
     MLP((5, 3)),
     MLP((5, 1)),
     ModuleArchitecture(small_conv, (1, 6, 6)),
+    PatchNetwork(3, 4, 5, channels=2, power=3, threshold=0.5, init_std=0.5),
 ]
 
 

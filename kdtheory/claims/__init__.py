@@ -1,10 +1,10 @@
 """Executable claims, a package per chapter, and the core that examines and judges them.
 
 Importing this package registers the claims of all chapters: 1 `response`, 2 `features`, 3 `schemes`, 4
-`risk`, 5 `bounds`.
+`risk`, 5 `bounds`, 6 `transfer_risk`, 7 `multiview`.
 """
 
-from kdtheory.claims import bounds, features, response, risk, schemes
+from kdtheory.claims import bounds, features, multiview, response, risk, schemes, transfer_risk
 from kdtheory.claims.core import REGISTRY, Claim, Control, Mutant, Setting, claim
 from kdtheory.claims.examination import Examination, Plan, examine
 from kdtheory.claims.verdict import Verdict, judge, judge_family, with_control
@@ -24,8 +24,10 @@ __all__ = [
     "features",
     "judge",
     "judge_family",
+    "multiview",
     "response",
     "risk",
     "schemes",
+    "transfer_risk",
     "with_control",
 ]

@@ -3,7 +3,8 @@
 A member's parameters are one row of `params`, members × size, so that an optimiser, a perturbation, a norm
 or a file sees a single array. `unpack` gives the weights their names back, `module` gives plain torch.
 
-`MLP` is the architecture that populations train fastest; `ModuleArchitecture` makes one of any `nn.Module`.
+`MLP` is the architecture that populations train fastest; `ModuleArchitecture` makes one of any `nn.Module`;
+`PatchNetwork` sums a smoothed ReLU over patches.
 `recorded` keeps what single layers of a module say, by their paths.
 """
 
@@ -14,6 +15,7 @@ from kdtheory.networks.layers import layer, recorded
 from kdtheory.networks.mlp import MLP
 from kdtheory.networks.modules import ModuleArchitecture
 from kdtheory.networks.ntk_linear import Erf, NTKLinear
+from kdtheory.networks.patches import PatchNetwork, SmoothedPatches, smoothed_relu, smoothed_relu_slope
 
 __all__ = [
     "MLP",
@@ -21,7 +23,11 @@ __all__ = [
     "Erf",
     "ModuleArchitecture",
     "NTKLinear",
+    "PatchNetwork",
+    "SmoothedPatches",
     "Tape",
     "layer",
     "recorded",
+    "smoothed_relu",
+    "smoothed_relu_slope",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kdtheory.problems.finite import EnumeratedSamples, FiniteWorld, random_finite_world
 from kdtheory.problems.gaussian_mixture import GaussianMixture, gaussian_mixture
+from kdtheory.problems.multi_view import MultiViewWorld, Views
 from kdtheory.problems.relabelled import relabelled_images
 from kdtheory.problems.teachers import (
     KernelLogits,
@@ -21,8 +22,10 @@ __all__ = [
     "GaussianMixture",
     "KernelLogits",
     "LinearLogits",
+    "MultiViewWorld",
     "TeacherLogits",
     "TeacherWorld",
+    "Views",
     "World",
     "gaussian_mixture",
     "kernel_teacher",

@@ -1,0 +1,130 @@
+"""Chapter 7.6: on Gaussian and Gaussian-like inputs, ensembles and distillation bring next to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.evidence import Equality, Evidence, Joint
+from kdtheory.claims.multiview.worlds import CLASSES, comparisons, replicated
+from kdtheory.losses import distillation, label_loss
+from kdtheory.multiview import accuracy
+from kdtheory.networks import MLP
+from kdtheory.populations import train
+from kdtheory.streams import Stream
+
+DIM, POINTS, FRESH, MEMBERS, STUDENTS = 10, 1000, 3000, 6, 3
+MARGIN = 0.01
+"""One percentage point, fixed before any run."""
+
+Rule = Callable[[Tensor, Stream], Tensor]
+
+
+def _linear(inputs: Tensor, stream: Stream) -> Tensor:
+    """sign ⟨w, x⟩."""
+    weight = torch.randn(DIM, dtype=torch.float64, generator=stream.torch())
+    return (inputs @ weight > 0).long()
+
+
+def _relu_network(inputs: Tensor, stream: Stream) -> Tensor:
+    """Above or below the median of a random ReLU network with eight units."""
+    generator = stream.torch()
+    first = torch.randn(DIM, 8, dtype=torch.float64, generator=generator)
+    second = torch.randn(8, dtype=torch.float64, generator=generator)
+    score = (inputs @ first).clamp_min(0) @ second
+    return (score > score.median()).long()
+
+
+def _draw(rule: str, stream: Stream) -> tuple[Tensor, Tensor]:
+    """Inputs and labels, training and fresh points together."""
+    generator = stream.child("inputs").torch()
+    inputs = torch.randn(POINTS + FRESH, DIM, dtype=torch.float64, generator=generator)
+    if rule != "mixture":
+        rules: Mapping[str, Rule] = {"linear": _linear, "ReLU network": _relu_network}
+        return inputs, rules[rule](inputs, stream.child("rule"))
+    labels, part = torch.randint(2, (2, len(inputs)), generator=generator)
+    means = torch.randn(2, 2, DIM, dtype=torch.float64, generator=stream.child("rule").torch())
+    return inputs + means[labels, part], labels
+
+
+def gaussian_comparison(rule: str, stream: Stream, /, *, device: str = "cpu") -> dict[str, float]:
+    """Accuracies of networks on Gaussian inputs: single, ensemble, distilled, self-distilled."""
+    inputs, labels = _draw(rule, stream)
+    inputs = inputs.float()
+    seen, fresh, right = inputs[:POINTS], inputs[POINTS:], labels[POINTS:]
+
+    def fit(name: str, teacher: Tensor | None, members: int) -> tuple[Tensor, Tensor]:
+        nets = train(
+            MLP((DIM, 32, 2)),
+            seen,
+            labels[:POINTS],
+            teacher_probs=None if teacher is None else teacher.softmax(-1),
+            loss=label_loss if teacher is None else distillation,
+            settings={} if teacher is None else {"temperature": 4.0},
+            members=members,
+            stream=stream.child(name),
+            steps=150,
+            learning_rate=0.01,
+            device=device,
+        )
+        return nets.logits(seen), nets.logits(fresh).cpu()
+
+    teachers, single = fit("single", None, MEMBERS)
+    _, distilled = fit("distilled", teachers.mean(0), STUDENTS)
+    _, alone = fit("self-distilled", teachers[:STUDENTS], STUDENTS)
+    return {
+        "single": float(accuracy(single, right).mean()),
+        "ensemble": float(accuracy(single.mean(0), right)),
+        "distilled": float(accuracy(distilled, right).mean()),
+        "self-distilled": float(accuracy(alone, right).mean()),
+    }
+
+
+def _one_network(logits: Tensor, labels: Tensor, /) -> Tensor:
+    """The first network for the mean over all, and one class for each single network."""
+    return accuracy(logits, labels) if logits.ndim == 2 else accuracy(logits, labels) * 0.9
+
+
+@claim(
+    section="7.6",
+    formula=r"\bigl|\text{accuracy}(\text{ensemble, student}) - \text{accuracy}(\text{single})\bigr| < 0.01",
+    source="allenzhu2020towards",
+    control=Control("the inputs are multi-view", inputs="multi-view"),
+    uses=(accuracy, distillation),
+    mutants=(Mutant("single networks are counted at nine tenths", accuracy, _one_network),),
+)
+def on_gaussian_inputs_ensembles_and_distillation_bring_nothing(
+    setting: Setting, /, *, inputs: str = "Gaussian"
+) -> Evidence:
+    """On Gaussian inputs labelled by a linear rule or a ReLU network, and on mixtures of Gaussians, an
+    ensemble of 6 networks and students distilled from it or from one network are as accurate as a single
+    network, within one percentage point.
+
+    Equivalence by two one-sided tests at each rule, against a margin fixed beforehand: MLPs of 32 units,
+    n = 1000 in R^10, judged on 3000 fresh points; T = 4. The same comparison on multi-view inputs gains
+    several points.
+    """
+    replicates = setting.size(quick=10, full=40)
+    rules = ("linear", "ReLU network", "mixture") if inputs == "Gaussian" else ("multi-view",)
+    parts: dict[str, Evidence] = {}
+    for rule in rules:
+        found = _compared(setting, rule, replicates)
+        for arm in ("ensemble", "distilled", "self-distilled"):
+            notes = {name: float(values.mean()) for name, values in found.items()}
+            equal = Equality.of(found[arm], found["single"], margin=MARGIN, effect=1.0, notes=notes)
+            parts[f"{rule}: {arm}"] = equal
+    return Joint(parts=parts)
+
+
+def _compared(setting: Setting, rule: str, replicates: int) -> dict[str, Tensor]:
+    if rule == "multi-view":
+        found = replicated(CLASSES, setting.stream, replicates=replicates, members=6, students=3)
+        return comparisons(found)
+    rows = [
+        gaussian_comparison(rule, setting.stream.child(rule, replicate), device=setting.device)
+        for replicate in range(replicates)
+    ]
+    return {name: torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in rows[0]}

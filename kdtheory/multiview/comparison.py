@@ -1,0 +1,223 @@
+"""Single networks, their ensemble, students distilled from it, and from one network: side by side.
+
+The same in both spaces: in the orthogonal limit, and by plain torch networks on d-dimensional patches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from kdtheory.losses import distillation, label_loss
+from kdtheory.multiview.coverage import views_held
+from kdtheory.multiview.limit import limit_start, train_limit
+from kdtheory.networks.patches import PatchNetwork
+from kdtheory.populations import Population, train
+from kdtheory.problems.multi_view import MultiViewWorld, Views
+from kdtheory.streams import Stream
+
+__all__ = ["Arm", "Comparison", "Recipe", "accuracy", "compare", "compare_plain"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the networks of a comparison are trained: full-batch gradient descent on n stratified points.
+
+    Args:
+        n: training points.
+        steps: of the networks trained on labels.
+        learning_rate: η.
+        temperature: T of distillation.
+        weight: λ of the teacher.
+        student_steps: of the distilled networks.
+        warm_steps: of the distilled networks on the labels alone before that: a student that has first won a
+            view of its own is what the paper's analysis of self-distillation has.
+        cap: of the logits under the temperature; see `train_limit`.
+    """
+
+    n: int
+    steps: int
+    learning_rate: float = 2.0
+    temperature: float = 4.0
+    weight: float = 1.0
+    student_steps: int = 2000
+    warm_steps: int = 0
+    cap: float = math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """Networks trained in one way.
+
+    Args:
+        logits: on the fresh points.
+        train_logits: on the training points.
+        held: which views each network holds of each class.
+    """
+
+    logits: Float[Tensor, "members t k"]
+    train_logits: Float[Tensor, "members n k"]
+    held: Bool[Tensor, "members k v"]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The four of them, on one training set.
+
+    Args:
+        single: networks trained on the labels; their mean is the ensemble.
+        distilled: fresh networks, distilled from the ensemble on the same points.
+        self_distilled: fresh networks, each distilled from one of the single ones.
+        train: the training points.
+        test: the fresh points.
+    """
+
+    single: Arm
+    distilled: Arm
+    self_distilled: Arm
+    train: Views
+    test: Views
+
+    @property
+    def single_accuracy(self) -> Float[Tensor, "members"]:
+        """Of each network trained on the labels."""
+        return accuracy(self.single.logits, self.test.labels)
+
+    @property
+    def ensemble_accuracy(self) -> float:
+        """Of the mean of their logits."""
+        return float(accuracy(self.single.logits.mean(0), self.test.labels))
+
+    @property
+    def distilled_accuracy(self) -> Float[Tensor, "students"]:
+        """Of each student of the ensemble."""
+        return accuracy(self.distilled.logits, self.test.labels)
+
+    @property
+    def self_distilled_accuracy(self) -> Float[Tensor, "students"]:
+        """Of each student of one network."""
+        return accuracy(self.self_distilled.logits, self.test.labels)
+
+
+Trainer = Callable[[str, Tensor | None, int, int], Arm]
+
+
+def accuracy(logits: Float[Tensor, "*members n k"], labels: Int[Tensor, "n"], /) -> Float[Tensor, "*members"]:
+    """The share of points with argmax f(x) = y."""
+    right: Tensor = (logits.argmax(-1) == labels).double().mean(-1)
+    return right
+
+
+def compare(
+    world: MultiViewWorld,
+    network: PatchNetwork,
+    recipe: Recipe,
+    /,
+    *,
+    members: int,
+    students: int,
+    stream: Stream,
+    test_points: int = 1000,
+) -> Comparison:
+    """Train and distil in the orthogonal limit.
+
+    Args:
+        world: where the points come from; its patch dimension plays no part.
+        network: the architecture of all.
+        recipe: how they are trained.
+        members: networks in the ensemble.
+        students: of the ensemble, and of single networks: at most `members`.
+        stream: the training points, the starts, and the fresh points.
+        test_points: fresh points.
+
+    Raises:
+        ValueError: more students than members, or a number out of its range.
+    """
+    points = world.stratified(recipe.n, stream.child("train"))
+    test = world.views(test_points, stream.child("test"))
+
+    def fit(name: str, teacher: Tensor | None, count: int, steps: int) -> Arm:
+        start = limit_start(
+            network, points, noise_norm=world.noise_norm, members=count, stream=stream.child(name)
+        )
+        if teacher is not None:
+            rate = recipe.learning_rate
+            start = train_limit(start, points, steps=recipe.warm_steps, learning_rate=rate)
+        nets = train_limit(
+            start,
+            points,
+            steps=steps,
+            learning_rate=recipe.learning_rate,
+            teacher_logits=teacher,
+            temperature=recipe.temperature,
+            weight=recipe.weight,
+            cap=recipe.cap,
+        )
+        held = views_held(nets.projections, num_views=world.num_views, threshold=network.threshold)
+        return Arm(nets.logits(test.coefficients), nets.train_logits(points), held)
+
+    return _compared(fit, recipe, points, test, members, students)
+
+
+def compare_plain(
+    world: MultiViewWorld,
+    network: PatchNetwork,
+    recipe: Recipe,
+    /,
+    *,
+    members: int,
+    students: int,
+    stream: Stream,
+    test_points: int = 500,
+    device: str = "auto",
+) -> Comparison:
+    """Train and distil plain torch networks on patches in R^d.
+
+    Args: as `compare`; the world's and the network's patch dimension is d. The recipe's cap must be ∞.
+
+    Raises:
+        ValueError: as `compare`, or a finite cap.
+    """
+    if recipe.cap != math.inf:
+        raise ValueError(f"cap = {recipe.cap} is for the limit; plain students are distilled without one")
+    points = world.stratified(recipe.n, stream.child("train"))
+    test = world.views(test_points, stream.child("test"))
+    inputs = world.patches(points, stream.child("train")).float()
+    fresh = world.patches(test, stream.child("test")).float()
+
+    def fit(name: str, teacher: Tensor | None, count: int, steps: int) -> Arm:
+        nets: Population = train(
+            network,
+            inputs,
+            points.labels,
+            teacher_probs=None if teacher is None else teacher.softmax(-1),
+            loss=label_loss if teacher is None else distillation,
+            settings={} if teacher is None else {"temperature": recipe.temperature, "weight": recipe.weight},
+            members=count,
+            stream=stream.child(name),
+            steps=steps,
+            learning_rate=recipe.learning_rate,
+            optimizer="sgd",
+            device=device,
+        )
+        weight = network.unpack(nets.params.cpu())["weight"][..., : world.num_features]
+        held = views_held(weight, num_views=world.num_views, threshold=network.threshold)
+        return Arm(nets.logits(fresh).cpu().double(), nets.logits(inputs).cpu().double(), held)
+
+    return _compared(fit, recipe, points, test, members, students)
+
+
+def _compared(
+    fit: Trainer, recipe: Recipe, points: Views, test: Views, members: int, students: int
+) -> Comparison:
+    if students > members:
+        raise ValueError(f"students = {students} is more than members = {members}: each has its own teacher")
+    single = fit("single", None, members, recipe.steps)
+    teachers = single.train_logits
+    distilled = fit("distilled", teachers.mean(0), students, recipe.student_steps)
+    alone = fit("self-distilled", teachers[:students], students, recipe.student_steps)
+    return Comparison(single, distilled, alone, points, test)

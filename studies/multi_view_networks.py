@@ -1,0 +1,171 @@
+"""One view per network: the race, the memory, and what ensembles make of it.
+
+The notes' binary world in the orthogonal limit. (a) The largest projection on each of the two views of a
+label after training, one dot for each network and label: the view that starts ahead wins, and the other is
+mostly not learned. (b) One population over its training: first a view of each label is learned and the test
+accuracy jumps towards 0.90, then the training points that lack it are memorised, and the test accuracy stays;
+means over networks, quartiles shaded. (c) Ensembles of N networks, means over disjoint ensembles with
+95 % intervals: their error, and how often the view that a label lacks is held by none, beside (1/2)^{N−1}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+
+from kdtheory.claims.multiview.worlds import BINARY
+from kdtheory.multiview import (
+    accuracy,
+    limit_start,
+    missed_share,
+    missed_view_probability,
+    train_limit,
+    views_held,
+)
+from kdtheory.plots import PALETTE, band, panel_letter, points
+from kdtheory.stats import mean_test
+from kdtheory.streams import Stream
+
+CLAIMS = (
+    "single_networks_hold_one_view_of_each_label_and_memorise_the_rest",
+    "ensembles_hold_the_views_that_single_networks_lack",
+)
+CONFIG = {"networks": 960, "shown": 64, "every": 20, "sizes": (1, 2, 3, 4, 5, 6, 8)}
+SMALL = {"networks": 48, "shown": 8, "every": 200, "sizes": (1, 2, 3)}
+PANELS = 3
+
+
+def run(
+    stream: Stream, *, networks: int, shown: int, every: int, sizes: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Rows of three kinds: "pair" (projections), "step" (curves), "size" (ensembles)."""
+    world, network, recipe = BINARY.world, BINARY.network, BINARY.recipe
+    train = world.stratified(recipe.n, stream.child("train"))
+    test = world.stratified(20, stream.child("test"))
+    start = limit_start(
+        network, train, noise_norm=world.noise_norm, members=networks, stream=stream.child("nets")
+    )
+    first = limit_start(
+        network, train, noise_norm=world.noise_norm, members=shown, stream=stream.child("nets")
+    )
+    rows, nets = [_step(first, train, test, 0)], first
+    for done in range(every, recipe.steps + 1, every):
+        nets = train_limit(nets, train, steps=every, learning_rate=recipe.learning_rate)
+        rows.append(_step(nets, train, test, done))
+    for when, each in (("start", first), ("end", nets)):
+        rows += _pairs(each, when)
+    final = train_limit(start, train, steps=recipe.steps, learning_rate=recipe.learning_rate)
+    logits = final.logits(test.coefficients)
+    held = views_held(final.projections, num_views=2, threshold=network.threshold)
+    for size in sizes:
+        whole = len(logits) // size * size
+        ensembles = logits[:whole].unflatten(0, (-1, size)).mean(1)
+        error = mean_test((1 - accuracy(ensembles, test.labels)).numpy())
+        missed = _missed(held, size)
+        rows.append(
+            {
+                "kind": "size", "size": size, "error": error.mean, "low": error.interval()[0],
+                "high": error.interval()[1], "missed": missed.mean, "missed_low": missed.interval()[0],
+                "missed_high": missed.interval()[1], "closed_form": missed_view_probability(size),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _step(nets, train, test, done: int) -> dict[str, Any]:
+    """Means and quartiles over the networks at one step."""
+    tops = nets.projections.amax(2)
+    own = torch.stack([tops[:, 0, :2], tops[:, 1, 2:]], 1).sort(-1, descending=True)[0].mean(1)
+    values = {
+        "training accuracy": accuracy(nets.train_logits(train), train.labels),
+        "test accuracy": accuracy(nets.logits(test.coefficients), test.labels),
+        "first view": own[:, 0],
+        "second view": own[:, 1],
+    }
+    row: dict[str, Any] = {"kind": "step", "step": done}
+    for name, value in values.items():
+        row |= {name: float(value.mean()), f"{name}, low": float(value.quantile(0.25))}
+        row[f"{name}, high"] = float(value.quantile(0.75))
+    return row
+
+
+def _pairs(nets, when: str) -> list[dict[str, Any]]:
+    tops = nets.projections.amax(2)
+    return [
+        {"kind": "pair", "when": when, "network": i, "label": c, "view_1": float(tops[i, c, 2 * c]),
+         "view_2": float(tops[i, c, 2 * c + 1])}
+        for i in range(len(tops)) for c in range(2)
+    ]  # fmt: skip
+
+
+def _missed(held: torch.Tensor, size: int):
+    """In batches of 16 networks: the share of ensembles of those with one view that miss the other."""
+    shares = []
+    for batch in held.split(16):
+        for c in range(held.shape[1]):
+            one = batch[batch[:, c].sum(-1) == 1, c][:, None]
+            if len(one) >= size:
+                shares.append(float(missed_share(one, size=size)))
+    return mean_test(torch.tensor(shares).numpy())
+
+
+def draw(axes: Any, rows: pd.DataFrame) -> None:
+    """The race, the two phases, the ensembles."""
+    kinds = dict(iter(rows.groupby("kind")))
+    _draw_pairs(axes[0], kinds["pair"])
+    _draw_steps(axes[1], kinds["step"])
+    _draw_sizes(axes[2], kinds["size"])
+
+
+def _draw_pairs(ax: Any, pairs: pd.DataFrame) -> None:
+    when = dict(iter(pairs.groupby("when")))
+    ahead = (when["start"]["view_1"] > when["start"]["view_2"]).to_numpy()
+    for chosen, color, name in (
+        (ahead, PALETTE["blue"], "view 1 ahead at the start"),
+        (~ahead, PALETTE["vermillion"], "view 2 ahead at the start"),
+    ):
+        end = when["end"][chosen]
+        ax.plot(end["view_1"], end["view_2"], "o", color=color, alpha=0.6, markersize=4, label=name)
+    ax.axline((0, 0), slope=0.5, color="gray", linestyle=":", linewidth=1)
+    ax.axline((0, 0), slope=2, color="gray", linestyle=":", linewidth=1, label="one is half of the other")
+    ax.set_xlabel("largest projection on view 1 after training")
+    ax.set_ylabel("on view 2")
+    ax.legend(frameon=False, fontsize="small")
+    panel_letter(ax, "a", "which view each network holds")
+
+
+def _draw_steps(ax: Any, steps: pd.DataFrame) -> None:
+    for name, color in (("training accuracy", PALETTE["black"]), ("test accuracy", PALETTE["blue"])):
+        low, high = steps[f"{name}, low"], steps[f"{name}, high"]
+        band(ax, steps["step"], steps[name], low, high, color=color, marker="", label=name)
+    other = ax.twinx()
+    for name, color in (("first view", PALETTE["green"]), ("second view", PALETTE["orange"])):
+        other.plot(steps["step"], steps[name], "--", color=color, label=name)
+    other.set_ylabel("largest projection (dashed)")
+    other.grid(visible=False)
+    ax.axhline(0.9, color="gray", linewidth=0.8, linestyle=":")
+    ax.set_xlabel("step of gradient descent")
+    ax.set_ylabel("accuracy")
+    handles = [
+        h + o for h, o in zip(ax.get_legend_handles_labels(), other.get_legend_handles_labels(), strict=True)
+    ]
+    ax.legend(*handles, frameon=False, fontsize="small", loc="center right")
+    panel_letter(ax, "b", "first a view, then the rest by heart")
+
+
+def _draw_sizes(ax: Any, sizes: pd.DataFrame) -> None:
+    x = sizes["size"]
+    ax.plot(x, sizes["closed_form"], "-", color="gray", label=r"$(1/2)^{N-1}$")
+    points(ax, x, sizes["missed"], sizes["missed_low"], sizes["missed_high"], color=PALETTE["green"],
+           label="a view is missed")  # fmt: skip
+    points(ax, x, sizes["error"], sizes["low"], sizes["high"], color=PALETTE["blue"], marker="s",
+           label="test error of the ensemble")  # fmt: skip
+    ax.set_yscale("log")
+    ax.set_ylim(3e-4, 1.5)
+    ax.set_xlabel("networks in the ensemble, N")
+    ax.set_ylabel("probability")
+    ax.legend(frameon=False, fontsize="small")
+    panel_letter(ax, "c", "ensembles")
