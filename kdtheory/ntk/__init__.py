@@ -8,6 +8,7 @@ from kdtheory.ntk.empirical import EmpiricalKernel, SlowKernelWarning
 from kdtheory.ntk.infinite_conv import InfiniteConvNet
 from kdtheory.ntk.infinite_mlp import InfiniteMLP
 from kdtheory.ntk.kernel import Kernel
+from kdtheory.ntk.products import ntk_vector_product
 from kdtheory.ntk.linear import LinearKernel
 from kdtheory.ntk.linearised import (
     LinearisedTraining,
@@ -29,6 +30,7 @@ __all__ = [
     "distillation_slope",
     "effective_logits",
     "fill_gram",
+    "ntk_vector_product",
     "linearised_training",
     "overruling_soft_ratio",
     "relative_deviation",
