@@ -86,7 +86,8 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
         _guide(axes[0], line, -b / 2)
     decays = rows[(rows["quantity"] == "angle") & (rows["b"] == rows["b"].max())].groupby("decay")
     for color, style, (decay, line) in zip(_COLORS, _STYLES, decays, strict=False):
-        label = rf"spectrum $i^{{-{decay:g}}}$: slope {line['slope'].iloc[0]:.2f}"
+        name = rf"spectrum $i^{{-{decay:g}}}$" if decay else "flat spectrum"
+        label = f"{name}: slope {line['slope'].iloc[0]:.2f}"
         drawn = line["n"], line["mean"], line["low"], line["high"]
         band(axes[1], *drawn, color=color, linestyle=style, label=label)
         _guide(axes[1], line, -0.5)

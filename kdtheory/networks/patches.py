@@ -146,11 +146,13 @@ class PatchNetwork:
         return self._summed(active)
 
     def _patches(self, inputs: Tensor) -> Tensor:
-        return inputs.unflatten(-1, (self.num_patches, self.patch_dim)).flatten(-3, -2)
+        rows: Tensor = inputs.unflatten(-1, (self.num_patches, self.patch_dim)).flatten(-3, -2)
+        return rows
 
     def _summed(self, active: Tensor) -> Tensor:
-        total: Tensor = active.unflatten(-1, (self.num_classes, -1)).sum(-1)
-        return total.unflatten(-2, (-1, self.num_patches)).sum(-2)
+        units: Tensor = active.unflatten(-1, (self.num_classes, -1)).sum(-1)
+        total: Tensor = units.unflatten(-2, (-1, self.num_patches)).sum(-2)
+        return total
 
     def unpack(self, params: Float[Tensor, "*members size"], /) -> dict[str, Tensor]:
         """The weights, classes × channels × d, under the name they have in the module."""

@@ -83,9 +83,9 @@ def gaussian_comparison(rule: str, stream: Stream, /, *, device: str = "cpu") ->
     }
 
 
-def _one_network(logits: Tensor, labels: Tensor, /) -> Tensor:
-    """The first network for the mean over all, and one class for each single network."""
-    return accuracy(logits, labels) if logits.ndim == 2 else accuracy(logits, labels) * 0.9
+def _nine_tenths(logits: Tensor, labels: Tensor, /, *, _true: Callable[..., Tensor] = accuracy) -> Tensor:
+    """Single networks are judged by nine tenths of what they are right about, a mean by all of it."""
+    return _true(logits, labels) * (1.0 if logits.ndim == 2 else 0.9)
 
 
 @claim(
@@ -94,7 +94,7 @@ def _one_network(logits: Tensor, labels: Tensor, /) -> Tensor:
     source="allenzhu2020towards",
     control=Control("the inputs are multi-view", inputs="multi-view"),
     uses=(accuracy, distillation),
-    mutants=(Mutant("single networks are counted at nine tenths", accuracy, _one_network),),
+    mutants=(Mutant("single networks are counted at nine tenths", accuracy, _nine_tenths),),
 )
 def on_gaussian_inputs_ensembles_and_distillation_bring_nothing(
     setting: Setting, /, *, inputs: str = "Gaussian"

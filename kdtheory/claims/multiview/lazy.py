@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -11,16 +12,19 @@ from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Equality, Evidence, Joint, MeanInequality
 from kdtheory.claims.multiview.single import ORTHOGONAL
 from kdtheory.claims.multiview.worlds import BINARY, singles
-from kdtheory.multiview import LazyPopulation, accuracy, limit_start, train_lazy
+from kdtheory.multiview import LazyPopulation, LimitPopulation, accuracy, limit_start, train_lazy
+from kdtheory.problems import Views
 from kdtheory.streams import Stream
 
 MEMBERS, TOGETHER = 8, 4
 BEFORE = 0.01
 
 
-def _start_as_trained(start: object, views: object, /, *, steps: int, relative_rate: float = 1.0) -> object:
+def _start_as_trained(
+    start: LimitPopulation, views: Views, /, *, steps: int, _true: Callable[..., LazyPopulation] = train_lazy
+) -> LazyPopulation:
     """Linearised, but not trained."""
-    return train_lazy(start, views, steps=0, relative_rate=relative_rate)  # type: ignore[arg-type]
+    return _true(start, views, steps=0 * steps)
 
 
 def _first_class(logits: Tensor, labels: Tensor, /) -> Tensor:

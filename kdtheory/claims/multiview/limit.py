@@ -19,10 +19,10 @@ from kdtheory.streams import Stream
 STEPS, RATE = 60, 2.0
 
 
-def _other_threshold(
+def _other_rate(
     start: LimitPopulation, *points: object, _true: Callable[..., LimitPopulation] = train_limit, **kw: float
 ) -> LimitPopulation:
-    return _true(start, *points, **{**kw, "learning_rate": 1.1 * kw["learning_rate"]})
+    return _true(start, *points, **{**kw, "learning_rate": 2 * kw["learning_rate"]})
 
 
 def _norm_not_squared(
@@ -40,7 +40,7 @@ def _norm_not_squared(
     uses=(train_limit, limit_of),
     mutants=(
         Mutant("s for s²", limit_of, _norm_not_squared),
-        Mutant("another rate", train_limit, _other_threshold),
+        Mutant("twice the rate", train_limit, _other_rate),
     ),
 )
 def plain_networks_come_to_the_orthogonal_limit(setting: Setting, /, *, common: float = 0.0) -> Evidence:
@@ -93,4 +93,5 @@ def _aligned(world: MultiViewWorld, inputs: Tensor, common: float) -> Tensor:
     noise = patches[:, world.num_features :] * (1 - common) ** 0.5
     noise[..., -1] += common**0.5 * world.noise_norm
     patches[:, world.num_features :] = noise
-    return patches.flatten(-2)
+    shared: Tensor = patches.flatten(-2)
+    return shared

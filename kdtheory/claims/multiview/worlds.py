@@ -2,7 +2,7 @@
 
 The notes' binary world at n = 40, 96 channels, q = 6, ϱ = 0.2, two noise patches of norm 1.44, starts 0.01,
 rate 16, 500 steps; six classes with feature noise (p = 0.3, weights 0.2, 0.3, 0.4) at n = 240, 24 channels,
-q = 4, noise norm 1.8, starts 0.01, rate 6, 200 steps on labels and 500 of distillation.
+q = 4, noise norm 1.9, starts 0.01, rate 6, 200 steps on labels and 500 of distillation.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ BINARY = Design(
 
 CLASSES = Design(
     MultiViewWorld(
-        classes=6, noise_chance=0.3, noise_weights=(0.2, 0.3, 0.4), noise_patches=2, noise_norm=1.8
+        classes=6, noise_chance=0.3, noise_weights=(0.2, 0.3, 0.4), noise_patches=2, noise_norm=1.9
     ),
     channels=24,
     power=4,

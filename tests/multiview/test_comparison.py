@@ -1,0 +1,82 @@
+"""The comparison of single networks, ensembles and students: its parts against direct calls."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from kdtheory.multiview import (
+    Recipe,
+    accuracy,
+    compare,
+    compare_plain,
+    limit_start,
+    train_limit,
+    views_held,
+)
+from kdtheory.networks import PatchNetwork
+from kdtheory.problems import MultiViewWorld
+from kdtheory.streams import Stream
+
+WORLD = MultiViewWorld(classes=3, noise_chance=0.4, noise_weights=(0.2, 0.4), patch_dim=24)
+NETWORK = PatchNetwork(3, WORLD.num_patches, 24, channels=4, power=3, init_std=0.05)
+RECIPE = Recipe(n=30, steps=40, learning_rate=1.0, temperature=3.0, student_steps=60)
+
+
+def test_comparison_is_what_direct_calls_give() -> None:
+    found = compare(WORLD, NETWORK, RECIPE, members=3, students=2, stream=Stream(0), test_points=50)
+    points, test = WORLD.stratified(30, Stream(0).child("train")), WORLD.views(50, Stream(0).child("test"))
+
+    def start(name: str, members: int):
+        stream = Stream(0).child(name)
+        return limit_start(NETWORK, points, noise_norm=WORLD.noise_norm, members=members, stream=stream)
+
+    single = train_limit(start("single", 3), points, steps=40, learning_rate=1.0)
+    teacher = single.train_logits(points)
+    for arm, name, logits in (
+        (found.distilled, "distilled", teacher.mean(0)),
+        (found.self_distilled, "self-distilled", teacher[:2]),
+    ):
+        nets = train_limit(
+            start(name, 2), points, steps=60, learning_rate=1.0, teacher_logits=logits, temperature=3.0
+        )
+        torch.testing.assert_close(arm.logits, nets.logits(test.coefficients))
+        held = views_held(nets.projections, num_views=2, threshold=NETWORK.threshold)
+        assert torch.equal(arm.held, held)
+    expected = accuracy(single.logits(test.coefficients).mean(0), test.labels)
+    assert found.ensemble_accuracy == float(expected)
+    assert found.single_accuracy.shape == (3,)
+
+
+def test_warm_students_start_from_the_labels() -> None:
+    warm = replace(RECIPE, student_steps=0, warm_steps=40)
+    found = compare(WORLD, NETWORK, warm, members=2, students=2, stream=Stream(0), test_points=50)
+    points = WORLD.stratified(30, Stream(0).child("train"))
+    stream = Stream(0).child("distilled")
+    start = limit_start(NETWORK, points, noise_norm=WORLD.noise_norm, members=2, stream=stream)
+    nets = train_limit(start, points, steps=40, learning_rate=1.0)
+    torch.testing.assert_close(found.distilled.train_logits, nets.train_logits(points))
+
+
+def test_plain_networks_see_the_same_points_and_learn_them() -> None:
+    recipe = replace(RECIPE, steps=200, student_steps=200)
+    plain = compare_plain(
+        WORLD, NETWORK, recipe, members=3, students=2, stream=Stream(0), test_points=60, device="cpu"
+    )
+    limit = compare(WORLD, NETWORK, recipe, members=3, students=2, stream=Stream(0), test_points=60)
+    assert torch.equal(plain.test.coefficients, limit.test.coefficients)
+    assert torch.equal(plain.train.coefficients, limit.train.coefficients)
+    assert float(accuracy(plain.single.train_logits, plain.train.labels).min()) > 0.9
+    assert float(plain.single_accuracy.mean()) > 0.6
+    assert plain.distilled.held.shape == limit.distilled.held.shape == (2, 3, 2)
+
+
+def test_bad_comparisons_are_refused() -> None:
+    with pytest.raises(ValueError, match="students = 3"):
+        compare(WORLD, NETWORK, RECIPE, members=2, students=3, stream=Stream(0))
+    with pytest.raises(ValueError, match="cap = 4"):
+        compare_plain(
+            WORLD, NETWORK, replace(RECIPE, cap=4.0), members=2, students=1, stream=Stream(0), device="cpu"
+        )

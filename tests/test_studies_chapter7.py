@@ -1,0 +1,62 @@
+"""The studies of chapter 7 at their small size: tables as declared, figures that draw, numbers that agree."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from kdtheory.multiview import missed_view_probability
+from kdtheory.streams import Stream
+from kdtheory.study import Study, load_study
+
+FOLDER = Path(__file__).parents[1] / "studies"
+COLUMNS = {
+    "multi_view_networks": {"kind", "step", "training accuracy", "test accuracy", "view_1", "size", "missed"},
+    "multi_view_arms": {"inputs", "arm", "accuracy", "low", "high", "n"},
+    "multi_view_phases": {"map", "mu", "p", "n", "q", "all views, distilled", "single", "points"},
+    "multi_view_in_dimension": {"world", "dim", "arm", "median", "one_view", "all_views", "train"},
+    "real_image_ensembles": {"data", "n", "arm", "accuracy", "gain", "gain_low", "gain_high"},
+}
+
+
+@cache
+def study(name: str) -> Study:
+    return load_study(name, FOLDER)
+
+
+@cache
+def table(name: str) -> pd.DataFrame:
+    return pd.DataFrame(study(name).run(Stream(0).child("studies", name), **study(name).small))
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_tables_have_their_columns_and_figures_draw(name: str) -> None:
+    assert set(table(name).columns) >= COLUMNS[name]
+    panels = study(name).panels
+    figure = Figure(figsize=(6.4 * panels, 4.4), layout="constrained")
+    study(name).draw(figure.subplots(1, panels), table(name))
+    figure.draw_without_rendering()
+    drawn = [ax for ax in figure.axes if ax.get_title(loc="left")]
+    assert len(drawn) == panels
+    assert all(ax.get_xlabel() and ax.get_ylabel() for ax in drawn)
+
+
+def test_accuracies_are_shares_and_the_ensemble_is_no_worse_where_it_should_not_be() -> None:
+    arms = table("multi_view_arms")
+    assert arms["accuracy"].between(0, 1).all()
+    six = arms[arms["inputs"] == "multi-view, six classes"].set_index("arm")["accuracy"]
+    assert six["ensemble"] > six["single"]
+
+
+def test_two_phases_are_in_the_curves() -> None:
+    steps = table("multi_view_networks").query("kind == 'step'").set_index("step")
+    assert steps["training accuracy"].iloc[-1] > 0.99
+    assert steps["test accuracy"].iloc[-1] < 0.98
+    assert steps["first view"].iloc[-1] > 5 * steps["second view"].iloc[-1] * 0.5
+    sizes = table("multi_view_networks").query("kind == 'size'")
+    closed = [missed_view_probability(int(size)) for size in sizes["size"]]
+    assert sizes["closed_form"].tolist() == closed
