@@ -8,7 +8,6 @@ from kdtheory.ntk.empirical import EmpiricalKernel, SlowKernelWarning
 from kdtheory.ntk.infinite_conv import InfiniteConvNet
 from kdtheory.ntk.infinite_mlp import InfiniteMLP
 from kdtheory.ntk.kernel import Kernel
-from kdtheory.ntk.products import ntk_vector_product
 from kdtheory.ntk.linear import LinearKernel
 from kdtheory.ntk.linearised import (
     LinearisedTraining,
@@ -16,6 +15,7 @@ from kdtheory.ntk.linearised import (
     relative_deviation,
     weight_change,
 )
+from kdtheory.ntk.products import ntk_vector_product
 from kdtheory.ntk.solve import cholesky
 
 __all__ = [
@@ -30,8 +30,8 @@ __all__ = [
     "distillation_slope",
     "effective_logits",
     "fill_gram",
-    "ntk_vector_product",
     "linearised_training",
+    "ntk_vector_product",
     "overruling_soft_ratio",
     "relative_deviation",
     "weight_change",
