@@ -6,8 +6,8 @@ norm still grows, of a perfect teacher in six dimensions, means over 25 neighbou
 over ρ when the teacher is wrong on a share of the points, students of 100 points in six dimensions, and of
 200 digits taught by a net; means over draws with 95 % intervals; stars mark the best ρ. Below ρ = ½ a hard
 label overrules every wrong teacher. To look at: with a perfect teacher the students of soft labels grow
-least, and ρ = 1 is best in six dimensions (on digits ρ hardly matters); with a teacher that errs all ratios up
-to about ½ are far better than ρ = 1.
+least, and ρ = 1 is best in six dimensions (on digits ρ hardly matters); with a teacher that errs all ratios
+up to about ½ are far better than ρ = 1.
 """
 
 from __future__ import annotations
