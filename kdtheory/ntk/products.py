@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -60,7 +62,7 @@ def ntk_vector_product(
 
     change = {name: torch.zeros_like(p) for name, p in params.items()}
     for points, part in zip(others.split(block_size), vector.split(block_size), strict=True):
-        values, pull_back = vjp(lambda trained, points=points: outputs(trained, points), params)
+        values, pull_back = _derivative(partial(_swapped, outputs, points), params)
         check_same_shape("vector", part, "module(rows)", values)
         for name, gradient in pull_back(part)[0].items():
             change[name] += gradient
@@ -69,7 +71,17 @@ def ntk_vector_product(
 
 def _pushed(outputs: Outputs, params: Named, points: Tensor, change: Named) -> Tensor:
     """J·Δθ: the transpose of u ↦ Jᵀu, applied to Δθ."""
-    values, pull_back = vjp(lambda trained: outputs(trained, points), params)
-    _, transposed = vjp(lambda u: pull_back(u)[0], torch.zeros_like(values))
+    values, pull_back = _derivative(partial(_swapped, outputs, points), params)
+    _, transposed = _derivative(lambda u: pull_back(u)[0], torch.zeros_like(values))
     pushed: Tensor = transposed(change)[0]
     return pushed
+
+
+def _swapped(outputs: Outputs, points: Tensor, trained: Named) -> Tensor:
+    return outputs(trained, points)
+
+
+def _derivative(function: Callable[[Any], Any], at: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """The value, and the transposed derivative: torch's `vjp` without an auxiliary output."""
+    value, pull_back, *_ = vjp(function, at)
+    return value, pull_back

@@ -145,7 +145,7 @@ def _linear(initial: Tensor, grams: Tensor, targets: Tensor, faster: float, time
             discrete=True,
         )
         found.append(run.predict(gram[seen:, :seen], outputs[TRAINING:].flatten(), time=time))
-    return torch.stack(found).unflatten(1, (TEST, 2))
+    return torch.stack(found).reshape(-1, TEST, 2)
 
 
 def _sweep(setting: Setting, *, activation: str, scaling: str, times: Sequence[int]) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Evidence, Joint, Rate
@@ -41,7 +42,8 @@ def _without_bias(
 def sphere(count: int, dim: int, stream: Stream) -> Tensor:
     """Points of length √d in uniform directions, float32."""
     points = torch.randn(count, dim, dtype=torch.float64, generator=stream.torch())
-    return (points / points.norm(dim=1, keepdim=True) * math.sqrt(dim)).float()
+    length: Tensor = points.norm(dim=1, keepdim=True)
+    return (points / length * math.sqrt(dim)).float()
 
 
 def finite_net(
@@ -49,18 +51,21 @@ def finite_net(
 ) -> nn.Module:
     """A net of one output, float32; "ntk", or "standard": the same functions, their scales drawn."""
     weight_std, bias_std = STDS[activation]
-    generator, layers = stream.torch(), []
+    generator = stream.torch()
+    layers: list[nn.Module] = []
     for inside, out in pairwise(widths):
-        layer: nn.Linear = NTKLinear(
-            inside, out, weight_std=weight_std, bias_std=bias_std, generator=generator
-        )
-        if parameterisation == "standard":
-            plain = nn.Linear(inside, out)
-            plain.weight.data = layer.weight_scale * layer.weight.data
-            plain.bias.data = bias_std * layer.bias.data
-            layer = plain
-        layers += [layer, _MODULES[activation]()]
+        layer = NTKLinear(inside, out, weight_std=weight_std, bias_std=bias_std, generator=generator)
+        standard = parameterisation == "standard"
+        layers += [_plain(layer) if standard else layer, _MODULES[activation]()]
     return nn.Sequential(*layers[:-1])
+
+
+def _plain(layer: NTKLinear) -> nn.Linear:
+    """The same function with its scales in the weights."""
+    plain: nn.Linear = skip_init(nn.Linear, layer.in_features, layer.out_features)
+    scaled = {"weight": layer.weight_scale * layer.weight, "bias": layer.bias_scale * layer.bias}
+    plain.load_state_dict(scaled)
+    return plain
 
 
 def distances(
