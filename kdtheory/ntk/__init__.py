@@ -15,6 +15,7 @@ from kdtheory.ntk.linearised import (
     relative_deviation,
     weight_change,
 )
+from kdtheory.ntk.products import ntk_vector_product
 from kdtheory.ntk.solve import cholesky
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "effective_logits",
     "fill_gram",
     "linearised_training",
+    "ntk_vector_product",
     "overruling_soft_ratio",
     "relative_deviation",
     "weight_change",
