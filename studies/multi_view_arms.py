@@ -39,7 +39,7 @@ _ARMS = {
     "single": PALETTE["black"], "ensemble": PALETTE["blue"], "distilled": PALETTE["green"],
     "self-distilled": PALETTE["orange"], "self-distilled, T = 2": PALETTE["yellow"],
     "lazy single": PALETTE["sky"], "lazy ensemble": PALETTE["purple"],
-    "average trained as one": PALETTE["vermillion"],
+    "average as one": PALETTE["vermillion"],
 }  # fmt: skip
 _RULES = ("linear", "ReLU network", "mixture")
 
@@ -67,7 +67,7 @@ def _multi_view(design: Design, stream: Stream, replicates: int, members: int, s
     lazy = [_lazy(design, stream.child("lazy", r), members) for r in range(replicates)]
     arms["lazy single"], arms["lazy ensemble"] = torch.tensor(lazy).T
     if design is BINARY:
-        arms["average trained as one"] = torch.stack(
+        arms["average as one"] = torch.stack(
             [singles(design, 1, stream.child("one", r), average_of=4).accuracy[0] for r in range(replicates)]
         )
     return arms
@@ -106,4 +106,4 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
     ax.set_ylabel("test accuracy")
     ax.set_xlabel("inputs")
     ax.set_title("who gains, and where", loc="left", fontsize="medium")
-    legend_above(ax, columns=4)
+    legend_above(ax, columns=3)

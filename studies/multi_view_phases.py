@@ -2,12 +2,12 @@
 
 Multi-view data with six classes in the orthogonal limit: networks, their ensemble, and students distilled
 from it (T = 4), two training sets a cell. (a) The share of all views that the students hold, over the
-chance p of a foreign feature and the share μ of single-view points: without feature noise a student holds
-hardly more than a network trained on labels. (b) The same over the number of training points n and the
-power q. (c) The test accuracy of single networks over n and q: the steeper the race, the fewer views, and
-at q = 2 all are learned at once. The norm of the noise patches is s ∝ n^{1/q}, which keeps the speed of
-memorising beside that of learning. In each cell: students above networks trained on labels; in (c),
-single networks above ensembles.
+chance p of a foreign feature and the share μ of single-view points: students gain most where foreign
+features come and go, and least where they never do (p = 0). (b) The same over the number of training
+points n and the power q. (c) The test accuracy of single networks over n and q: the steeper the race, the
+fewer views, and at q = 2 all are learned at once. The norm of the noise patches is s ∝ n^{1/q}, which
+keeps the speed of memorising beside that of learning. In each cell: the students' number above, that of
+networks trained on labels below; in (c), single networks above, ensembles below.
 """
 
 from __future__ import annotations

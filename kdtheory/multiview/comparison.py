@@ -120,6 +120,7 @@ def compare(
     *,
     members: int,
     students: int,
+    self_students: int | None = None,
     stream: Stream,
     test_points: int = 1000,
 ) -> Comparison:
@@ -130,7 +131,8 @@ def compare(
         network: the architecture of all.
         recipe: how they are trained.
         members: networks in the ensemble.
-        students: of the ensemble, and of single networks: at most `members`.
+        students: of the ensemble.
+        self_students: of single networks, at most `members`; as many as `students` where None.
         stream: the training points, the starts, and the fresh points.
         test_points: fresh points.
 
@@ -160,7 +162,8 @@ def compare(
         held = views_held(nets.projections, num_views=world.num_views, threshold=network.threshold)
         return Arm(nets.logits(test.coefficients), nets.train_logits(points), held)
 
-    return _compared(fit, recipe, points, test, members, students)
+    alone = students if self_students is None else self_students
+    return _compared(fit, recipe, points, test, (members, students, alone))
 
 
 def compare_plain(
@@ -171,6 +174,7 @@ def compare_plain(
     *,
     members: int,
     students: int,
+    self_students: int | None = None,
     stream: Stream,
     test_points: int = 500,
     device: str = "auto",
@@ -208,16 +212,18 @@ def compare_plain(
         held = views_held(weight, num_views=world.num_views, threshold=network.threshold)
         return Arm(nets.logits(fresh).cpu().double(), nets.logits(inputs).cpu().double(), held)
 
-    return _compared(fit, recipe, points, test, members, students)
+    alone = students if self_students is None else self_students
+    return _compared(fit, recipe, points, test, (members, students, alone))
 
 
 def _compared(
-    fit: Trainer, recipe: Recipe, points: Views, test: Views, members: int, students: int
+    fit: Trainer, recipe: Recipe, points: Views, test: Views, counts: tuple[int, int, int]
 ) -> Comparison:
-    if students > members:
-        raise ValueError(f"students = {students} is more than members = {members}: each has its own teacher")
+    members, students, own = counts
+    if own > members:
+        raise ValueError(f"self_students = {own} is more than members = {members}: each has its own teacher")
     single = fit("single", None, members, recipe.steps)
     teachers = single.train_logits
     distilled = fit("distilled", teachers.mean(0), students, recipe.student_steps)
-    alone = fit("self-distilled", teachers[:students], students, recipe.student_steps)
+    alone = fit("self-distilled", teachers[:own], own, recipe.student_steps)
     return Comparison(single, distilled, alone, points, test)

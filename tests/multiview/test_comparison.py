@@ -74,7 +74,7 @@ def test_plain_networks_see_the_same_points_and_learn_them() -> None:
 
 
 def test_bad_comparisons_are_refused() -> None:
-    with pytest.raises(ValueError, match="students = 3"):
+    with pytest.raises(ValueError, match="self_students = 3"):
         compare(WORLD, NETWORK, RECIPE, members=2, students=3, stream=Stream(0))
     with pytest.raises(ValueError, match="cap = 4"):
         compare_plain(

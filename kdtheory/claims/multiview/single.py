@@ -79,9 +79,11 @@ def single_networks_hold_one_view_of_each_label_and_memorise_the_rest(
     in ten short of training accuracy 1; fewer than one (network, label) pair in five that does not hold
     exactly one view; among those that do, fewer than one in ten whose view was not ahead at the start; and
     fewer than half of the networks with a test accuracy other than 0.90, so that 0.90 is the median by the
-    mechanism and not the mean of other values. Test accuracies are exact.
+    mechanism and not the mean of other values. Test accuracies are exact. Rate 8, 800 steps: at larger rates
+    the winner overshoots, and the other view is learned a little more often.
     """
-    design = BINARY.in_world(single_view=single_view)
+    gentle = replace(BINARY, recipe=replace(BINARY.recipe, steps=800, learning_rate=8.0))
+    design = gentle.in_world(single_view=single_view)
     found = singles(design, setting.size(quick=1400, full=4000), setting.stream)
     count, accuracies = found.held.sum(-1), found.accuracy
     one = count == 1

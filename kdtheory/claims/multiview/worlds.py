@@ -26,7 +26,7 @@ from kdtheory.networks import PatchNetwork
 from kdtheory.problems import MultiViewWorld, Views
 from kdtheory.streams import Stream
 
-__all__ = ["BINARY", "CLASSES", "Design", "Singles", "comparisons", "replicated", "singles"]
+__all__ = ["BINARY", "CLASSES", "LARGER", "Design", "Singles", "comparisons", "replicated", "singles"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,9 @@ CLASSES = Design(
     recipe=Recipe(n=240, steps=200, learning_rate=6.0, student_steps=500),
 )
 """Six classes with feature noise."""
+
+LARGER = replace(CLASSES, recipe=replace(CLASSES.recipe, n=360)).in_world(noise_chance=0.5, noise_norm=1.95)
+"""The same with more points and more feature noise, where students reach the ensemble."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +134,14 @@ def singles(
 
 
 def replicated(
-    design: Design, stream: Stream, /, *, replicates: int, members: int, students: int
+    design: Design,
+    stream: Stream,
+    /,
+    *,
+    replicates: int,
+    members: int,
+    students: int,
+    self_students: int | None = None,
 ) -> list[Comparison]:
     """Independent comparisons, each with a training set of its own."""
     return [
@@ -141,6 +151,7 @@ def replicated(
             design.recipe,
             members=members,
             students=students,
+            self_students=self_students,
             stream=stream.child(replicate),
         )
         for replicate in range(replicates)
