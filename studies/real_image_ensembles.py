@@ -2,8 +2,8 @@
 
 Does the order of multi-view theory, single < self-distilled < distilled < ensemble, show on real data? The
 same MLP in all roles, trained by Adam; T = 4, students on the teachers' outputs alone, on the teachers' own
-training images, to eight times the steps. Means over splits with 95 % intervals, last-step accuracy on images that
-nobody saw. Digits, and beside them the images of `--data`.
+training images, to eight times the steps. Means over splits with 95 % intervals, last-step accuracy on images
+that nobody saw. Digits, and beside them the images of `--data`.
 """
 
 from __future__ import annotations

@@ -39,8 +39,9 @@ class NTKMLP:
     Raises:
         ValueError: as `MLP`, or a scale is out of range.
 
-    >>> NTKMLP((4, 9, 1), weight_std=2.0).module(torch.ones(1, 45), 0)(torch.ones(1, 4))  # 2/2·4, 2/3·9·4
-    tensor([[24.]], grad_fn=<MmBackward0>)
+    >>> net = NTKMLP((4, 9, 1), weight_std=2.0).module(torch.ones(1, 45), 0)
+    >>> net(torch.ones(1, 4)).round()  # 2/2·4 = 4, then 2/3·9·4
+    tensor([[24.]], grad_fn=<RoundBackward0>)
     """
 
     widths: tuple[int, ...]
