@@ -27,7 +27,7 @@ mutants: $(READY)
 report: $(READY)
 	$(BIN)/kdtheory report $(ARGS)
 
-# Every figure and table under figures/, from its script: half an hour on two cores.
+# Every figure and table under figures/, from its script: some two hours on two cores; run.json has the seconds of each.
 studies: $(READY)
 	for script in studies/[a-z]*.py; do $(BIN)/kdtheory study $$(basename $$script .py) || exit 1; done
 

@@ -8,8 +8,9 @@ the complexity of the margins.
 
 With `--data DIR` on a folder of IDX files, else on digits. To look at: a small γ sharpens both predictors, so
 that loss and distance tend to twice the student's error and twice the disagreement, and the complexity grows
-like 1/γ; a large γ makes the complexity and the distance vanish and the loss tend to twice (k − 1)/k. The
-bound's best γ lies where complexity and loss meet, and its floor says what no γ can undo.
+like 1/γ; a large γ makes the complexity and the distance vanish and the loss tend to twice (k − 1)/k. In
+between, the three meet above 1: no γ makes the sum say anything for this student, and its least value is the
+trivial one of γ → ∞.
 """
 
 from __future__ import annotations

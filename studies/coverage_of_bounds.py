@@ -4,7 +4,8 @@ Real images with redrawn labels, so that every risk is a sum over all images. Be
 student g distilled from it and 256 small classifiers are fixed; each draw brings 200 labelled and 200
 unlabelled points. A certificate that holds for a whole class counts as violated if it fails for any of the
 256, a PAC-Bayes bound if it fails for any of four Gibbs posteriors. Bars are exact 95 % intervals
-(Clopper–Pearson); a line without violations is drawn at its upper limit, as an arrow.
+(Clopper–Pearson), the points of a δ side by side to its right; without violations the upper limit is drawn
+as an arrow.
 
 To look at: none lies above the diagonal, but the error that the best of the 256 makes on its own points,
 certified as if they were a hold-out. The exact binomial limit lies on the diagonal, where nothing can be
@@ -31,6 +32,7 @@ from kdtheory.bounds import (
     massart00_finite_class,
     maurer04_kl_limit,
     maurer09_finite_class_radius,
+    sum_upper_limit,
 )
 from kdtheory.bounds.occam import occam_log_delta
 from kdtheory.claims.bounds.tested_nets import atoms_of, risks_of_classes, trained_on
@@ -58,7 +60,8 @@ _STYLES = {
     "hold-out, kl": (PALETTE["sky"], "s"),
     "hold-out, Hoeffding": (PALETTE["orange"], "D"),
     "hold-out, empirical Bernstein": (PALETTE["yellow"], "v"),
-    "disagreement": (PALETTE["blue"], "P"),
+    "disagreement, two limits": (PALETTE["blue"], "P"),
+    "disagreement, one limit": (PALETTE["blue"], "d"),
     "Occam, exact": (PALETTE["green"], "^"),
     "PAC-Bayes-kl": (PALETTE["purple"], "X"),
     "finite class, Rademacher": (PALETTE["vermillion"], "<"),
@@ -109,12 +112,11 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
     names = list(_STYLES)
     for name, (color, marker) in _STYLES.items():
         part = rows[rows["line"] == name]
-        x = part["delta"] * 1.03 ** (names.index(name) - len(names) / 2)
+        x = part["delta"] * 1.025 ** names.index(name)
         some = part["violations"] > 0
         ax.vlines(x[some], part["low"][some], part["high"][some], color=color, linewidth=1.1)
-        ax.plot(x[some], part["frequency"][some], marker, color=color, markersize=5, label=name)
-        if not some.any():
-            ax.plot([], [], marker, color=color, markersize=5, label=f"{name}: none")
+        label = name if some.any() else f"{name}: none"
+        ax.plot(x[some], part["frequency"][some], marker, color=color, markersize=5, label=label)
         ax.plot(x[~some], part["high"][~some], marker=7, linestyle="", color=color, markersize=5)
     ax.set_xscale("log")
     ax.set_yscale("log")
@@ -161,12 +163,20 @@ def _violations(seen: dict[str, Any], n: int, delta: float) -> dict[str, np.ndar
         "hold-out, kl": kl_upper_inverse(f / n, level / n) < seen["risk"],
         "hold-out, Hoeffding": f / n + hoeffding63_radius(n, delta=delta) < seen["risk"],
         "hold-out, empirical Bernstein": (mean + radius).numpy() < seen["risk"],
-        "disagreement": transferred < seen["risk"],
+        "disagreement, two limits": transferred < seen["risk"],
+        "disagreement, one limit": _joint(seen["g"], seen["apart"], n, delta) < seen["risk"],
         "Occam, exact": (occam < risks).any(-1),
         "PAC-Bayes-kl": _gibbs(errors, risks, n, delta),
         "finite class, Rademacher": (errors / n + uniform[:, None] < risks).any(-1),
         "training error as a hold-out": least < risks[best],
     }
+
+
+def _joint(errors: np.ndarray, apart: np.ndarray, n: int, delta: float) -> np.ndarray:
+    """The limit of the sum, once for each pair of counts."""
+    pairs, where = np.unique(np.stack([errors, apart], -1), axis=0, return_inverse=True)
+    limits = [sum_upper_limit(int(k), n, int(other), n, delta=delta) for k, other in pairs]
+    return np.array(limits)[where.reshape(-1)]
 
 
 def _gibbs(errors: np.ndarray, risks: np.ndarray, n: int, delta: float) -> np.ndarray:

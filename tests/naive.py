@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import mpmath
+import torch
 from torch import Tensor
 
 
@@ -83,3 +84,43 @@ def precise_binomial_limit(successes: int, trials: int, log_delta: float) -> mpm
             tail = sum(c * q**j * (1 - q) ** (trials - j) for j, c in enumerate(coefficients))
             low, high = (q, high) if tail >= delta else (low, q)
         return low
+
+
+def precise_effective_logit(teacher: float, label: int, ratio: float, temperature: float) -> mpmath.mpf:
+    """The root of (ρ/T)(σ(z/T) − σ(z_t/T)) + (1 − ρ)(σ(z) − y) by bisection, 400 digits."""
+    with mpmath.workdps(400):
+        rho, hot, z_t = (mpmath.mpf(value) for value in (ratio, temperature, teacher))
+
+        def sigmoid(x: mpmath.mpf) -> mpmath.mpf:
+            return 1 / (1 + mpmath.exp(-x))
+
+        def slope(z: mpmath.mpf) -> mpmath.mpf:
+            return rho / hot * (sigmoid(z / hot) - sigmoid(z_t / hot)) + (1 - rho) * (sigmoid(z) - label)
+
+        low, high = (z_t, mpmath.mpf(800)) if label else (mpmath.mpf(-800), z_t)
+        for _ in range(70):
+            middle = (low + high) / 2
+            low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+        return low
+
+
+def gradient_descent_outputs(
+    own: Tensor, other: Tensor, targets: Tensor, start: Tensor, rate: float, steps: int
+) -> tuple[Tensor, Tensor]:
+    """Outputs on training and other points after gradient descent on the weights, one step at a time."""
+    moved = own.new_zeros(own.shape[1])
+    begin, beside = start[: len(own)], start[len(own) :]
+    for _ in range(steps):
+        moved = moved - rate * own.T @ (begin + own @ moved - targets)
+    return begin + own @ moved, beside + other @ moved
+
+
+def projected_student(features: Tensor, targets: Tensor) -> Tensor:
+    """The shortest weights with φ(X)w = z, by least squares on the features."""
+    return torch.linalg.lstsq(features, targets[:, None], driver="gelsd").solution[:, 0]
+
+
+def distance_to_span(feature: Tensor, features: Tensor) -> float:
+    """‖φ(x) − its projection on the rows‖, by least squares."""
+    combination = torch.linalg.lstsq(features.T, feature[:, None], driver="gelsd").solution[:, 0]
+    return float((feature - features.T @ combination).norm())

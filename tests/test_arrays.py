@@ -66,6 +66,20 @@ def test_parquet_without_a_reader_is_one_line(monkeypatch: pytest.MonkeyPatch) -
         read_array("z.parquet")
 
 
+def test_real_parquet_files_are_read() -> None:
+    pytest.importorskip("pyarrow")
+    pd.DataFrame(Z, columns=["cat", "dog", "emu"]).to_parquet("z.parquet", index=False)
+    pd.DataFrame({"label": Y}).to_parquet("y.parquet", index=False)
+    assert np.array_equal(read_logits("z.parquet").numpy(), Z)
+    assert read_labels("y.parquet").tolist() == Y.tolist()
+    pd.DataFrame({"cat": Z[:, 0], "name": ["a", "b", "c", "d"]}).to_parquet("z.parquet", index=False)
+    with pytest.raises(ValueError, match="column name holds something other than numbers"):
+        read_array("z.parquet")
+    Path("y.parquet").write_bytes(Path("y.parquet").read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"y\.parquet"):
+        read_array("y.parquet")
+
+
 def damaged(name: str, keep: int) -> str:
     Path(name).write_bytes(Path(name).read_bytes()[:keep])
     return name

@@ -16,7 +16,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_the_example_has_blocks() -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 5
 
 
 def test_the_ten_lines_train_two_populations_that_learned() -> None:
@@ -43,10 +43,33 @@ def test_the_teacher_of_ones_own_is_certified() -> None:
     assert found.skipped["holdout"] == "no hold-out labels were given"
 
 
+def test_the_convnet_of_ones_own_is_distilled_and_certified() -> None:
+    told = io.StringIO()
+    names: dict = {}
+    with contextlib.redirect_stdout(told):
+        exec(BLOCKS[2], names)
+    assert told.getvalue().count("with probability at least") == 2
+    assert set(names["student"].history["loss"]) == {"response", "labels", "attention"}
+    assert names["found"].best.value < 0.2
+    assert "holdout" in names["report"]
+
+
+def test_the_curve_of_transfer_risk_falls() -> None:
+    told = io.StringIO()
+    names: dict = {}
+    with contextlib.redirect_stdout(told):
+        exec(BLOCKS[3], names)
+    assert "torch.Size([100, 100])" in told.getvalue()
+    curve = names["transfer_curve"](
+        names["wide"], names["x"][:800], names["teacher"], names["x"][1200:], sizes=(50, 800)
+    )
+    assert float(curve.risk[1]) < float(curve.risk[0]) < 0.5
+
+
 def test_the_claim_of_ones_own_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kdtheory.claims.core.REGISTRY", dict(REGISTRY))
     names: dict = {"__name__": "readme"}
-    exec(BLOCKS[2], names)
+    exec(BLOCKS[4], names)
     (finding,) = names["ledger"]["findings"]
     assert finding["verdict"] == "SUPPORTED"
     assert finding["control"]["verdict"] == "REFUTED"

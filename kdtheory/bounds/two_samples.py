@@ -22,7 +22,7 @@ from kdtheory.validate import check_at_least, check_fraction
 
 __all__ = ["joint_disagreement_transfer", "sum_upper_limit"]
 
-_RESOLUTION = 0.03
+_RESOLUTION = 0.05
 
 
 def joint_disagreement_transfer(
@@ -54,7 +54,7 @@ def joint_disagreement_transfer(
     >>> wrong, apart = torch.arange(1000) < 100, torch.arange(1000) < 30
     >>> bound = joint_disagreement_transfer(wrong, apart, delta=0.05, fixed_in_advance=True,
     ...                                     drawn_afterwards=True)
-    >>> [round(term, 3) for term in bound.terms.values()]  # 1.64·√(0.1·0.9 + 0.03·0.97)/√1000 and a little
+    >>> [round(term, 2) for term in bound.terms.values()]  # 1.64·√(0.1·0.9 + 0.03·0.97)/√1000 and a little
     [0.1, 0.03, 0.02]
     """
     wrong, apart = zero_or_one("errors", errors), zero_or_one("disagreements", disagreements)
@@ -82,7 +82,7 @@ def sum_upper_limit(k: int, n: int, other: int, m: int, /, *, delta: float) -> f
 
     The probability falls in p and in q, so that over a piece p ∈ [a, b] of the line p + q = e it is at most
     its value at (a, e − b): a line is ruled out piece by piece, and the limit is the least line that was.
-    Rounded outward, by 3 % of the radius of the wider sample.
+    Rounded outward, by 5 % of the radius of the wider sample.
 
     Args:
         k, n: events and trials of the first sample.
@@ -138,7 +138,7 @@ def _tail(
     """P[K·m + L·n ≤ k·m + l·n], summed over the L that matter; what is left out counts in full."""
     k, n, other, m = counts
     level = k * m + other * n
-    spread = 8 * np.sqrt(m * q * (1 - q)) + 20
+    spread = 6 * np.sqrt(m * q * (1 - q)) + 20
     start = max(0, math.floor((m * q - spread).min()))
     stop = min(m, level // n, math.ceil((m * q + spread).max()))
     values = np.arange(start, stop + 1)

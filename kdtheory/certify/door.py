@@ -51,8 +51,8 @@ def certify(
     classes or codes, or is marked a heuristic; `holdout` and `unlabelled` points were drawn after f and g
     were fixed. A point that sits in two roles is refused.
 
-    δ is split before anything is computed: by fixed parts, 8 for a hold-out or disagreement bound and 1 for a
-    bound over a class or a heuristic, or by `shares`. Within a disagreement bound it is split in halves.
+    δ is split before anything is computed: by fixed parts, 8 for a hold-out or what is tested by one, 2 for
+    coded and stochastic students, 1 for a bound over a class or a heuristic, or by `shares`.
 
     Args:
         teacher: a module, evaluated in evaluation mode where it is and left as it was; or its logits, as a

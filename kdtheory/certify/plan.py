@@ -50,7 +50,7 @@ class WitnessPlan:
     architecture: Architecture | None = None
     initial: Float[Tensor, "size"] | None = None
     members: int = 3
-    held_out: float = 1 / 6
+    held_out: float = 0.1
     steps: int | None = None
     distilled_steps: int | None = None
     learning_rate: float = 1e-3

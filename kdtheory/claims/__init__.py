@@ -1,10 +1,11 @@
 """Executable claims, a package per chapter, and the core that examines and judges them.
 
 Importing this package registers the claims of all chapters: 1 `response`, 2 `features`, 3 `schemes`, 4
-`risk`, 5 `bounds`, 7 `multiview`.
+`risk`, 5 `bounds`, 6 `ntk` and
+`transfer_risk`, 7 `multiview`.
 """
 
-from kdtheory.claims import bounds, features, multiview, response, risk, schemes
+from kdtheory.claims import bounds, features, multiview, ntk, response, risk, schemes, transfer_risk
 from kdtheory.claims.core import REGISTRY, Claim, Control, Mutant, Setting, claim
 from kdtheory.claims.examination import Examination, Plan, examine
 from kdtheory.claims.verdict import Verdict, judge, judge_family, with_control
@@ -25,8 +26,10 @@ __all__ = [
     "judge",
     "judge_family",
     "multiview",
+    "ntk",
     "response",
     "risk",
     "schemes",
+    "transfer_risk",
     "with_control",
 ]

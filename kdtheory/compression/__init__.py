@@ -12,7 +12,7 @@ from kdtheory.compression.perturbation import (
     predictions_unchanged,
 )
 from kdtheory.compression.size import ModelSize, model_size, sparse_bits
-from kdtheory.compression.sparse import best_sparse, largest_entries, sparse_error
+from kdtheory.compression.sparse import best_sparse, kept_weights, largest_entries, sparse_error
 
 __all__ = [
     "ModelSize",
@@ -20,6 +20,7 @@ __all__ = [
     "best_sparse",
     "eckart_young_error",
     "factorise",
+    "kept_weights",
     "largest_entries",
     "low_rank_factors",
     "model_size",

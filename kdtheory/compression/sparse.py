@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from kdtheory.validate import check_at_least, check_finite
+from kdtheory.networks import Architecture
+from kdtheory.validate import check_at_least, check_finite, check_fraction
 
-__all__ = ["best_sparse", "largest_entries", "sparse_error"]
+__all__ = ["best_sparse", "kept_weights", "largest_entries", "sparse_error"]
 
 
 def largest_entries(values: Float[Tensor, "*batch size"], /, *, kept: int) -> Bool[Tensor, "*batch size"]:
@@ -34,6 +35,38 @@ def largest_entries(values: Float[Tensor, "*batch size"], /, *, kept: int) -> Bo
         raise ValueError(f"kept = {kept} of {values.shape[-1]} entries; keep at most all of them")
     order = values.abs().argsort(stable=True, dim=-1, descending=True)[..., :kept]
     return torch.zeros_like(values, dtype=torch.bool).scatter_(-1, order, True)
+
+
+def kept_weights(
+    architecture: Architecture, params: Float[Tensor, "members size"], /, *, share: float
+) -> Bool[Tensor, "members size"]:
+    """Which parameters stay in each member: the largest weights of all its layers together, and every bias.
+
+    What `pruned` does to one module, for a population: `train(…, initial=params, kept=…)` holds the zeros.
+
+    Args:
+        architecture: of the members; its weights are named `….weight`.
+        params: one row a member.
+        share: of the weights that stay, in [0, 1].
+
+    Raises:
+        ValueError: the share is outside [0, 1], or an entry is not finite.
+
+    >>> from kdtheory.networks import MLP
+    >>> kept_weights(MLP((2, 1)), torch.tensor([[0.1, -5.0, 0.0]]), share=0.5)  # w₁, w₂, bias
+    tensor([[False,  True,  True]])
+    """
+    check_fraction("share", share)
+    named = architecture.unpack(params)
+    weights = {name: value.flatten(1) for name, value in named.items() if name.endswith("weight")}
+    flat = torch.cat(list(weights.values()), 1)
+    mask = largest_entries(flat, kept=round(share * flat.shape[1]))
+    masks = dict(zip(weights, mask.split([value.shape[1] for value in weights.values()], 1), strict=True))
+    kept = {
+        name: masks[name].reshape(value.shape).to(value) if name in masks else torch.ones_like(value)
+        for name, value in named.items()
+    }
+    return architecture.pack(kept).bool()
 
 
 def best_sparse(weight: Float[Tensor, "*shape"], /, *, kept: int) -> Float[Tensor, "*shape"]:

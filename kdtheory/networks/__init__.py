@@ -15,10 +15,12 @@ from kdtheory.networks.layers import layer, recorded
 from kdtheory.networks.mlp import MLP
 from kdtheory.networks.modules import ModuleArchitecture
 from kdtheory.networks.ntk_linear import Erf, NTKLinear
+from kdtheory.networks.ntk_mlp import NTKMLP
 from kdtheory.networks.patches import PatchNetwork, SmoothedPatches, smoothed_relu, smoothed_relu_slope
 
 __all__ = [
     "MLP",
+    "NTKMLP",
     "Architecture",
     "Erf",
     "ModuleArchitecture",

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from kdtheory.ntk.blocks import fill_gram
+from kdtheory.ntk.effective_logits import distillation_slope, effective_logits, overruling_soft_ratio
 from kdtheory.ntk.empirical import EmpiricalKernel, SlowKernelWarning
 from kdtheory.ntk.infinite_conv import InfiniteConvNet
 from kdtheory.ntk.infinite_mlp import InfiniteMLP
 from kdtheory.ntk.kernel import Kernel
+from kdtheory.ntk.linear import LinearKernel
+from kdtheory.ntk.linearised import (
+    LinearisedTraining,
+    linearised_training,
+    relative_deviation,
+    weight_change,
+)
+from kdtheory.ntk.products import ntk_vector_product
 from kdtheory.ntk.solve import cholesky
 
 __all__ = [
@@ -14,7 +23,16 @@ __all__ = [
     "InfiniteConvNet",
     "InfiniteMLP",
     "Kernel",
+    "LinearKernel",
+    "LinearisedTraining",
     "SlowKernelWarning",
     "cholesky",
+    "distillation_slope",
+    "effective_logits",
     "fill_gram",
+    "linearised_training",
+    "ntk_vector_product",
+    "overruling_soft_ratio",
+    "relative_deviation",
+    "weight_change",
 ]

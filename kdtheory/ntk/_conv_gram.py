@@ -9,8 +9,8 @@ from torch import Tensor
 from kdtheory.ntk._conv_pass import conv_pass
 from kdtheory.ntk._conv_recursion import Filters, Pixels, pixels, roots_of
 from kdtheory.ntk._points import NEAR
-from kdtheory.ntk._relu_gram import shared_out
 from kdtheory.ntk._relu_pass import typed_constants
+from kdtheory.ntk._threads import shared_out
 
 __all__ = ["pooled_relu_kernel"]
 

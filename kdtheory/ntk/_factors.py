@@ -14,14 +14,16 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from kdtheory.ntk._threads import shared_product
+
 __all__ = ["Factor", "Flat", "Outer", "product"]
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
-    """A·Bᵀ; on the CPU by NumPy, whose BLAS is the faster one and halves the work of A·Aᵀ."""
+    """A·Bᵀ; on the CPU by NumPy, whose BLAS is the faster one, with half of the work for A·Aᵀ."""
     if left.device.type != "cpu":
         return left @ right.mT
-    return torch.from_numpy(left.numpy() @ right.numpy().T)
+    return torch.from_numpy(shared_product(left.numpy(), right.numpy()))
 
 
 class Factor:

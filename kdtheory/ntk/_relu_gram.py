@@ -6,21 +6,18 @@ the cache of its core, and of a symmetric matrix only the blocks on and above th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from kdtheory.ntk._points import NEAR, Points
 from kdtheory.ntk._recursion import Layers, diagonals
 from kdtheory.ntk._relu_pass import relu_pass, store, typed_constants
+from kdtheory.ntk._threads import shared_out
 
-__all__ = ["relu_gram", "shared_out"]
+__all__ = ["relu_gram"]
 
 _BLOCK = 256
 
@@ -71,20 +68,3 @@ def _blocks(n: int, m: int, symmetric: bool) -> Iterator[tuple[slice, slice]]:
     for i in range(0, n, _BLOCK):
         for j in range(i if symmetric else 0, m, _BLOCK):
             yield slice(i, min(i + _BLOCK, n)), slice(j, min(j + _BLOCK, m))
-
-
-def shared_out(fill: Callable[[Any], None], blocks: Sequence[Any]) -> None:
-    """Call `fill` on every block, on as many threads as torch may use, each with one thread of BLAS."""
-    workers = min(torch.get_num_threads(), len(blocks))
-    if workers == 1:
-        for block in blocks:
-            fill(block)
-        return
-    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(fill, blocks):
-            pass
-
-
-@lru_cache(maxsize=1)
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()

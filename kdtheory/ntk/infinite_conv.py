@@ -134,5 +134,5 @@ def _check_images(rows: Tensor, columns: Tensor | None) -> None:
     if rows.ndim != 4:
         raise ValueError(f"rows has shape {tuple(rows.shape)}; give images n × channels × height × width")
     for images in (rows, rows if columns is None else columns):
-        if not bool(torch.isfinite(images.square().sum()) if images.dtype == torch.float64 else True):
-            raise ValueError("the squares of the images overflow; scale them down")
+        if not bool(torch.isfinite(images.square().sum(1)).all()):
+            raise ValueError(f"squares of the images overflow in {images.dtype}; scale them down")

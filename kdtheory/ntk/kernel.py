@@ -6,7 +6,7 @@ this one call form, so that whatever is built on a kernel takes any of them.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch import Tensor
 __all__ = ["Kernel"]
 
 
+@runtime_checkable
 class Kernel(Protocol):
     """K(x, x′), positive semi-definite."""
 

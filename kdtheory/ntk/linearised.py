@@ -24,7 +24,7 @@ from torch import Tensor
 
 from kdtheory.validate import check_at_least, check_finite, check_positive, check_same_shape
 
-__all__ = ["LinearisedTraining", "linearised_training", "weight_change"]
+__all__ = ["LinearisedTraining", "linearised_training", "relative_deviation", "weight_change"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,6 +217,28 @@ def weight_change(
         check_same_shape("outputs(params)", values, "coefficients", coefficients)
         (change,) = torch.autograd.grad(values, leaf, coefficients)
     return change
+
+
+def relative_deviation(
+    predicted: Float[Tensor, "*shape"], trained: Float[Tensor, "*shape"], start: Float[Tensor, "*shape"], /
+) -> Float[Tensor, ""]:
+    """‖f_lin − f_t‖/‖f_t − f_0‖: how far a prediction is off, relative to the way the network has gone.
+
+    Raises:
+        ValueError: shapes differ, an entry is not finite, or the network has not moved.
+
+    >>> relative_deviation(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 1.0]), torch.tensor([1.0, 3.0]))
+    tensor(0.5000)
+    """
+    check_same_shape("predicted", predicted, "trained", trained)
+    check_same_shape("start", start, "trained", trained)
+    check_finite("predicted", predicted)
+    check_finite("trained", trained)
+    way = (trained - start).norm()
+    if not float(way) > 0:
+        raise ValueError("trained equals start: the network has not moved, so there is nothing to relate to")
+    deviation: Tensor = (predicted - trained).norm() / way
+    return deviation
 
 
 def _rows(matrix: Tensor, vectors: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from kdtheory.risk import top_label_calibration_error
 from kdtheory.schemes.batches import Data, one_epoch
 from kdtheory.schemes.loop import own_copy
 from kdtheory.schemes.teachers import as_teacher
+from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 
 __all__ = ["evaluate"]
@@ -49,27 +50,31 @@ def evaluate(
     >>> [round(measures[name], 6) for name in ("accuracy", "calibration_error", "agreement", "divergence")]
     [0.75, 0.25, 1.0, 0.0]
     """
-    logits, labels = _answers(module, data, device)
-    if labels is None:
-        raise ValueError("the data have no labels to be right about; give (inputs, labels)")
+    nets = [module] if teacher is None else [module, as_teacher(teacher)]
+    (logits, *heard), labels = _answers(nets, data, device)
     measures = {
         "accuracy": float((logits.argmax(-1) == labels).double().mean()),
         "log_loss": float(label_loss(logits, None, labels).mean()),
         "calibration_error": float(top_label_calibration_error(logits.softmax(-1), labels, bins=bins)),
     }
-    if teacher is not None:
-        heard, _ = _answers(as_teacher(teacher), data, device)
-        measures["agreement"] = float((logits.argmax(-1) == heard.argmax(-1)).double().mean())
-        measures["divergence"] = float(kl_divergence(logits, heard).mean())
+    for said in heard:
+        measures["agreement"] = float((logits.argmax(-1) == said.argmax(-1)).double().mean())
+        measures["divergence"] = float(kl_divergence(logits, said).mean())
     return measures
 
 
-def _answers(module: nn.Module, data: Data, device: str | torch.device) -> tuple[Tensor, Tensor | None]:
-    """Logits and labels over one epoch, in the order of the data, float64 on the CPU."""
-    net = own_copy(module, device).eval()
-    logits, labels = [], []
-    for inputs, given in one_epoch(data, resolve_device(device)):
-        logits.append(net(inputs).double().cpu())
-        labels.append(None if given is None else given.cpu())
-    known = [given for given in labels if given is not None]
-    return torch.cat(logits), torch.cat(known) if len(known) == len(labels) else None
+def _answers(
+    nets: Sequence[nn.Module], data: Data, device: str | torch.device
+) -> tuple[list[Tensor], Tensor]:
+    """The logits of every net, and the labels, over one epoch that all see together; float64 on the CPU."""
+    copies = [own_copy(net, device).eval() for net in nets]
+    said: list[list[Tensor]] = [[] for _ in nets]
+    labels: list[Tensor] = []
+    with Stream(0).default():  # what a loader draws is of no consequence here, but must not leave a trace
+        for inputs, given in one_epoch(data, resolve_device(device)):
+            if given is None:
+                raise ValueError("the data have no labels to be right about; give (inputs, labels)")
+            labels.append(given.cpu())
+            for net, parts in zip(copies, said, strict=True):
+                parts.append(net(inputs).double().cpu())
+    return [torch.cat(parts) for parts in said], torch.cat(labels)

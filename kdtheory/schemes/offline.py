@@ -171,7 +171,8 @@ def _projections(views: _Views, data: Data, training: Training, stream: Stream) 
     if not asked:
         return made
     device = resolve_device(training.device)
-    inputs, _ = next(iter(one_epoch(data, device)))
+    with stream.default():
+        inputs, _ = next(iter(one_epoch(data, device)))
     with torch.no_grad():
         said, heard = views.student(inputs), views.teacher(inputs)
     for name, term in asked.items():

@@ -136,5 +136,4 @@ def isotropic_angle_tail(beta: ArrayLike, /, *, dim: int) -> np.ndarray:
     angles = np.asarray(beta, dtype=float)
     if not bool(((angles >= 0) & (angles <= np.pi / 2)).all()):
         raise ValueError("beta must lie in [0, π/2], the range of acute angles")
-    tail: np.ndarray = special.betainc(0.5, (dim - 1) / 2, np.cos(angles) ** 2)
-    return tail
+    return np.asarray(special.betainc(0.5, (dim - 1) / 2, np.cos(angles) ** 2))

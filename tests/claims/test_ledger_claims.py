@@ -10,10 +10,10 @@ CLAIMS = list(REGISTRY.values())
 LEVEL = 0.05 / (2 * len(CLAIMS))
 """What the ledger leaves to each claim and control at worst (Bonferroni); Holm leaves no less."""
 
-STATEMENTS = {1: 6, 4: 5, 5: 10}
+STATEMENTS = {1: 6, 2: 5, 3: 7, 4: 5, 5: 10, 6: 10, 7: 7}
 """Chapter ↦ how many numbered statements it has."""
-ERRATA = {"1.2", "5.3", "5.7"}
-VACUOUS = {"5.9"}
+ERRATA = {"1.2", "2.1", "2.3", "5.3", "5.7", "6.2", "6.5", "7.3"}
+VACUOUS = {"5.9", "6.5", "6.10"}
 
 
 def named(claim: Claim) -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from kdtheory.self_distillation import (
+    effective_rank,
     mobahi20_multiplier,
     mobahi20_multiplier_bounds,
     mobahi20_rounds,
@@ -137,3 +138,16 @@ def test_bad_input_is_named(change: dict, named: str) -> None:
 def test_collapsed_targets_have_no_multiplier() -> None:
     with pytest.raises(ValueError, match="smaller error"):
         mobahi20_multiplier(torch.ones(4), torch.ones(4), error=1.0)
+
+
+def test_effective_rank_is_the_entropy_of_the_energy() -> None:
+    outputs = torch.randn(3, 6, 4, dtype=torch.float64, generator=Stream(5).torch())
+    for own, found in zip(outputs, effective_rank(outputs), strict=True):
+        energy = [float(s) ** 2 for s in np.linalg.svd(own.numpy(), compute_uv=False)]
+        shares = [e / sum(energy) for e in energy]
+        assert math.isclose(float(found), math.exp(-sum(p * math.log(p) for p in shares)), rel_tol=1e-12)
+    one = torch.outer(torch.arange(1.0, 5.0), torch.ones(3)).double()
+    assert math.isclose(float(effective_rank(one)), 1.0, rel_tol=1e-9)
+    assert math.isclose(float(effective_rank(torch.eye(5))), 5.0, rel_tol=1e-6)
+    with pytest.raises(ValueError, match="norm of the outputs"):
+        effective_rank(torch.zeros(2, 2))

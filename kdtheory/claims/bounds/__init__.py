@@ -12,6 +12,7 @@ from kdtheory.claims.bounds import (
     memoriser,
     supervision,
     transfer,
+    two_samples,
     vacuity,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "memoriser",
     "supervision",
     "transfer",
+    "two_samples",
     "vacuity",
 ]

@@ -220,7 +220,7 @@ def disagreement_transfers_a_certificate(setting: Setting, /, *, fitted: str = "
     images. On a made instance where f errs wherever it leaves g and g errs elsewhere, the bound is within a
     tenth of the risk. The control's f says what g says on the unlabelled points, and errs elsewhere.
     """
-    draws = setting.size(quick=300, full=1000)
+    draws = setting.size(quick=240, full=1000)
     experiment, tables, witnesses = _witnesses(setting, draws)
     parts: dict[str, Evidence] = {}
     for name, (bounds, said, drawn) in witnesses.items():
@@ -249,17 +249,17 @@ Witness = tuple[list[Bound], Tensor, Tensor]
 
 def _witnesses(setting: Setting, draws: int) -> tuple[_Experiment, dict[str, Tensor], dict[str, Witness]]:
     """Teachers' classes on all atoms; each witness's bounds, its classes there and at unlabelled points."""
-    world, stream, part = relabelled_world(setting), setting.stream, 300
-    labelled = world.sample((draws, 800), stream.child("labelled"))
-    unlabelled = world.sample((draws, 300), stream.child("unlabelled"))
+    world, stream, part, size = relabelled_world(setting), setting.stream, 200, 700
+    labelled = world.sample((draws, size), stream.child("labelled"))
+    unlabelled = world.sample((draws, 200), stream.child("unlabelled"))
     experiment = _Experiment(world, labelled, unlabelled, slice(part, None))
-    noise = torch.randint(0, world.num_classes, (draws, 800), generator=stream.child("noise").torch())
+    noise = torch.randint(0, world.num_classes, (draws, size), generator=stream.child("noise").torch())
     net = MLP((world.dim, 8, world.num_classes))
 
     def trained(name: str, rows: slice, labels: Tensor, **settings: Any) -> tuple[Tensor, Tensor]:
         nets = train(
             net, labelled.inputs[:, rows], labels[:, rows], loss=label_loss, members=draws,
-            stream=stream.child(name), learning_rate=0.02, device=setting.device, **{"steps": 40, **settings},
+            stream=stream.child(name), learning_rate=0.03, device=setting.device, **{"steps": 25, **settings},
         )  # fmt: skip
         return nets.params.cpu(), nets.logits(world.inputs).argmax(-1).cpu()
 
@@ -285,7 +285,7 @@ def _witnesses(setting: Setting, draws: int) -> tuple[_Experiment, dict[str, Ten
 def _coded(experiment: _Experiment, net: MLP, centre: Tensor, params: Tensor) -> Witness:
     """Students sent as differences of 0 and ±1 steps from a network that never saw the other points."""
     codes = [
-        quantise(row, architecture=net, levels=1, centre=middle, keep=0.03)
+        quantise(row, architecture=net, levels=1, centre=middle, keep=0.01)
         for row, middle in zip(params, centre, strict=True)
     ]
     sent = torch.stack([code.params(middle) for code, middle in zip(codes, centre, strict=True)])
@@ -302,7 +302,7 @@ def _stochastic(experiment: _Experiment, net: MLP, prior_mean: Tensor, setting: 
     size = labelled.labels.shape[1] - experiment.rest.start
     posterior = train_posterior(
         net, labelled.inputs, one_hot(labelled.labels, net.widths[-1]).double(), prior_mean=prior_mean,
-        certified=size, delta=DELTA / 2, stream=stream, steps=15, learning_rate=0.005, initial_std=0.05,
+        certified=size, delta=DELTA / 2, stream=stream, steps=10, learning_rate=0.005, initial_std=0.05,
         prior_stds=(0.05,), device=setting.device,
     )  # fmt: skip
     rounds = [posterior.logits(labelled.inputs, stream.child("round", r)).argmax(-1).cpu() for r in range(5)]

@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
-from kdtheory.claims.schemes import compression, fixed_point, lag, mixing, online_offline, rkhs, soft_labels
+from kdtheory.claims.schemes import (
+    compressed_students,
+    compression,
+    fixed_point,
+    lag,
+    mixing,
+    online_offline,
+    rkhs,
+    soft_labels,
+)
 
-__all__ = ["compression", "fixed_point", "lag", "mixing", "online_offline", "rkhs", "soft_labels"]
+__all__ = [
+    "compressed_students",
+    "compression",
+    "fixed_point",
+    "lag",
+    "mixing",
+    "online_offline",
+    "rkhs",
+    "soft_labels",
+]

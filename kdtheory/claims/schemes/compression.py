@@ -1,4 +1,4 @@
-"""Chapter 3.6: low rank and pruning as best approximations, their cost, and what distillation brings back."""
+"""Chapter 3.6: low rank and pruning as best approximations, and what a change of the weights can do."""
 
 from __future__ import annotations
 
@@ -16,21 +16,15 @@ from kdtheory.claims.evidence import (
     Identity,
     Inequality,
     Joint,
-    MeanInequality,
-    OutOfScope,
     WorstRatio,
 )
+from kdtheory.claims.schemes.compressed_students import label_trained
 from kdtheory.compression.low_rank import eckart_young_error, truncated_svd
 from kdtheory.compression.perturbation import Perturbation, neyshabur18_perturbation
 from kdtheory.compression.sparse import best_sparse, largest_entries, sparse_error
-from kdtheory.losses import distillation, label_loss
-from kdtheory.networks import MLP
-from kdtheory.populations import Population, train
 from kdtheory.search import worst_case
-from kdtheory.streams import Stream
 
 ROUNDING = 1e-9
-CONVERGED = "The distilled nets have converged: gradient norm at most 0.1."
 
 
 def _smallest_singular_values(weight: Tensor, /, *, rank: int) -> Tensor:
@@ -96,7 +90,7 @@ def truncated_svd_is_the_best_low_rank_approximation(
     factors from random starts tries to come nearer in the Frobenius norm, at rank 2 of the second layers, and
     must come within 1 per cent.
     """
-    nets = _label_trained(setting, (32,), members=4)
+    nets = label_trained(setting, (32,), members=4)
     first, second = (
         nets.architecture.unpack(nets.params.double())[name] for name in ("0.weight", "2.weight")
     )
@@ -157,7 +151,7 @@ def magnitude_pruning_is_the_best_sparse_approximation(
     Blocks of 3 × 4 of the first layers of 4 nets trained on real images: every one of the masks with 1 to 11
     entries is tried. On whole layers, 200 random masks a layer at 10, 50 and 90 per cent.
     """
-    nets = _label_trained(setting, (32,), members=4)
+    nets = label_trained(setting, (32,), members=4)
     first = nets.architecture.unpack(nets.params.double())["0.weight"]
     generator = setting.stream.child("masks").torch()
     pruned, best, told = [], [], []
@@ -219,7 +213,7 @@ def perturbed_relu_net_moves_no_further_than_its_norms_allow(
     W_i/L, the first four scaled down where they are larger than that; and chains of rank one, on which the
     refined product ‖x‖Π‖W_i‖(Π(1+t_i) − 1), derived here and free of the condition, is attained.
     """
-    nets = _label_trained(setting, (32, 32), members=4, bias=False)
+    nets = label_trained(setting, (32, 32), members=4, bias=False)
     inputs = setting.images.inputs[:500].double()
     moved: list[float] = []
     bounds: list[float] = []
@@ -289,107 +283,3 @@ def _relu_net(layers: list[Tensor], inputs: Tensor) -> Tensor:
     for layer in layers[:-1]:
         inputs = (inputs @ layer.mT).relu()
     return inputs @ layers[-1].mT
-
-
-@claim(
-    section="3.6",
-    formula=r"\text{acc}(\text{pruned, then distilled}) - \text{acc}(\text{pruned})"
-    r" > \tfrac12 \bigl(\text{acc}(\text{teacher}) - \text{acc}(\text{pruned})\bigr)",
-    source="hinton2015distilling",
-    assumes=(CONVERGED,),
-    control=Control("the teacher is a net that was never trained", teacher="untrained"),
-    uses=(largest_entries, distillation),
-    mutants=(Mutant("the smallest entries are kept", largest_entries, _smallest_entries),),
-)
-def distillation_brings_back_what_pruning_lost(setting: Setting, /, *, teacher: str = "trained") -> Evidence:
-    """A net with 95 of 100 weights pruned by magnitude loses accuracy; distilled from the net it was cut
-    from, with its zeros held, it is back by more than half of what it lost.
-
-    12 nets of 64 ReLU units trained on the labels of 800 real images; on the same images distilled at
-    temperature 2 from the teacher alone; accuracy on all other images, at the last step.
-    """
-    members = setting.size(quick=12, full=40)
-    x, y, test_x, test_y = split_images(setting, setting.stream.child("split"), 800)
-    nets = _label_trained(setting, (64,), members=members, data=(x, y))
-    kept = magnitude_kept(nets, 0.05)
-    pruned = nets.params * kept
-    probs = nets.logits(x).softmax(-1)
-    if teacher == "untrained":
-        start = nets.architecture.init(setting.stream.child("untrained"), members=members)
-        probs = nets.architecture.logits(start, x).softmax(-1)
-    students = train(
-        nets.architecture,
-        x,
-        teacher_probs=probs,
-        loss=distillation,
-        settings={"temperature": 2.0, "weight": 1.0},
-        members=members,
-        stream=setting.stream,
-        steps=600,
-        learning_rate=0.02,
-        schedule="cosine",
-        initial=pruned,
-        kept=kept,
-        device=setting.device,
-    )
-    before = accuracy(nets.architecture.logits(pruned, test_x.to(pruned)), test_y)
-    after = accuracy(students.logits(test_x), test_y)
-    whole, gradient = accuracy(nets.logits(test_x), test_y), float(students.gradient_norm.max())
-    notes = {
-        "teachers": float(whole.mean()),
-        "pruned": float(before.mean()),
-        "distilled": float(after.mean()),
-        "largest gradient norm": gradient,
-    }
-    if gradient > 0.1:
-        return OutOfScope(assumption=CONVERGED, because=f"the largest gradient norm is {gradient:.2g}")
-    return MeanInequality.of((whole + before) / 2, after, notes=notes)
-
-
-def split_images(setting: Setting, stream: Stream, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Inputs and labels of `count` images, and of the others (at most 2,000)."""
-    images = setting.images
-    order = torch.randperm(images.num_images, generator=stream.torch())
-    train_rows, test_rows = order[:count], order[count : count + 2000]
-    x, y = images.inputs, images.labels
-    return x[train_rows], y[train_rows], x[test_rows], y[test_rows]
-
-
-def magnitude_kept(nets: Population, share: float) -> Tensor:
-    """Which parameters stay: the largest weights of all layers together, and every bias."""
-    named = nets.architecture.unpack(nets.params)
-    weights = {name: value for name, value in named.items() if name.endswith("weight")}
-    flat = torch.cat([value.flatten(1) for value in weights.values()], 1)
-    mask = largest_entries(flat, kept=round(share * flat.shape[1]))
-    pieces = mask.split([value[0].numel() for value in weights.values()], 1)
-    kept = {name: torch.ones_like(value) for name, value in named.items()}
-    for (name, value), piece in zip(weights.items(), pieces, strict=True):
-        kept[name] = piece.reshape(value.shape).to(value)
-    return nets.architecture.pack(kept).bool()
-
-
-def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The share of right predictions of each member, float64."""
-    return (logits.argmax(-1).cpu() == labels).double().mean(-1)
-
-
-def _label_trained(
-    setting: Setting,
-    hidden: tuple[int, ...],
-    *,
-    members: int,
-    bias: bool = True,
-    data: tuple[Tensor, Tensor] | None = None,
-) -> Population:
-    x, y = data or (setting.images.inputs[:1000], setting.images.labels[:1000])
-    return train(
-        MLP((x.shape[-1], *hidden, setting.images.num_classes), bias=bias),
-        x,
-        y,
-        loss=label_loss,
-        members=members,
-        stream=setting.stream.child("nets"),
-        steps=150,
-        learning_rate=0.01,
-        device=setting.device,
-    )

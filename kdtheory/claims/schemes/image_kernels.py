@@ -7,10 +7,17 @@ from torch import Tensor
 
 from kdtheory.claims.core import Setting
 from kdtheory.networks import MLP
-from kdtheory.populations import Population, train
+from kdtheory.populations import Loss, Population, train
 from kdtheory.streams import Stream
 
-__all__ = ["centred_targets", "gaussian_kernel", "random_features", "some_images", "trained_on_features"]
+__all__ = [
+    "centred_targets",
+    "gaussian_kernel",
+    "random_features",
+    "regression",
+    "some_images",
+    "trained_on_features",
+]
 
 
 def some_images(setting: Setting, stream: Stream, count: int) -> tuple[Tensor, Tensor]:
@@ -42,26 +49,34 @@ def random_features(inputs: Tensor, *, width: int, stream: Stream) -> Tensor:
     return hidden
 
 
+def regression(targets: Tensor) -> tuple[Tensor, Loss]:
+    """Targets [*, n, k] whose rows have sum zero as what training takes, and the loss ½‖f(x) − y‖² of them.
+
+    Training takes probabilities, so that targets travel as 1/k + y/s, and the loss undoes it.
+    """
+    k, size = targets.shape[-1], targets.shape[-1] * float(targets.abs().max())
+
+    def half_squared(logits: Tensor, probs: Tensor, _labels: Tensor | None) -> Tensor:
+        return (logits - size * (probs - 1 / k)).square().sum(-1) / 2
+
+    return 1 / k + targets / size, half_squared
+
+
 def trained_on_features(
     features: Tensor, targets: Tensor, *, penalty: float, steps: int, stream: Stream
 ) -> Population:
     """The last layers that minimise Σ‖f(x_i) − y_i‖² + penalty·‖θ‖², by gradient descent with momentum.
 
-    One for each member of features [members n width] and targets [members n k], from zero. Targets have rows
-    of sum zero; training takes probabilities, so they travel as 1/k + y/s.
+    One for each member of features [members n width] and targets [members n k], rows of sum zero, from zero.
     """
     members, n, width = features.shape
-    k, scale = targets.shape[-1], targets.shape[-1] * float(targets.abs().max())
-    architecture = MLP((width, k), bias=False)
+    architecture = MLP((width, targets.shape[-1]), bias=False)
     curvature = float(torch.linalg.matrix_norm(features, ord=2).max()) ** 2 + penalty
-
-    def half_squared(logits: Tensor, probs: Tensor, _labels: Tensor | None) -> Tensor:
-        return (logits - scale * (probs - 1 / k)).square().sum(-1) / 2
-
+    probs, half_squared = regression(targets)
     return train(
         architecture,
         features,
-        teacher_probs=1 / k + targets / scale,
+        teacher_probs=probs,
         loss=half_squared,
         members=members,
         stream=stream,

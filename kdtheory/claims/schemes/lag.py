@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint
-from kdtheory.claims.schemes.image_kernels import centred_targets, some_images
+from kdtheory.claims.schemes.image_kernels import centred_targets, regression, some_images
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
 from kdtheory.self_distillation.lag import (
@@ -141,16 +141,12 @@ def linear_nets_trained_in_two_stages_are_filtered_twice(
 def _descended(setting: Setting, inputs: Tensor, targets: Tensor, step: float, steps: int) -> Population:
     """Gradient descent on ½‖y − Xβ‖² from zero; the training's mean over n points is undone by its step."""
     members, n, dim = inputs.shape
-    k, scale = targets.shape[-1], targets.shape[-1] * float(targets.abs().max())
-
-    def half_squared(logits: Tensor, probs: Tensor, _labels: Tensor | None) -> Tensor:
-        return (logits - scale * (probs - 1 / k)).square().sum(-1) / 2
-
-    architecture = MLP((dim, k), bias=False)
+    probs, half_squared = regression(targets)
+    architecture = MLP((dim, targets.shape[-1]), bias=False)
     return train(
         architecture,
         inputs,
-        teacher_probs=1 / k + targets / scale,
+        teacher_probs=probs,
         loss=half_squared,
         members=members,
         stream=setting.stream,

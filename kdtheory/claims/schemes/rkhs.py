@@ -14,6 +14,7 @@ from kdtheory.claims.schemes.image_kernels import (
     centred_targets,
     gaussian_kernel,
     random_features,
+    regression,
     some_images,
     trained_on_features,
 )
@@ -293,7 +294,7 @@ def trained_nets_shrink_and_lose_rank_over_rounds(
 ) -> Evidence:
     """Nets with both layers trained, each on the outputs of the one before, shrink and lose effective rank.
 
-    Squared loss, weight decay 0.01; 12 nets of 32 tanh units on 100 real images of their own, 8 rounds.
+    Loss ½‖f − y‖², weight decay 0.005; 12 nets of 32 tanh units on 100 real images of their own, 8 rounds.
     Effective rank: e to the entropy of the squared singular values of the outputs (Roy & Vetterli 2007).
     """
     members = setting.size(quick=12, full=48)
@@ -327,20 +328,16 @@ def _even(found: SelfDistillation) -> Tensor:
 
 
 def _trained(inputs: Tensor, targets: Tensor, stream: Stream, device: str) -> Population:
-    k, scale = targets.shape[-1], targets.shape[-1] * float(targets.abs().max())
-
-    def squared(logits: Tensor, probs: Tensor, _labels: Tensor | None) -> Tensor:
-        return (logits - scale * (probs - 1 / k)).square().sum(-1)
-
+    probs, half_squared = regression(targets)
     return train(
-        MLP((inputs.shape[-1], 32, k), activation="tanh"),
+        MLP((inputs.shape[-1], 32, targets.shape[-1]), activation="tanh"),
         inputs,
-        teacher_probs=1 / k + targets / scale,
-        loss=squared,
+        teacher_probs=probs,
+        loss=half_squared,
         members=len(inputs),
         stream=stream,
         steps=300,
         learning_rate=0.01,
-        weight_decay=0.01,
+        weight_decay=0.005,
         device=device,
     )

@@ -131,7 +131,7 @@ def _trained(stream: Stream, members: int, taught: str) -> Pairs:
     inputs, fresh = circle(6, stream.child("inputs")), circle(300, stream.child("fresh"))
     features = nets.features(torch.cat([inputs, fresh]))
     rate = 6 / float(torch.linalg.eigvalsh(features[:6] @ features[:6].mT)[-1])
-    learned = nets.trained(inputs, oracles, steps=400, rate=rate).params - nets.start
+    learned = nets.trained(inputs, oracles, steps=200, rate=rate).params - nets.start
     # In the control the angle is that of the student of the oracle before.
     judged = oracles if taught == "oracle" else oracles.roll(1, 0)
     pairs = []

@@ -66,7 +66,7 @@ def gaussian_oracles_have_an_exact_average_risk(
     angle of a fresh feature to the span of those seen, over π; within 5 per cent.
 
     Derived here. The kernel of infinitely wide nets on the circle and on real images, 16,000 oracles each,
-    and nets trained by torch from one start on 300 teachers close to it (within 10 per cent).
+    and nets trained by torch from one start on 500 teachers close to it (within 10 per cent).
     """
     draws, stream = setting.size(quick=16_000, full=100_000), setting.stream
     images, _ = unit_images(setting.images, stream.child("images"), most=160)
@@ -102,7 +102,7 @@ def _taught(
 
 
 def _trained(setting: Setting, oracles: str) -> Evidence:
-    nets, members = LazyNets(20, 32, setting.stream.child("nets")), setting.size(quick=300, full=2000)
+    nets, members = LazyNets(20, 32, setting.stream.child("nets")), setting.size(quick=500, full=2000)
     drawn = torch.randn(208, 20, dtype=torch.float64, generator=setting.stream.child("inputs").torch())
     features = nets.features(drawn)
     taught = nets.gaussian_teachers(members)
@@ -111,7 +111,7 @@ def _trained(setting: Setting, oracles: str) -> Evidence:
         taught = SPREAD * features[chosen]
     gram = features[:8] @ features[:8].mT
     rate = 8 / float(torch.linalg.eigvalsh(gram)[-1])
-    learned = nets.trained(drawn[:8], taught, steps=150, rate=rate).params - nets.start
+    learned = nets.trained(drawn[:8], taught, steps=60, rate=rate).params - nets.start
     risks = transfer_risk(nets.change(learned, drawn[8:]), nets.change(taught, drawn[8:]))
     cross, diagonal = features[:8] @ features[8:].mT, features[8:].square().sum(-1)
     students = nested_students(gram, torch.zeros_like(gram[0]), cross, diagonal, sizes=(8,))

@@ -29,6 +29,7 @@ DIM = 6
 SHARE = 0.2
 MIXED = 0.4
 GAIN = 0.05
+LESS = 0.005
 
 
 def _wrong_sign(norms: Tensor, /, *, _true: Callable[..., Tensor] = data_inefficiency) -> Tensor:
@@ -100,7 +101,7 @@ def image_teacher(setting: Setting, /, *, most: int) -> tuple[Tensor, Tensor, Te
 )
 def soft_labels_are_less_data_inefficient(setting: Setting, /, *, dealt: str = "right") -> Evidence:
     """The weights of students of soft labels grow more slowly with n than those of students of nearly hard
-    labels (soft ratio 0.05): data inefficiency is smaller.
+    labels (soft ratio 0.05): data inefficiency is smaller, by 0.005 at least.
 
     The mean of I(n) over n = 50 to 119, means over 10 orders of the points; 16 oracles in six dimensions, and
     the logits of a net on 16 random sets of real images.
@@ -120,7 +121,7 @@ def soft_labels_are_less_data_inefficient(setting: Setting, /, *, dealt: str = "
             values = _inefficiencies(points, teacher, dealt, stream)
             soft.append(values[0])
             hard.append(values[1])
-        parts[name] = MeanInequality.of(torch.stack(soft), torch.stack(hard))
+        parts[name] = MeanInequality.of(torch.stack(soft), torch.stack(hard), slack=-LESS)
     return Joint(parts=parts)
 
 

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 KERNEL = InfiniteMLP(1, weight_std=2**0.5)
-SPREAD = 0.01
+SPREAD = 0.001
 
 
 def circle(size: int, stream: Stream, /) -> Tensor:
@@ -80,7 +80,7 @@ def squared_contrast(logits: Tensor, teacher_probs: Tensor, _labels: Tensor | No
 class LazyNets:
     """Nets of two layers and two outputs, all started from one θ_0 and taught by nets close to it.
 
-    A teacher is the net at θ_0 + ε·δ, ε = 0.01 and δ ~ N(0, I): isotropic on the tangent features.
+    A teacher is the net at θ_0 + ε·δ, ε = 0.001 and δ ~ N(0, I): isotropic on the tangent features.
     Within O(ε) teacher and student are linear in their weights, with the tangent features at θ_0 for φ.
 
     Args:

@@ -8,6 +8,7 @@ from torch import nn
 
 from kdtheory.compression import (
     factorise,
+    kept_weights,
     model_size,
     narrow,
     neyshabur18_perturbation,
@@ -98,8 +99,9 @@ def test_a_pruned_population_is_the_plain_loop_with_torchs_masks() -> None:
         state = {f"{place}.weight": module[place].weight_mask for place in (0, 2)}
         state |= {f"{place}.bias": torch.ones_like(module[place].bias) for place in (0, 2)}
         masks.append(architecture.pack(state).bool())
+    kept = kept_weights(architecture, start, share=0.3)
+    assert torch.equal(kept, torch.stack(masks))
     settings = {"steps": 50, "learning_rate": 0.05, "weight_decay": 0.01}
-    kept = torch.stack(masks)
 
     def loss(logits, _probs, labels):
         return -logits.log_softmax(-1).gather(-1, labels[..., None])[..., 0]

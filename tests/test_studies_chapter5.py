@@ -1,0 +1,63 @@
+"""The studies of chapter 5 at their small size: tables as declared, figures that draw, numbers that agree."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from kdtheory.streams import Stream
+from kdtheory.study import Study, load_study
+
+FOLDER = Path(__file__).parents[1] / "studies"
+COLUMNS = {
+    "bound_terms_over_temperature": {"form", "gamma", "term", "value", "teacher_error", "student_error"},
+    "certificates_of_a_teacher": {"line", "term", "value", "delta", "kind", "needed", "bits"},
+    "certificates_over_training": {"epochs", "line", "value", "delta"},
+    "coverage_of_bounds": {"line", "delta", "draws", "violations", "frequency", "low", "high"},
+    "self_certification_against_holdout": {"n", "sample", "way", "bound", "error"},
+}
+
+
+@cache
+def study(name: str) -> Study:
+    return load_study(name, FOLDER)
+
+
+@cache
+def table(name: str) -> pd.DataFrame:
+    small = dict(study(name).small)
+    return pd.DataFrame(study(name).run(Stream(0).child("studies", name), data=None, **small))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COLUMNS)
+def test_tables_have_their_columns_and_figures_draw(name: str) -> None:
+    assert set(table(name).columns) >= COLUMNS[name]
+    panels = study(name).panels
+    figure = Figure(figsize=(6.4 * panels, 4.4), layout="constrained")
+    study(name).draw(figure.subplots(1, panels), table(name))
+    figure.canvas.draw()
+
+
+@pytest.mark.slow
+def test_all_lines_share_one_delta_and_the_witnesses_say_something() -> None:
+    rows = table("certificates_of_a_teacher")
+    totals = rows[rows["term"] == "total"].set_index("line")
+    assert totals.drop("holdout")["delta"].sum() == pytest.approx(0.05)
+    for name in ("witness_holdout", "witness_coded", "witness_stochastic"):
+        assert totals["value"][name] < 1
+    assert totals["numbers_that_differ"]["witness_coded"] > 0
+    assert totals["value"]["spectral_norms"] > 100 * totals["value"]["distillation"]
+
+
+@pytest.mark.slow
+def test_no_certificate_is_violated_more_often_than_its_delta() -> None:
+    rows = table("coverage_of_bounds")
+    honest = rows[rows["line"] != "training error as a hold-out"]
+    assert (honest["low"] <= honest["delta"]).all()
+    pretended = rows[rows["line"] == "training error as a hold-out"]
+    assert (pretended["low"] > pretended["delta"]).all()
