@@ -22,7 +22,7 @@ CLAIMS = (
     "feature_noise_lets_distillation_teach_every_view",
     "plain_networks_come_to_the_orthogonal_limit",
 )
-CONFIG = {"dims": ((1000, 8000), (1000,)), "members": (32, 4), "students": (2, 2)}
+CONFIG = {"dims": ((1000, 4000, 16_000), (4000,)), "members": (32, 4), "students": (2, 2)}
 SMALL = {"dims": ((32,), (32,)), "members": (2, 2), "students": (1, 1)}
 PANELS = 2
 
@@ -43,7 +43,13 @@ def run(
         for dim in sizes:
             sized = design.in_world(patch_dim=dim)
             plain = compare_plain(
-                sized.world, sized.network, sized.recipe, stream=stream.child(name), **counts
+                sized.world,
+                sized.network,
+                sized.recipe,
+                stream=stream.child(name),
+                test_points=100,
+                device="cpu",
+                **counts,
             )
             rows += _rows(name, dim, plain)
     return rows

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -181,6 +182,10 @@ def compare_plain(
 ) -> Comparison:
     """Train and distil plain torch networks on patches in R^d.
 
+    A network sees a patch only by its products with it, and its start is isotropic: so the patches are given
+    by their coordinates in an orthonormal basis of the span of all training and fresh patches. This is the
+    same law of networks at the cost of the span's dimension instead of d.
+
     Args: as `compare`; the world's and the network's patch dimension is d. The recipe's cap must be ∞.
 
     Raises:
@@ -190,8 +195,10 @@ def compare_plain(
         raise ValueError(f"cap = {recipe.cap} is for the limit; plain students are distilled without one")
     points = world.stratified(recipe.n, stream.child("train"))
     test = world.views(test_points, stream.child("test"))
-    inputs = world.patches(points, stream.child("train")).float()
-    fresh = world.patches(test, stream.child("test")).float()
+    inputs, fresh = _in_span(
+        world, world.patches(points, stream.child("train")), world.patches(test, stream.child("test"))
+    )
+    network = replace(network, patch_dim=inputs.shape[-1] // world.num_patches)
 
     def fit(name: str, teacher: Tensor | None, count: int, steps: int) -> Arm:
         nets: Population = train(
@@ -214,6 +221,18 @@ def compare_plain(
 
     alone = students if self_students is None else self_students
     return _compared(fit, recipe, points, test, (members, students, alone))
+
+
+def _in_span(world: MultiViewWorld, *inputs: Tensor) -> list[Tensor]:
+    """Coordinates of the patches in an orthonormal basis of their span, features first; float32."""
+    dim, features = world.patch_dim, world.num_features
+    patches = [part.unflatten(-1, (world.num_patches, dim)) for part in inputs]
+    noise = torch.cat([part[:, features:].flatten(0, 1) for part in patches])
+    if features + len(noise) >= dim:
+        return [part.float() for part in inputs]
+    basis, upper = torch.linalg.qr(torch.cat([torch.eye(features, dim, dtype=torch.float64), noise]).T)
+    basis = basis * upper.diagonal().sign()
+    return [(part @ basis).flatten(-2).float() for part in patches]
 
 
 def _compared(

@@ -16,6 +16,7 @@ from kdtheory.multiview import (
     train_limit,
     views_held,
 )
+from kdtheory.multiview.comparison import _in_span
 from kdtheory.networks import PatchNetwork
 from kdtheory.problems import MultiViewWorld
 from kdtheory.streams import Stream
@@ -80,3 +81,16 @@ def test_bad_comparisons_are_refused() -> None:
         compare_plain(
             WORLD, NETWORK, replace(RECIPE, cap=4.0), members=2, students=1, stream=Stream(0), device="cpu"
         )
+
+
+def test_coordinates_in_the_span_keep_all_products() -> None:
+    world = replace(WORLD, patch_dim=400)
+    parts = [world.sample(20, Stream(seed)).inputs for seed in (0, 1)]
+    short = _in_span(world, *parts)
+    assert short[0].shape == (20, world.num_patches * (world.num_features + 2 * 20 * 2))
+    rows, brief = (torch.cat([p.double().unflatten(-1, (world.num_patches, -1)).flatten(0, 1) for p in own])
+                   for own in (parts, short))  # fmt: skip
+    torch.testing.assert_close(brief @ brief.T, rows @ rows.T, rtol=1e-4, atol=1e-5)
+    first = slice(0, world.num_features)
+    torch.testing.assert_close(brief[:, first], rows[:, first], rtol=1e-5, atol=1e-6)
+    assert _in_span(WORLD, WORLD.sample(20, Stream(0)).inputs)[0].shape[-1] == WORLD.dim
