@@ -13,6 +13,8 @@ LEVEL = 0.05 / (2 * len(CLAIMS))
 STATEMENTS = {1: 6, 2: 5, 3: 7, 4: 5, 5: 10, 6: 10, 7: 7}
 """Chapter ↦ how many numbered statements it has."""
 ERRATA = {"1.2", "2.1", "2.3", "5.3", "5.7", "6.2", "6.5", "7.3"}
+DECIDED = {1, 2, "5.8"}
+"""Where a mutant does not only lose the support of the evidence: it is refuted (a mended form: supported)."""
 VACUOUS = {"5.9", "6.5", "6.10"}
 
 
@@ -50,11 +52,12 @@ def test_claim_and_control_come_out_as_declared(claim: Claim) -> None:
 def test_every_mutant_changes_the_verdict(claim: Claim) -> None:
     mutants = examine(claim, Plan(seed=0, device="cpu", mutants=True)).mutants
     assert mutants
+    unnoticed = {claim.expect, Verdict.ERROR, Verdict.OUT_OF_SCOPE}
     for name, evidence in mutants.items():
         verdict = judge(evidence, alpha=LEVEL)
-        # A constant that is too large falsifies nothing; a search notices that it is not attained.
-        noticed = {claim.control_brings} | ({Verdict.INCONCLUSIVE} if not evidence.statistical else set())
-        assert verdict in noticed, f"{name}: {verdict.name}, {evidence.key_figure}"
+        assert verdict not in unnoticed, f"{name}: {verdict.name}, {evidence.key_figure}"
+        if claim.chapter in DECIDED or claim.section in DECIDED:
+            assert verdict is claim.control_brings, f"{name}: {verdict.name}, {evidence.key_figure}"
 
 
 @pytest.mark.slow
