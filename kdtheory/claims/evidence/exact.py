@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from kdtheory.claims.evidence.kind import Evidence, Notes, pair_at, paired
+from kdtheory.claims.evidence.kind import Evidence, Notes, Values, pair_at, paired
 
 __all__ = ["Identity", "Inequality", "WorstRatio"]
 
@@ -28,8 +27,8 @@ class Identity(Evidence):
     @classmethod
     def of(
         cls,
-        lhs: ArrayLike,
-        rhs: ArrayLike,
+        lhs: Values,
+        rhs: Values,
         /,
         *,
         tolerance: float,
@@ -97,8 +96,8 @@ class Inequality(Evidence):
     @classmethod
     def of(
         cls,
-        lhs: ArrayLike,
-        rhs: ArrayLike,
+        lhs: Values,
+        rhs: Values,
         /,
         *,
         slack: float = 0.0,

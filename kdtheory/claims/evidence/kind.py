@@ -20,9 +20,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["Evidence", "Notes", "pair_at", "paired"]
+__all__ = ["Evidence", "Notes", "Values", "pair_at", "paired"]
 
 Notes = Mapping[str, Any]
+Values = ArrayLike | tuple[Any, ...]
+"""Numbers as NumPy takes them; tuples are named, for they lack a method that its protocol asks for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,7 @@ class Evidence(abc.ABC):
         """The one figure that a row of the ledger has room for."""
 
 
-def paired(lhs: ArrayLike, rhs: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def paired(lhs: Values, rhs: Values) -> tuple[np.ndarray, np.ndarray]:
     """The two sides as float arrays of one shape, finite and not empty, or a `ValueError`."""
     left, right = np.asarray(lhs, dtype=float), np.asarray(rhs, dtype=float)
     if left.shape != right.shape:

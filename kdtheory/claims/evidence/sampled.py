@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy import stats
 
-from kdtheory.claims.evidence.kind import Evidence, Notes, paired
+from kdtheory.claims.evidence.kind import Evidence, Notes, Values, paired
 from kdtheory.stats import MeanTest, binomial_upper_limit, log_log_slopes, mean_test
 
 __all__ = ["Coverage", "Equality", "MeanInequality", "Rate"]
@@ -30,7 +29,7 @@ class MeanInequality(Evidence):
 
     @classmethod
     def of(
-        cls, lhs: ArrayLike, rhs: ArrayLike, /, *, slack: float = 0.0, notes: Notes | None = None
+        cls, lhs: Values, rhs: Values, /, *, slack: float = 0.0, notes: Notes | None = None
     ) -> MeanInequality:
         """Compare the means of paired, independent trials (1-D arrays; slack in their unit, either sign).
 
@@ -81,8 +80,8 @@ class Equality(Evidence):
     @classmethod
     def of(
         cls,
-        lhs: ArrayLike,
-        rhs: ArrayLike,
+        lhs: Values,
+        rhs: Values,
         /,
         *,
         margin: float,
@@ -153,8 +152,8 @@ class Rate(Evidence):
     @classmethod
     def of(
         cls,
-        horizons: ArrayLike,
-        values: ArrayLike,
+        horizons: Values,
+        values: Values,
         /,
         *,
         expected: float,
@@ -216,8 +215,8 @@ class Coverage(Evidence):
     @classmethod
     def of(
         cls,
-        truth: ArrayLike,
-        bound: ArrayLike,
+        truth: Values,
+        bound: Values,
         /,
         *,
         delta: float,
