@@ -66,7 +66,7 @@ def _rows(name: str, dim: int, found: Comparison) -> list[dict[str, Any]]:
         count = own.held.sum(-1)
         rows.append(
             {
-                "world": name, "dim": dim, "arm": arm, "median": float(accuracies.median()),
+                "world": name, "dim": dim, "arm": arm, "median": float(accuracies.quantile(0.5)),
                 "low": float(accuracies.quantile(0.25)), "high": float(accuracies.quantile(0.75)),
                 "mean": float(accuracies.mean()), "networks": len(accuracies),
                 "one_view": float((count == 1).double().mean()),
