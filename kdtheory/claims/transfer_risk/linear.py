@@ -64,7 +64,7 @@ def _exponential(n: int, /, *, exponent: float) -> float:
 def _complement(
     beta: ArrayLike, /, *, dim: int, _true: Callable[..., np.ndarray] = isotropic_angle_tail
 ) -> np.ndarray:
-    return 1 - _true(beta, dim=dim)
+    return np.asarray(1 - _true(beta, dim=dim))
 
 
 def _sum_of_the_points(
