@@ -83,7 +83,7 @@ def _logits(stream: Stream, members: int, regime: str) -> tuple[Tensor, Tensor]:
 
 @claim(
     section="7.5",
-    formula=r"\text{accuracy}(\bar F_N \text{ trained as one}) < 0.97"
+    formula=r"\text{accuracy}(\bar F_N \text{ trained as one}) < 0.975"
     r" < \text{accuracy}(\bar F_N \text{ trained apart})",
     source="allenzhu2020towards",
     assumes=(ORTHOGONAL,),
@@ -92,13 +92,13 @@ def _logits(stream: Stream, members: int, regime: str) -> tuple[Tensor, Tensor]:
     mutants=(Mutant("the first class for every point", accuracy, _first_class),),
 )
 def training_the_average_is_not_an_ensemble(setting: Setting, /, *, trained: str = "together") -> Evidence:
-    """Four networks whose average is trained as one have a test accuracy below 0.97 in the notes' world,
+    """Four networks whose average is trained as one have a test accuracy below 0.975 in the notes' world,
     where the average of four trained apart is above.
 
     The average is one wide network, in which the winning channels of one view satisfy the loss for all;
     trained at four times the rate, since each network sees a quarter of the gradient.
     """
-    ensembles = setting.size(quick=64, full=250)
+    ensembles = setting.size(quick=160, full=400)
     if trained == "together":
         found = singles(BINARY, ensembles, setting.stream, average_of=TOGETHER)
         reached = found.accuracy
@@ -107,7 +107,7 @@ def training_the_average_is_not_an_ensemble(setting: Setting, /, *, trained: str
         logits = found.nets.logits(found.test.coefficients).unflatten(0, (-1, TOGETHER)).mean(1)
         reached = accuracy(logits, found.test.labels)
     parts = {
-        "below 0.97": MeanInequality.of(reached, torch.full_like(reached, 0.97)),
+        "below 0.975": MeanInequality.of(reached, torch.full_like(reached, 0.975)),
         "above 0.8": MeanInequality.of(torch.full_like(reached, 0.8), reached),
     }
     return Joint(parts=parts, notes={"mean accuracy": float(reached.mean())})
