@@ -7,6 +7,7 @@ factors of another block: ⟨δ_o hᵀ, δ′_p h′ᵀ⟩ = (δ_o·δ′_p)(h·
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,26 +27,26 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     return torch.from_numpy(shared_product(left.numpy(), right.numpy()))
 
 
-class Factor:
+class Factor(abc.ABC):
     """The gradients of one layer at n points, for k outputs; `numbers` is about how many it holds."""
 
     numbers: int
 
+    @abc.abstractmethod
     def mean(self, other: Factor, outputs: int) -> Tensor:
         """(1/k) Σ_o ⟨g_o(x), g_o(x′)⟩, n × m, of its own memory."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def pair(self, other: Factor, first: int, second: int, total: Tensor | None) -> Tensor | None:
         """`total`, or nothing, and ⟨g_o(x), g_p(x′)⟩, n × m, for two outputs o and p."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def squares(self, output: int) -> Tensor:
         """‖g_o(x)‖², n."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def along(self, direction: Tensor) -> Tensor:
         """‖Σ_o c_o g_o(x)‖², n."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)

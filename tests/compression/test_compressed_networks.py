@@ -22,8 +22,7 @@ from kdtheory.streams import Stream
 
 @pytest.fixture(scope="module")
 def convolutional() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with Stream(0).child("convolutional").default():
         return nn.Sequential(
             nn.Conv2d(2, 6, 3, stride=2, padding=1),
             nn.ReLU(),
