@@ -30,6 +30,7 @@ from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP, Architecture, ModuleArchitecture
 from kdtheory.plots import PALETTE, band, legend_above, panel_letter
 from kdtheory.populations import Population, train
+from kdtheory.risk import accuracy
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
 
@@ -261,8 +262,7 @@ def _trained(
 
 def _accuracy(architecture: Architecture, params: Tensor, drawn: _Data) -> Tensor:
     with torch.no_grad():
-        logits = architecture.logits(params, drawn.test_x)
-    return (logits.argmax(-1) == drawn.test_y).double().mean(-1)
+        return accuracy(architecture.logits(params, drawn.test_x), drawn.test_y)
 
 
 def _summary(values: Tensor) -> dict[str, float]:

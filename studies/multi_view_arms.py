@@ -19,8 +19,9 @@ import torch
 
 from kdtheory.claims.multiview.gaussian import gaussian_comparison
 from kdtheory.claims.multiview.worlds import BINARY, CLASSES, Design, comparisons, replicated, singles
-from kdtheory.multiview import accuracy, limit_start, train_lazy
+from kdtheory.multiview import limit_start, train_lazy
 from kdtheory.plots import PALETTE, legend_above
+from kdtheory.risk import accuracy
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
 

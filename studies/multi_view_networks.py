@@ -18,7 +18,6 @@ import torch
 
 from kdtheory.claims.multiview.worlds import BINARY
 from kdtheory.multiview import (
-    accuracy,
     limit_start,
     missed_share,
     missed_view_probability,
@@ -26,6 +25,7 @@ from kdtheory.multiview import (
     views_held,
 )
 from kdtheory.plots import PALETTE, band, panel_letter, points
+from kdtheory.risk import accuracy
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
 

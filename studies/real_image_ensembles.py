@@ -18,10 +18,10 @@ import torch
 
 from kdtheory.datasets import Images, load_images
 from kdtheory.losses import distillation, label_loss
-from kdtheory.multiview import accuracy
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, legend_above, points
 from kdtheory.populations import train
+from kdtheory.risk import accuracy
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
 

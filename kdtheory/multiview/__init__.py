@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kdtheory.multiview.comparison import Arm, Comparison, Recipe, accuracy, compare, compare_plain
+from kdtheory.multiview.comparison import Arm, Comparison, Recipe, compare, compare_plain
 from kdtheory.multiview.coverage import first_view, missed_share, missed_view_probability, views_held
 from kdtheory.multiview.lazy import LazyPopulation, tangent_kernel, train_lazy
 from kdtheory.multiview.limit import LimitPopulation, limit_of, limit_start, train_limit
@@ -13,7 +13,6 @@ __all__ = [
     "LazyPopulation",
     "LimitPopulation",
     "Recipe",
-    "accuracy",
     "compare",
     "compare_plain",
     "first_view",

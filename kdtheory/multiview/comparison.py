@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from kdtheory.losses import distillation, label_loss
@@ -19,9 +19,10 @@ from kdtheory.multiview.limit import limit_start, train_limit
 from kdtheory.networks.patches import PatchNetwork
 from kdtheory.populations import Population, train
 from kdtheory.problems.multi_view import MultiViewWorld, Views
+from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
-__all__ = ["Arm", "Comparison", "Recipe", "accuracy", "compare", "compare_plain"]
+__all__ = ["Arm", "Comparison", "Recipe", "compare", "compare_plain"]
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,6 @@ class Comparison:
 
 
 Trainer = Callable[[str, Tensor | None, int, int], Arm]
-
-
-def accuracy(logits: Float[Tensor, "*members n k"], labels: Int[Tensor, "n"], /) -> Float[Tensor, "*members"]:
-    """The share of points with argmax f(x) = y."""
-    right: Tensor = (logits.argmax(-1) == labels).double().mean(-1)
-    return right
 
 
 def compare(

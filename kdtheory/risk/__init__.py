@@ -1,7 +1,7 @@
 """Risks of a predictor: on a sample, under a known law, their variances, and the noise of their gradients."""
 
 from kdtheory.risk.calibration import calibration_error, top_label_calibration_error
-from kdtheory.risk.empirical import distilled_losses, distilled_risk, one_hot_losses, one_hot_risk
+from kdtheory.risk.empirical import accuracy, distilled_losses, distilled_risk, one_hot_losses, one_hot_risk
 from kdtheory.risk.finite_domain import (
     hidden_mass,
     partial_label_limit,
@@ -23,6 +23,7 @@ from kdtheory.risk.variance import distilled_variance, label_noise_variance, one
 __all__ = [
     "GradientNoise",
     "TeacherBiasVariance",
+    "accuracy",
     "bayes_brier_risk",
     "bayes_log_risk",
     "bayes_zero_one_risk",

@@ -14,7 +14,24 @@ from torch import Tensor
 
 from kdtheory.risk._doors import check_labelled, check_table
 
-__all__ = ["distilled_losses", "distilled_risk", "one_hot_losses", "one_hot_risk"]
+__all__ = ["accuracy", "distilled_losses", "distilled_risk", "one_hot_losses", "one_hot_risk"]
+
+
+def accuracy(
+    logits: Float[Tensor, "*#batch n k"], labels: Int[Tensor, "*#batch n"], /
+) -> Float[Tensor, "*batch"]:
+    """(1/n) Σ 1[argmax f(x_n) = y_n], the share of points whose label is the likeliest one; float64.
+
+    Raises:
+        ValueError: the rows do not match.
+
+    >>> accuracy(torch.eye(2), torch.tensor([0, 0]))
+    tensor(0.5000, dtype=torch.float64)
+    """
+    if logits.shape[-2] != labels.shape[-1]:
+        raise ValueError(f"logits has {logits.shape[-2]} rows and labels {labels.shape[-1]}; give one each")
+    right: Tensor = (logits.argmax(-1) == labels).double().mean(-1)
+    return right
 
 
 def one_hot_losses(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtheory.losses import kl_divergence, label_loss
-from kdtheory.risk import top_label_calibration_error
+from kdtheory.risk import accuracy, top_label_calibration_error
 from kdtheory.schemes.batches import Data, one_epoch
 from kdtheory.schemes.loop import own_copy
 from kdtheory.schemes.teachers import as_teacher
@@ -53,7 +53,7 @@ def evaluate(
     nets = [module] if teacher is None else [module, as_teacher(teacher)]
     (logits, *heard), labels = _answers(nets, data, device)
     measures = {
-        "accuracy": float((logits.argmax(-1) == labels).double().mean()),
+        "accuracy": float(accuracy(logits, labels)),
         "log_loss": float(label_loss(logits, None, labels).mean()),
         "calibration_error": float(top_label_calibration_error(logits.softmax(-1), labels, bins=bins)),
     }

@@ -9,7 +9,6 @@ import torch
 
 from kdtheory.multiview import (
     Recipe,
-    accuracy,
     compare,
     compare_plain,
     limit_start,
@@ -19,6 +18,7 @@ from kdtheory.multiview import (
 from kdtheory.multiview.comparison import _in_span
 from kdtheory.networks import PatchNetwork
 from kdtheory.problems import MultiViewWorld
+from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
 WORLD = MultiViewWorld(classes=3, noise_chance=0.4, noise_weights=(0.2, 0.4), patch_dim=24)

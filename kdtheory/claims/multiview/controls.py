@@ -12,7 +12,7 @@ from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Equality, Evidence, Joint, MeanInequality
 from kdtheory.claims.multiview.single import ORTHOGONAL
 from kdtheory.claims.multiview.worlds import BINARY, Design, singles
-from kdtheory.multiview import accuracy
+from kdtheory.risk import accuracy
 
 MEMBERS = 8
 _QUADRATIC = replace(

@@ -11,7 +11,8 @@ from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Equality, Evidence, Joint, MeanInequality
 from kdtheory.claims.multiview.single import ORTHOGONAL
 from kdtheory.claims.multiview.worlds import BINARY, singles
-from kdtheory.multiview import accuracy, limit_start, missed_share, missed_view_probability, train_limit
+from kdtheory.multiview import limit_start, missed_share, missed_view_probability, train_limit
+from kdtheory.risk import accuracy
 
 BATCH, MEMBERS = 16, 8
 

@@ -11,9 +11,9 @@ from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Equality, Evidence, Joint
 from kdtheory.claims.multiview.worlds import CLASSES, comparisons, replicated
 from kdtheory.losses import distillation, label_loss
-from kdtheory.multiview import accuracy
 from kdtheory.networks import MLP
 from kdtheory.populations import train
+from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
 DIM, POINTS, FRESH, MEMBERS, STUDENTS = 10, 1000, 3000, 6, 3

@@ -12,8 +12,9 @@ from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Equality, Evidence, Joint, MeanInequality
 from kdtheory.claims.multiview.single import ORTHOGONAL
 from kdtheory.claims.multiview.worlds import BINARY, singles
-from kdtheory.multiview import LazyPopulation, LimitPopulation, accuracy, limit_start, train_lazy
+from kdtheory.multiview import LazyPopulation, LimitPopulation, limit_start, train_lazy
 from kdtheory.problems import Views
+from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
 MEMBERS, TOGETHER = 8, 4

@@ -16,7 +16,6 @@ from kdtheory.multiview import (
     Comparison,
     LimitPopulation,
     Recipe,
-    accuracy,
     compare,
     limit_start,
     train_limit,
@@ -24,6 +23,7 @@ from kdtheory.multiview import (
 )
 from kdtheory.networks import PatchNetwork
 from kdtheory.problems import MultiViewWorld, Views
+from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
 __all__ = ["BINARY", "CLASSES", "LARGER", "Design", "Singles", "comparisons", "replicated", "singles"]

@@ -13,6 +13,7 @@ from kdtheory.compression.sparse import kept_weights
 from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
+from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
 __all__ = ["label_trained"]
@@ -74,9 +75,9 @@ def distillation_brings_back_what_pruning_lost(setting: Setting, /, *, teacher: 
         kept=kept,
         device=setting.device,
     )
-    before = _accuracy(nets.architecture.logits(pruned, test_x.to(pruned)), test_y)
-    after = _accuracy(students.logits(test_x), test_y)
-    whole, gradient = _accuracy(nets.logits(test_x), test_y), float(students.gradient_norm.max())
+    before = accuracy(nets.architecture.logits(pruned, test_x.to(pruned)).cpu(), test_y)
+    after = accuracy(students.logits(test_x).cpu(), test_y)
+    whole, gradient = accuracy(nets.logits(test_x).cpu(), test_y), float(students.gradient_norm.max())
     notes = {
         "teachers": float(whole.mean()),
         "pruned": float(before.mean()),
@@ -95,11 +96,6 @@ def _split_images(setting: Setting, stream: Stream, count: int) -> tuple[Tensor,
     train_rows, test_rows = order[:count], order[count : count + 2000]
     x, y = images.inputs, images.labels
     return x[train_rows], y[train_rows], x[test_rows], y[test_rows]
-
-
-def _accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The share of right predictions of each member, float64."""
-    return (logits.argmax(-1).cpu() == labels).double().mean(-1)
 
 
 def label_trained(

@@ -21,6 +21,7 @@ from kdtheory.losses import distillation, label_loss
 from kdtheory.losses.mutual import divergence_from_mean_peer, mean_peer_divergence, mutual_loss
 from kdtheory.networks import MLP, Architecture
 from kdtheory.populations import Population, train
+from kdtheory.risk import accuracy
 from kdtheory.schemes.cohort import Cohort
 
 CONVERGED = "The students have converged: gradient norm at most 0.02, of a divergence without its factor λT²."
@@ -42,8 +43,7 @@ class _Ground(NamedTuple):
 
     def accuracy(self, students: Population) -> Tensor:
         """Of each student, on the test part, after the last step."""
-        chosen = students.logits(self.test).argmax(-1).cpu()
-        return (chosen == self.test_labels).double().mean(-1)
+        return accuracy(students.logits(self.test).cpu(), self.test_labels)
 
     def mlp(self, hidden: int) -> MLP:
         """One hidden layer of ReLU units between pixels and classes."""
