@@ -80,14 +80,14 @@ def prepared(points: Tensor) -> Points:
     """
     flat = points.detach().flatten(1)
     largest = flat.abs().amax(1, keepdim=True)
-    scaled = flat / torch.where(largest > 0, largest, 1)
+    scaled = flat / torch.where(largest > 0, largest, 1)  # a copy, the only one
     length = torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
     norms = (largest * (length / flat.shape[1] ** 0.5)).squeeze(1)
     if not bool(torch.isfinite(norms.square()).all()):
         raise ValueError(
             f"points as long as {float(norms.max()):.2g} overflow in {points.dtype}; scale them down"
         )
-    return Points(scaled / torch.where(length > 0, length, 1), norms)
+    return Points(scaled.div_(torch.where(length > 0, length, 1)), norms)
 
 
 def gaps(rows: Points, columns: Points, cosines: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ from kdtheory.ntk._threads import shared_out
 
 __all__ = ["relu_gram"]
 
-_BLOCK = 256
+_LEAST_BLOCK, _MOST_BLOCK = 64, 512
+_BLOCKS_A_SIDE = 8  # so that threads end at about the same time
 
 
 def relu_gram(left: Points, right: Points, layers: Layers) -> Tensor:
@@ -31,10 +32,7 @@ def relu_gram(left: Points, right: Points, layers: Layers) -> Tensor:
 
     def fill(block: tuple[slice, slice]) -> None:
         rows, columns = block
-        values = work(rows, columns)
-        if symmetric and rows == columns:
-            values = np.triu(values) + np.triu(values, 1).T
-        store(out, values, rows.start, columns.start, symmetric and rows != columns)
+        store(out, work(rows, columns), rows.start, columns.start, symmetric)
 
     shared_out(fill, list(_blocks(len(left), len(right), symmetric)))
     gram = torch.from_numpy(out)
@@ -54,7 +52,8 @@ def _block_work(left: Points, right: Points, layers: Layers) -> Callable[[slice,
         directions, norms = (x[rows], y[columns]), (x_norms[rows], y_norms[columns])
         roots = (np.ascontiguousarray(x_roots[:, rows]), np.ascontiguousarray(y_roots[:, columns]))
         block: np.ndarray = directions[0] @ directions[1].T
-        relu_pass(block, directions, norms, roots, spreads, layers.tangent, near, *constants)
+        upper = left is right and rows == columns
+        relu_pass(block, directions, norms, roots, spreads, layers.tangent, near, upper, *constants)
         return block
 
     return work
@@ -65,6 +64,7 @@ def _roots(side: Points, layers: Layers) -> np.ndarray:
 
 
 def _blocks(n: int, m: int, symmetric: bool) -> Iterator[tuple[slice, slice]]:
-    for i in range(0, n, _BLOCK):
-        for j in range(i if symmetric else 0, m, _BLOCK):
-            yield slice(i, min(i + _BLOCK, n)), slice(j, min(j + _BLOCK, m))
+    size = min(_MOST_BLOCK, max(_LEAST_BLOCK, -(-max(n, m) // _BLOCKS_A_SIDE)))
+    for i in range(0, n, size):
+        for j in range(i if symmetric else 0, m, size):
+            yield slice(i, min(i + size, n)), slice(j, min(j + size, m))

@@ -68,7 +68,7 @@ def arc_cosines(gap, arcsine, numbers):
 
 @njit(nogil=True, fastmath=FAST, error_model="numpy", cache=True)
 @no_type_check
-def relu_pass(block, directions, norms, roots, spreads, tangent, near, arcsine, numbers):
+def relu_pass(block, directions, norms, roots, spreads, tangent, near, upper, arcsine, numbers):
     """Cosines in, kernel out, in place.
 
     Args:
@@ -79,12 +79,13 @@ def relu_pass(block, directions, norms, roots, spreads, tangent, near, arcsine, 
         spreads: w² and β².
         tangent: whether Θ is wanted, or K.
         near: below which u comes from the difference of directions.
+        upper: whether only pairs on and above the diagonal are wanted.
         arcsine, numbers: of `typed_constants`.
     """
     layers, one = roots[0].shape[0], numbers[2]
     gap, value = np.empty(_STRIP, block.dtype), np.empty(_STRIP, block.dtype)
     for i in range(block.shape[0]):
-        for start in range(0, block.shape[1], _STRIP):
+        for start in range(i if upper else 0, block.shape[1], _STRIP):
             stop = min(start + _STRIP, block.shape[1])
             strip = block[i, start:stop]
             _first_gaps(strip, gap, directions[0][i], directions[1][start:stop], near, numbers)
@@ -163,13 +164,17 @@ def _biased(strip, gap, value, i, start, norms, roots, spreads, arcsine, numbers
 @njit(nogil=True, cache=True)
 @no_type_check
 def store(out, block, row, column, mirrored):
-    """Write a block where it belongs, and its transpose across the diagonal, a cache line at a time."""
+    """Write a block where it belongs, and its transpose across the diagonal, a cache line at a time.
+
+    Of a block on the diagonal only what lies on and above it is read.
+    """
     n, m = block.shape
+    diagonal = mirrored and row == column
     for i in range(n):
-        for j in range(m):
+        for j in range(i if diagonal else 0, m):
             out[row + i, column + j] = block[i, j]
     if mirrored:
         for first in range(0, n, _TILE):
-            for j in range(m):
-                for i in range(first, min(first + _TILE, n)):
+            for j in range(first if diagonal else 0, m):
+                for i in range(first, min(first + _TILE, j if diagonal else n, n)):
                     out[column + j, row + i] = block[i, j]
