@@ -3,7 +3,8 @@
 Each line of the table is one kernel of one set of points: the median time over the repeats after one run
 that compiles, on the CPU with all threads, both sides in processes of their own, one after the other, on the
 same inputs. Memory is the most that a process has held, of this side also without what it held when all was
-loaded. *Bare* is X·Xᵀ by NumPy.
+loaded. *Bare* is X·Xᵀ by NumPy; for an empirical kernel all the products that its sum over layers cannot do
+without, those of backpropagation included: the limit of this way to compute it.
 
 The rival is neural-tangents 0.6.5 jitted, its structured derivatives for empirical kernels, with jax and
 jaxlib 0.4.23, NumPy < 2 and SciPy < 1.12; on newer ones it does not import or loses that mode. The
@@ -145,7 +146,7 @@ def _row(case: dict[str, Any], stream: Stream, python: str | None) -> dict[str, 
     ours = _own(case, inputs)
     row = {"case": _name(case), "dtype": case["dtype"], "seconds": _rounded(ours["seconds"]),
            "memory_mb": round(ours["memory"] / 1e6), "process_mb": round(ours["peak"] / 1e6)}  # fmt: skip
-    bare = _median(lambda: inputs @ inputs.T, case["repeats"]) if case["kind"] == "mlp" else None
+    bare = None if case["kind"] == "conv" else _median(_bare(case, inputs), case["repeats"])
     theirs = _theirs(case, inputs, python) if python and case.get("form") != "jacobian" else None
     other = {"bare": bare, "neural_tangents": theirs and float(np.median(theirs["seconds"])),
              "jacobian": ours.get("jacobian")}  # fmt: skip
@@ -155,6 +156,30 @@ def _row(case: dict[str, Any], stream: Stream, python: str | None) -> dict[str, 
     row["neural_tangents_process_mb"] = theirs and round(theirs["peak"] / 1e6)
     row["rival"] = f"neural-tangents {theirs['version']}" if theirs else "none"
     return row
+
+
+def _bare(case: Mapping[str, Any], inputs: np.ndarray) -> Callable[[], object]:
+    """The matrix products alone, on numbers of the right shapes."""
+    if case["kind"] == "mlp":
+        return lambda: inputs @ inputs.T
+    n, (_, *hidden, outputs) = len(inputs), case["widths"]
+    weights = [np.ones((inside, out), inputs.dtype) for inside, out in pairwise(case["widths"])]
+    layers = [inputs, *(np.ones((n, width), inputs.dtype) for width in hidden)]
+    # Of the last hidden layer the Gram matrix of slopes is enough where outputs are summed over.
+    traced = case["form"] != "full"
+    pulled = [np.ones((n * outputs, width), inputs.dtype) for width in hidden]
+    stacked = [p.reshape(n, -1) if traced else p for p in pulled[:-1]]
+    stacked.append(layers[-1] if traced else pulled[-1])
+
+    def products() -> None:
+        for layer, weight in zip(layers, weights, strict=True):
+            layer @ weight
+        for delta, weight in zip(pulled[1:], weights[1:-1], strict=True):
+            delta @ weight.T
+        for matrix in (*layers, *stacked):
+            matrix @ matrix.T
+
+    return products
 
 
 def _name(case: Mapping[str, Any]) -> str:
@@ -245,6 +270,11 @@ def _median(work: Callable[[], object], repeats: int) -> float:
 
 
 def _peak() -> int:
+    """The most that this process has held; on Linux without what its parent held before it began."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (text for text in status.read_text().splitlines() if text.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

@@ -33,10 +33,6 @@ class Factor(abc.ABC):
     numbers: int
 
     @abc.abstractmethod
-    def mean(self, other: Factor, outputs: int) -> Tensor:
-        """(1/k) Σ_o ⟨g_o(x), g_o(x′)⟩, n × m, of its own memory."""
-
-    @abc.abstractmethod
     def pair(self, other: Factor, first: int, second: int, total: Tensor | None) -> Tensor | None:
         """`total`, or nothing, and ⟨g_o(x), g_p(x′)⟩, n × m, for two outputs o and p."""
 
@@ -64,13 +60,6 @@ class Outer(Factor):
     deltas: Tensor | None
     stacked: Tensor | None
     numbers: int
-
-    def mean(self, other: Factor, outputs: int) -> Tensor:
-        assert isinstance(other, Outer)
-        gram = product(self.inputs, other.inputs)
-        if self.stacked is None or other.stacked is None:
-            return gram
-        return gram.mul_(product(self.stacked, other.stacked)).div_(outputs)
 
     def pair(self, other: Factor, first: int, second: int, total: Tensor | None) -> Tensor | None:
         assert isinstance(other, Outer)
@@ -111,13 +100,6 @@ class Flat(Factor):
 
     gradient: Callable[[int], Tensor]
     numbers: int
-
-    def mean(self, other: Factor, outputs: int) -> Tensor:
-        total = None
-        for output in range(outputs):
-            total = self.pair(other, output, output, total)
-        assert total is not None
-        return total.div_(outputs)
 
     def pair(self, other: Factor, first: int, second: int, total: Tensor | None) -> Tensor | None:
         assert isinstance(other, Flat)

@@ -36,7 +36,8 @@ def shared_product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
         if symmetric and rows != columns:
             out[columns, rows] = out[rows, columns].T
 
-    starts = [slice(i, min(i + _BLOCK, n)) for i in range(0, n, _BLOCK)]
+    size = _BLOCK if symmetric else max(_BLOCK, n // 16)
+    starts = [slice(i, min(i + size, n)) for i in range(0, n, size)]
     if symmetric:
         shared_out(
             fill, [(rows, columns) for rows in starts for columns in starts if columns.start >= rows.start]

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from kdtheory.ntk._contraction import by_outputs, fill_all_outputs, fill_mean
 from kdtheory.ntk._factors import Factor
 from kdtheory.ntk._jacobian import jacobian_factors
 from kdtheory.ntk._layerwise import layerwise_factors, obstacle
@@ -76,10 +77,11 @@ class EmpiricalKernel:
         gram = rows.new_empty(len(rows), len(rows if columns is None else columns))
         for here, there, left, right in self._block_pairs(rows, columns, outputs):
             if self.output is None:
-                block = _total(f.mean(g, outputs) for f, g in zip(left, right, strict=True))
+                out, mirror = _destinations(gram, here, there, mirrored=columns is None)
+                fill_mean(out, mirror, left, right, outputs)
             else:
                 block = _of_pair(left, right, self.output, self.output)
-            _place(gram, here, there, block, mirrored=columns is None)
+                _place(gram, here, there, block, mirrored=columns is None)
         return gram
 
     def diagonal(self, rows: Float[Tensor, "n *shape"], /) -> Float[Tensor, "n"]:
@@ -106,18 +108,17 @@ class EmpiricalKernel:
     def full(
         self, rows: Float[Tensor, "n *shape"], columns: Float[Tensor, "m *shape"] | None = None, /
     ) -> Float[Tensor, "n m k k"]:
-        """Θ_op(x_i, x′_j) for every pair of outputs, a view of k × k matrices n × m."""
+        """Θ_op(x_i, x′_j) for every pair of outputs, a view of a matrix n k × m k.
+
+        `full(rows).transpose(1, 2).flatten(2).flatten(0, 1)` is that matrix, without a copy.
+        """
         k = self._check(rows, columns, power=2)
-        gram = rows.new_empty(k, k, len(rows), len(rows if columns is None else columns))
+        gram = rows.new_empty(len(rows) * k, len(rows if columns is None else columns) * k)
         for here, there, left, right in self._block_pairs(rows, columns, k):
-            for o in range(k):
-                # Θ_po(x′, x) = Θ_op(x, x′): in a block on the diagonal, half of the pairs are enough.
-                for p in range(o if right is left else 0, k):
-                    block = _of_pair(left, right, o, p)
-                    gram[o, p, here, there] = block
-                    if columns is None and (o != p or here != there):
-                        gram[p, o, there, here] = block.mT
-        return gram.permute(2, 3, 0, 1)
+            at = [slice(part.start * k, part.stop * k) for part in (here, there)]
+            out, mirror = _destinations(gram, *at, mirrored=columns is None)
+            fill_all_outputs(out, mirror, left, right, k)
+        return by_outputs(gram, k).transpose(1, 2)
 
     def _check(self, rows: Tensor, columns: Tensor | None, *, power: int) -> int:
         """All that can be wrong, with k^power matrices to be made, and which route it is; k."""
@@ -205,6 +206,14 @@ def _of_pair(left: list[Factor], right: list[Factor], first: int, second: int) -
         total = f.pair(g, first, second, total)
     # Two outputs that no trained layer connects.
     return left[0].squares(0)[:, None] * right[0].squares(0) * 0 if total is None else total
+
+
+def _destinations(gram: Tensor, here: slice, there: slice, *, mirrored: bool) -> tuple[Tensor, Tensor | None]:
+    """Where a block belongs, and where its transpose does: on the diagonal in the same place."""
+    out = gram[here, there]
+    if not mirrored:
+        return out, None
+    return out, out if here == there else gram[there, here]
 
 
 def _place(gram: Tensor, here: slice, there: slice, block: Tensor, *, mirrored: bool) -> None:
