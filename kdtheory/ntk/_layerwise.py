@@ -169,7 +169,8 @@ def _below(tape: _Tape, call: _Call) -> tuple[_Call, Tensor] | None:
         if places[0] == places[1]:
             for lower in tape.calls:
                 if lower.handed_on is before and _is_dense(lower):
-                    (slope,) = torch.autograd.grad(after.sum(), lower.outputs, retain_graph=True)
+                    ones = torch.ones_like(after)
+                    (slope,) = torch.autograd.grad(after, lower.outputs, ones, retain_graph=True)
                     return lower, slope
     return None
 

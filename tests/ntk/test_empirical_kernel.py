@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev
 
 from kdtheory.networks import Erf, NTKLinear
-from kdtheory.ntk import EmpiricalKernel, SlowKernelWarning, empirical, ntk_vector_product
+from kdtheory.ntk import EmpiricalKernel, SlowKernelWarning, empirical, fill_gram, ntk_vector_product
 
 STORED = np.load(Path(__file__).with_name("neural_tangents_values.npz"), allow_pickle=False)
 
@@ -233,3 +233,14 @@ def test_module_is_left_as_it_was() -> None:
 def test_bad_input(bad, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         bad()
+
+
+@pytest.mark.parametrize("method", ["layerwise", "jacobian"])
+def test_kernel_does_not_need_gradients_to_be_on(method: str) -> None:
+    rows = normal(7, 5)
+    kernel = EmpiricalKernel(made(LAYERWISE["inplace"][0]), method=method)
+    truth, out = kernel(rows), np.empty((7, 7))
+    with torch.no_grad():
+        assert torch.equal(kernel(rows), truth)
+    fill_gram(kernel, rows, out, block_size=3)
+    assert torch.allclose(torch.from_numpy(out), truth, rtol=1e-13)
