@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import distance_to_span, projected_student
 from scipy import integrate, stats
+from torch.func import functional_call, jacrev
 
-from kdtheory.ntk import InfiniteMLP
+from kdtheory.networks import MLP
+from kdtheory.ntk import EmpiricalKernel, InfiniteMLP
 from kdtheory.ntk.linear import LinearKernel
 from kdtheory.streams import Stream
 from kdtheory.transfer_risk import (
@@ -55,6 +58,31 @@ def test_nested_students_equal_least_squares_on_explicit_features() -> None:
         torch.testing.assert_close(students.squared_norms[place, 0], weights.square().sum())
         distances = [distance_to_span(x, features[:n]) for x in fresh]
         assert students.power[place].tolist() == pytest.approx(distances, rel=1e-9)
+
+
+def test_tangent_kernel_of_a_network_goes_through_the_same_door_as_its_features() -> None:
+    shape = MLP((3, 20, 1), activation="tanh")
+    net = shape.module(shape.init(Stream(0), members=1, dtype=torch.float64), 0)
+    params = {name: p.detach() for name, p in net.named_parameters()}
+
+    def features(points: torch.Tensor) -> torch.Tensor:
+        parts = jacrev(lambda p: functional_call(net, p, (points,))[:, 0])(params)
+        return torch.cat([part.flatten(1) for part in parts.values()], 1)
+
+    inputs, fresh, weights = drawn(12, 3), drawn(40, 3, seed=1), drawn(2, seed=2)
+    sizes = (2, 5, 12)
+    tangent = transfer_curve(
+        kernel := EmpiricalKernel(net),
+        inputs,
+        KernelFunction(kernel, inputs[:2], weights),
+        fresh,
+        sizes=sizes,
+    )
+    linear = LinearKernel()
+    oracle = KernelFunction(linear, features(inputs[:2]), weights)
+    explicit = transfer_curve(linear, features(inputs), oracle, features(fresh), sizes=sizes)
+    pd.testing.assert_frame_equal(tangent.to_frame(), explicit.to_frame(), rtol=1e-6, atol=1e-6)
+    assert tangent.to_frame()["risk"].max() > 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

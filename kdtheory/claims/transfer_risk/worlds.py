@@ -12,7 +12,7 @@ from torch.func import grad, vmap
 from kdtheory.claims.core import Setting
 from kdtheory.datasets import Images
 from kdtheory.networks import MLP
-from kdtheory.ntk import InfiniteMLP
+from kdtheory.ntk import InfiniteMLP, Kernel
 from kdtheory.populations import Population, train
 from kdtheory.streams import Stream
 from kdtheory.transfer_risk import KernelFunction, interpolant
@@ -55,10 +55,16 @@ def unit_images(images: Images, stream: Stream, /, *, most: int) -> tuple[Tensor
     return inputs / inputs.norm(dim=-1, keepdim=True), signs
 
 
-def image_oracle(setting: Setting, /, *, pool: int, fresh: int) -> tuple[KernelFunction, Tensor]:
-    """The smoothest function through the labels of `pool` images, and fresh images."""
+def image_oracle(
+    setting: Setting, /, *, pool: int, fresh: int, kernel: Kernel | None = None
+) -> tuple[KernelFunction, Tensor]:
+    """The smoothest function through the labels of `pool` images, and fresh images.
+
+    Without a kernel, smoothness is that of infinitely wide nets of two hidden layers.
+    """
     inputs, signs = unit_images(setting.images, setting.stream.child("images"), most=pool + fresh)
-    return interpolant(InfiniteMLP(2, weight_std=2**0.5), inputs[:pool], signs[:pool]), inputs[pool:]
+    kernel = InfiniteMLP(2, weight_std=2**0.5) if kernel is None else kernel
+    return interpolant(kernel, inputs[:pool], signs[:pool]), inputs[pool:]
 
 
 def contrast(logits: Tensor, /) -> Tensor:
