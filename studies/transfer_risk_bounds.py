@@ -8,8 +8,8 @@ Images: two hidden layers, the smoothest function through the labels of 1,200 di
 the classes); then the same with the empirical tangent kernel of a network that learned from some of these
 images, for its own oracle. Means over draws with 95 % intervals. To look at: on the circle all bounds fall,
 and the refined one ever further below that by angles; on images every bound by the norm of the oracle stays
-at 1 (three lines in one) while the risk goes to 0, and only the average case says anything. With the kernel of a trained
-network few points are enough, and with the most of them the refined bound begins to say something.
+at 1 (three lines in one) while the risk goes to 0, and only the average case says anything. With the kernel
+of a trained network few points are enough, and with the most of them the refined bound begins to speak.
 """
 
 from __future__ import annotations

@@ -69,17 +69,17 @@ def test_tangent_kernel_of_a_network_goes_through_the_same_door_as_its_features(
         parts = jacrev(lambda p: functional_call(net, p, (points,))[:, 0])(params)
         return torch.cat([part.flatten(1) for part in parts.values()], 1)
 
-    inputs, fresh, weights = drawn(12, 3), drawn(40, 3, seed=1), drawn(2, seed=2)
+    inputs, fresh, anchors, weights = drawn(12, 3), drawn(40, 3, seed=1), drawn(2, 3, seed=2), drawn(2)
     sizes = (2, 5, 12)
     tangent = transfer_curve(
         kernel := EmpiricalKernel(net),
         inputs,
-        KernelFunction(kernel, inputs[:2], weights),
+        KernelFunction(kernel, anchors, weights),
         fresh,
         sizes=sizes,
     )
     linear = LinearKernel()
-    oracle = KernelFunction(linear, features(inputs[:2]), weights)
+    oracle = KernelFunction(linear, features(anchors), weights)
     explicit = transfer_curve(linear, features(inputs), oracle, features(fresh), sizes=sizes)
     pd.testing.assert_frame_equal(tangent.to_frame(), explicit.to_frame(), rtol=1e-6, atol=1e-6)
     assert tangent.to_frame()["risk"].max() > 0
