@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,8 @@ class WitnessPlan:
             must not depend on any training label. None draws each its own.
         members: how many hold-out witnesses, to be averaged.
         held_out: the share of the training points in B.
+        augmentation: n examples to c·n, all of them one version after the other, fixed in advance; networks
+            that are trained on labels are trained on all c versions. None is the examples alone.
         steps: of Adam, for the networks trained on labels; None takes 10 epochs, at least 1000 steps.
         distilled_steps: of Adam, for a stochastic student; None takes 3 epochs, at least 1000 steps.
         learning_rate, batch_size: of all of them.
@@ -51,6 +54,7 @@ class WitnessPlan:
     initial: Float[Tensor, "size"] | None = None
     members: int = 3
     held_out: float = 0.1
+    augmentation: Callable[[Tensor], Tensor] | None = None
     steps: int | None = None
     distilled_steps: int | None = None
     learning_rate: float = 1e-3
@@ -82,6 +86,23 @@ class WitnessPlan:
     def student_steps(self, examples: int, /) -> int:
         """Steps of each student that is distilled on that many points."""
         return self.distilled_steps or self._steps(examples, _DISTILLED_EPOCHS)
+
+    def examples(self, inputs: Tensor, labels: Tensor, /) -> tuple[Tensor, Tensor]:
+        """All versions of the examples, with their labels.
+
+        Raises:
+            ValueError: the augmentation does not make a multiple of the examples, of the same shape.
+        """
+        if self.augmentation is None:
+            return inputs, labels
+        versions = self.augmentation(inputs)
+        times, left = divmod(len(versions), len(inputs))
+        if left or not times or versions.shape[1:] != inputs.shape[1:]:
+            raise ValueError(
+                f"augmentation makes {tuple(versions.shape)} of {tuple(inputs.shape)}; it must make c·n "
+                "examples of n, of the same shape"
+            )
+        return versions, labels.repeat(times)
 
     @property
     def recipe(self) -> dict[str, Any]:

@@ -186,8 +186,7 @@ class Workshop:
         initial = self.plan.initial
         return train(
             self.architecture,
-            self.inputs[rows],
-            self.labels[rows],
+            *self.plan.examples(self.inputs[rows], self.labels[rows]),
             loss=label_loss,
             members=members,
             stream=self.stream.child(name),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -114,6 +115,20 @@ def test_networks_start_where_they_are_told() -> None:
     start = MLP((64, 8, 10)).init(ROOT.child("start"), members=1)[0]
     shop = workshop(initial=start, steps=1, learning_rate=1e-6)
     assert float((shop.networks.params - start).abs().max()) < 1e-5
+
+
+def test_versions_of_an_example_carry_its_label() -> None:
+    twice = workshop(augmentation=lambda x: torch.cat([x, x]))
+    assert torch.allclose(twice.networks.params, workshop().networks.params, atol=1e-5)
+    mirrored = workshop(augmentation=lambda x: torch.cat([x, x.reshape(-1, 8, 8).flip(2).flatten(1)]))
+    assert not torch.allclose(mirrored.networks.params, workshop().networks.params, atol=1e-3)
+    assert torch.equal(mirrored.split[1], workshop().split[1])
+
+
+@pytest.mark.parametrize("bad", [lambda x: x[:-1], lambda x: x[:0], lambda x: x[:, :5]])
+def test_versions_must_be_those_of_every_example(bad: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(ValueError, match="augmentation"):
+        _ = workshop(augmentation=bad).networks
 
 
 # Priors
