@@ -37,7 +37,7 @@ CLAIMS = (
     "vc_bound_of_a_net_with_more_weights_than_points_says_nothing",
     "distillation_takes_powers_of_ten_off_the_norm_bound",
 )
-CONFIG = {"hidden": (512, 512), "epochs": (1, 2, 4), "student_steps": 2000}
+CONFIG = {"hidden": (512, 512), "epochs": (1, 2, 5, 10, 20), "student_steps": 2000}
 SMALL = {"hidden": (64, 64), "epochs": (10, 40, 160), "student_steps": 500}
 
 _DELTA = 0.05
