@@ -105,7 +105,7 @@ def draw_certificates(ax: Axes, frame: pd.DataFrame, /) -> Axes:
     """Bounds on one error on a logarithmic axis, a row each: certificates filled, heuristics hollow.
 
     From 1 on, where a bound says nothing, the ground is shaded; a dashed line is the hold-out's. Each row has
-    ticks at the sizes of its terms and names the largest one.
+    ticks at the sizes of its terms and, in a column to the right of the axes, its value and its largest term.
 
     Args:
         ax: where to draw.
@@ -114,8 +114,8 @@ def draw_certificates(ax: Axes, frame: pd.DataFrame, /) -> Axes:
     rows = dict(iter(frame.groupby("line", sort=False)))
     totals = {name: float(row["value"].iloc[-1]) for name, row in rows.items()}
     low = 0.5 * max(1e-4, min(frame.loc[frame["value"] > 0, "value"].min(), 1.0))
-    largest = max(1.0, *totals.values())
-    high = largest * (largest / low) ** 0.4  # room for the words
+    largest = max(100.0, *totals.values())  # room for the two words
+    high = largest * (largest / low) ** 0.05
     ax.set_xscale("log")
     ax.axvspan(1, high, color="0.92", zorder=0)
     ax.text(1.1, len(rows) - 0.35, "says nothing", color="0.4", fontsize="small", va="center")
@@ -123,12 +123,16 @@ def draw_certificates(ax: Axes, frame: pd.DataFrame, /) -> Axes:
         ax.axvline(totals["holdout"], color=PALETTE["black"], linestyle="--", linewidth=1, zorder=1)
     for place, row in enumerate(rows.values()):
         _draw_bound(ax, place, row, low)
-    ax.set_yticks(range(len(rows)), [str(name).replace("_", " ") for name in rows])
+    ax.set_yticks(range(len(rows)), [_row_name(str(name), row) for name, row in rows.items()])
     ax.set_ylim(len(rows), -0.7)
     ax.set_xlim(low, high)
     ax.grid(visible=False, axis="y")
     ax.set_xlabel("the teacher's error is at most")
     return ax
+
+
+def _row_name(name: str, row: pd.DataFrame) -> str:
+    return name.replace("_", " ") + (", heuristic" if row["kind"].iloc[0] == "heuristic" else "")
 
 
 def _draw_bound(ax: Axes, place: int, row: pd.DataFrame, low: float) -> None:
@@ -138,8 +142,8 @@ def _draw_bound(ax: Axes, place: int, row: pd.DataFrame, low: float) -> None:
     ax.hlines(place, low, value, color=color, alpha=0.35, linewidth=5, zorder=2)
     ax.plot(terms[terms > 0], [place] * int((terms > 0).sum()), "|", color=color, markersize=9, zorder=3)
     ax.plot(value, place, "o", color=color, markerfacecolor=color if certified else "white", zorder=4)
-    note = f"{value:.3g}{'' if certified else ', heuristic'}: mostly {row['term'].iloc[int(terms.argmax())]}"
-    ax.annotate(note, (value, place), (8, 0), textcoords="offset points", va="center", fontsize="small")
+    note, side = f"{value:.3g}: mostly {row['term'].iloc[int(terms.argmax())]}", ("axes fraction", "data")
+    ax.annotate(note, (1, place), (8, 0), side, "offset points", va="center", fontsize="small")
 
 
 def certificates_figure(frame: pd.DataFrame, /, *, form: str) -> bytes:

@@ -86,7 +86,7 @@ def check_probs(name: str, probs: Float[Tensor, "*batch k"]) -> None:
         raise ValueError(
             f"{name} has negative or NaN entries (least: {float(probs.min()):.3g}); give values ≥ 0"
         )
-    off = float((probs.sum(-1) - 1).abs().max())
+    off = float((probs.detach().sum(-1) - 1).abs().max())
     if off > tolerance:
         raise ValueError(f"{name}: a row misses a sum of one by {off:.3g}; normalise the rows first")
 

@@ -127,7 +127,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
         best = table["total"].idxmin()
         ax.plot(best, table["total"].min(), "o", color=PALETTE["black"])
         ax.annotate(
-            f"{table['total'].min():.3g} at γ = {best:.2g}", (best, table["total"].min()), (0, 12),
+            f"{table['total'].min():.3g} at γ = {best:.3g}", (best, table["total"].min()), (0, 12),
             textcoords="offset points", ha="right", fontsize="small",
         )  # fmt: skip
         ax.set_xscale("log")

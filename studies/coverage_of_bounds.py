@@ -4,8 +4,8 @@ Real images with redrawn labels, so that every risk is a sum over all images. Be
 student g distilled from it and 256 small classifiers are fixed; each draw brings 200 labelled and 200
 unlabelled points. A certificate that holds for a whole class counts as violated if it fails for any of the
 256, a PAC-Bayes bound if it fails for any of four Gibbs posteriors. Bars are exact 95 % intervals
-(Clopper–Pearson), the points of a δ side by side to its right; without violations the upper limit is drawn
-as an arrow.
+(Clopper–Pearson), the points of a δ side by side to its right. Where a line has no violation it has no point:
+the upper limit of its interval is the dotted line.
 
 To look at: none lies above the diagonal, but the error that the best of the 256 makes on its own points,
 certified as if they were a hold-out. The exact binomial limit lies on the diagonal, where nothing can be
@@ -65,7 +65,7 @@ _STYLES = {
     "Occam, exact": (PALETTE["green"], "^"),
     "PAC-Bayes-kl": (PALETTE["purple"], "X"),
     "finite class, Rademacher": (PALETTE["vermillion"], "<"),
-    "distillation": (PALETTE["vermillion"], ">"),
+    "distillation": ("0.3", ">"),
     "training error as a hold-out": ("0.5", "*"),
 }
 
@@ -109,15 +109,16 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
     least = 0.5 / rows["draws"].max()
     ax.fill_between([deltas[0] / 2, 1], [deltas[0] / 2, 1], 1, color="0.92", zorder=0)
     ax.plot([least, 1], [least, 1], color="0.3", linewidth=1, linestyle="--")
-    names = list(_STYLES)
+    names, some = list(_STYLES), rows["violations"] > 0
     for name, (color, marker) in _STYLES.items():
-        part = rows[rows["line"] == name]
-        x = part["delta"] * 1.025 ** names.index(name)
-        some = part["violations"] > 0
-        ax.vlines(x[some], part["low"][some], part["high"][some], color=color, linewidth=1.1)
-        label = name if some.any() else f"{name}: none"
-        ax.plot(x[some], part["frequency"][some], marker, color=color, markersize=5, label=label)
-        ax.plot(x[~some], part["high"][~some], marker=7, linestyle="", color=color, markersize=5)
+        part = rows[(rows["line"] == name) & some]
+        x = part["delta"] * 1.035 ** names.index(name)
+        ax.vlines(x, part["low"], part["high"], color=color, linewidth=1.1)
+        label = name if len(part) else f"{name}: never"
+        ax.plot(x, part["frequency"], marker, color=color, markersize=5, label=label)
+    if not some.all():
+        label = f"upper limit of 0 in {rows['draws'].iloc[0]:,}"
+        ax.axhline(rows["high"][~some].max(), color="0.3", linewidth=1, linestyle=":", label=label)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlim(deltas[0] / 1.5, min(1, deltas[-1] * 1.6))

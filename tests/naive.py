@@ -86,6 +86,44 @@ def precise_binomial_limit(successes: int, trials: int, log_delta: float) -> mpm
         return low
 
 
+def precise_binomial_limit_near_one(failures: int, trials: int, log_delta: float) -> mpmath.mpf:
+    """sup{q : P[Bin(n, q) ≤ n − r] ≥ δ}, r ≥ 1, by bisection on the sum of the r terms above, 80 digits."""
+    with mpmath.workdps(80):
+        delta, low, high = mpmath.exp(log_delta), mpmath.mpf(0), mpmath.mpf(1)
+        for _ in range(240):
+            miss = (low + high) / 2
+            above = sum(
+                mpmath.binomial(trials, j) * miss**j * (1 - miss) ** (trials - j) for j in range(failures)
+            )
+            low, high = (miss, high) if 1 - above < delta else (low, miss)
+        return 1 - high
+
+
+def precise_binomial_tail(successes: int, trials: int, q: float) -> mpmath.mpf:
+    """P[Bin(n, q) ≤ k] = I_{1−q}(n−k, k+1) by its continued fraction (Lentz), 40 digits."""
+    with mpmath.workdps(40):
+        a, b, y = mpmath.mpf(trials - successes), mpmath.mpf(successes + 1), mpmath.mpf(q)
+        x = 1 - y
+        front = mpmath.exp(
+            a * mpmath.log(x) + b * mpmath.log(y) - mpmath.log(a)
+            + mpmath.loggamma(a + b) - mpmath.loggamma(a) - mpmath.loggamma(b)
+        )  # fmt: skip
+        numerator, denominator = mpmath.mpf(1), 1 / (1 - (a + b) * x / (a + 1))
+        value, m, change = denominator, 1, mpmath.mpf(2)
+        while abs(change - 1) > mpmath.mpf("1e-30"):
+            for odd in (False, True):
+                term = (
+                    -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+                    if odd
+                    else m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+                )
+                denominator, numerator = 1 / (1 + term * denominator), 1 + term / numerator
+                change = denominator * numerator
+                value *= change
+            m += 1
+        return front * value
+
+
 def precise_effective_logit(teacher: float, label: int, ratio: float, temperature: float) -> mpmath.mpf:
     """The root of (ρ/T)(σ(z/T) − σ(z_t/T)) + (1 − ρ)(σ(z) − y) by bisection, 400 digits."""
     with mpmath.workdps(400):

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from naive import precise_bernoulli_kl, precise_binomial_limit, precise_kl_inverse
+from naive import (
+    precise_bernoulli_kl,
+    precise_binomial_limit,
+    precise_binomial_limit_near_one,
+    precise_binomial_tail,
+    precise_kl_inverse,
+)
 from scipy import stats
 
 from kdtheory.inversion import bernoulli_kl, binomial_upper_limit, binomial_upper_limits, kl_upper_inverse
@@ -44,9 +50,9 @@ def test_divergence_by_mpmath(p: float, q: float) -> None:
 
 
 def test_closed_forms() -> None:
-    level = np.array([0.01, 0.5, 3.0])
+    level = np.array([1e-300, 1e-38, 0.01, 0.5, 3.0])
     assert kl_upper_inverse(0.0, level) == pytest.approx(-np.expm1(-level), rel=1e-13)
-    assert kl_upper_inverse(1.0, level).tolist() == [1, 1, 1]
+    assert kl_upper_inverse(1.0, level).tolist() == [1] * 5
     assert float(kl_upper_inverse(0.3, 0.0)) == pytest.approx(0.3, rel=1e-14)
     assert float(kl_upper_inverse(0.3, math.inf)) == 1
     assert binomial_upper_limits(0, [1, 7], log_delta=math.log(0.1)) == pytest.approx(
@@ -60,6 +66,66 @@ def test_closed_forms() -> None:
 )
 @pytest.mark.parametrize("log_delta", [math.log(0.5), math.log(0.05), -30.0, -700.0, -5000 * math.log(2)])
 def test_binomial_limit_is_just_outside_the_truth(successes: int, trials: int, log_delta: float) -> None:
+    found = binomial_upper_limit(successes, trials, log_delta=log_delta)
+    assert_just_outside(found, precise_binomial_limit(successes, trials, log_delta))
+
+
+@pytest.mark.parametrize("successes", [0, 1, 4])
+@pytest.mark.parametrize("log_delta", [math.log(0.5), math.log(0.05), -30.0, -700.0, -5000 * math.log(2)])
+def test_few_successes_in_a_billion(successes: int, log_delta: float) -> None:
+    found = binomial_upper_limit(successes, 10**9, log_delta=log_delta)
+    assert_just_outside(found, precise_binomial_limit(successes, 10**9, log_delta))
+
+
+@pytest.mark.parametrize(("failures", "trials"), [(1, 2), (1, 300), (5, 300), (1, 10**9), (4, 10**9)])
+@pytest.mark.parametrize("log_delta", [math.log(0.5), math.log(0.05), -30.0])
+def test_few_failures_in_up_to_a_billion(failures: int, trials: int, log_delta: float) -> None:
+    found = binomial_upper_limit(trials - failures, trials, log_delta=log_delta)
+    assert_just_outside(found, precise_binomial_limit_near_one(failures, trials, log_delta))
+
+
+@pytest.mark.parametrize("trials", [1, 7, 10**9])
+@pytest.mark.parametrize("log_delta", [math.log(0.5), -5000 * math.log(2)])
+def test_all_successes_exclude_nothing(trials: int, log_delta: float) -> None:
+    assert binomial_upper_limit(trials, trials, log_delta=log_delta) == 1
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials"),
+    [
+        (30, 100),
+        (500_000, 10**6),
+        pytest.param(10**8, 10**9, marks=pytest.mark.slow),
+        pytest.param(5 * 10**8, 10**9, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("log_delta", [math.log(0.05), -700.0])
+def test_limit_is_where_the_tail_is_delta(successes: int, trials: int, log_delta: float) -> None:
+    found = binomial_upper_limit(successes, trials, log_delta=log_delta)
+    below = precise_binomial_tail(successes, trials, found * (1 - 1e-12))
+    assert precise_binomial_tail(successes, trials, found) <= mpmath.exp(log_delta) <= below
+
+
+def test_continued_fraction_is_the_sum() -> None:
+    for successes, trials, q in ((0, 5, 0.3), (7, 20, 0.4), (30, 100, 0.35)):
+        terms = [
+            mpmath.binomial(trials, j) * mpmath.mpf(q) ** j * (1 - mpmath.mpf(q)) ** (trials - j)
+            for j in range(successes + 1)
+        ]
+        assert float(precise_binomial_tail(successes, trials, q) / mpmath.fsum(terms)) == pytest.approx(1)
+
+
+@given(st.floats(0, 1), st.floats(-30, 3))
+@settings(deadline=None, derandomize=True, max_examples=30)
+def test_kl_inverse_anywhere(p: float, exponent: float) -> None:
+    level = 10**exponent
+    assert_just_outside(float(kl_upper_inverse(p, level)), precise_kl_inverse(p, level))
+
+
+@given(st.integers(1, 60), st.floats(0, 1), st.floats(-40, -0.7))
+@settings(deadline=None, derandomize=True, max_examples=30)
+def test_binomial_limit_anywhere(trials: int, share: float, log_delta: float) -> None:
+    successes = math.floor(share * trials)
     found = binomial_upper_limit(successes, trials, log_delta=log_delta)
     assert_just_outside(found, precise_binomial_limit(successes, trials, log_delta))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.axes import Axes
@@ -84,7 +85,8 @@ def test_certificates_are_drawn_where_their_values_are(ax):
         not bound.certificate for bound in found.bounds
     ]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == [
-        name.replace("_", " ") for name in found.lines
+        name.replace("_", " ") + ("" if bound.certificate else ", heuristic")
+        for name, bound in found.lines.items()
     ]
     low, high = ax.get_xlim()
     assert low < min(bound.value for bound in found.bounds)
@@ -93,3 +95,15 @@ def test_certificates_are_drawn_where_their_values_are(ax):
     assert [line.get_xdata()[0] for line in dashed] == [found.lines["holdout"].value]
     assert ax.patches[0].get_x() == 1
     assert ax.get_xscale() == "log"
+
+
+@pytest.mark.parametrize("value", [0.03, 2.0, 1e19])
+def test_words_beside_certificates_stay_within_the_figure_and_off_the_axes(value):
+    figure = Figure(figsize=(6.4, 3), layout="constrained")
+    ax = figure.subplots()
+    row = {"line": "spectral_norms", "kind": "heuristic", "term": "student's complexity", "value": value}
+    draw_certificates(ax, pd.DataFrame([row, row | {"term": "total"}]))
+    figure.draw_without_rendering()
+    note = next(text for text in ax.texts if "mostly" in text.get_text()).get_window_extent()
+    assert ax.get_window_extent().x1 < note.x0
+    assert note.x1 <= figure.bbox.x1

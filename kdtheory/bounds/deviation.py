@@ -7,7 +7,7 @@ import math
 from jaxtyping import Float
 from torch import Tensor
 
-from kdtheory.bounds.result import Bound, size_needed
+from kdtheory.bounds.result import Bound
 from kdtheory.validate import check_at_least, check_finite, check_fraction
 
 __all__ = ["bartlett02_deviation", "bartlett02_deviation_radius", "hoeffding63_radius"]
@@ -106,6 +106,6 @@ def bartlett02_deviation(
         terms,
         delta,
         assumptions,
-        needed=size_needed(value_at),
+        value_at=value_at,
         quantities={"n": n},
     )

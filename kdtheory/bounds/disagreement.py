@@ -21,7 +21,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from kdtheory.bounds.holdout import maurer09_holdout, unit_mean
-from kdtheory.bounds.result import Bound, size_needed
+from kdtheory.bounds.result import Bound
 from kdtheory.inversion import binomial_upper_limit, kl_upper_inverse
 from kdtheory.validate import check_at_least, check_fraction, check_one_of
 
@@ -104,7 +104,6 @@ def disagreement_transfer(
     def at_size(size: int) -> float:
         return witness.value + float(kl_upper_inverse(mean, -math.log(delta) / size))
 
-    within_reach = witness.value + mean < witness.trivial
     sizes = {"unlabelled points": rows.shape[1], "witnesses": rows.shape[0]}
     return Bound(
         f"disagreement_transfer({witness.name})",
@@ -113,7 +112,7 @@ def disagreement_transfer(
         witness.delta + delta,
         {**witness.assumptions, UNSEEN: drawn_afterwards},
         trivial=witness.trivial,
-        needed=size_needed(at_size, trivial=witness.trivial) if within_reach else None,
+        value_at=at_size,
         over=f"{witness.over} and the {rows.shape[1]} unlabelled ones",
         quantities={**witness.quantities, **sizes},
     )

@@ -28,7 +28,7 @@ from kdtheory.bounds.margins import (
     multiclass_margin,
     softmax_confidence,
 )
-from kdtheory.bounds.result import Bound, size_needed
+from kdtheory.bounds.result import Bound
 from kdtheory.validate import check_fraction, check_positive
 
 __all__ = ["hsu21_as_printed", "hsu21_distillation", "hsu21_distillation_by_margins"]
@@ -198,7 +198,6 @@ def hsu21_as_printed(
 
     assumptions = {"the statement has a proof": False}
     quantities = {"n": n, "gamma": gamma}
-    needed = size_needed(lambda size: sum(terms(size).values()), least=2)
     found = terms(n)
     return Bound(
         "hsu21_as_printed",
@@ -206,7 +205,8 @@ def hsu21_as_printed(
         found,
         delta,
         assumptions,
-        needed=needed,
+        value_at=lambda size: sum(terms(size).values()),
+        least=2,
         quantities=quantities,
     )
 
@@ -257,7 +257,8 @@ def _bound(
         found,
         settings.delta,
         assumptions,
-        needed=size_needed(lambda size: sum(terms(size).values()), least=2),
+        value_at=lambda size: sum(terms(size).values()),
+        least=2,
         over="both samples",
         quantities={"n": n, "m": m, "weight": settings.weight, "density_ratio": settings.density_ratio},
     )

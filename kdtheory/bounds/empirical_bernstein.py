@@ -12,7 +12,7 @@ ln(2|F|/δ)/3.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -109,8 +109,12 @@ def maurer09_finite_class(
     """
     check_at_least("n", values.shape[0], 2)
     _check_values(values)
-    radius = maurer09_finite_class_radius(values.var(), n=values.shape[0], class_size=class_size, delta=delta)
-    return _bound("maurer09_finite_class", values, radius, delta, fixed_in_advance)
+    variance = values.detach().double().var()
+
+    def radius(n: int) -> Tensor:
+        return maurer09_finite_class_radius(variance, n=n, class_size=class_size, delta=delta)
+
+    return _bound("maurer09_finite_class", values, radius, 2, delta, fixed_in_advance)
 
 
 def maurer09_covering(
@@ -136,19 +140,39 @@ def maurer09_covering(
     """
     check_at_least("n", values.shape[0], 16)
     _check_values(values)
-    radius = maurer09_covering_radius(
-        values.var(), n=values.shape[0], covering_number=covering_number, delta=delta
-    )
-    return _bound("maurer09_covering", values, radius, delta, fixed_in_advance)
+    variance = values.detach().double().var()
+
+    def radius(n: int) -> Tensor:
+        return maurer09_covering_radius(variance, n=n, covering_number=covering_number, delta=delta)
+
+    return _bound("maurer09_covering", values, radius, 16, delta, fixed_in_advance)
 
 
-def _bound(name: str, values: Tensor, radius: Tensor, delta: float, fixed_in_advance: bool) -> Bound:
-    terms: Mapping[str, float] = {"empirical risk": float(values.mean()), "radius": float(radius)}
+def _bound(
+    name: str,
+    values: Tensor,
+    radius: Callable[[int], Tensor],
+    least: int,
+    delta: float,
+    fixed_in_advance: bool,
+) -> Bound:
+    n, mean = values.shape[0], float(values.detach().double().mean())
+    terms = {"empirical risk": mean, "radius": float(radius(n))}
     assumptions = {
+        "the points are independent draws": True,
         "the values lie in [0, 1]": True,
         "the class was fixed before the sample was seen": fixed_in_advance,
     }
-    return Bound(name, sum(terms.values()), terms, delta, assumptions)
+    return Bound(
+        name,
+        sum(terms.values()),
+        terms,
+        delta,
+        assumptions,
+        value_at=lambda size: mean + float(radius(size)),
+        least=least,
+        quantities={"n": n},
+    )
 
 
 def _check_values(values: Tensor) -> None:

@@ -11,15 +11,15 @@ n points, ℓ_i ∈ [0, 1] the losses, ê their mean, e the risk.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from jaxtyping import Shaped
 from torch import Tensor
 
 from kdtheory.bounds.deviation import hoeffding63_radius
-from kdtheory.bounds.empirical_bernstein import maurer09_finite_class, maurer09_finite_class_radius
-from kdtheory.bounds.result import Bound, size_needed
+from kdtheory.bounds.empirical_bernstein import maurer09_finite_class_radius
+from kdtheory.bounds.result import Bound
 from kdtheory.inversion import binomial_upper_limit, kl_upper_inverse
 from kdtheory.validate import check_at_least, check_finite, check_fraction
 
@@ -58,10 +58,12 @@ def clopper34_holdout(errors: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_
     errors = zero_or_one("errors", errors)
     n, wrong = errors.shape[0], int(errors.sum())
     limit = binomial_upper_limit(wrong, n, delta=delta)
-    needed = size_needed(lambda size: binomial_upper_limit(_scaled(wrong, n, size), size, delta=delta))
-    return _bound(
-        "clopper34_holdout", wrong / n, limit, n, delta, fixed_in_advance, needed, {"errors": wrong}
-    )
+
+    def value_at(size: int) -> float:
+        return binomial_upper_limit(_scaled(wrong, n, size), size, delta=delta)
+
+    counts = {"errors": wrong}
+    return _bound("clopper34_holdout", wrong / n, limit, n, delta, fixed_in_advance, value_at, counts=counts)
 
 
 def hoeffding63_kl_holdout(values: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_advance: bool) -> Bound:
@@ -86,9 +88,11 @@ def hoeffding63_kl_holdout(values: Shaped[Tensor, "n"], /, *, delta: float, fixe
     """
     mean, n = unit_mean("values", values)
     check_fraction("delta", delta, open_interval=True)
-    limit = float(kl_upper_inverse(mean, -math.log(delta) / n))
-    needed = size_needed(lambda size: float(kl_upper_inverse(mean, -math.log(delta) / size)))
-    return _bound("hoeffding63_kl_holdout", mean, limit, n, delta, fixed_in_advance, needed)
+
+    def limit(size: int) -> float:
+        return float(kl_upper_inverse(mean, -math.log(delta) / size))
+
+    return _bound("hoeffding63_kl_holdout", mean, limit(n), n, delta, fixed_in_advance, limit)
 
 
 def hoeffding63_holdout(values: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_advance: bool) -> Bound:
@@ -114,8 +118,7 @@ def hoeffding63_holdout(values: Shaped[Tensor, "n"], /, *, delta: float, fixed_i
     def limit(size: int) -> float:
         return mean + hoeffding63_radius(size, delta=delta)
 
-    needed = size_needed(limit)
-    return _bound("hoeffding63_holdout", mean, limit(n), n, delta, fixed_in_advance, needed)
+    return _bound("hoeffding63_holdout", mean, limit(n), n, delta, fixed_in_advance, limit)
 
 
 def maurer09_holdout(values: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_advance: bool) -> Bound:
@@ -137,15 +140,13 @@ def maurer09_holdout(values: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_a
     3.689
     """
     mean, n = unit_mean("values", values)
-    losses = values.double()
-    whole = maurer09_finite_class(losses, class_size=1, delta=delta, fixed_in_advance=fixed_in_advance)
+    check_at_least("n", n, 2)
+    variance = values.double().var()
 
     def limit(size: int) -> float:
-        radius = maurer09_finite_class_radius(losses.var(), n=size, class_size=1, delta=delta)
-        return mean + float(radius)
+        return mean + float(maurer09_finite_class_radius(variance, n=size, class_size=1, delta=delta))
 
-    needed = size_needed(limit, least=2)
-    return _bound("maurer09_holdout", mean, whole.value, n, delta, fixed_in_advance, needed)
+    return _bound("maurer09_holdout", mean, limit(n), n, delta, fixed_in_advance, limit, least=2)
 
 
 def blum99_progressive(
@@ -190,8 +191,8 @@ def blum99_progressive(
     quantities = {"points": n, "guess": guess}
     terms = _terms(mean, limit(n))
     over = "the points, in the order in which they were used"
-    name, needed = "blum99_progressive", size_needed(limit)
-    return Bound(name, limit(n), terms, delta, assumptions, needed=needed, over=over, quantities=quantities)
+    name = "blum99_progressive"
+    return Bound(name, limit(n), terms, delta, assumptions, value_at=limit, over=over, quantities=quantities)
 
 
 def progressive_limit(mean: float, guess: float, n: int, delta: float) -> float:
@@ -239,11 +240,21 @@ def _bound(
     n: int,
     delta: float,
     fixed: bool,
-    needed: int | None,
+    value_at: Callable[[int], float],
+    *,
+    least: int = 1,
     counts: Mapping[str, float] | None = None,
 ) -> Bound:
     assumptions = {DRAWN: True, IN_UNIT_INTERVAL: True, FIXED: fixed}
     quantities = {"points": n, **(counts or {})}
-    over = f"the {n} hold-out points"
-    terms = _terms(mean, limit)
-    return Bound(name, limit, terms, delta, assumptions, needed=needed, over=over, quantities=quantities)
+    return Bound(
+        name,
+        limit,
+        _terms(mean, limit),
+        delta,
+        assumptions,
+        value_at=value_at,
+        least=least,
+        over=f"the {n} hold-out points",
+        quantities=quantities,
+    )

@@ -15,7 +15,7 @@ from torch import Tensor
 from kdtheory.bounds.deviation import uniform_term
 from kdtheory.bounds.norm_margin import ramp_loss
 from kdtheory.bounds.norms import grid_point
-from kdtheory.bounds.result import Bound, size_needed
+from kdtheory.bounds.result import Bound
 from kdtheory.validate import check_at_least, check_finite, check_fraction, check_positive
 
 __all__ = ["adjusted_supervision_complexity", "harutyunyan23_kernel_margin", "supervision_complexity"]
@@ -125,6 +125,6 @@ def harutyunyan23_kernel_margin(
         found,
         delta,
         assumptions,
-        needed=size_needed(lambda size: sum(terms(size).values())),
+        value_at=lambda size: sum(terms(size).values()),
         quantities={"n": n, "gamma": gamma, "radius": radius, "weight": share * weight},
     )

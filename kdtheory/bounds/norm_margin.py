@@ -16,7 +16,7 @@ from torch import Tensor
 from kdtheory.bounds.deviation import uniform_term
 from kdtheory.bounds.margins import multiclass_margin
 from kdtheory.bounds.norms import NetNorms, bartlett17_complexity, golowich18_vector_relu_net, grid_point
-from kdtheory.bounds.result import Bound, size_needed
+from kdtheory.bounds.result import Bound
 from kdtheory.validate import check_finite, check_fraction, check_positive
 
 __all__ = ["bartlett17_margin", "golowich18_margin", "ramp_loss"]
@@ -159,6 +159,12 @@ def _bound(
         "the points are independent draws": True,
         "architecture and weights were fixed before the sample was seen": fixed_in_advance,
     }
-    needed = size_needed(lambda size: sum(terms(size).values()))
-    value = sum(found.values())
-    return Bound(name, value, found, settings["delta"], assumptions, needed=needed, quantities=quantities)
+    return Bound(
+        name,
+        sum(found.values()),
+        found,
+        settings["delta"],
+        assumptions,
+        value_at=lambda size: sum(terms(size).values()),
+        quantities=quantities,
+    )

@@ -10,12 +10,13 @@ n points, ê the mean loss on them, e the risk, b bits.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from jaxtyping import Shaped
 from torch import Tensor
 
 from kdtheory.bounds.holdout import DRAWN, IN_UNIT_INTERVAL, unit_mean, zero_or_one
-from kdtheory.bounds.result import Bound, size_needed
+from kdtheory.bounds.result import Bound
 from kdtheory.inversion import binomial_upper_limit, kl_upper_inverse
 from kdtheory.validate import check_fraction
 
@@ -73,7 +74,7 @@ def langford05_occam(
 
     parts = wrong / n, limit(n, math.log(delta)), limit(n)
     quantities = {"points": n, "errors": wrong, "bits": bits}
-    return _bound("langford05_occam", parts, delta, coded_beforehand, size_needed(limit), quantities)
+    return _bound("langford05_occam", parts, delta, coded_beforehand, limit, quantities)
 
 
 def langford05_occam_kl(
@@ -105,7 +106,7 @@ def langford05_occam_kl(
 
     parts = mean, limit(n, math.log(delta)), limit(n)
     quantities = {"points": n, "bits": bits}
-    return _bound("langford05_occam_kl", parts, delta, coded_beforehand, size_needed(limit), quantities)
+    return _bound("langford05_occam_kl", parts, delta, coded_beforehand, limit, quantities)
 
 
 def _bound(
@@ -113,7 +114,7 @@ def _bound(
     parts: tuple[float, float, float],
     delta: float,
     coded: bool,
-    needed: int | None,
+    value_at: Callable[[int], float],
     quantities: dict[str, float],
 ) -> Bound:
     """`parts`: the mean, the limit were the code length zero, the limit."""
@@ -121,4 +122,4 @@ def _bound(
     terms = {"empirical risk": mean, "radius": without_code - mean, "code length": limit - without_code}
     assumptions = {DRAWN: True, IN_UNIT_INTERVAL: True, CODED: coded}
     over = f"the {quantities['points']:.0f} labelled points"
-    return Bound(name, limit, terms, delta, assumptions, needed=needed, over=over, quantities=quantities)
+    return Bound(name, limit, terms, delta, assumptions, value_at=value_at, over=over, quantities=quantities)

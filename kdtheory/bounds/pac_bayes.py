@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from kdtheory.bounds.holdout import DRAWN, IN_UNIT_INTERVAL, unit_mean
-from kdtheory.bounds.result import Bound, size_needed
+from kdtheory.bounds.result import Bound
 from kdtheory.inversion import kl_upper_inverse
 from kdtheory.validate import check_at_least, check_fraction, check_positive, check_same_shape
 
@@ -167,7 +167,8 @@ def maurer04_pac_bayes_kl(
         terms,
         delta + delta_sampling,
         {DRAWN: True, IN_UNIT_INTERVAL: True, PRIOR: prior_fixed, FRESH: fresh_draws},
-        needed=size_needed(limit, least=8),
+        value_at=limit,
+        least=8,
         over=f"the {n} labelled points and the draws of g",
         quantities={"points": n, "rounds": values.shape[0], "divergence": divergence, "priors": priors},
     )

@@ -185,8 +185,10 @@ def vector_linear_class(inputs: Float[Tensor, "n d"], /, *, radius: float, outpu
     check_at_least("outputs", outputs, 1)
 
     def supremum(signs: Tensor) -> Tensor:
-        own = signs.unflatten(-1, (inputs.shape[0], outputs)).transpose(-1, -2)
-        total: Tensor = (own @ inputs.detach().to(signs)).flatten(-2).norm(dim=-1)
+        # One matrix product, rows made contiguous: torch's batched one is several times slower here.
+        own = signs.unflatten(-1, (inputs.shape[0], outputs)).transpose(-1, -2).reshape(-1, inputs.shape[0])
+        products = own @ inputs.detach().to(signs)
+        total: Tensor = products.reshape(len(signs), -1).norm(dim=-1)
         return radius * total.to(inputs.dtype)
 
     return supremum
@@ -194,8 +196,9 @@ def vector_linear_class(inputs: Float[Tensor, "n d"], /, *, radius: float, outpu
 
 def _sign_vectors(draws: int, signs: int, stream: Stream, dtype: torch.dtype) -> Iterator[Tensor]:
     generator, rows = stream.numpy(), max(1, _NUMBERS_AT_ONCE // signs)
+    of_byte = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) * 2.0 - 1
+    of_byte = of_byte.astype(torch.empty(0, dtype=dtype).numpy().dtype)
     for start in range(0, draws, rows):
         count = min(rows, draws - start)
         raw = np.frombuffer(generator.bytes(-(-count * signs // 8)), dtype=np.uint8)
-        bits = np.unpackbits(raw, count=count * signs).reshape(count, signs)
-        yield torch.from_numpy(bits).to(dtype).mul_(2).sub_(1)
+        yield torch.from_numpy(of_byte.take(raw, axis=0)).view(-1)[: count * signs].view(count, signs)

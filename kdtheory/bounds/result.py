@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 
 import pandas as pd
@@ -27,17 +28,19 @@ class Bound:
         delta: δ.
         assumptions: each assumption as a sentence, and whether it was met.
         trivial: the level that holds without any data (1 for a loss in [0, 1]).
-        needed: the least sample size at which it says something, all that was seen on the sample being
-            equal; None where no size would do, or where the function does not know.
+        value_at: the bound at size n, all that was seen on the sample being equal; falls with n. None where
+            the function does not know.
+        least: the least size at which the bound exists.
         over: what the probability 1 − δ is over, as a phrase.
         quantities: what went in, by name: sizes, counts, bits, divergences.
 
     Raises:
-        ValueError: δ is outside (0, 1), the value is NaN, no assumption is stated, or `needed` is below 1.
+        ValueError: δ is outside (0, 1), the value is NaN, no assumption is stated, or `least` is below 1.
 
-    >>> bound = Bound("it", 0.3, {"risk": 0.1, "radius": 0.2}, 0.05, {"independent draws": True}, needed=9)
-    >>> bound.certificate, bound.kind, bound.vacuous
-    (True, 'certificate', False)
+    >>> terms, met = {"risk": 0.1, "radius": 0.2}, {"independent draws": True}
+    >>> bound = Bound("it", 0.3, terms, 0.05, met, value_at=lambda n: 0.1 + 8.1 / n)
+    >>> bound.certificate, bound.kind, bound.vacuous, bound.needed
+    (True, 'certificate', False, 10)
     >>> bound.coverage
     'with probability at least 0.95 over the sample, the risk is at most 0.3'
     """
@@ -48,7 +51,8 @@ class Bound:
     delta: float
     assumptions: Mapping[str, bool]
     trivial: float = 1.0
-    needed: int | None = None
+    value_at: Callable[[int], float] | None = field(default=None, repr=False, compare=False)
+    least: int = 1
     over: str = "the sample"
     quantities: Mapping[str, float] = field(default_factory=dict)
 
@@ -58,8 +62,7 @@ class Bound:
             raise ValueError("value = nan is no bound; look for NaN among the terms")
         if not self.assumptions:
             raise ValueError("assumptions is empty; state at least one, and whether it was met")
-        if self.needed is not None:
-            check_at_least("needed", self.needed, 1)
+        check_at_least("least", self.least, 1)
         for name in ("terms", "assumptions", "quantities"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
@@ -77,6 +80,18 @@ class Bound:
     def vacuous(self) -> bool:
         """The value is at least the trivial level: it says nothing."""
         return self.value >= self.trivial
+
+    @cached_property
+    def needed(self) -> int | None:
+        """The least sample size at which it says something; None where none would do, or nothing is known.
+
+        Searched for when first asked: a sharp bound is inverted anew at every size that is tried.
+        """
+        return (
+            None
+            if self.value_at is None
+            else size_needed(self.value_at, trivial=self.trivial, least=self.least)
+        )
 
     @property
     def coverage(self) -> str:

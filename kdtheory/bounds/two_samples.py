@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kdtheory.bounds.disagreement import UNSEEN
 from kdtheory.bounds.holdout import DRAWN, FIXED, zero_or_one
-from kdtheory.bounds.result import Bound, size_needed
+from kdtheory.bounds.result import Bound
 from kdtheory.inversion import kl_upper_inverse
 from kdtheory.validate import check_at_least, check_fraction
 
@@ -71,7 +71,7 @@ def joint_disagreement_transfer(
         {"empirical risk": k / n, "disagreement": differ / m, "joint radius": limit - k / n - differ / m},
         delta,
         {DRAWN: True, FIXED: fixed_in_advance, UNSEEN: drawn_afterwards},
-        needed=size_needed(at_size) if first + differ / m < 1 else None,
+        value_at=at_size,
         over=f"the {n} labelled points and the {m} unlabelled ones",
         quantities={"points": n, "errors": k, "unlabelled points": m, "witnesses": 1},
     )

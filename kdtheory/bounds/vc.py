@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from kdtheory.bounds.result import Bound, size_needed
+from kdtheory.bounds.result import Bound
 from kdtheory.validate import check_at_least, check_fraction
 
 __all__ = [
@@ -158,6 +158,6 @@ def vapnik71(
         found,
         delta,
         assumptions,
-        needed=size_needed(lambda size: sum(terms(size).values())),
+        value_at=lambda size: sum(terms(size).values()),
         quantities={"n": n, "log_growth": log_growth(n)},
     )

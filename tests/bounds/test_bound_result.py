@@ -66,12 +66,29 @@ def test_coverage_says_what_is_claimed_and_what_was_not_met() -> None:
 
 
 def test_needed_size_and_quantities_are_kept() -> None:
-    bound = a_bound(needed=12, quantities={"points": 5})
+    bound = a_bound(value_at=lambda n: 11.5 / n, quantities={"points": 5})
     assert bound.to_frame()["needed"].tolist() == [12, 12, 12]
     assert a_bound().to_frame()["needed"].isna().all()
+    assert a_bound(value_at=lambda n: 11.5 / n, trivial=2.0).needed == 6
+    assert a_bound(value_at=lambda n: 11.5 / n, least=16).needed == 16
     assert dict(bound.quantities) == {"points": 5}
-    with pytest.raises(ValueError, match="needed = 0"):
-        a_bound(needed=0)
+    with pytest.raises(ValueError, match="least = 0"):
+        a_bound(least=0)
+
+
+def test_needed_size_is_searched_for_once_and_only_where_it_is_asked_for() -> None:
+    asked: list[int] = []
+
+    def value_at(n: int) -> float:
+        asked.append(n)
+        return 11.5 / n
+
+    bound = a_bound(value_at=value_at)
+    assert bound == a_bound()
+    assert "needed" not in repr(bound)
+    assert not asked
+    assert bound.needed == bound.needed == 12
+    assert len(asked) < 12
 
 
 @pytest.mark.parametrize("least", [1, 2, 8])

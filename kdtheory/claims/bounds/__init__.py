@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from kdtheory.claims.bounds import (
-    certificates,
     complexity,
     deviation,
     distillation,
+    holdout,
     lipschitz,
     margins,
     memoriser,
+    occam,
+    pac_bayes,
     supervision,
     transfer,
     two_samples,
@@ -17,13 +19,15 @@ from kdtheory.claims.bounds import (
 )
 
 __all__ = [
-    "certificates",
     "complexity",
     "deviation",
     "distillation",
+    "holdout",
     "lipschitz",
     "margins",
     "memoriser",
+    "occam",
+    "pac_bayes",
     "supervision",
     "transfer",
     "two_samples",
