@@ -2,8 +2,8 @@
 
 Real images; every comparison is paired over students that share a sample and a start; accuracy is that after
 the last step, on images that nothing was trained on. The rate falls to a tenth for the last quarter of the
-steps, in claims on teachers to a hundredth for the last fifty, so that gradients show convergence. With T = 4 a student takes several times the steps that labels
-take; here all are given what the slowest needs.
+steps, in claims on teachers to a hundredth for the last fifty, so that gradients show convergence. With T = 4
+a student takes several times the steps that labels take; here all are given what the slowest needs.
 """
 
 from __future__ import annotations
