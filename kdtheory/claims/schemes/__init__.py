@@ -10,6 +10,7 @@ from kdtheory.claims.schemes import (
     mixing,
     online_offline,
     rkhs,
+    rounds_of_nets,
     soft_labels,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "mixing",
     "online_offline",
     "rkhs",
+    "rounds_of_nets",
     "soft_labels",
 ]
