@@ -20,11 +20,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from kdtheory.bounds.pac_bayes import (
-    gaussian_kl,
-    maurer04_kl_limit,
-    maurer04_pac_bayes_kl,
-)
+from kdtheory.bounds.pac_bayes import maurer04_kl_limit, maurer04_pac_bayes_kl
 from kdtheory.bounds.result import Bound
 from kdtheory.networks import MLP
 from kdtheory.networks._mlp_tape import ACTIVATIONS
@@ -34,8 +30,9 @@ from kdtheory.validate import check_at_least, check_fraction, check_labels, chec
 
 __all__ = ["PRIOR_STDS", "GaussianPosterior", "pac_bayes_certificate", "train_posterior"]
 
-PRIOR_STDS = tuple(2 ** (-j / 4) for j in range(64))
-"""The grid of λ: 1 down to 2^{−15.75}; a bound at the best of them pays ln 64."""
+PRIOR_STDS = tuple(2 ** (-j / 256) for j in range(4096))
+"""The grid of λ, 1 down to 2^{−16}. A bound at the best of them pays ln 4096, and for the distance to it
+(size/4)·(ln 2/256)² at most: a nat for 545,000 weights, where steps of 2^{1/4} would cost thousands."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +56,9 @@ class GaussianPosterior:
     def divergence(self) -> Float[Tensor, "*members"]:
         """min_λ KL(Q‖N(μ₀, λ²I)) over the λ of `prior_stds`, float64."""
         mean, std, prior_mean = self.mean.double(), self.std.double(), self.prior_mean.double()
-        nats = [gaussian_kl(mean, std, prior_mean, prior_std) for prior_std in self.prior_stds]
-        return torch.stack(nats).amin(0)
+        prior_log_stds = torch.tensor(self.prior_stds, dtype=torch.float64, device=mean.device).log()
+        nats: Tensor = _divergences(mean - prior_mean, std.log(), prior_log_stds).amin(0)
+        return nats
 
     @torch.no_grad()
     def logits(
@@ -132,7 +130,7 @@ def train_posterior(
     stream: Stream,
     steps: int,
     learning_rate: float,
-    initial_std: float = 0.03,
+    initial_std: float = 0.01,
     prior_stds: tuple[float, ...] = PRIOR_STDS,
     floor: float = 1e-4,
     batch_size: int | None = None,
@@ -220,12 +218,17 @@ def _bounded_cross_entropy(logits: Tensor, targets: Tensor, floor: float) -> Ten
 
 def _divergence(offset: Tensor, log_std: Tensor, prior_stds: tuple[float, ...]) -> Tensor:
     """KL(N(μ, diag s²)‖N(μ₀, λ²I)) at the only λ, or at the best real one, λ² = mean(s² + (μ − μ₀)²)."""
-    squares = (log_std.mul(2).exp() + offset.square()).mean(-1)
-    size = offset.shape[-1]
     if len(prior_stds) > 1:
-        return size / 2 * squares.log() - log_std.sum(-1)
-    log_prior = math.log(prior_stds[0])
-    return size / 2 * (squares * math.exp(-2 * log_prior) - 1 + 2 * log_prior) - log_std.sum(-1)
+        squares = (log_std.mul(2).exp() + offset.square()).mean(-1)
+        return offset.shape[-1] / 2 * squares.log() - log_std.sum(-1)
+    return _divergences(offset, log_std, offset.new_tensor(prior_stds).log())[0]
+
+
+def _divergences(offset: Tensor, log_std: Tensor, prior_log_stds: Tensor) -> Tensor:
+    """KL(N(μ, diag s²)‖N(μ₀, λ²I)) at each λ, a new axis in front."""
+    squares = (log_std.mul(2).exp() + offset.square()).mean(-1)
+    logs = prior_log_stds.reshape(-1, *[1] * squares.ndim)
+    return offset.shape[-1] / 2 * (squares * logs.mul(-2).exp() - 1 + 2 * logs) - log_std.sum(-1)
 
 
 def _bound_objective(losses: Tensor, divergence: Tensor, n: int, delta: float) -> Tensor:
