@@ -110,7 +110,7 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
     ends = {"xy": (at, table["distillation"].iloc[-1]), "xytext": (at, table["spectral_norms"].iloc[-1])}
     ax.annotate("", **ends, arrowprops={"arrowstyle": "<->", "color": "0.3"})
     ax.text(at * 0.93, middle, f"× {ratio:.1e}", ha="right", va="center", color="0.3")
-    ax.text(table.index[0], 1.3, "says nothing", color="0.4", fontsize="small")
+    ax.text(table.index[0], top / 2, "says nothing", color="0.4", fontsize="small", va="top")
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.set_ylim(max(1e-4, 0.5 * float(table.to_numpy().min())), top)
