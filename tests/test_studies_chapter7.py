@@ -18,7 +18,7 @@ COLUMNS = {
     "multi_view_networks": {"kind", "step", "training accuracy", "test accuracy", "view_1", "size", "missed"},
     "multi_view_arms": {"inputs", "arm", "accuracy", "low", "high", "n"},
     "multi_view_phases": {"map", "mu", "p", "n", "q", "all views, distilled", "single", "points"},
-    "multi_view_in_dimension": {"world", "dim", "arm", "median", "one_view", "all_views", "train"},
+    "multi_view_in_dimension": {"world", "dim", "arm", "median", "mean_low", "one_view", "train", "closed"},
     "real_image_ensembles": {"data", "n", "arm", "accuracy", "gain", "gain_low", "gain_high"},
 }
 
@@ -60,3 +60,14 @@ def test_two_phases_are_in_the_curves() -> None:
     sizes = table("multi_view_networks").query("kind == 'size'")
     closed = [missed_view_probability(int(size)) for size in sizes["size"]]
     assert sizes["closed_form"].tolist() == closed
+
+
+def test_plain_networks_and_the_limit_are_counted_alike() -> None:
+    """In every dimension the same arms, networks and training sets; the gap closed is that of the means."""
+    rows = table("multi_view_in_dimension")
+    assert (rows["sets"] == 2).all()
+    for _, own in rows.groupby(["world", "dim"]):
+        mean = own.set_index("arm")["mean"]
+        if mean["ensemble"] > mean["single"]:
+            closed = (mean["distilled"] - mean["single"]) / (mean["ensemble"] - mean["single"])
+            assert own["closed"].dropna().item() == pytest.approx(closed)
