@@ -30,10 +30,10 @@ CLAIMS = (
     "plain_networks_come_to_the_orthogonal_limit",
 )
 CONFIG = {
-    "dims": ((1000, 4000, 16_000, 64_000), (4000, 16_000)),
+    "dims": ((1000, 4000, 16_000, 64_000), (16_000,)),
     "members": (16, 20),
     "students": (2, 4),
-    "sets": (3, 4),
+    "sets": (3, 5),
     "fresh": (100, 180),
     "shortened": 1,
 }
