@@ -19,7 +19,17 @@ COLUMNS = {
     "multi_view_arms": {"inputs", "arm", "accuracy", "low", "high", "n"},
     "multi_view_phases": {"map", "mu", "p", "n", "q", "all views, distilled", "single", "points"},
     "multi_view_in_dimension": {"world", "dim", "arm", "median", "mean_low", "one_view", "train", "closed"},
-    "real_image_ensembles": {"data", "n", "arm", "accuracy", "gain", "gain_low", "gain_high"},
+    "real_image_ensembles": {
+        "data",
+        "n",
+        "arm",
+        "accuracy",
+        "gain",
+        "gain_low",
+        "step",
+        "excess",
+        "gradient",
+    },
 }
 
 
@@ -71,3 +81,12 @@ def test_plain_networks_and_the_limit_are_counted_alike() -> None:
         if mean["ensemble"] > mean["single"]:
             closed = (mean["distilled"] - mean["single"]) / (mean["ensemble"] - mean["single"])
             assert own["closed"].dropna().item() == pytest.approx(closed)
+
+
+def test_students_of_images_come_close_to_their_teachers() -> None:
+    students = table("real_image_ensembles").query("arm in ('distilled', 'self-distilled')")
+    assert (students["excess"] > 0).all()
+    assert (students["excess"] < 0.5).all()  # after 200 steps
+    steps = table("real_image_ensembles").groupby(["data", "n"])[["gain", "step"]]
+    for _, own in steps:
+        assert own["gain"].iloc[-1] == pytest.approx(own["step"].sum())
