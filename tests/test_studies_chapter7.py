@@ -66,7 +66,9 @@ def test_two_phases_are_in_the_curves() -> None:
     steps = table("multi_view_networks").query("kind == 'step'").set_index("step")
     assert steps["training accuracy"].iloc[-1] > 0.99
     assert steps["test accuracy"].iloc[-1] < 0.98
-    assert steps["first view"].iloc[-1] > 5 * steps["second view"].iloc[-1] * 0.5
+    assert steps["first view"].iloc[-1] > 2.5 * steps["second view"].iloc[-1]
+    early = steps.loc[200]  # the points that lack the view are learned later than those that show it
+    assert early["points that lack the view"] < early["points that show the view"] - 0.1
     sizes = table("multi_view_networks").query("kind == 'size'")
     closed = [missed_view_probability(int(size)) for size in sizes["size"]]
     assert sizes["closed_form"].tolist() == closed
