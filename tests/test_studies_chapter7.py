@@ -19,6 +19,7 @@ COLUMNS = {
     "multi_view_arms": {"inputs", "arm", "accuracy", "low", "high", "n"},
     "multi_view_phases": {"map", "mu", "p", "n", "q", "all views, distilled", "single", "points"},
     "multi_view_in_dimension": {"world", "dim", "arm", "median", "mean_low", "one_view", "train", "closed"},
+    "benchmark_multi_view": {"side", "networks", "steps", "dim", "threads", "seconds", "ratio"},
     "real_image_ensembles": {
         "data",
         "n",

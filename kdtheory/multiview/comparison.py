@@ -22,7 +22,7 @@ from kdtheory.problems.multi_view import MultiViewWorld, Views
 from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
-__all__ = ["Arm", "Comparison", "Recipe", "compare", "compare_plain"]
+__all__ = ["Arm", "Comparison", "Recipe", "compare", "compare_plain", "span_coordinates"]
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def compare_plain(
         raise ValueError(f"cap = {recipe.cap} is for the limit; plain students are distilled without one")
     points = world.stratified(recipe.n, stream.child("train"))
     test = _fresh(world, test_points, stratified, stream)
-    inputs, fresh = _in_span(
+    inputs, fresh = span_coordinates(
         world, world.patches(points, stream.child("train")), world.patches(test, stream.child("test"))
     )
     whole, moved = (
@@ -234,10 +234,18 @@ def _fresh(world: MultiViewWorld, count: int, stratified: bool, stream: Stream) 
     return (world.stratified if stratified else world.views)(count, stream.child("test"))
 
 
-def _in_span(world: MultiViewWorld, train: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor]:
-    """Coordinates of the patches in an orthonormal basis of their span; float32.
+def span_coordinates(
+    world: MultiViewWorld, train: Float[Tensor, "n pd"], fresh: Float[Tensor, "t pd"], /
+) -> tuple[Float[Tensor, "n short"], Float[Tensor, "t longer"]]:
+    """The same patches by their coordinates in an orthonormal basis of their span, float32.
 
-    Features come first, then what the training patches add, all that they need; then the fresh patches.
+    Features come first, then what the training patches add, and these are all that they need; then what the
+    fresh patches add. As they are where that is no fewer than d.
+
+    >>> world = MultiViewWorld(noise_patches=1, patch_dim=1000)
+    >>> train, fresh = (world.sample(3, Stream(seed)).inputs for seed in (0, 1))
+    >>> [part.shape[-1] // world.num_patches for part in span_coordinates(world, train, fresh)]  # 4+3, 4+3+3
+    [7, 10]
     """
     dim, features = world.patch_dim, world.num_features
     patches = [part.unflatten(-1, (world.num_patches, dim)) for part in (train, fresh)]

@@ -14,10 +14,10 @@ from kdtheory.multiview import (
     compare,
     compare_plain,
     limit_start,
+    span_coordinates,
     train_limit,
     views_held,
 )
-from kdtheory.multiview.comparison import _in_span
 from kdtheory.networks import PatchNetwork
 from kdtheory.populations import train
 from kdtheory.problems import MultiViewWorld
@@ -105,7 +105,7 @@ def test_descent_in_the_span_of_the_training_patches_is_descent_in_all_of_it() -
     inputs, fresh = (
         world.patches(part, Stream(0).child(name)) for part, name in ((points, "train"), (test, "test"))
     )
-    short, whole = _in_span(world, inputs, fresh)
+    short, whole = span_coordinates(world, inputs, fresh)
     wide = replace(NETWORK, patch_dim=whole.shape[-1] // world.num_patches)
     rows = short.new_zeros(30, world.num_patches, wide.patch_dim)
     rows[..., : short.shape[-1] // world.num_patches] = short.unflatten(-1, (world.num_patches, -1))
@@ -123,7 +123,7 @@ def test_descent_in_the_span_of_the_training_patches_is_descent_in_all_of_it() -
 def test_coordinates_in_the_span_keep_all_products() -> None:
     world = replace(WORLD, patch_dim=400)
     parts = [world.sample(20, Stream(seed)).inputs for seed in (0, 1)]
-    short = _in_span(world, *parts)
+    short = span_coordinates(world, *parts)
     own, all_of_them = world.num_features + 20 * 2, world.num_features + 2 * 20 * 2
     assert short[0].shape == (20, world.num_patches * own)
     assert short[1].shape == (20, world.num_patches * all_of_them)
@@ -134,4 +134,4 @@ def test_coordinates_in_the_span_keep_all_products() -> None:
     first = slice(0, world.num_features)
     torch.testing.assert_close(brief[:, first], rows[:, first], rtol=1e-5, atol=1e-6)
     few = WORLD.sample(20, Stream(0)).inputs
-    assert _in_span(WORLD, few, few)[0].shape[-1] == WORLD.dim
+    assert span_coordinates(WORLD, few, few)[0].shape[-1] == WORLD.dim
