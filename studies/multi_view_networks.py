@@ -37,7 +37,7 @@ CLAIMS = (
     "ensembles_hold_the_views_that_single_networks_lack",
 )
 CONFIG = {"networks": 960, "shown": 64, "every": 10, "sizes": (1, 2, 3, 4, 5, 6, 8)}
-SMALL = {"networks": 48, "shown": 8, "every": 200, "sizes": (1, 2, 3)}
+SMALL = {"networks": 48, "shown": 8, "every": 50, "sizes": (1, 2, 3)}
 PANELS = 3
 
 
