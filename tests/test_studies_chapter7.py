@@ -68,7 +68,9 @@ def test_two_phases_are_in_the_curves() -> None:
     assert steps["training accuracy"].iloc[-1] > 0.99
     assert steps["test accuracy"].iloc[-1] < 0.98
     assert steps["first view"].iloc[-1] > 2.5 * steps["second view"].iloc[-1]
-    early = steps.loc[100:200].mean()  # the points that lack the view are learned later than the others
+    early = steps.loc[100:200].mean(
+        numeric_only=True
+    )  # the points that lack the view are learned later than the others
     assert early["points that lack the view"] < early["points that show the view"] - 0.1
     sizes = table("multi_view_networks").query("kind == 'size'")
     closed = [missed_view_probability(int(size)) for size in sizes["size"]]
