@@ -42,6 +42,7 @@ _ARMS = {
     "lazy single": PALETTE["sky"], "lazy ensemble": PALETTE["purple"],
     "average trained as one": PALETTE["vermillion"],
 }  # fmt: skip
+_LABELS = {"distilled": "distilled, T = 4", "self-distilled": "self-distilled, T = 4"}
 _RULES = ("linear", "ReLU network", "mixture")
 
 
@@ -93,18 +94,21 @@ def _row(inputs: str, arm: str, values: torch.Tensor) -> dict[str, Any]:
 
 
 def draw(ax: Any, rows: pd.DataFrame) -> None:
-    """A group of points for each kind of inputs."""
-    groups = list(rows["inputs"].unique())
-    for place, (arm, color) in enumerate(_ARMS.items()):
-        own = rows[rows["arm"] == arm]
-        x = own["inputs"].map(groups.index).to_numpy(float) + (place - 3.5) * 0.1
-        ax.vlines(x, own["low"], own["high"], color=color, linewidth=1.4)
-        ax.plot(
-            x, own["accuracy"], "o", color=color, markersize=5, label=arm.replace("trained as one", "as one")
-        )
+    """A group of points for each kind of inputs, around its tick."""
+    groups = list(rows.groupby("inputs", sort=False))
+    for place, (_, own) in enumerate(groups):
+        offsets = 0.11 * (np.arange(len(own)) - (len(own) - 1) / 2)
+        for offset, (_, row) in zip(offsets, own.iterrows(), strict=True):
+            color, x = _ARMS[row["arm"]], place + offset
+            ax.vlines(x, row["low"], min(1.0, row["high"]), color=color, linewidth=1.4)
+            ax.plot(x, row["accuracy"], "o", color=color, markersize=5)
+    for arm, color in _ARMS.items():
+        ax.plot([], [], "o", color=color, markersize=5, label=_LABELS.get(arm, arm))
     for edge in np.arange(len(groups) - 1) + 0.5:
         ax.axvline(edge, color="0.85", linewidth=0.8)
-    ax.set_xticks(range(len(groups)), [name.replace(", ", ",\n") for name in groups], fontsize="small")
+    names = [name.replace(", ", ",\n").replace("ReLU network", "ReLU net") for name, _ in groups]
+    ax.set_xticks(range(len(groups)), names, fontsize="small")
+    ax.set_xlim(-0.5, len(groups) - 0.5)
     ax.grid(visible=False, axis="x")
     ax.set_ylabel("test accuracy")
     ax.set_xlabel("inputs")

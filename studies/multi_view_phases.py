@@ -93,31 +93,34 @@ def _measured(design: Design, stream: Stream, counts: dict[str, int]) -> dict[st
 def draw(axes: Any, rows: pd.DataFrame) -> None:
     """Three maps."""
     noise, power = rows[rows["map"] == "noise"], rows[rows["map"] == "power"]
-    student, single = "all views, distilled", "all views, single"
-    for ax, part, (down, across), (above, below), (letter, title) in zip(
+    views = ("all views, distilled", "all views, single")
+    key = "views held: students (above), trained on labels (below)"
+    held = "share of all views that students hold"
+    _draw_map(axes[0], noise, ("mu", "p"), views, label=held)
+    _draw_map(axes[1], power, ("n", "q"), views, label=held)
+    _draw_map(axes[2], power, ("n", "q"), ("single", "ensemble"), label="test accuracy of single networks")
+    for ax, letter, title, x, y in zip(
         axes,
-        (noise, power, power),
-        (("mu", "p"), ("n", "q"), ("n", "q")),
-        ((student, single), (student, single), ("single", "ensemble")),
-        (("a", "views held"), ("b", "views held"), ("c", "accuracy: single, ensemble")),
-        strict=True,
-    ):
-        _draw_map(ax, part, down, across, above, below)
-        panel_letter(ax, letter, title)
-    for ax, x, y in zip(
-        axes,
+        "abc",
+        (key, key, "test accuracy: single (above), ensemble (below)"),
         ("chance p of a foreign feature", "power q", "power q"),
         ("share μ of single views", "training points n", "training points n"),
         strict=True,
     ):
+        panel_letter(ax, letter, title)
         ax.set_xlabel(x)
         ax.set_ylabel(y)
 
 
-def _draw_map(ax: Any, part: pd.DataFrame, down: str, across: str, above: str, below: str) -> None:
-    top, bottom = (part.pivot_table(index=down, columns=across, values=name) for name in (above, below))
-    low = 0.85 if above == "single" else 0.0
-    ax.imshow(top, origin="lower", aspect="auto", cmap="viridis", vmin=low, vmax=1.0)
+def _draw_map(
+    ax: Any, part: pd.DataFrame, sides: tuple[str, str], cells: tuple[str, str], *, label: str
+) -> None:
+    """One number gives the colour and stands above the other."""
+    down, across = sides
+    top, bottom = (part.pivot_table(index=down, columns=across, values=name) for name in cells)
+    low = 0.85 if cells[0] == "single" else 0.0
+    image = ax.imshow(top, origin="lower", aspect="auto", cmap="viridis", vmin=low, vmax=1.0)
+    ax.get_figure(root=True).colorbar(image, ax=ax, label=label)
     for i in range(top.shape[0]):
         for j in range(top.shape[1]):
             color = "black" if top.iloc[i, j] > low + 0.55 * (1 - low) else "white"

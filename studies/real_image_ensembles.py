@@ -1,34 +1,69 @@
 """Real images: single networks, ensembles, students of ensembles and of single networks.
 
-Does the order of multi-view theory, single < self-distilled < distilled < ensemble, show on real data?
-The same MLP in all roles, trained by Adam; T = 4, students on the teachers' outputs alone, on the
-teachers' own training images, to twice the steps, which is short of convergence. Means over splits with
-95 % intervals, last-step accuracy on images that nobody saw. Digits, and beside them the images of
-`--data`.
+Does the order of multi-view theory, single < self-distilled < distilled < ensemble, show on real data? The
+same MLP in all roles, with two hidden layers of 32 units: there ensembles gain visibly, which was looked at
+before any student. Adam with a falling rate; T = 4, students on the teachers' outputs alone, on the teachers'
+own training images, until they match: `excess` is what is left of their loss above its least value,
+T²·KL(teacher, student) in nats (of networks trained on labels: the loss itself), `gradient` the largest norm
+at the last step. Means over splits with 95 % intervals, last-step accuracy on images that nobody saw. Digits,
+and beside them the images of `--data`. (a) The gain over a single network. (b) Paired differences of the
+neighbours in that order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from kdtheory.datasets import Images, load_images
-from kdtheory.losses import distillation, label_loss
+from kdtheory.losses import distillation, kl_divergence, label_loss
 from kdtheory.networks import MLP
-from kdtheory.plots import PALETTE, legend_above, points
+from kdtheory.plots import PALETTE, legend_above, panel_letter, points
 from kdtheory.populations import train
 from kdtheory.risk import accuracy
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
 
 CLAIMS = ("self_distillation_lies_between_one_network_and_the_ensemble",)
-CONFIG = {"sizes": (150, 500), "fresh": 1200, "members": 8, "students": 4, "splits": 6}
-SMALL = {"sizes": (60,), "fresh": 300, "members": 2, "students": 2, "splits": 2}
+CONFIG = {
+    "sizes": (150, 500),
+    "fresh": 1200,
+    "members": 8,
+    "students": 2,
+    "splits": 10,
+    "steps": 600,
+    "student_steps": 2000,
+}
+SMALL = {
+    "sizes": (60,),
+    "fresh": 300,
+    "members": 2,
+    "students": 2,
+    "splits": 2,
+    "steps": 200,
+    "student_steps": 200,
+}
+PANELS = 2
+
+_TEMPERATURE = 4.0
 _ARMS = ("single", "self-distilled", "distilled", "ensemble")
+
+
+@dataclass(frozen=True)
+class Role:
+    """Networks trained in one way: logits on their own and on fresh images, how far they are from the end."""
+
+    seen: Tensor
+    fresh: Tensor
+    excess: float
+    gradient: float
 
 
 def run(
@@ -40,83 +75,103 @@ def run(
     members: int,
     students: int,
     splits: int,
+    steps: int,
+    student_steps: int,
 ) -> list[dict[str, Any]]:
-    """Rows: data, n, arm, accuracy with its interval, and the gain over single networks with its own."""
+    """Rows: data, n, arm, accuracy with its interval, the gain over single networks and over the arm before
+    it in the order, each with its own, and the distance from convergence.
+    """
     sources = [load_images()] if data is None else [load_images(), load_images(data)]
+    counts, durations = (members, students), (steps, student_steps)
     rows = []
     for images in sources:
         for n in sizes:
             found = [
-                _split(images, n, fresh, members, students, stream.child(images.name, n, split))
+                _split(images, n, fresh, counts, durations, stream.child(images.name, n, split))
                 for split in range(splits)
             ]
-            rows += _rows(images.name, n, pd.DataFrame(found))
+            rows += _rows(images.name, n, pd.concat(found, keys=range(splits)))
     return rows
 
 
 def _split(
-    images: Images, n: int, fresh: int, members: int, students: int, stream: Stream
-) -> dict[str, float]:
+    images: Images, n: int, fresh: int, counts: tuple[int, int], durations: tuple[int, int], stream: Stream
+) -> pd.DataFrame:
+    """A row for each arm: accuracy, excess, gradient."""
     order = torch.randperm(images.num_images, generator=stream.child("order").torch())
     seen, kept = order[:n], order[n : n + fresh]
-    inputs, right = images.inputs[seen], images.labels[kept]
+    right = images.labels[kept]
 
-    def fit(role: str, teacher: torch.Tensor | None, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def fit(name: str, teacher: Tensor | None) -> Role:
         nets = train(
-            MLP((images.dim, 64, images.num_classes)), inputs, images.labels[seen],
+            MLP((images.dim, 32, 32, images.num_classes)), images.inputs[seen], images.labels[seen],
             teacher_probs=None if teacher is None else teacher.softmax(-1),
             loss=label_loss if teacher is None else distillation,
-            settings={} if teacher is None else {"temperature": 4.0}, members=count,
-            stream=stream.child(role), steps=300 if teacher is None else 600, learning_rate=0.003,
-            device="cpu",
+            settings={} if teacher is None else {"temperature": _TEMPERATURE},
+            members=counts[teacher is not None], steps=durations[teacher is not None],
+            stream=stream.child(name), learning_rate=0.005, schedule="cosine", device="cpu",
         )  # fmt: skip
-        return nets.logits(inputs), nets.logits(images.inputs[kept])
+        own = nets.logits(images.inputs[seen])
+        excess = nets.last_loss.mean() if teacher is None else _excess(teacher, own)
+        return Role(own, nets.logits(images.inputs[kept]), float(excess), float(nets.gradient_norm.max()))
 
-    teachers, single = fit("single", None, members)
-    _, distilled = fit("distilled", teachers.mean(0), students)
-    _, alone = fit("self-distilled", teachers[:students], students)
-    return {
-        "single": float(accuracy(single, right).mean()),
-        "self-distilled": float(accuracy(alone, right).mean()),
-        "distilled": float(accuracy(distilled, right).mean()),
-        "ensemble": float(accuracy(single.mean(0), right)),
+    single = fit("single", None)
+    roles = {
+        "single": single,
+        "self-distilled": fit("self-distilled", single.seen[: counts[1]]),
+        "distilled": fit("distilled", single.seen.mean(0)),
     }
+    rows = {
+        name: {"accuracy": float(accuracy(role.fresh, right).mean()), "excess": role.excess,
+               "gradient": role.gradient}
+        for name, role in roles.items()
+    }  # fmt: skip
+    rows["ensemble"] = {"accuracy": float(accuracy(single.fresh.mean(0), right))}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _excess(teacher: Tensor, students: Tensor) -> Tensor:
+    """T²·KL(φ_T(teacher), φ_T(student)), the mean over students and images."""
+    divergence = kl_divergence(students / _TEMPERATURE, teacher.expand_as(students) / _TEMPERATURE)
+    return _TEMPERATURE**2 * divergence.mean()
 
 
 def _rows(name: str, n: int, found: pd.DataFrame) -> list[dict[str, Any]]:
+    reached = found["accuracy"].unstack()  # noqa: PD010
     rows = []
-    for arm in _ARMS:
-        level, gain = (mean_test(values.to_numpy()) for values in (found[arm], found[arm] - found["single"]))
-        rows.append(
-            {
-                "data": name, "n": n, "arm": arm, "accuracy": level.mean, "low": level.interval()[0],
-                "high": level.interval()[1], "gain": gain.mean, "gain_low": gain.interval()[0],
-                "gain_high": gain.interval()[1], "splits": len(found),
-            }
-        )  # fmt: skip
+    for place, arm in enumerate(_ARMS):
+        row: dict[str, Any] = {"data": name, "n": n, "arm": arm, "splits": len(reached)}
+        compared = {"accuracy": reached[arm], "gain": reached[arm] - reached["single"]}
+        if place:
+            compared["step"] = reached[arm] - reached[_ARMS[place - 1]]
+        for what, values in compared.items():
+            mean = mean_test(values.to_numpy())
+            low, high = mean.interval()
+            row |= {what: mean.mean, f"{what}_low": low, f"{what}_high": high}
+        own = found.xs(arm, level=1)
+        rows.append(row | {"excess": own["excess"].mean(), "gradient": own["gradient"].max()})
     return rows
 
 
-def draw(ax: Any, rows: pd.DataFrame) -> None:
-    """The gain over a single network, data sets and sizes by colour and marker."""
+def draw(axes: Any, rows: pd.DataFrame) -> None:
+    """Gains over a single network, and over the arm before; data sets and sizes by colour and marker."""
     colors = (PALETTE["blue"], PALETTE["vermillion"], PALETTE["green"], PALETTE["purple"])
     for place, ((name, n), own) in enumerate(rows.groupby(["data", "n"], sort=False)):
-        x = own["arm"].map(_ARMS.index).to_numpy(float) + 0.1 * (place - 1.5)
-        label = f"{name}, n = {n}: single {own['accuracy'].iloc[0]:.3f}"
-        low, high = 100 * own["gain_low"], 100 * own["gain_high"]
-        points(
-            ax,
-            x,
-            100 * own["gain"],
-            low,
-            high,
-            color=colors[place % 4],
-            marker="os"[place // 2 % 2],
-            label=label,
-        )
-    ax.axhline(0, color="gray", linewidth=0.8)
-    ax.set_xticks(range(len(_ARMS)), _ARMS)
-    ax.set_xlabel("trained as")
-    ax.set_ylabel("accuracy beyond a single network, points")
-    ax.set_title("real images", loc="left", fontsize="medium")
-    legend_above(ax, columns=2)
+        label = f"{name.partition('/')[0]}, n = {n} (single: {own['accuracy'].iloc[0]:.3f})"
+        style = {"color": colors[place % 4], "marker": "os"[place // 2 % 2], "label": label}
+        later = own.iloc[1:]
+        x = later["arm"].map(_ARMS.index).to_numpy(float) + 0.1 * (place - 1.5)
+        for ax, what in zip(axes, ("gain", "step"), strict=True):
+            points(ax, x, *(100 * later[c] for c in (what, f"{what}_low", f"{what}_high")), **style)
+    pairs = [f"{after}\n− {before}" for before, after in pairwise(_ARMS)]
+    for ax, letter, title, names, label in (
+        (axes[0], "a", "gain over a single network", _ARMS[1:], "trained as"),
+        (axes[1], "b", "gain over the one before in the order", pairs, "compared"),
+    ):
+        ax.axhline(0, color="gray", linewidth=0.8)
+        ax.set_xticks(range(1, len(_ARMS)), names)
+        ax.set_xlim(0.5, len(_ARMS) - 0.5)
+        ax.set_xlabel(label)
+        ax.set_ylabel("test accuracy, percentage points")
+        panel_letter(ax, letter, title)
+    legend_above(axes[0], columns=4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kdtheory.multiview.comparison import Arm, Comparison, Recipe, compare, compare_plain
+from kdtheory.multiview.comparison import Arm, Comparison, Recipe, compare, compare_plain, span_coordinates
 from kdtheory.multiview.coverage import first_view, missed_share, missed_view_probability, views_held
 from kdtheory.multiview.lazy import LazyPopulation, tangent_kernel, train_lazy
 from kdtheory.multiview.limit import LimitPopulation, limit_of, limit_start, train_limit
@@ -20,6 +20,7 @@ __all__ = [
     "limit_start",
     "missed_share",
     "missed_view_probability",
+    "span_coordinates",
     "tangent_kernel",
     "train_lazy",
     "train_limit",

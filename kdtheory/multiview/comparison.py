@@ -22,7 +22,7 @@ from kdtheory.problems.multi_view import MultiViewWorld, Views
 from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
-__all__ = ["Arm", "Comparison", "Recipe", "compare", "compare_plain"]
+__all__ = ["Arm", "Comparison", "Recipe", "compare", "compare_plain", "span_coordinates"]
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ def compare(
     self_students: int | None = None,
     stream: Stream,
     test_points: int = 1000,
+    stratified: bool = False,
 ) -> Comparison:
     """Train and distil in the orthogonal limit.
 
@@ -131,12 +132,14 @@ def compare(
         self_students: of single networks, at most `members`; as many as `students` where None.
         stream: the training points, the starts, and the fresh points.
         test_points: fresh points.
+        stratified: whether they have the exact shares of the world (`MultiViewWorld.stratified`), so that one
+            view of each label is worth 1 − μ/2 and no more or less by chance.
 
     Raises:
         ValueError: more students than members, or a number out of its range.
     """
     points = world.stratified(recipe.n, stream.child("train"))
-    test = world.views(test_points, stream.child("test"))
+    test = _fresh(world, test_points, stratified, stream)
 
     def fit(name: str, teacher: Tensor | None, count: int, steps: int) -> Arm:
         start = limit_start(
@@ -173,13 +176,15 @@ def compare_plain(
     self_students: int | None = None,
     stream: Stream,
     test_points: int = 500,
+    stratified: bool = False,
     device: str = "auto",
 ) -> Comparison:
     """Train and distil plain torch networks on patches in R^d.
 
     A network sees a patch only by its products with it, and its start is isotropic: so the patches are given
-    by their coordinates in an orthonormal basis of the span of all training and fresh patches. This is the
-    same law of networks at the cost of the span's dimension instead of d.
+    by their coordinates in an orthonormal basis of the span of all training and fresh patches, those of the
+    training patches first. Descent moves nothing but these, and the others stay at their start: the same law
+    of networks at the cost of the dimension of the training patches instead of d.
 
     Args: as `compare`; the world's and the network's patch dimension is d. The recipe's cap must be ∞.
 
@@ -189,15 +194,18 @@ def compare_plain(
     if recipe.cap != math.inf:
         raise ValueError(f"cap = {recipe.cap} is for the limit; plain students are distilled without one")
     points = world.stratified(recipe.n, stream.child("train"))
-    test = world.views(test_points, stream.child("test"))
-    inputs, fresh = _in_span(
+    test = _fresh(world, test_points, stratified, stream)
+    inputs, fresh = span_coordinates(
         world, world.patches(points, stream.child("train")), world.patches(test, stream.child("test"))
     )
-    network = replace(network, patch_dim=inputs.shape[-1] // world.num_patches)
+    whole, moved = (
+        replace(network, patch_dim=part.shape[-1] // world.num_patches) for part in (fresh, inputs)
+    )
 
     def fit(name: str, teacher: Tensor | None, count: int, steps: int) -> Arm:
+        start = whole.unpack(whole.init(stream.child(name), members=count))["weight"]
         nets: Population = train(
-            network,
+            moved,
             inputs,
             points.labels,
             teacher_probs=None if teacher is None else teacher.softmax(-1),
@@ -208,26 +216,47 @@ def compare_plain(
             steps=steps,
             learning_rate=recipe.learning_rate,
             optimizer="sgd",
+            initial=start[..., : moved.patch_dim].flatten(1),
             device=device,
         )
-        weight = network.unpack(nets.params.cpu())["weight"][..., : world.num_features]
-        held = views_held(weight, num_views=world.num_views, threshold=network.threshold)
-        return Arm(nets.logits(fresh).cpu().double(), nets.logits(inputs).cpu().double(), held)
+        weight = moved.unpack(nets.params.cpu())["weight"]
+        full = torch.cat([weight, start[..., moved.patch_dim :]], -1).flatten(1)
+        logits = torch.cat([whole.logits(one, fresh) for one in full.split(1)])  # few products at a time
+        top = weight[..., : world.num_features]
+        held = views_held(top, num_views=world.num_views, threshold=network.threshold)
+        return Arm(logits.double(), nets.logits(inputs).cpu().double(), held)
 
     alone = students if self_students is None else self_students
     return _compared(fit, recipe, points, test, (members, students, alone))
 
 
-def _in_span(world: MultiViewWorld, *inputs: Tensor) -> list[Tensor]:
-    """Coordinates of the patches in an orthonormal basis of their span, features first; float32."""
+def _fresh(world: MultiViewWorld, count: int, stratified: bool, stream: Stream) -> Views:
+    return (world.stratified if stratified else world.views)(count, stream.child("test"))
+
+
+def span_coordinates(
+    world: MultiViewWorld, train: Float[Tensor, "n pd"], fresh: Float[Tensor, "t pd"], /
+) -> tuple[Float[Tensor, "n short"], Float[Tensor, "t longer"]]:
+    """The same patches by their coordinates in an orthonormal basis of their span, float32.
+
+    Features come first, then what the training patches add, and these are all that they need; then what the
+    fresh patches add. As they are where that is no fewer than d.
+
+    >>> world = MultiViewWorld(noise_patches=1, patch_dim=1000)
+    >>> train, fresh = (world.sample(3, Stream(seed)).inputs for seed in (0, 1))
+    >>> [part.shape[-1] // world.num_patches for part in span_coordinates(world, train, fresh)]  # 4+3, 4+3+3
+    [7, 10]
+    """
     dim, features = world.patch_dim, world.num_features
-    patches = [part.unflatten(-1, (world.num_patches, dim)) for part in inputs]
+    patches = [part.unflatten(-1, (world.num_patches, dim)) for part in (train, fresh)]
     noise = torch.cat([part[:, features:].flatten(0, 1) for part in patches])
     if features + len(noise) >= dim:
-        return [part.float() for part in inputs]
+        return train.float(), fresh.float()
     basis, upper = torch.linalg.qr(torch.cat([torch.eye(features, dim, dtype=torch.float64), noise]).T)
     basis = basis * upper.diagonal().sign()
-    return [(part @ basis).flatten(-2).float() for part in patches]
+    own = features + len(train) * world.noise_patches
+    seen, unseen = patches
+    return (seen @ basis[:, :own]).flatten(-2).float(), (unseen @ basis).flatten(-2).float()
 
 
 def _compared(

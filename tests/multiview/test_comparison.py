@@ -6,17 +6,20 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn.functional import pad
 
+from kdtheory.losses import label_loss
 from kdtheory.multiview import (
     Recipe,
     compare,
     compare_plain,
     limit_start,
+    span_coordinates,
     train_limit,
     views_held,
 )
-from kdtheory.multiview.comparison import _in_span
 from kdtheory.networks import PatchNetwork
+from kdtheory.populations import train
 from kdtheory.problems import MultiViewWorld
 from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
@@ -83,14 +86,52 @@ def test_bad_comparisons_are_refused() -> None:
         )
 
 
+def test_fresh_points_have_the_exact_shares_where_asked() -> None:
+    sizes = {"members": 2, "students": 1, "test_points": 60, "stratified": True}
+    plain = compare_plain(WORLD, NETWORK, RECIPE, stream=Stream(0), device="cpu", **sizes)
+    limit = compare(WORLD, NETWORK, RECIPE, stream=Stream(0), **sizes)
+    for found in (plain, limit):
+        assert found.test.labels.bincount().tolist() == [20, 20, 20]
+        assert int(found.test.single.sum()) == 12
+    assert torch.equal(plain.test.coefficients, limit.test.coefficients)
+
+
+def test_descent_in_the_span_of_the_training_patches_is_descent_in_all_of_it() -> None:
+    world = replace(WORLD, patch_dim=400)
+    found = compare_plain(
+        world, NETWORK, RECIPE, members=2, students=1, stream=Stream(0), test_points=10, device="cpu"
+    )
+    points, test = world.stratified(30, Stream(0).child("train")), world.views(10, Stream(0).child("test"))
+    inputs, fresh = (
+        world.patches(part, Stream(0).child(name)) for part, name in ((points, "train"), (test, "test"))
+    )
+    short, whole = span_coordinates(world, inputs, fresh)
+    wide = replace(NETWORK, patch_dim=whole.shape[-1] // world.num_patches)
+    rows = short.new_zeros(30, world.num_patches, wide.patch_dim)
+    rows[..., : short.shape[-1] // world.num_patches] = short.unflatten(-1, (world.num_patches, -1))
+    start = wide.init(Stream(0).child("single"), members=2)
+    nets = train(
+        wide, rows.flatten(1), points.labels, loss=label_loss, members=2, stream=Stream(0), steps=40,
+        learning_rate=1.0, optimizer="sgd", initial=start, device="cpu",
+    )  # fmt: skip
+    torch.testing.assert_close(found.single.logits, nets.logits(whole).double(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        found.single.train_logits, nets.logits(rows.flatten(1)).double(), rtol=1e-4, atol=1e-5
+    )
+
+
 def test_coordinates_in_the_span_keep_all_products() -> None:
     world = replace(WORLD, patch_dim=400)
     parts = [world.sample(20, Stream(seed)).inputs for seed in (0, 1)]
-    short = _in_span(world, *parts)
-    assert short[0].shape == (20, world.num_patches * (world.num_features + 2 * 20 * 2))
-    rows, brief = (torch.cat([p.double().unflatten(-1, (world.num_patches, -1)).flatten(0, 1) for p in own])
-                   for own in (parts, short))  # fmt: skip
+    short = span_coordinates(world, *parts)
+    own, all_of_them = world.num_features + 20 * 2, world.num_features + 2 * 20 * 2
+    assert short[0].shape == (20, world.num_patches * own)
+    assert short[1].shape == (20, world.num_patches * all_of_them)
+    split = [p.double().unflatten(-1, (world.num_patches, -1)).flatten(0, 1) for p in short]
+    brief = torch.cat([pad(split[0], (0, all_of_them - own)), split[1]])
+    rows = torch.cat([p.unflatten(-1, (world.num_patches, -1)).flatten(0, 1) for p in parts])
     torch.testing.assert_close(brief @ brief.T, rows @ rows.T, rtol=1e-4, atol=1e-5)
     first = slice(0, world.num_features)
     torch.testing.assert_close(brief[:, first], rows[:, first], rtol=1e-5, atol=1e-6)
-    assert _in_span(WORLD, WORLD.sample(20, Stream(0)).inputs)[0].shape[-1] == WORLD.dim
+    few = WORLD.sample(20, Stream(0)).inputs
+    assert span_coordinates(WORLD, few, few)[0].shape[-1] == WORLD.dim

@@ -116,10 +116,14 @@ def feature_noise_lets_distillation_teach_every_view(
     own training points reaches test accuracy 0.99, closes at least 80 % of the gap between a single network
     and the ensemble, and holds at least 86 % of all views.
 
-    Every student starts from its own initialisation; T = 4, no labels, n = 360. The soft label of a wrong
-    class tells which of its views are present, and both must be learned to match it. Without feature noise a
-    point that lacks the learned view is still told apart by whatever small product is left, since no foreign
-    feature competes; that the views are not held shows there.
+    Every student starts from its own initialisation; T = 4, no labels. The soft label of a wrong class tells
+    which of its views are present, and both must be learned to match it. Without feature noise a point that
+    lacks the learned view is still told apart by whatever small product is left, since no foreign feature
+    competes; that the views are not held shows there.
+
+    0.99 and 80 % were fixed beforehand. The regime, n = 360 and p = 0.5, was sought where students reach
+    them; the share of 86 %, between what students hold here and in the control, and the control's μ = 0.1
+    were set on seeds 0 and 1. `kdtheory verify --chapter 7 --seed 2`, 3 and 4 decide on fresh draws.
     """
     design = LARGER.in_world(noise_chance=noise_chance, single_view=single_view)
     parts, found = _students(setting, design, setting.size(quick=28, full=80), share=0.86)
@@ -147,10 +151,11 @@ def self_distillation_lies_between_one_network_and_the_ensemble(
     """With six classes and feature noise, a fresh student distilled from one network of its own kind is more
     accurate than the networks trained on labels, and less than one distilled from the ensemble.
 
-    T = 2; ten networks in the ensemble, eight students of each kind, means over training sets.
+    T = 2; ten networks in the ensemble, eight students of each kind, means over training sets. At
+    T = 4 a student of one network hardly gains (study `multi_view_arms`).
     """
     design = replace(CLASSES, recipe=replace(CLASSES.recipe, temperature=2.0, student_steps=student_steps))
-    replicates = setting.size(quick=12, full=40)
+    replicates = setting.size(quick=20, full=40)
     found = comparisons(replicated(design, setting.stream, replicates=replicates, members=10, students=8))
     parts = {
         "above single": MeanInequality.of(found["single"], found["self-distilled"]),

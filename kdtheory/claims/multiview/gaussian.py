@@ -107,7 +107,7 @@ def on_gaussian_inputs_ensembles_and_distillation_bring_nothing(
     n = 1000 in R^10, judged on 3000 fresh points; T = 4. The same comparison on multi-view inputs gains
     several points.
     """
-    replicates = setting.size(quick=10, full=40)
+    replicates = setting.size(quick=14, full=40)
     rules = ("linear", "ReLU network", "mixture") if inputs == "Gaussian" else ("multi-view",)
     parts: dict[str, Evidence] = {}
     for rule in rules:
@@ -121,8 +121,8 @@ def on_gaussian_inputs_ensembles_and_distillation_bring_nothing(
 
 def _compared(setting: Setting, rule: str, replicates: int) -> dict[str, Tensor]:
     if rule == "multi-view":
-        found = replicated(CLASSES, setting.stream, replicates=replicates, members=6, students=3)
-        return comparisons(found)
+        sizes = {"replicates": 2 * replicates, "members": 6, "students": 3}
+        return comparisons(replicated(CLASSES, setting.stream, **sizes))
     rows = [
         gaussian_comparison(rule, setting.stream.child(rule, replicate), device=setting.device)
         for replicate in range(replicates)

@@ -51,7 +51,7 @@ def plain_networks_come_to_the_orthogonal_limit(setting: Setting, /, *, common: 
     are learned and memorising begins; the mean absolute difference, one slope for each training set, at most
     −1/2 + 0.15.
     """
-    replicates, dims = setting.size(quick=16, full=48), (256, 1024, 4096)
+    replicates, dims = setting.size(quick=20, full=48), (256, 1024, 4096)
     rows = [
         [_distance(setting.stream.child(replicate, dim), dim, common) for dim in dims]
         for replicate in range(replicates)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Joint
-from kdtheory.claims.multiview.worlds import BINARY, singles
+from kdtheory.claims.multiview.worlds import GENTLE, singles
 from kdtheory.multiview import LimitPopulation, first_view, limit_start, train_limit, views_held
 from kdtheory.problems import Views
 from kdtheory.streams import Stream
@@ -82,9 +82,8 @@ def single_networks_hold_one_view_of_each_label_and_memorise_the_rest(
     mechanism and not the mean of other values. Test accuracies are exact. Rate 8, 800 steps: at larger rates
     the winner overshoots, and the other view is learned a little more often.
     """
-    gentle = replace(BINARY, recipe=replace(BINARY.recipe, steps=800, learning_rate=8.0))
-    design = gentle.in_world(single_view=single_view)
-    found = singles(design, setting.size(quick=1400, full=4000), setting.stream)
+    design = GENTLE.in_world(single_view=single_view)
+    found = singles(design, setting.size(quick=2400, full=4000), setting.stream)
     count, accuracies = found.held.sum(-1), found.accuracy
     one = count == 1
     ahead = first_view(found.start.projections, num_views=design.world.num_views)

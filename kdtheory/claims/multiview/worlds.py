@@ -26,7 +26,17 @@ from kdtheory.problems import MultiViewWorld, Views
 from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
-__all__ = ["BINARY", "CLASSES", "LARGER", "Design", "Singles", "comparisons", "replicated", "singles"]
+__all__ = [
+    "BINARY",
+    "CLASSES",
+    "GENTLE",
+    "LARGER",
+    "Design",
+    "Singles",
+    "comparisons",
+    "replicated",
+    "singles",
+]
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,9 @@ BINARY = Design(
     recipe=Recipe(n=40, steps=500, learning_rate=16.0, student_steps=1000),
 )
 """The world as the notes print it."""
+
+GENTLE = replace(BINARY, recipe=Recipe(n=40, steps=800, learning_rate=8.0, student_steps=2000))
+"""The same at half the rate, where the winner does not overshoot."""
 
 CLASSES = Design(
     MultiViewWorld(
