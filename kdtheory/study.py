@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from kdtheory.records import write_file, write_json
 from kdtheory.streams import Stream
 
-__all__ = ["Study", "load_study", "run_study", "study_names"]
+__all__ = ["Study", "load_study", "redraw_study", "run_study", "study_names"]
 
 _REQUIRED = ("CLAIMS", "CONFIG", "SMALL", "run", "draw")
 
@@ -113,8 +113,7 @@ def run_study(
         raise ValueError(f"study {study.name} made no rows")
     place = out / study.name
     write_file(place / "table.csv", rows.to_csv(index=False, lineterminator="\n").encode())
-    for form, content in _pictures(study, rows).items():
-        write_file(place / f"figure.{form}", content)
+    _write_pictures(study, rows, place)
     write_json(
         place / "run.json",
         {
@@ -131,6 +130,28 @@ def run_study(
         },
     )
     return rows
+
+
+def redraw_study(study: Study, out: Path, /) -> pd.DataFrame:
+    """Draw the figure again from `out/NAME/table.csv`; nothing is computed, and run.json stays.
+
+    Returns:
+        The table.
+
+    Raises:
+        ValueError: there is no table.
+    """
+    table = out / study.name / "table.csv"
+    if not table.is_file():
+        raise ValueError(f"there is no {table} to draw from; run the study first")
+    rows = pd.read_csv(table)
+    _write_pictures(study, rows, table.parent)
+    return rows
+
+
+def _write_pictures(study: Study, rows: pd.DataFrame, place: Path) -> None:
+    for form, content in _pictures(study, rows).items():
+        write_file(place / f"figure.{form}", content)
 
 
 def _images(study: Study, data: Path | None) -> dict[str, Path | None]:

@@ -133,7 +133,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
     for name, style in (("learned", "--"), ("unlabelled", ":")):
         ax.axvline(first[name], color=PALETTE["black"], linestyle=style, linewidth=1, label=name)
     ax.set_xscale("log")
-    ax.set_xlim(0.7, max(10 * needed.max(), 1e6))
+    ax.set_xlim(0.7, max(1e4 * needed.max(), 1e6))
     ax.set_yticks(range(len(totals)), totals["line"].str.replace("_", " "))
     ax.set_ylim(len(totals), -0.7)
     ax.grid(visible=False, axis="y")

@@ -9,7 +9,7 @@ import pytest
 
 from kdtheory.claims import REGISTRY
 from kdtheory.records import read_json
-from kdtheory.study import load_study, run_study, study_names
+from kdtheory.study import load_study, redraw_study, run_study, study_names
 
 ROOT = Path(__file__).parents[1]
 NAMES = study_names(ROOT / "studies")
@@ -64,6 +64,19 @@ def test_a_study_of_images_is_told_where_they_are(folder: Path) -> None:
     assert read_json(folder / "images" / "run.json")["data"] == folder.name
     with pytest.raises(ValueError, match="study line reads no images"):
         run_study(load_study("line", folder / "studies"), folder, data=folder)
+
+
+def test_a_figure_is_drawn_again_from_its_table(folder: Path) -> None:
+    study = load_study("line", folder / "studies")
+    with pytest.raises(ValueError, match=r"table\.csv to draw from"):
+        redraw_study(study, folder / "figures")
+    rows = run_study(study, folder / "figures")
+    place = folder / "figures" / "line"
+    drawn, told = ((place / name).read_bytes() for name in ("figure.svg", "run.json"))
+    (place / "figure.svg").unlink()
+    pd.testing.assert_frame_equal(redraw_study(study, folder / "figures"), rows)
+    assert (place / "figure.svg").read_bytes() == drawn
+    assert (place / "run.json").read_bytes() == told
 
 
 def test_a_study_repeats_itself_to_the_byte(folder: Path) -> None:

@@ -10,7 +10,7 @@ import typer
 from kdtheory.cli.app import RUNS, app, err_console, out_console
 from kdtheory.records import latest_run, write_file
 from kdtheory.report import report as make_report
-from kdtheory.study import load_study, run_study
+from kdtheory.study import load_study, redraw_study, run_study
 
 
 @app.command()
@@ -21,12 +21,18 @@ def study(
     studies: Annotated[Path, typer.Option(help="Folder of the studies.")] = Path("studies"),
     out: Annotated[Path | None, typer.Option(help="Folder of the figures.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of IDX files, for a study of images.")] = None,
+    redraw: Annotated[
+        bool, typer.Option("--redraw", help="Draw from the table there is; compute nothing.")
+    ] = False,
 ) -> None:
     """Run a study: table.csv, figure.svg, figure.png and run.json under figures/NAME/."""
     chosen = load_study(name, studies)
     place = out or (RUNS / "figures" if small else Path("figures"))
     with err_console.status(f"{name} …"):
-        rows = run_study(chosen, place, seed=seed, small=small, data=data)
+        if redraw:
+            rows = redraw_study(chosen, place)
+        else:
+            rows = run_study(chosen, place, seed=seed, small=small, data=data)
     out_console.print(rows.to_string(index=False, max_rows=40), highlight=False)
     out_console.print(f"written to {place / name}")
 
