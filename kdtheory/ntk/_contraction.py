@@ -136,7 +136,8 @@ def _repeated(gram: Array, outputs: int) -> Array:
 def _with_last_layer(total: Array | None, gram: Array, outputs: int) -> Array:
     """⟨e_o, e_p⟩ h·h′ on top of the other layers."""
     if total is None:
-        total = 0 * _repeated(_repeated(gram, outputs).T, outputs).T
+        shape = tuple(outputs * side for side in gram.shape)
+        total = np.zeros(shape, gram.dtype) if isinstance(gram, np.ndarray) else gram.new_zeros(shape)
     cells = total.reshape(gram.shape[0], outputs, gram.shape[1], outputs)
     for output in range(outputs):
         cells[:, output, :, output] += gram

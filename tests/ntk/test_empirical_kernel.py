@@ -105,6 +105,7 @@ def partly_frozen() -> nn.Module:
 
 
 LAYERWISE = {
+    "linear": (lambda: nn.Linear(5, 3), (5,)),
     "inplace": (
         lambda: nn.Sequential(
             nn.Linear(5, 7), nn.ReLU(inplace=True), nn.Linear(7, 6), nn.Tanh(), nn.Linear(6, 3)
