@@ -27,7 +27,25 @@ COLUMNS = {
         "high",
         "largest_gradient_norm",
     },
-    "feature_and_relation_losses": {"data", "scheme", "measure", "mean", "gain", "low", "high", "weight"},
+    "feature_and_relation_losses": {
+        "data",
+        "teacher",
+        "size",
+        "term",
+        "factor",
+        "steps",
+        "measure",
+        "mean",
+        "gain",
+        "gain_low",
+        "gain_high",
+        "longer",
+        "longer_low",
+        "longer_high",
+        "weight",
+        "objective",
+        "fall_in_last_tenth",
+    },
     "bring_your_own": {"network", "parameters", "accuracy", "line", "certificate", "term", "value"},
 }
 
@@ -73,9 +91,19 @@ def test_gains_are_paired_with_the_students_of_labels():
 
 def test_every_term_starts_at_the_cross_entropy_of_an_ignorant_student():
     rows = table("feature_and_relation_losses")
-    weights = rows.loc[rows["measure"] == "accuracy"].set_index("scheme")["weight"]
-    assert (weights.drop("labels") > 0).all()
-    assert weights["labels"] == 0  # no further term
+    weights = rows.loc[rows["measure"] == "accuracy"].groupby("term")["weight"]
+    assert (weights.min().drop("labels") > 0).all()
+    assert weights.max()["labels"] == 0  # no further term
+
+
+def test_terms_are_paired_with_labels_of_their_length_and_with_half_of_it():
+    rows = table("feature_and_relation_losses")
+    level = rows[rows["measure"] == "accuracy"].set_index(["term", "steps"])["mean"]
+    found = rows[rows["measure"] == "accuracy"].set_index(["term", "steps"])
+    for term, steps in found.index:
+        assert found.loc[(term, steps), "gain"] == pytest.approx(level[term, steps] - level["labels", steps])
+    for term in found.index.unique("term"):
+        assert found.loc[(term, 20), "longer"] == pytest.approx(level[term, 20] - level[term, 10])
 
 
 def test_both_networks_have_a_holdout_line_and_the_larger_one_a_student():
