@@ -139,7 +139,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
     ax.grid(visible=False, axis="y")
     ax.set_xlabel("points needed to say anything")
     ax.legend(loc="lower right", fontsize="small")
-    panel_letter(ax, "b", "points at which each bound stops being vacuous")
+    panel_letter(ax, "b", "where each bound stops being vacuous")
 
 
 def _linear(teacher: nn.Module, images: Images, stream: Stream) -> nn.Module:
