@@ -213,7 +213,7 @@ def _draw_gains(ax: Any, rows: pd.DataFrame, names: list[str]) -> None:
         )  # fmt: skip
         ax.plot([], [], "v^"[factor > 1] if factor != 1 else "o", color="0.4", label=f"{factor:g} × the rule")
     if factors:
-        ax.legend(fontsize="small", title="weight", loc="best")
+        ax.legend(fontsize="small", title="weight", loc="lower left")
     _finish(ax, names, "gain in accuracy over labels (points of 100)")
 
 
