@@ -38,7 +38,7 @@ class Bound:
         ValueError: δ is outside (0, 1), the value is NaN, no assumption is stated, or `least` is below 1.
 
     >>> terms, met = {"risk": 0.1, "radius": 0.2}, {"independent draws": True}
-    >>> bound = Bound("it", 0.3, terms, 0.05, met, value_at=lambda n: 0.1 + 8.1 / n)
+    >>> bound = Bound("it", 0.3, terms, 0.05, met, value_at=lambda n: 0.1 + 8.5 / n)
     >>> bound.certificate, bound.kind, bound.vacuous, bound.needed
     (True, 'certificate', False, 10)
     >>> bound.coverage
