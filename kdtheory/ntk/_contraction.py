@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from kdtheory.ntk._factors import Factor, Outer
-from kdtheory.ntk._threads import shared_out
+from kdtheory.ntk._threads import shared_out, tiles
 
-__all__ = ["by_outputs", "fill_all_outputs", "fill_mean"]
+__all__ = ["by_outputs", "fill_all_outputs", "fill_mean", "symmetric_part"]
 
 _TILES_A_SIDE = 4
 _LEAST_TILE, _MOST_TILE = 64, 512
@@ -162,21 +162,15 @@ def _fill(
         rows, columns = block
         values = tile(rows, columns)
         if symmetric and rows == columns:
-            values = _symmetric(values)
+            values = symmetric_part(values)
         there[rows, columns] = values
         if back is not None and not (symmetric and rows == columns):
             back[columns, rows] = values.T
 
-    shared_out(place, list(_tiles(n, m, size, symmetric)))
+    shared_out(place, list(tiles(n, m, size, symmetric=symmetric)))
 
 
-def _tiles(n: int, m: int, size: int, symmetric: bool) -> Iterator[tuple[slice, slice]]:
-    for i in range(0, n, size):
-        for j in range(i if symmetric else 0, m, size):
-            yield slice(i, min(i + size, n)), slice(j, min(j + size, m))
-
-
-def _symmetric(values: Array) -> Array:
+def symmetric_part(values: Array) -> Array:
     """The upper half and its mirror: sums of symmetric products may still differ in their order."""
     triu = np.triu if isinstance(values, np.ndarray) else torch.triu
     return triu(values) + triu(values, 1).T
@@ -190,7 +184,7 @@ def by_outputs(gram: Tensor, outputs: int) -> Tensor:
 
 def _add(part: Tensor, out: Tensor, mirror: Tensor | None) -> None:
     if out is mirror:
-        out += _symmetric(part)
+        out += symmetric_part(part)
         return
     out += part
     if mirror is not None:

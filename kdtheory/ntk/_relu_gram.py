@@ -6,7 +6,7 @@ the cache of its core, and of a symmetric matrix only the blocks on and above th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from kdtheory.ntk._points import NEAR, Points
 from kdtheory.ntk._recursion import Layers, diagonals
 from kdtheory.ntk._relu_pass import relu_pass, store, typed_constants
-from kdtheory.ntk._threads import shared_out
+from kdtheory.ntk._threads import shared_out, tiles
 
 __all__ = ["relu_gram"]
 
@@ -34,7 +34,9 @@ def relu_gram(left: Points, right: Points, layers: Layers) -> Tensor:
         rows, columns = block
         store(out, work(rows, columns), rows.start, columns.start, symmetric)
 
-    shared_out(fill, list(_blocks(len(left), len(right), symmetric)))
+    n, m = out.shape
+    size = min(_MOST_BLOCK, max(_LEAST_BLOCK, -(-max(n, m) // _BLOCKS_A_SIDE)))
+    shared_out(fill, list(tiles(n, m, size, symmetric=symmetric)))
     gram = torch.from_numpy(out)
     if symmetric:
         gram.diagonal().copy_(diagonals(left.norms, layers)[1])
@@ -61,10 +63,3 @@ def _block_work(left: Points, right: Points, layers: Layers) -> Callable[[slice,
 
 def _roots(side: Points, layers: Layers) -> np.ndarray:
     return torch.stack(diagonals(side.norms, layers)[0]).numpy()
-
-
-def _blocks(n: int, m: int, symmetric: bool) -> Iterator[tuple[slice, slice]]:
-    size = min(_MOST_BLOCK, max(_LEAST_BLOCK, -(-max(n, m) // _BLOCKS_A_SIDE)))
-    for i in range(0, n, size):
-        for j in range(i if symmetric else 0, m, size):
-            yield slice(i, min(i + size, n)), slice(j, min(j + size, m))

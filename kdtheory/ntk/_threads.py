@@ -6,7 +6,7 @@ on the cores that the others then wait for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["shared_out", "shared_product"]
+__all__ = ["shared_out", "shared_product", "tiles"]
 
 _BLOCK = 256
 
@@ -36,15 +36,19 @@ def shared_product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
         if symmetric and rows != columns:
             out[columns, rows] = out[rows, columns].T
 
-    size = _BLOCK if symmetric else max(_BLOCK, n // 16)
-    starts = [slice(i, min(i + size, n)) for i in range(0, n, size)]
     if symmetric:
-        shared_out(
-            fill, [(rows, columns) for rows in starts for columns in starts if columns.start >= rows.start]
-        )
+        shared_out(fill, list(tiles(n, n, _BLOCK, symmetric=True)))
     else:
-        shared_out(fill, [(rows, slice(0, m)) for rows in starts])
+        size = max(_BLOCK, n // 16)
+        shared_out(fill, [(slice(i, min(i + size, n)), slice(0, m)) for i in range(0, n, size)])
     return out
+
+
+def tiles(n: int, m: int, size: int, /, *, symmetric: bool) -> Iterator[tuple[slice, slice]]:
+    """An n × m matrix in tiles; of a symmetric one those on and above the diagonal."""
+    for i in range(0, n, size):
+        for j in range(i if symmetric else 0, m, size):
+            yield slice(i, min(i + size, n)), slice(j, min(j + size, m))
 
 
 def shared_out(fill: Callable[[Any], None], blocks: Sequence[Any]) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import joblib
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.ntk._threads import tiles
 from kdtheory.ntk.kernel import Kernel
 from kdtheory.validate import check_at_least
 
@@ -50,19 +49,13 @@ def fill_gram(
     if tuple(out.shape) != (len(rows), len(rows)):
         raise ValueError(f"out has shape {tuple(out.shape)}; make it {len(rows)} × {len(rows)}")
     check_at_least("block_size", block_size, 1)
-    blocks = list(_upper(len(rows), block_size))
+    blocks = list(tiles(len(rows), len(rows), block_size, symmetric=True))
     work = (joblib.delayed(_block)(kernel, rows[i], None if i == j else rows[j]) for i, j in blocks)
     done = joblib.Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs")(work)
     for (i, j), values in zip(blocks, done, strict=True):
         out[i, j] = values
         if i != j:
             out[j, i] = values.T
-
-
-def _upper(n: int, size: int) -> Iterator[tuple[slice, slice]]:
-    for i in range(0, n, size):
-        for j in range(i, n, size):
-            yield slice(i, min(i + size, n)), slice(j, min(j + size, n))
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from kdtheory.ntk._contraction import by_outputs, fill_all_outputs, fill_mean
+from kdtheory.ntk._contraction import by_outputs, fill_all_outputs, fill_mean, symmetric_part
 from kdtheory.ntk._factors import Factor
 from kdtheory.ntk._jacobian import jacobian_factors
 from kdtheory.ntk._layerwise import layerwise_factors, obstacle
@@ -76,12 +76,11 @@ class EmpiricalKernel:
         outputs = self._check(rows, columns, power=0)
         gram = rows.new_empty(len(rows), len(rows if columns is None else columns))
         for here, there, left, right in self._block_pairs(rows, columns, outputs):
+            out, mirror = _destinations(gram, here, there, mirrored=columns is None)
             if self.output is None:
-                out, mirror = _destinations(gram, here, there, mirrored=columns is None)
                 fill_mean(out, mirror, left, right, outputs)
             else:
-                block = _of_pair(left, right, self.output, self.output)
-                _place(gram, here, there, block, mirrored=columns is None)
+                _place(_of_pair(left, right, self.output, self.output), out, mirror)
         return gram
 
     def diagonal(self, rows: Float[Tensor, "n *shape"], /) -> Float[Tensor, "n"]:
@@ -102,7 +101,8 @@ class EmpiricalKernel:
         gram = rows.new_empty(k, len(rows), len(rows if columns is None else columns))
         for here, there, left, right in self._block_pairs(rows, columns, k):
             for o in range(k):
-                _place(gram[o], here, there, _of_pair(left, right, o, o), mirrored=columns is None)
+                places = _destinations(gram[o], here, there, mirrored=columns is None)
+                _place(_of_pair(left, right, o, o), *places)
         return gram.permute(1, 2, 0)
 
     def full(
@@ -216,11 +216,7 @@ def _destinations(gram: Tensor, here: slice, there: slice, *, mirrored: bool) ->
     return out, out if here == there else gram[there, here]
 
 
-def _place(gram: Tensor, here: slice, there: slice, block: Tensor, *, mirrored: bool) -> None:
-    if mirrored and here == there:
-        block = (
-            block.triu() + block.triu(1).mT
-        )  # sums of exactly symmetric products may still differ in order
-    gram[here, there] = block
-    if mirrored and here != there:
-        gram[there, here] = block.mT
+def _place(block: Tensor, out: Tensor, mirror: Tensor | None) -> None:
+    out.copy_(symmetric_part(block) if out is mirror else block)
+    if mirror is not None and mirror is not out:
+        mirror.copy_(block.mT)

@@ -168,6 +168,13 @@ def _() -> tuple[float, float]:
 ORTHONORMAL = torch.eye(12, dtype=torch.float64)
 SIZE, GAMMA = math.sqrt(12), 4.0
 ZEROS = torch.zeros(12, dtype=torch.long)
+TWO_OUTPUTS = {
+    "norms": NetNorms((1.0,), (1.0,), (math.sqrt(2),), (12, 2)),
+    "input_norm": SIZE,
+    "gamma": GAMMA,
+    "delta": 0.05,
+    **FIXED,
+}
 
 
 def ramp_complexity(largest: float) -> float:
@@ -180,30 +187,14 @@ def ramp_complexity(largest: float) -> float:
 @within("golowich18_margin: complexity", 3.0)
 def _() -> tuple[float, float]:
     # Depth 1, two outputs, ‖W‖_F ≤ 1, so ‖m‖ ≤ √2: √2 for the ramp's idle half, √2·√2 for vector contraction.
-    found = bounds.golowich18_margin(
-        torch.zeros(12, 2, dtype=torch.float64),
-        ZEROS,
-        norms=NetNorms((1.0,), (1.0,), (math.sqrt(2),), (12, 2)),
-        input_norm=SIZE,
-        gamma=GAMMA,
-        delta=0.05,
-        **FIXED,
-    )
+    found = bounds.golowich18_margin(torch.zeros(12, 2, dtype=torch.float64), ZEROS, **TWO_OUTPUTS)
     return 2 * ramp_complexity(math.sqrt(2)), found.terms["complexity"]
 
 
 @within("bartlett17_margin: complexity", 26)
 def _() -> tuple[float, float]:
     # The same maps: spectral norm 1, row sum √2. Chaining costs a factor a level, covering a logarithm.
-    found = bounds.bartlett17_margin(
-        torch.zeros(12, 2, dtype=torch.float64),
-        ZEROS,
-        norms=NetNorms((1.0,), (1.0,), (math.sqrt(2),), (12, 2)),
-        input_norm=SIZE,
-        gamma=GAMMA,
-        delta=0.05,
-        **FIXED,
-    )
+    found = bounds.bartlett17_margin(torch.zeros(12, 2, dtype=torch.float64), ZEROS, **TWO_OUTPUTS)
     return 2 * ramp_complexity(math.sqrt(2)), found.terms["complexity"]
 
 
