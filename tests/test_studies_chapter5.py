@@ -47,7 +47,10 @@ def test_tables_have_their_columns_and_figures_draw(name: str) -> None:
 def test_all_lines_share_one_delta_and_the_witnesses_say_something() -> None:
     rows = table("certificates_of_a_teacher")
     totals = rows[rows["term"] == "total"].set_index("line")
-    assert totals.drop("holdout")["delta"].sum() == pytest.approx(0.05)
+    beside = ["holdout", "witness_holdout, chosen"]
+    assert totals.drop(beside)["delta"].sum() == pytest.approx(0.05)
+    assert 32 * totals["delta"][beside[1]] == pytest.approx(totals["delta"]["witness_holdout"])
+    assert totals["value"][beside[1]] > totals["value"]["witness_holdout"]
     for name in ("witness_holdout", "witness_coded", "witness_stochastic"):
         assert totals["value"][name] < 1
     assert totals["numbers_that_differ"]["witness_coded"] > 0
