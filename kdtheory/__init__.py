@@ -5,7 +5,7 @@ The mathematics is in `kdtheory.losses`, `kdtheory.risk` and `kdtheory.bounds`; 
 teacher, and to declare and judge claims is here.
 """
 
-from kdtheory.certify import Certificates, certify
+from kdtheory.certify import Certificates, certify, certify_logits
 from kdtheory.claims import Claim, Control, Mutant, Plan, Setting, Verdict, claim, examine, judge
 from kdtheory.ledger import verify
 from kdtheory.networks import MLP, ModuleArchitecture
@@ -25,6 +25,7 @@ __all__ = [
     "Stream",
     "Verdict",
     "certify",
+    "certify_logits",
     "claim",
     "examine",
     "judge",

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from kdtheory.datasets import Images
 
-__all__ = ["ROLES", "HoldOut", "Train", "Unlabelled", "check_disjoint", "shared_rows"]
+__all__ = ["ROLES", "HoldOut", "Train", "Unlabelled", "check_disjoint", "shared_rows", "tensor_of"]
 
 ROLES = ("train", "holdout", "unlabelled")
 _LOADED_AT_ONCE = 1024
@@ -72,7 +72,7 @@ class _Labelled:
         if isinstance(source, (_Labelled, Unlabelled)):
             raise ValueError(f"{cls.role} was given points whose role is {source.role}; a point has one role")
         if labels is not None:
-            return cls(_tensor(cls.role, source), _tensor(f"{cls.role} labels", labels))
+            return cls(tensor_of(cls.role, source), tensor_of(f"{cls.role} labels", labels))
         columns = _columns(cls.role, source)
         if len(columns) < 2:
             raise ValueError(f"{cls.role} has no labels; give (inputs, labels), a Dataset or a DataLoader")
@@ -130,7 +130,7 @@ class Unlabelled:
         if isinstance(source, _Labelled):
             raise ValueError(f"{cls.role} was given points whose role is {source.role}; a point has one role")
         if isinstance(source, (Tensor, np.ndarray)):
-            return cls(_tensor(cls.role, source))
+            return cls(tensor_of(cls.role, source))
         return cls(_columns(cls.role, source)[0])
 
 
@@ -216,7 +216,12 @@ def _keys(inputs: Tensor, dtype: torch.dtype) -> Iterator[bytes]:
             yield blake2b(row.data, digest_size=16).digest()
 
 
-def _tensor(name: str, values: Any) -> Tensor:
+def tensor_of(name: str, values: Any, /) -> Tensor:
+    """A tensor or array of numbers as a tensor without a graph.
+
+    Raises:
+        ValueError: its elements are no numbers.
+    """
     if isinstance(values, Tensor):
         return values.detach()
     array = np.asarray(values)
@@ -230,7 +235,7 @@ def _columns(name: str, source: Any) -> tuple[Tensor, ...]:
     if isinstance(source, Images):
         return source.inputs, source.labels
     if isinstance(source, tuple):
-        return tuple(_tensor(name, column) for column in source)
+        return tuple(tensor_of(name, column) for column in source)
     if isinstance(source, Dataset):
         source = DataLoader(source, batch_size=_LOADED_AT_ONCE)
     if not isinstance(source, DataLoader):

@@ -152,7 +152,7 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
     """Seconds of each side, the ratio to the loop in brackets; two minutes dashed."""
     for place, (_, row) in enumerate(rows.iterrows()):
         ax.barh(place, row["seconds"], color=_COLORS[place], height=0.6)
-        note = f"{row['seconds']:.3g} s (×{row['ratio']:,.3g})"
+        note = f"{row['seconds']:.3g} s (×{float(format(row['ratio'], '.3g')):,g})"
         ax.annotate(note, (row["seconds"], place), (6, 0), textcoords="offset points", va="center")
     ax.axvline(120, color="gray", linestyle="--", linewidth=1)
     ax.set_xscale("log")

@@ -127,7 +127,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
     needed = totals["needed"].astype(float)
     ax.plot(needed, needed.index, "o", color=PALETTE["blue"])
     for place, value in needed.items():
-        words = "at no size" if math.isnan(value) else f"{value:,.3g}"
+        words = "at no size" if math.isnan(value) else f"{float(format(value, '.3g')):,g}"
         at = 1.0 if math.isnan(value) else value
         ax.annotate(words, (at, place), (8, 0), textcoords="offset points", va="center", fontsize="small")
     for name, style in (("learned", "--"), ("unlabelled", ":")):

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.certify.door import certify
 from kdtheory.certify.result import Certificates
-from kdtheory.roles import ROLES
+from kdtheory.roles import ROLES, tensor_of
 from kdtheory.validate import check_logits, check_one_of
 
 __all__ = ["certify_logits"]
 
+Array = Tensor | np.ndarray
+
 
 def certify_logits(
-    teacher_logits: Float[Tensor, "n k"],
-    labels: Int[Tensor, "n"],
+    teacher_logits: Float[Array, "n k"],
+    labels: Int[Array, "n"],
     /,
     *,
-    student_logits: Float[Tensor, "n k"] | None = None,
-    teacher_unlabelled: Float[Tensor, "m k"] | None = None,
-    student_unlabelled: Float[Tensor, "m k"] | None = None,
+    student_logits: Float[Array, "n k"] | None = None,
+    teacher_unlabelled: Float[Array, "m k"] | None = None,
+    student_unlabelled: Float[Array, "m k"] | None = None,
     labels_role: str = "holdout",
     delta: float = 0.05,
     gamma: float | Sequence[float] = 1.0,
@@ -33,7 +37,8 @@ def certify_logits(
 ) -> Certificates:
     """The same from logits alone: on labelled points of one role, and on unlabelled ones.
 
-    A point is known by its logits here: two equal rows in two roles are taken for one point.
+    Tensors or NumPy arrays. A point is known by its logits here: two equal rows in two roles are taken for
+    one point.
 
     Args:
         teacher_logits: f on the labelled points.
@@ -71,9 +76,7 @@ def certify_logits(
     )
 
 
-def _check_pairs(
-    student_logits: Tensor | None, teacher_unlabelled: Tensor | None, student_unlabelled: Tensor | None
-) -> None:
+def _check_pairs(student_logits: Any, teacher_unlabelled: Any, student_unlabelled: Any) -> None:
     """The student is known wherever the teacher is, or nowhere."""
     there = {
         "student_logits": student_logits is not None,
@@ -85,13 +88,14 @@ def _check_pairs(
         raise ValueError(f"{lacking} lacking: a student and unlabelled points go together; give all three")
 
 
-def _side_by_side(role: str, teacher: Tensor | None, student: Tensor | None) -> Tensor | None:
+def _side_by_side(role: str, teacher: Any, student: Any) -> Tensor | None:
     """The logits by which a point is known; −∞, which rules a class out, as the least number there is."""
     known = []
     for name, logits in (("teacher", teacher), ("student", student)):
         if logits is not None:
-            check_logits(f"{name} logits on {role}", logits)
-            known.append(logits.detach().double().cpu())
+            table = tensor_of(f"{name} logits on {role}", logits)
+            check_logits(f"{name} logits on {role}", table)
+            known.append(table.double().cpu())
     if not known:
         return None
     if len(known[0]) != len(known[-1]):

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from kdtheory.certify.nets import ReluNet, relu_net, said_on
 from kdtheory.certify.workshop import Workshop
 from kdtheory.networks import MLP
-from kdtheory.roles import Role, Unlabelled
+from kdtheory.roles import Role, Unlabelled, tensor_of
 from kdtheory.validate import check_labels, check_logits
 
 __all__ = ["REASONS", "Case", "Said", "said_by"]
@@ -129,7 +128,7 @@ def said_by(
 def _given(name: str, logits: Mapping[str, Any], role: str, points: int) -> Tensor:
     if logits.get(role) is None:
         raise ValueError(f"{name} has no logits for {role!r}; give them, or leave those points out")
-    table = torch.as_tensor(logits[role]).detach().double().cpu()
+    table = tensor_of(f"{name} logits on {role}", logits[role]).double().cpu()
     if table.ndim != 2 or len(table) != points:
         shown = tuple(table.shape)
         raise ValueError(f"{name} logits on {role} have shape {shown}; give {points} rows of k classes")

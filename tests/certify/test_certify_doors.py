@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -64,17 +66,20 @@ def test_logits_give_what_modules_give_where_no_layers_are_needed() -> None:
         "not a module"
         in certify(*tables, train=TRAIN, holdout=HOLDOUT, unlabelled=REST).skipped["vc_dimension"]
     )
+
+
+@pytest.mark.parametrize("kind", [torch.as_tensor, np.asarray], ids=["tensors", "arrays"])
+def test_logits_alone_give_what_modules_give(kind: Callable[[Tensor], Any]) -> None:
+    shares = {"holdout": 1, "student_holdout": 1}
     plain = certify_logits(
-        says(TEACHER, HOLDOUT[0]),
-        HOLDOUT[1],
-        student_logits=says(STUDENT, HOLDOUT[0]),
-        teacher_unlabelled=says(TEACHER, REST),
-        student_unlabelled=says(STUDENT, REST),
-        shares={"holdout": 1, "student_holdout": 1},
+        kind(says(TEACHER, HOLDOUT[0])),
+        kind(torch.as_tensor(HOLDOUT[1])),
+        student_logits=kind(says(STUDENT, HOLDOUT[0])),
+        teacher_unlabelled=kind(says(TEACHER, REST)),
+        student_unlabelled=kind(says(STUDENT, REST)),
+        shares=shares,
     )
-    pair = certify(
-        TEACHER, STUDENT, holdout=HOLDOUT, unlabelled=REST, shares={"holdout": 1, "student_holdout": 1}
-    )
+    pair = certify(TEACHER, STUDENT, holdout=HOLDOUT, unlabelled=REST, shares=shares)
     assert [bound.value for bound in plain.bounds] == [bound.value for bound in pair.bounds]
 
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
-from kdtheory.claims.evidence import Evidence, Identity, Joint
+from kdtheory.claims.evidence import Evidence, Identity, Joint, WorstRatio
 from kdtheory.claims.features.moved import MOVES, drawn
 from kdtheory.claims.verdict import Verdict
 from kdtheory.losses.features import SIMILARITIES, local_structure, local_structure_loss
+from kdtheory.search import worst_case
 
 NEIGHBOURS = "Every example has at least one neighbour."
 
@@ -53,11 +54,12 @@ def printed_local_structure_has_rows_that_sum_to_one(
     """As printed: the local structure e^{‖z_i − z_j‖²}/Σ‖z_i − z_j‖² is a distribution over the neighbours of
     each example, so that its rows sum to one and two of them can be compared by a divergence.
 
-    How it's judged: the row sums for features drawn at random and random graphs. The printed denominator
-    lacks the exponential; with it the rows sum to one, for each of the four similarities of Yang et al.
-    (2020).
+    How it's judged: the row sums for features drawn at random and random graphs, and a search for a student
+    whose divergence Σ LS^s ln(LS^s/LS^t) from its teacher is negative. The printed denominator lacks the
+    exponential; with it the rows sum to one, for each of the four similarities of Yang et al. (2020), and no
+    divergence is below zero.
     """
-    parts = {}
+    parts: dict[str, Evidence] = {}
     for name in SIMILARITIES if rows == "mended" else ("euclidean",):
         sums = []
         for trial in range(setting.size(quick=20, full=200)):
@@ -68,7 +70,31 @@ def printed_local_structure_has_rows_that_sum_to_one(
                 sums.append(printed_local_structure(features, edges=edges).sum(-1))
         found = torch.stack(sums)
         parts[name] = Identity.of(found, torch.ones_like(found), tolerance=1e-12)
+        parts[f"{name}, divergence"] = _least_divergence(setting, name, rows)
     return Joint(parts=parts)
+
+
+def _least_divergence(setting: Setting, name: str, rows: str) -> WorstRatio:
+    """The largest e^{−KL} over students of 5 examples in the plane; 1 where they equal their teacher."""
+    attempts = setting.size(quick=8, full=64)
+    edges = ~torch.eye(5, dtype=torch.bool)
+    teacher = drawn(setting.stream.child("search", name, "teacher"), 5, 2) / 2
+
+    def structure(features: Tensor) -> Tensor:
+        if rows == "printed":
+            return printed_local_structure(features, edges=edges)[edges]
+        return local_structure(features, edges=edges, similarity=name)[edges]
+
+    target = structure(teacher)
+
+    def ratio(points: Tensor) -> Tensor:
+        students = torch.stack([structure(point) for point in points.unflatten(1, (5, 2))])
+        divergence: Tensor = (students * (students / target).log()).sum(-1) / 5
+        return (-divergence).exp()
+
+    starts = drawn(setting.stream.child("search", name, "starts"), attempts, 10) / 2
+    found = worst_case(ratio, starts, steps=100, polished=1)
+    return WorstRatio(attempts=attempts, ratio=found.ratio, must_reach=0.999)
 
 
 def _always_linear(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.func import grad, vmap
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Equality, Evidence, Joint
@@ -17,6 +19,8 @@ from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
 DIM, POINTS, FRESH, MEMBERS, STUDENTS = 10, 1000, 3000, 6, 3
+NETWORK = MLP((DIM, 32, 2))
+RECIPE: Mapping[str, Any] = {"steps": 150, "learning_rate": 0.01}
 MARGIN = 0.01
 """One percentage point, fixed before any run."""
 
@@ -53,12 +57,11 @@ def _draw(rule: str, stream: Stream) -> tuple[Tensor, Tensor]:
 def gaussian_comparison(rule: str, stream: Stream, /, *, device: str = "cpu") -> dict[str, float]:
     """Accuracies of networks on Gaussian inputs: single, ensemble, distilled, self-distilled."""
     inputs, labels = _draw(rule, stream)
-    inputs = inputs.float()
-    seen, fresh, right = inputs[:POINTS], inputs[POINTS:], labels[POINTS:]
+    seen, fresh, right = inputs[:POINTS].float(), inputs[POINTS:].float(), labels[POINTS:]
 
     def fit(name: str, teacher: Tensor | None, members: int) -> tuple[Tensor, Tensor]:
         nets = train(
-            MLP((DIM, 32, 2)),
+            NETWORK,
             seen,
             labels[:POINTS],
             teacher_probs=None if teacher is None else teacher.softmax(-1),
@@ -66,9 +69,8 @@ def gaussian_comparison(rule: str, stream: Stream, /, *, device: str = "cpu") ->
             settings={} if teacher is None else {"temperature": 4.0},
             members=members,
             stream=stream.child(name),
-            steps=150,
-            learning_rate=0.01,
             device=device,
+            **RECIPE,
         )
         return nets.logits(seen), nets.logits(fresh).cpu()
 
@@ -81,6 +83,51 @@ def gaussian_comparison(rule: str, stream: Stream, /, *, device: str = "cpu") ->
         "distilled": float(accuracy(distilled, right).mean()),
         "self-distilled": float(accuracy(alone, right).mean()),
     }
+
+
+def lazy_gaussian_comparison(rule: str, stream: Stream, /) -> dict[str, float]:
+    """The same data and networks in the tangent-kernel regime: single, ensemble, distilled from the ensemble.
+
+    A network is linear in the features ∂(f₁ − f₀)/∂θ at its random start, from which it moves a read-out of
+    them by the same recipe.
+    """
+    inputs, labels = _draw(rule, stream)
+    starts = NETWORK.init(stream.child("lazy"), members=MEMBERS + STUDENTS)
+
+    def fit(member: int, teacher: Tensor | None) -> tuple[Tensor, Tensor]:
+        features = _tangent_features(starts[member], inputs.float())
+        nets = train(
+            MLP((features.shape[1], 2)), features[:POINTS], labels[:POINTS], members=1,
+            teacher_probs=None if teacher is None else teacher.softmax(-1),
+            loss=label_loss if teacher is None else distillation,
+            settings={} if teacher is None else {"temperature": 4.0},
+            stream=stream.child("read-out", member), **RECIPE,
+        )  # fmt: skip
+        logits = nets.logits(features).cpu()[0]
+        return logits[:POINTS], logits[POINTS:]
+
+    teachers, single = (
+        torch.stack(part) for part in zip(*(fit(i, None) for i in range(MEMBERS)), strict=True)
+    )
+    students = range(MEMBERS, MEMBERS + STUDENTS)
+    distilled = torch.stack([fit(member, teachers.mean(0))[1] for member in students])
+    right = labels[POINTS:]
+    return {
+        "lazy single": float(accuracy(single, right).mean()),
+        "lazy ensemble": float(accuracy(single.mean(0), right)),
+        "lazy distilled": float(accuracy(distilled, right).mean()),
+    }
+
+
+def _tangent_features(start: Tensor, inputs: Tensor) -> Tensor:
+    """∂(f₁ − f₀)/∂θ of each input, n × size."""
+
+    def difference(params: Tensor, point: Tensor) -> Tensor:
+        logits = NETWORK.logits(params, point[None])[0]
+        return logits[1] - logits[0]
+
+    features: Tensor = vmap(grad(difference), (None, 0))(start, inputs)
+    return features
 
 
 def _nine_tenths(logits: Tensor, labels: Tensor, /, *, _true: Callable[..., Tensor] = accuracy) -> Tensor:
