@@ -64,3 +64,17 @@ def test_no_certificate_is_violated_more_often_than_its_delta() -> None:
     assert (honest["low"] <= honest["delta"]).all()
     pretended = rows[rows["line"] == "training error as a hold-out"]
     assert (pretended["low"] > pretended["delta"]).all()
+
+
+def test_the_benchmark_of_rademacher_complexities_estimates_what_it_times() -> None:
+    small = study("benchmark_rademacher")
+    rows = pd.DataFrame(small.run(Stream(0), **small.small))
+    assert (rows[["sampled_s", "product_s", "ratio"]] > 0).all(axis=None)
+    assert rows["complexity"].between(rows["low"], rows["high"]).all()
+    # ‖Σ ε_i x_i‖₂/n of n = 100 Gaussian points has a mean of about √(width/n).
+    linear = rows[rows["class"] == "linear maps"]
+    assert linear["complexity"].to_numpy() == pytest.approx((linear["width"] / 100) ** 0.5, rel=0.05)
+    ax = Figure().subplots()
+    small.draw(ax, rows)
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
