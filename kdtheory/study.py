@@ -105,7 +105,7 @@ def run_study(
             given.
     """
     config = study.small if small else study.config
-    images = _images(study, data)
+    images, commit = _images(study, data), _commit()
     start = time.perf_counter()
     rows = pd.DataFrame(list(study.run(Stream(seed).child("studies", study.name), **images, **config)))
     seconds = time.perf_counter() - start
@@ -124,7 +124,7 @@ def run_study(
             "config": dict(config),
             "data": None if data is None else data.resolve().name,
             "seed": seed,
-            "commit": _commit(),
+            "commit": commit,
             "versions": _versions(),
             "seconds": round(seconds, 1),
         },

@@ -153,8 +153,11 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
     for place, (_, row) in enumerate(rows.iterrows()):
         ax.barh(place, row["seconds"], color=_COLORS[place], height=0.6)
         note = f"{row['seconds']:.3g} s (×{float(format(row['ratio'], '.3g')):,g})"
-        ax.annotate(note, (row["seconds"], place), (6, 0), textcoords="offset points", va="center")
-    ax.axvline(120, color="gray", linestyle="--", linewidth=1)
+        ax.annotate(
+            note, (row["seconds"], place), (6, 0), textcoords="offset points", va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
+    ax.axvline(120, color="gray", linestyle="--", linewidth=1, zorder=0)
     ax.set_xscale("log")
     ax.set_xlim(rows["seconds"].min() / 3, rows["seconds"].max() * 30)
     ax.set_yticks(range(len(rows)), rows["side"])
