@@ -6,11 +6,18 @@ were fixed before, over all lines that are drawn: disagreement with witnesses of
 (several networks trained on 9/10 of the labels, as one by the mean of their logits, and a random one of
 them), with a coded student and with a stochastic one, both distilled from the teacher, and with a linear
 student distilled from it; then the distillation bound, norms and VC. The witnesses start where the teacher
-started, and follow its recipe. The coded student is made to send a difference: where its prior alone may be
-sent, it usually says more.
+started, and follow its recipe. The coded student is a read-out of the witnesses' mean logits, corrected by
+a few coded numbers that are distilled from the teacher on the labelled images; it is made to send some: where its
+prior alone may be sent, it usually says more. The stochastic student starts from the same prior and stays
+near it.
 
-The recipe was chosen among fewer than 32, on other splits of the same labels. *Chosen* is the certificate of
-the same counts that holds although it was chosen: by a union bound, at 1/32 of the same δ.
+Labelled and unlabelled images are one random division of all images of the folder, so that they are draws of
+one law. The recipe was chosen among fewer than 32, on other divisions of the same images; the certificates
+are of a recipe fixed in advance. *Chosen* is what holds although it was chosen: by a union bound, the same
+counts at 1/32 of the same δ.
+
+Norms enter twice: spectral ones after Bartlett, Foster and Telgarsky (2017), and Frobenius ones after
+Golowich, Rakhlin and Shamir (2018), which are the smaller of the two here; both lines stand in the table.
 
 The hold-out line is of another kind: it needs the labels of the unlabelled images, and stands beside the
 others at its own δ = 0.05. With `--data DIR` on a folder of IDX files, else on digits.

@@ -1,6 +1,6 @@
 """When does a network that certifies itself on all its labels beat one that gives some up for a hold-out?
 
-From n labelled images, each way at δ = 0.05, several samples at each n:
+From n labelled images, each way at δ = 0.05; several samples at each n that is small enough, one at others:
 
 - hold-out: a network learns from 4/5 of the labels, the rest certify it by the exact binomial limit;
 - self-certified: a stochastic network, whose prior is learned on half of the labels and whose Gaussian
@@ -13,9 +13,12 @@ From n labelled images, each way at δ = 0.05, several samples at each n:
 network at each image. Bands reach over the samples of a size. With `--data DIR` on a folder of IDX files,
 else on digits.
 
-To look at: the teacher errs least, for it gives up no label, but its certificate can only be above the
-hold-out's, by the disagreement. Self-certification pays for the choice of the posterior, and with these
-networks and posteriors it has not caught up with the hold-out at any n.
+Labelled images and those that nobody has seen are one random division of all images, so that they are draws
+of one law; a certificate may then still lie below the error at a rate of δ.
+
+To look at: the teacher gives up no label and errs about as little as any, but its certificate can only be
+above the hold-out's, by the disagreement. Self-certification pays for the choice of the posterior, and with
+these networks and posteriors it has not caught up with the hold-out at any n.
 """
 
 from __future__ import annotations

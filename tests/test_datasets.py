@@ -13,7 +13,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from kdtheory.datasets import Images, digits, idx_folder, load_images, read_idx
+from kdtheory.datasets import Images, digits, idx_folder, load_images, load_splits, read_idx
+from kdtheory.streams import Stream
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 3, 5)).astype(np.uint8)
@@ -221,3 +222,26 @@ def test_what_is_no_folder_or_no_split_is_refused(tmp_path):
         idx_folder(tmp_path / "file")
     with pytest.raises(ValueError, match="split = 'dev' is not known"):
         idx_folder(tmp_path, split="dev")
+
+
+def test_splits_are_drawn_from_both_files_together(tmp_path):
+    write_pair(tmp_path)
+    write_pair(tmp_path, PIXELS[:5], LABELS[:5], split="t10k")
+    files = [idx_folder(tmp_path, split=split) for split in ("train", "test")]
+    learned, others = load_splits(tmp_path, stream=Stream(0))
+    assert (learned.num_images, others.num_images) == (12, 5)
+    assert (learned.name, learned.shape) == (tmp_path.name, (3, 5))
+
+    def rows(parts):
+        return sorted(
+            (*image.tolist(), int(label))
+            for p in parts
+            for image, label in zip(p.inputs, p.labels, strict=True)
+        )
+
+    assert rows((learned, others)) == rows(files)
+    drawn = [load_splits(tmp_path, stream=Stream(seed))[1] for seed in range(20)]
+    assert any(rows([one]) != rows([files[1]]) for one in drawn)
+    write_pair(tmp_path, PIXELS[:5, :2], LABELS[:5], split="t10k")
+    with pytest.raises(ValueError, match="15 and 10 pixels in its files"):
+        load_splits(tmp_path, stream=Stream(0))
