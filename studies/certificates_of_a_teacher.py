@@ -6,9 +6,9 @@ were fixed before, over all lines that are drawn: disagreement with witnesses of
 (several networks trained on 9/10 of the labels, as one by the mean of their logits, and a random one of
 them), with a coded student and with a stochastic one, both distilled from the teacher, and with a linear
 student distilled from it; then the distillation bound, norms and VC. The witnesses start where the teacher
-started, and follow its recipe. The coded student is a read-out of the witnesses' mean logits, corrected by
-a few coded numbers that are distilled from the teacher on the labelled images; it is made to send some: where its
-prior alone may be sent, it usually says more. The stochastic student starts from the same prior and stays
+started, and follow its recipe. The coded student is a read-out of the witnesses' mean logits, corrected by a
+few coded numbers that are distilled from the teacher on the labelled images; it is made to send some: where
+its prior alone may be sent, it usually says more. The stochastic student starts from the same prior and stays
 near it.
 
 Labelled and unlabelled images are one random division of all images of the folder, so that they are draws of
