@@ -48,6 +48,7 @@ def hsu21_distillation(
     student_complexity: float,
     joint_complexity: float | None = None,
     weight: float = 1.0,
+    gamma_weight: float = 1.0,
     density_ratio: float = 1.0,
     fixed_in_advance: bool,
 ) -> Bound:
@@ -61,11 +62,13 @@ def hsu21_distillation(
         labels: their labels.
         student_unlabelled: g on the unlabelled points.
         teacher_unlabelled: f on the unlabelled points.
-        gamma: γ, chosen beforehand or paid for in `weight`.
+        gamma: γ, chosen beforehand or paid for in `gamma_weight`.
         delta: δ.
         student_complexity: Rad^vec_n(G_j), or an upper bound on it.
         joint_complexity: Rad^vec_m(F) + Rad^vec_m(G_j), or None.
-        weight: p_j, of the class (and of γ) that was chosen after the data.
+        weight: p_j, of the class that was chosen after the data.
+        gamma_weight: of γ among those that were to choose from after the data, such as 1/J for one of J; a
+            choice of γ is paid for in both lines, that of the class only where functions are not fixed.
         density_ratio: ‖dμ/dν‖_∞ where the unlabelled points are drawn from ν instead of μ; multiplies the
             second line.
         fixed_in_advance: whether classes and weights were fixed before any data, and (where there is no joint
@@ -81,7 +84,9 @@ def hsu21_distillation(
     >>> [round(term, 4) for term in bound.terms.values()]
     [0.0002, 0.02, 0.0888, 0.0, 0.0, 0.0272]
     """
-    settings = _Settings(gamma, delta, joint_complexity, weight, density_ratio, fixed_in_advance)
+    settings = _Settings(
+        gamma, delta, joint_complexity, weight, gamma_weight, density_ratio, fixed_in_advance
+    )
     _check_complexity("student_complexity", student_complexity)
     losses = 1 - softmax_confidence(student_logits, labels, gamma=gamma)
     apart = label_free_distillation_error(student_unlabelled, teacher_unlabelled, gamma=gamma)
@@ -102,6 +107,7 @@ def hsu21_distillation_by_margins(
     margin_complexity: float,
     joint_complexity: float | None = None,
     weight: float = 1.0,
+    gamma_weight: float = 1.0,
     density_ratio: float = 1.0,
     fixed_in_advance: bool,
 ) -> Bound:
@@ -118,7 +124,7 @@ def hsu21_distillation_by_margins(
         gamma: γ.
         delta: δ.
         margin_complexity: Rad_n of the margins of G_j, or an upper bound on it.
-        joint_complexity, weight, density_ratio, fixed_in_advance: as in `hsu21_distillation`.
+        joint_complexity, weight, gamma_weight, density_ratio, fixed_in_advance: as in `hsu21_distillation`.
 
     Raises:
         ValueError: γ, δ, a complexity, p_j or the density ratio out of range, or logits or labels that are.
@@ -130,7 +136,9 @@ def hsu21_distillation_by_margins(
     >>> round(bound.terms["student's complexity"], 4)
     0.02
     """
-    settings = _Settings(gamma, delta, joint_complexity, weight, density_ratio, fixed_in_advance)
+    settings = _Settings(
+        gamma, delta, joint_complexity, weight, gamma_weight, density_ratio, fixed_in_advance
+    )
     _check_complexity("margin_complexity", margin_complexity)
     margins = multiclass_margin(student_logits, labels)
     losses = margin_surrogate(margins, gamma=gamma, num_classes=student_logits.shape[-1])
@@ -177,7 +185,7 @@ def hsu21_as_printed(
     ('heuristic', 0.015625, 0.341)
     """
     check_fraction("delta", delta, open_interval=True)
-    _check_weight(weight)
+    _check_weight("weight", weight)
     check_positive("number of points less one", len(labels) - 1)
     _check_complexity("margin_complexity", margin_complexity)
     losses = 1 - softmax_confidence(student_logits, labels, gamma=gamma)
@@ -219,16 +227,23 @@ class _Settings:
     delta: float
     joint_complexity: float | None
     weight: float
+    gamma_weight: float
     density_ratio: float
     fixed_in_advance: bool
 
     def __post_init__(self) -> None:
         check_positive("gamma", self.gamma)
         check_fraction("delta", self.delta, open_interval=True)
-        _check_weight(self.weight)
+        _check_weight("weight", self.weight)
+        _check_weight("gamma_weight", self.gamma_weight)
         _check_complexity("joint_complexity", self.joint_complexity or 0.0)
         if not 1 <= self.density_ratio < math.inf:
             raise ValueError(f"density_ratio = {self.density_ratio} must be finite and at least 1")
+
+    @property
+    def share(self) -> float:
+        """δ of one line, at one γ."""
+        return self.delta * self.gamma_weight / 2
 
 
 def _bound(
@@ -260,7 +275,13 @@ def _bound(
         value_at=lambda size: sum(terms(size).values()),
         least=2,
         over="both samples",
-        quantities={"n": n, "m": m, "weight": settings.weight, "density_ratio": settings.density_ratio},
+        quantities={
+            "n": n,
+            "m": m,
+            "weight": settings.weight,
+            "gamma_weight": settings.gamma_weight,
+            "density_ratio": settings.density_ratio,
+        },
     )
 
 
@@ -268,13 +289,13 @@ def _first_line(loss: float, complexity: float, n: int, settings: _Settings) -> 
     return {
         "student's loss": 2 * loss,
         "student's complexity": 4 * complexity,
-        "labelled deviation": 2 * uniform_term(n, settings.delta * settings.weight / 2),
+        "labelled deviation": 2 * uniform_term(n, settings.share * settings.weight),
     }
 
 
 def _second_line(error: float, shrunk: float, m: int, settings: _Settings) -> Terms:
     """The distance is 1/(2γ)-Lipschitz in (f, g) together: √2·L·Rad^vec, four times."""
-    ratio, delta, joint = settings.density_ratio, settings.delta / 2, settings.joint_complexity
+    ratio, delta, joint = settings.density_ratio, settings.share, settings.joint_complexity
     radius = single_term(m, delta) if joint is None else uniform_term(m, delta * settings.weight)
     return {
         "distillation error": 2 * ratio * error,
@@ -283,9 +304,9 @@ def _second_line(error: float, shrunk: float, m: int, settings: _Settings) -> Te
     }
 
 
-def _check_weight(weight: float) -> None:
+def _check_weight(name: str, weight: float) -> None:
     if not 0 < weight <= 1:
-        raise ValueError(f"weight = {weight} must lie in (0, 1]")
+        raise ValueError(f"{name} = {weight} must lie in (0, 1]")
 
 
 def _check_complexity(name: str, complexity: float) -> None:

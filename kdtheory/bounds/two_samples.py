@@ -8,9 +8,10 @@ of the sum of their squares.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from scipy import special
 from torch import Tensor
 
@@ -23,6 +24,13 @@ from kdtheory.validate import check_at_least, check_fraction
 __all__ = ["joint_disagreement_transfer", "sum_upper_limit"]
 
 _RESOLUTION = 0.05
+_CELLS = 16
+_SHORT = 1000  # fewer points are summed sooner than bounded
+_OUTWARD = 1 + 1e-8  # logarithms of factorials of 10⁸ lose as much
+_TINY = np.finfo(float).tiny
+
+Cells = Float[np.ndarray, " cells"]
+Counts = tuple[int, int, int, int]
 
 
 def joint_disagreement_transfer(
@@ -117,39 +125,92 @@ def sum_upper_limit(k: int, n: int, other: int, m: int, /, *, delta: float) -> f
     return high
 
 
-def _ruled_out(total: float, counts: tuple[int, int, int, int], delta: float, width: float) -> bool:
+def _ruled_out(total: float, counts: Counts, delta: float, width: float) -> bool:
     """Whether every p + q = total makes what was seen less likely than δ; no piece below `width`."""
     lows, highs = np.array([max(0.0, total - 1)]), np.array([min(1.0, total)])
     while len(lows):
-        likely = _tail(lows, np.maximum(total - highs, 0.0), counts) >= delta
+        likely = _may_reach(delta, lows, np.maximum(total - highs, 0.0), counts)
         lows, highs = lows[likely], highs[likely]
         if not len(lows):
             return True
         middles = (lows + highs) / 2
-        if highs[0] - lows[0] < width or bool((_tail(middles, total - middles, counts) >= delta).any()):
+        if highs[0] - lows[0] < width or _may_reach(delta, middles, total - middles, counts).any():
             return False
         lows, highs = np.concatenate([lows, middles]), np.concatenate([middles, highs])
     return True
 
 
-def _tail(
-    p: Float[np.ndarray, " cells"], q: Float[np.ndarray, " cells"], counts: tuple[int, int, int, int]
-) -> Float[np.ndarray, " cells"]:
+def _may_reach(delta: float, p: Cells, q: Cells, counts: Counts) -> Bool[np.ndarray, " cells"]:
+    """Whether P[K/n + L/m ≤ k/n + l/m] ≥ δ; not summed where Chernoff's bound says that it is less."""
+    if counts[1] + counts[3] < _SHORT:
+        return ~(_tail(p, q, counts) < delta)
+    likely = _chernoff(p, q, counts) >= (1 - 1e-9) * delta
+    for part in np.array_split(np.flatnonzero(likely), 1 + likely.sum() // _CELLS):
+        if len(part):
+            likely[part] = ~(_tail(p[part], q[part], counts) < delta)
+    return likely
+
+
+def _chernoff(p: Cells, q: Cells, counts: Counts) -> Cells:
+    """min_θ e^{θs}·E e^{−θK/n}·E e^{−θL/m} ≥ P[K/n + L/m ≤ s], over some θ ≥ 0."""
+    k, n, other, m = counts
+    theta = np.concatenate([[0.0], np.geomspace(1.0, 50.0 * max(n, m), 64)])
+    logs = [
+        size * np.log1p(rate[:, None] * np.expm1(-theta / size)) for rate, size in ((p, n), (q, m))
+    ]  # log E e^{−θK/n} = n log(1 − p(1 − e^{−θ/n}))
+    least: Cells = np.exp((theta * (k / n + other / m) + logs[0] + logs[1]).min(-1))
+    return least
+
+
+def _tail(p: Cells, q: Cells, counts: Counts) -> Cells:
     """P[K·m + L·n ≤ k·m + l·n], summed over the L that matter; what is left out counts in full."""
     k, n, other, m = counts
     level = k * m + other * n
-    spread = 6 * np.sqrt(m * q * (1 - q)) + 20
-    start = max(0, math.floor((m * q - spread).min()))
-    stop = min(m, level // n, math.ceil((m * q + spread).max()))
-    values = np.arange(start, stop + 1)
-    mass = np.exp(
-        special.gammaln(m + 1) - special.gammaln(values + 1) - special.gammaln(m - values + 1)
-        + special.xlogy(values, q[:, None]) + special.xlog1py(m - values, -q[:, None])
-    )  # fmt: skip
-    below = special.bdtr(np.minimum((level - values * n) // m, n), n, p[:, None])
-    tail: Float[np.ndarray, " cells"] = (mass * below).sum(-1)
-    if start > 0:
-        tail = tail + special.bdtr(min(start, stop + 1) - 1, m, q)
-    if stop < min(m, level // n):
-        tail = tail + special.bdtrc(stop, m, q)
-    return tail
+    last = min(m, level // n)  # L beyond has no share in the event
+    values, mass = _window(m, q, last)
+    below = _at_most(np.minimum((level - values * n) // m, n), n, p)
+    tail: Cells = (mass * below).sum(-1)
+    tail += _below(values[:, 0], m, q)
+    tail += np.where(values[:, -1] < last, special.bdtrc(values[:, -1], m, q), 0.0)
+    return tail * _OUTWARD
+
+
+def _at_most(
+    values: Int[np.ndarray, " cells values"], n: int, p: Cells
+) -> Float[np.ndarray, " cells values"]:
+    """P[K ≤ value] of K ~ Bin(n, p), by sums over a window; what lies below it counts everywhere."""
+    window, mass = _window(n, p, n)
+    sums = mass.cumsum(-1) + _below(window[:, 0], n, p)[:, None]
+    sums = np.minimum(sums * (1 + n * np.finfo(float).eps), 1.0)
+    sums[:, -1] = np.where(window[:, -1] < n, 1.0, sums[:, -1])
+    place = np.clip(values - window[:, :1], 0, window.shape[1] - 1)
+    return np.take_along_axis(sums, place, 1)
+
+
+def _below(values: Int[np.ndarray, " cells"], size: int, rate: Cells) -> Cells:
+    """P[Bin(size, rate) < value]."""
+    found: Cells = np.where(values > 0, special.bdtr(np.maximum(values - 1, 0), size, rate), 0.0)
+    return found
+
+
+def _window(
+    size: int, rate: Cells, last: int
+) -> tuple[Int[np.ndarray, " cells values"], Float[np.ndarray, " cells values"]]:
+    """Counts within 6 standard deviations (and 20) of size·rate, at most `last`, and their probabilities."""
+    spread = 6 * np.sqrt(size * rate * (1 - rate)) + 20
+    width = min(last, math.ceil(2 * spread.max())) + 1
+    start = np.clip(np.floor(size * rate - spread), 0, last + 1 - width).astype(int)
+    values = start[:, None] + np.arange(width)
+    chance, other = np.log(np.maximum(rate, _TINY)), np.log(np.maximum(1 - rate, _TINY))
+    logs = _log_choices(size)[values] + values * chance[:, None] + (size - values) * other[:, None]
+    return values, np.exp(logs)
+
+
+@lru_cache(maxsize=2)
+def _log_choices(size: int) -> Float[np.ndarray, " counts"]:
+    """log C(size, v) for v = 0 to size."""
+    values = np.arange(size + 1)
+    logs: Float[np.ndarray, " counts"] = (
+        special.gammaln(size + 1) - special.gammaln(values + 1) - special.gammaln(size - values + 1)
+    )
+    return logs

@@ -197,7 +197,10 @@ def _distillation(
             case.teacher.on["unlabelled"],
         )
         known = {name: factor * complexity, "delta": delta, "fixed_in_advance": case.fixed}
-        return _least(case, lambda gamma, share: limit(*points, **known, gamma=gamma, weight=weight * share))
+        return _least(
+            case,
+            lambda gamma, share: limit(*points, **known, gamma=gamma, weight=weight, gamma_weight=share),
+        )
 
     return bound
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from math import inf
 
 import pytest
@@ -90,18 +91,28 @@ def test_the_distillation_bound_is_charged_for_the_students_norm_and_for_each_ga
     while 2 ** (step / 4) < float(layer.norm()):
         step += 1
     complexity = 10**0.5 * 2 ** (step / 4) * float((TRAIN[0].double().square().sum() + 1000).sqrt()) / 1000
-    weight = 2 / (3 * (step + 1) * (step + 2)) / 3
+    weight = 2 / (3 * (step + 1) * (step + 2))
     found = certify(TEACHER, STUDENT, train=TRAIN, unlabelled=REST, gamma=[0.5, 1.0, 2.0])
     points = says(STUDENT, TRAIN[0]), TRAIN[1], says(STUDENT, REST), says(TEACHER, REST)
-    settings = {"delta": found.shares["distillation"], "weight": weight, "fixed_in_advance": True}
+    settings = {
+        "delta": found.shares["distillation"],
+        "weight": weight,
+        "gamma_weight": 1 / 3,
+        "fixed_in_advance": True,
+    }
     bounds = [
         hsu21_distillation(*points, **settings, gamma=gamma, student_complexity=complexity)
         for gamma in (0.5, 1.0, 2.0)
     ]
     assert found.lines["distillation"].value == pytest.approx(min(bound.value for bound in bounds), rel=1e-6)
+    # 2√(ln(1/δ′)/2m), δ′ = δ/2 for the second line, shared by three γ, all of which saw its points.
+    share = found.shares["distillation"] / 2 / 3
+    assert found.lines["distillation"].terms["unlabelled deviation"] == pytest.approx(
+        2 * (math.log(1 / share) / (2 * len(REST))) ** 0.5
+    )
     printed = hsu21_as_printed(
         points[0], says(TEACHER, TRAIN[0]), TRAIN[1], gamma=2.0, delta=found.shares["as_printed"],
-        margin_complexity=2 * complexity, weight=weight,
+        margin_complexity=2 * complexity, weight=weight / 3,
     )  # fmt: skip
     assert found.lines["as_printed"].value <= printed.value * (1 + 1e-6)
     assert found.lines["as_printed"].kind == "heuristic"
