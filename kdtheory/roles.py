@@ -142,8 +142,9 @@ def check_disjoint(*roles: Role, may_share: Iterable[tuple[str, str]] = ()) -> N
 
     Args:
         roles: the points of each.
-        may_share: pairs of roles that may have rows in common. Harmless for ("holdout", "unlabelled"), and
-            for independent draws from a law with atoms, where repeats are chance; not for a copied file.
+        may_share: pairs of roles that may have rows in common: ("holdout", "unlabelled"), which may be the
+            same points; and with "train", for independent draws from a law with atoms, where repeats are
+            chance. Never for a copy of training points.
 
     Raises:
         ValueError: a row sits in two roles (the message names the first), their rows have different shapes,

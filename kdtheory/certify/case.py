@@ -60,6 +60,7 @@ class Case:
         fixed: whether architectures, γ and shares were fixed before the labelled points were seen.
         inputs: role ↦ points, where they are known.
         workshop: makes the witnesses that were asked for.
+        repeats: two roles ↦ how many rows they have in common, where the caller lets them.
     """
 
     teacher: Said
@@ -69,6 +70,7 @@ class Case:
     fixed: bool
     inputs: dict[str, Shaped[Tensor, "_ *shape"]] = field(default_factory=dict)
     workshop: Workshop | None = None
+    repeats: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def has(self, need: str, /) -> bool:
         """Whether one of the things named in `REASONS` is there."""

@@ -14,7 +14,7 @@ from kdtheory.certify.result import Certificates
 from kdtheory.certify.shares import certificates
 from kdtheory.certify.workshop import Workshop
 from kdtheory.networks import MLP, Architecture
-from kdtheory.roles import HoldOut, Role, Train, Unlabelled, check_disjoint
+from kdtheory.roles import HoldOut, Role, Train, Unlabelled, check_disjoint, shared_rows
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 from kdtheory.validate import check_at_least, check_positive
@@ -27,8 +27,8 @@ _HIDDEN = 256
 
 def certify(
     teacher: nn.Module | Mapping[str, Any],
-    student: nn.Module | Mapping[str, Any] | None = None,
     /,
+    student: nn.Module | Mapping[str, Any] | None = None,
     *,
     train: Any = None,
     holdout: Any = None,
@@ -71,7 +71,8 @@ def certify(
             all training points test.
         fixed_in_advance: whether architectures, γ and shares were fixed before the labelled points were seen;
             where not, bounds over classes are heuristics.
-        may_share: pairs of roles that may have rows in common, as in `check_disjoint`.
+        may_share: pairs of roles that may have rows in common, as in `check_disjoint`. That rows of train
+            come again by chance is then an assumption of every bound that rests on the other role.
         stream: where witnesses take their randomness from; needed for `witness` only.
         device: where witnesses are trained.
         batch_size: of the evaluation.
@@ -88,6 +89,7 @@ def certify(
     """
     roles = _roles(train, holdout, unlabelled)
     points = {role.role: role for role in roles}
+    may_share = tuple(may_share)
     check_disjoint(*roles, may_share=may_share)
     check_at_least("batch_size", batch_size, 1)
     said = said_by("teacher", teacher, points, batch_size=batch_size)
@@ -99,6 +101,7 @@ def certify(
         fixed_in_advance,
         {name: role.inputs.cpu() for name, role in points.items()},
         _workshop(witness, said, points, stream, prior=prior, device=device, progress=progress),
+        {pair: len(rows) for pair, rows in shared_rows(roles).items()} if may_share else {},
     )
     return certificates(case, delta=delta, shares=shares)
 

@@ -76,7 +76,11 @@ def _holdout(limit: Callable[..., Bound], role: str = "holdout") -> Callable[[Ca
 
 
 def _student_holdout(case: Case, delta: float) -> Bound:
+    """Two independent samples in one limit; where they have rows in common, the sum of two limits."""
     assert case.student is not None
+    if ("holdout", "unlabelled") in case.repeats:
+        risk = _holdout(clopper34_holdout)(replace(case, teacher=case.student), delta / 2)
+        return disagreement_transfer(risk, _apart(case), delta=delta / 2, drawn_afterwards=True)
     return joint_disagreement_transfer(
         _wrong(case.student, case, "holdout"),
         _apart(case),

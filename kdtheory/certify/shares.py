@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from kdtheory.bounds import Bound
 from kdtheory.certify.case import Case
@@ -33,15 +34,25 @@ def certificates(case: Case, /, *, delta: float, shares: Mapping[str, float] | N
         why = "; ".join(f"{name}: {reason}" for name, reason in skipped.items() if parts[name])
         raise ValueError(f"no bound applies ({why}); give labelled points, or other shares")
     total = sum(parts[line.name] for line in asked)
-    found = {line.name: line.bound(case, delta * parts[line.name] / total) for line in asked}
-    lines = {name: bound for name, bound in found.items() if isinstance(bound, Bound)}
-    skipped |= {name: reason for name, reason in found.items() if isinstance(reason, str)}
+    found = {line: line.bound(case, delta * parts[line.name] / total) for line in asked}
+    lines = {line.name: _declared(b, line, case) for line, b in found.items() if isinstance(b, Bound)}
+    skipped |= {line.name: reason for line, reason in found.items() if isinstance(reason, str)}
     points = {role: len(logits) for role, logits in case.teacher.on.items()}
     return Certificates(delta, lines, skipped, points)
 
 
 def _reason(line: Line, case: Case, parts: Mapping[str, float]) -> str | None:
     return case.lack(line.needs) if parts[line.name] else "it was not asked for in shares"
+
+
+def _declared(bound: Bound, line: Line, case: Case) -> Bound:
+    """The bound with what the caller says of rows that are in two roles."""
+    said = {
+        f"the {count} rows of {other} that are in train too are repeats by chance": True
+        for (first, other), count in case.repeats.items()
+        if first == "train" and other in line.needs
+    }
+    return replace(bound, assumptions={**bound.assumptions, **said}) if said else bound
 
 
 def _parts(shares: Mapping[str, float] | None) -> dict[str, float]:

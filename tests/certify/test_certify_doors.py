@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from kdtheory import certify
+from kdtheory.bounds import clopper34_holdout, disagreement_transfer
 from kdtheory.certify import certify_logits
 from kdtheory.roles import ROLES, HoldOut, Train, Unlabelled
 
@@ -93,6 +94,30 @@ def test_a_row_in_two_roles_is_refused_by_number() -> None:
     ):
         certify_logits(said, HOLDOUT[1], **twice)
     assert certify_logits(said, HOLDOUT[1], **twice, may_share=[("holdout", "unlabelled")]).best is not None
+
+
+def test_one_sample_in_two_roles_gets_no_limit_for_two() -> None:
+    """The same points as hold-out and without their labels: two limits at δ/2, which need no independence."""
+    same = {
+        "student": STUDENT,
+        "holdout": HOLDOUT,
+        "unlabelled": HOLDOUT[0],
+        "shares": {"student_holdout": 1},
+    }
+    found = certify(TEACHER, **same, may_share=[("holdout", "unlabelled")]).lines["student_holdout"]
+    student, teacher = (says(module, HOLDOUT[0]).argmax(-1) for module in (STUDENT, TEACHER))
+    risk = clopper34_holdout((student != HOLDOUT[1]).double(), delta=0.025, fixed_in_advance=True)
+    apart = disagreement_transfer(risk, student != teacher, delta=0.025, drawn_afterwards=True)
+    assert found.value == pytest.approx(apart.value)
+    assert found.certificate
+
+
+def test_rows_of_train_that_come_again_are_an_assumption() -> None:
+    again = (torch.cat([HOLDOUT[0], TRAIN[0][:3]]), torch.cat([HOLDOUT[1], TRAIN[1][:3]]))
+    found = certify(TEACHER, train=TRAIN, holdout=again, may_share=[("train", "holdout")])
+    said = "the 3 rows of holdout that are in train too are repeats by chance"
+    assert found.lines["holdout"].assumptions[said]
+    assert said not in found.lines["training_error"].assumptions
 
 
 class Functional(nn.Module):
