@@ -169,7 +169,8 @@ def check_disjoint(*roles: Role, may_share: Iterable[tuple[str, str]] = ()) -> N
         here, there = (", ".join(str(pair[side]) for pair in pairs[:_SHOWN]) for side in (0, 1))
         raise ValueError(
             f"rows {here} of {one} are rows {there} of {other} ({len(pairs)} in all); a point has one "
-            "role: drop them from one, or name the pair in may_share if they were drawn independently"
+            "role: drop them from one, or name the pair in may_share (--shared-rows) if they were drawn "
+            "independently"
         )
 
 

@@ -114,6 +114,16 @@ BAD = {
     "several arrays": (read_array, lambda: "two.npz", "logits, labels; name one"),
     "no such array": (read_array, lambda: "two.npz:probs", "logits, labels; name one array"),
     "empty table": (read_array, lambda: written(""), "cannot be read"),
+    "an index": (
+        read_logits,
+        lambda: written(",cat,dog\n0,1.5,2\n1,3,4\n"),
+        "first cell is empty, as above an index",
+    ),
+    "an index of numbered columns": (
+        read_logits,
+        lambda: written(",0,1\n0,1.5,2\n1,3,4\n"),
+        "first cell is empty, as above an index",
+    ),
     "words": (read_array, lambda: written("a,b\n1,2\nx,3\n"), "column a holds"),
     "NaN": (read_logits, lambda: saved(np.full((2, 2), np.nan)), "NaN"),
     "+inf": (read_logits, lambda: saved(np.full((2, 2), np.inf)), "inf"),

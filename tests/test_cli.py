@@ -191,7 +191,9 @@ def test_certify_allows_equal_rows_where_told(capsys: pytest.CaptureFixture[str]
         (["--teacher-logits", "tu.npy"], "500 rows and 400 labels"),
         (["--student-logits", "su.npy"], "400 and 500 rows"),
         (["--teacher-logits", "t.pt"], "ends in '.pt'"),
-        (["--unlabelled-student", "su.npy"], "give all three"),
+        (["--unlabelled-student", "su.npy"], "--student-logits, --unlabelled-teacher lacking"),
+        (["--student-logits", "s.npy", "--unlabelled-teacher", "tu.npy"], "--unlabelled-student lacking"),
+        (["--delta", "abc"], "Invalid value for '--delta'"),
         (["--labels-role", "test"], "labels_role = 'test'"),
         (["--delta", "0"], "delta = 0"),
         (["--gamma", "-1"], "gamma = -1"),
@@ -245,14 +247,33 @@ def test_bad_input_is_one_line_and_exit_2(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["verify", "--no-such-option"], ["verify", "--seed", "x"], ["frobnicate"]]
+    "arguments", [["verify", "--no-such-option"], ["verify", "--seed", "x"], ["frobnicate"], ["certify"]]
 )
-def test_bad_usage_is_exit_2_without_a_traceback(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_usage_is_one_line_and_exit_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, *arguments)
     assert code == 2
-    assert "Traceback" not in out + err
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    assert "--help says what there is" in err
+
+
+def test_no_argument_is_a_request_for_help(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys)
+    assert code == 2
+    assert "certify" in out
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kdtheory.cli.certify.read_labels", interrupted)
+    monkeypatch.setattr("kdtheory.cli.certify.read_logits", lambda path: path)
+    code, _, err = run(capsys, *HOLDOUT)
+    assert code == 2
+    assert "--resume" in err
 
 
 def findings(folder: Path) -> list[dict]:

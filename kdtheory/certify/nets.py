@@ -30,14 +30,20 @@ def said_on(
     The module stays where it is, and in its own type of number; the points go there, a batch at a time.
 
     Raises:
-        ValueError: its output is not a row of numbers for each point.
+        ValueError: it does not take the points, or its output is not a row of numbers for each.
     """
     own = next(iter([*module.parameters(), *module.buffers()]), torch.empty(0))
     dtype = own.dtype if inputs.dtype.is_floating_point and own.dtype.is_floating_point else inputs.dtype
     parts = []
     with _evaluating(module):
         for part in inputs.split(batch_size):
-            logits = module(part.to(device=own.device, dtype=dtype))
+            try:
+                logits = module(part.to(device=own.device, dtype=dtype))
+            except RuntimeError as error:
+                why = str(error).partition("\n")[0]
+                raise ValueError(
+                    f"{name} does not take points of shape {tuple(part.shape)}: {why}"
+                ) from error
             if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(part):
                 shown = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
                 raise ValueError(f"{name} gives {shown} for {len(part)} points; wrap it to give n × k logits")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -22,15 +23,31 @@ app = typer.Typer(
 out_console, err_console = Console(), Console(stderr=True)
 
 
+_USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""What the parser of arguments raises; typer names its subclasses only."""
+_INTERRUPTED = 130
+
+
 def main() -> None:
     """Run the command line; bad input is one line on stderr and exit code 2."""
     try:
-        app(standalone_mode=True)
+        code = app(standalone_mode=False) or 0
     except ValueError as error:
-        err_console.print(f"[bold red]error[/] {escape(' '.join(str(error).split()))}", soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
+        _refuse(str(error))
+    except _USAGE as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            sys.exit(2)
+        _refuse(f"{error.format_message()}; --help says what there is")
+    if code == _INTERRUPTED:
         err_console.print(
             "interrupted; what is finished is kept: go on with the same command, --out and --resume"
         )
         sys.exit(2)
+    sys.exit(code)
+
+
+def _refuse(message: str) -> NoReturn:
+    words = " ".join(message.split()).replace(".;", ";")
+    err_console.print(f"[bold red]error[/] {escape(words)}", soft_wrap=True)
+    sys.exit(2)

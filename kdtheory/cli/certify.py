@@ -46,10 +46,15 @@ def certify_files(
     """
     if figure is not None and figure.suffix.lower() not in SUFFIXES:
         raise ValueError(f"figure = {str(figure)!r} must end in one of {', '.join(SUFFIXES)}")
-    student, others, both = (
-        None if path is None else read_logits(path)
-        for path in (student_logits, unlabelled_teacher, unlabelled_student)
-    )
+    given = {
+        "--student-logits": student_logits,
+        "--unlabelled-teacher": unlabelled_teacher,
+        "--unlabelled-student": unlabelled_student,
+    }
+    lacking = [name for name, path in given.items() if path is None]
+    if lacking and (unlabelled_student is not None or lacking == ["--unlabelled-student"]):
+        raise ValueError(f"{', '.join(lacking)} lacking: a student and unlabelled points go together")
+    student, others, both = (None if path is None else read_logits(path) for path in given.values())
     found = certify_logits(
         read_logits(teacher_logits),
         read_labels(labels),

@@ -112,6 +112,8 @@ def _from_npz(stream: BinaryIO, key: str | None) -> NDArray[np.generic]:
 
 def _from_csv(stream: BinaryIO, _key: str | None) -> NDArray[np.generic]:
     first = pd.read_csv(stream, header=None, nrows=1, dtype=str)
+    if first.iloc[0].isna()[0]:
+        raise ValueError("its first cell is empty, as above an index; write it without one (index=False)")
     header = 0 if pd.to_numeric(first.iloc[0], errors="coerce").isna().all() else None
     stream.seek(0)
     return _numbers(pd.read_csv(stream, header=header))

@@ -89,6 +89,10 @@ TABLE: dict[str, tuple[Callable[[], object], str]] = {
     "logits: rows": (lambda: certify_logits(X, Y, student_logits=X[:3]), "1797 and 3 rows"),
     "logits: labels": (lambda: certify_logits(X, Y[:3]), "1797 rows and 3 labels"),
     "logits: NaN": (lambda: certify_logits(X * nan, Y), "teacher logits on holdout"),
+    "points that the module does not take": (
+        lambda: certify(TEACHER, holdout=(X[:, :60], Y)),
+        r"teacher does not take points of shape \(\d+, 60\): ",
+    ),
     "logits: no numbers": (
         lambda: certify_logits(X.numpy().astype(str), Y),
         "teacher logits on holdout has elements of <U",

@@ -73,7 +73,7 @@ def distillation_bound_covers_the_teacher(setting: Setting, /, *, teacher: str =
     form, for a teacher and student fixed before the unlabelled points, and for unlabelled points of another
     law.
 
-    Two Gaussians in the plane, whose linear classifiers have exactly known errors; n = m = 30,000, δ =
+    Two Gaussians in the plane, whose linear classifiers have exactly known errors; n = m = 18,000, δ =
     0.05. Three draws in five are fits; in one the teacher alone, in one both, are barely on the wrong side
     of a tie, so that an error close to 1 meets a bound close to 1. The memoriser agrees with g on the
     unlabelled points and says the opposite elsewhere.
