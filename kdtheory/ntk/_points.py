@@ -90,11 +90,15 @@ def prepared(points: Tensor) -> Points:
     return Points(scaled.div_(torch.where(length > 0, length, 1)), norms)
 
 
-def gaps(rows: Points, columns: Points, cosines: Tensor) -> Tensor:
-    """u = 1 − x̂·x̂′ from the cosines; where it is small ‖x̂ − x̂′‖²/2, which has its digits."""
-    gap = (1 - cosines).clamp_(0, 2)
+def gaps(rows: Points, columns: Points, cosines: Tensor) -> tuple[Tensor, Tensor]:
+    """1 ∓ x̂·x̂′ from the cosines; where that is small ‖x̂ ∓ x̂′‖²/2, which has its digits."""
+    return _gap(rows, columns, cosines, 1), _gap(rows, columns, cosines, -1)
+
+
+def _gap(rows: Points, columns: Points, cosines: Tensor, sign: int) -> Tensor:
+    gap = (1 - sign * cosines).clamp_(0, 2)
     near = (gap < NEAR[gap.dtype]).nonzero()
     for part in near.split(max(1, _DIFFERENCES_AT_ONCE // rows.directions.shape[1])):
         i, j = part.unbind(1)
-        gap[i, j] = (rows.directions[i] - columns.directions[j]).square().sum(1) / 2
+        gap[i, j] = (rows.directions[i] - sign * columns.directions[j]).square().sum(1) / 2
     return gap

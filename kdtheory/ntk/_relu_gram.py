@@ -15,6 +15,7 @@ from torch import Tensor
 from kdtheory.ntk._points import NEAR, Points
 from kdtheory.ntk._recursion import Layers, diagonals
 from kdtheory.ntk._relu_pass import relu_pass, store, typed_constants
+from kdtheory.ntk._relu_series import angle_series, series_pass
 from kdtheory.ntk._threads import shared_out, tiles
 
 __all__ = ["relu_gram"]
@@ -48,6 +49,7 @@ def _block_work(left: Points, right: Points, layers: Layers) -> Callable[[slice,
     sides = [(side.directions.numpy(), side.norms.numpy(), _roots(side, layers)) for side in (left, right)]
     spreads = dtype.type(layers.weight_var), dtype.type(layers.bias_var)
     constants, near = typed_constants(dtype), dtype.type(NEAR[left.norms.dtype])
+    series = None if layers.bias_var else angle_series(layers, dtype)
 
     def work(rows: slice, columns: slice) -> np.ndarray:
         (x, x_norms, x_roots), (y, y_norms, y_roots) = sides
@@ -55,7 +57,10 @@ def _block_work(left: Points, right: Points, layers: Layers) -> Callable[[slice,
         roots = (np.ascontiguousarray(x_roots[:, rows]), np.ascontiguousarray(y_roots[:, columns]))
         block: np.ndarray = directions[0] @ directions[1].T
         upper = left is right and rows == columns
-        relu_pass(block, directions, norms, roots, spreads, layers.tangent, near, upper, *constants)
+        if series is None:
+            relu_pass(block, directions, norms, roots, spreads, layers.tangent, near, upper, *constants)
+        else:
+            series_pass(block, directions, (roots[0][-1], roots[1][-1]), series, near, upper, constants[1])
         return block
 
     return work
