@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -211,6 +213,36 @@ def test_gram_by_blocks_into_a_file(tmp_path: Path) -> None:
     assert (out == out.T).all()
     with pytest.raises(ValueError, match="make it 23 × 23"):
         fill_gram(kernel, x, out[:5])
+
+
+def test_gram_by_blocks_with_the_backend_of_the_caller() -> None:
+    """Threads here; the same door takes joblib's dask backend."""
+    x, kernel, out = points(23, 3), InfiniteMLP(2, bias_std=0.1), np.empty((23, 23))
+    with joblib.parallel_config("threading"):
+        fill_gram(pickle.loads(pickle.dumps(kernel)), x, out, block_size=7, jobs=2)
+    assert np.allclose(out, kernel(x).numpy(), rtol=1e-14)
+
+
+@pytest.mark.parametrize(("dim", "dtype"), [(2, torch.float64), (800, torch.float64), (800, torch.float32)])
+def test_extra_memory_is_the_matrix_and_little_more(dim: int, dtype: torch.dtype) -> None:
+    """On top of n² numbers, blocks that do not grow with n, and no copy of the points."""
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("the peak of a process cannot be set back here")
+    x, kernel, threads = points(2000, dim, dtype), InfiniteMLP(2), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        kernel(x[:600])  # compiled code
+        Path("/proc/self/clear_refs").write_text("5")
+        before = _peak()
+        kernel(x)
+        assert _peak() - before < 1.2 * 2000**2 * x.element_size()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _peak() -> int:
+    text = Path("/proc/self/status").read_text()
+    return 1024 * int(text.split("VmHWM:")[1].split()[0])
 
 
 @pytest.mark.usefixtures("unchecked_shapes")
