@@ -1,10 +1,11 @@
 """Tangent kernels against neural-tangents at its best, and against the bare Gram product.
 
 Each line of the table is one kernel of one set of points: the median time over the repeats after one run
-that compiles, on the CPU with all threads, both sides in processes of their own, one after the other, on the
-same inputs. Memory is the most that a process has held, of this side also without what it held when all was
-loaded. *Bare* is X·Xᵀ by NumPy; for an empirical kernel all the products that its sum over layers cannot do
-without, those of backpropagation included: the limit of this way to compute it.
+that warms up, on the CPU with all threads, both sides in processes of their own, one after the other, on the
+same inputs. Memory, of both sides: what the first call on all points holds beyond the level before it, when
+all is loaded and compiled; and the most that the whole process has held until then. *Bare* is X·Xᵀ by NumPy;
+for an empirical kernel all the products that its sum over layers cannot do without, those of backpropagation
+included: the limit of this way to compute it.
 
 The rival is neural-tangents 0.6.5 jitted, its structured derivatives for empirical kernels, with jax and
 jaxlib 0.4.23, NumPy < 2 and SciPy < 1.12; on newer ones it does not import or loses that mode. The
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -153,7 +153,8 @@ def _row(case: dict[str, Any], stream: Stream, python: str | None) -> dict[str, 
     for name, seconds in other.items():
         row[f"{name}_seconds"] = seconds and _rounded(seconds)
         row[f"{name}_ratio"] = seconds and round(seconds / ours["seconds"], 3)
-    row["neural_tangents_process_mb"] = theirs and round(theirs["peak"] / 1e6)
+    for name, held in (("memory", "memory"), ("process", "peak")):
+        row[f"neural_tangents_{name}_mb"] = theirs and round(theirs[held] / 1e6)
     row["rival"] = f"neural-tangents {theirs['version']}" if theirs else "none"
     return row
 
@@ -219,13 +220,14 @@ def _in_process(
 
 def child() -> None:
     """One case of this package, in the process that was started for it."""
+    from _process import memory_of  # the folder of this file is on the path of that process alone
+
     case = json.loads(Path(sys.argv[2]).read_text())
     inputs = torch.from_numpy(np.load(sys.argv[1])["inputs"])
     work = _work(case, inputs)
     work(inputs[: min(4, len(inputs))])  # loads what is compiled
-    before = _peak()
-    seconds = _median(lambda: work(inputs), case["repeats"])
-    found = {"seconds": seconds, "memory": _peak() - before, "peak": _peak()}
+    memory, peak = memory_of(lambda: work(inputs))
+    found = {"seconds": _median(lambda: work(inputs), case["repeats"]), "memory": memory, "peak": peak}
     if case.get("form") == "jacobian":
         module = _net(case["widths"])
         found["jacobian"] = _median(lambda: _contracted(module, inputs), case["repeats"])
@@ -267,15 +269,6 @@ def _median(work: Callable[[], object], repeats: int) -> float:
         work()
         seconds.append(time.perf_counter() - start)
     return float(np.median(seconds))
-
-
-def _peak() -> int:
-    """The most that this process has held; on Linux without what its parent held before it began."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        (line,) = (text for text in status.read_text().splitlines() if text.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _rounded(seconds: float) -> float:

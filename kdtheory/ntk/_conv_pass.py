@@ -142,7 +142,7 @@ def _activate(p, row, before, sides, shape, source, spreads, near, arcsine, numb
     for q in range(len(gap)):
         pulled[q] = a[p] * b[q] * (one - gap[q]) + spreads[0] * pulled[q]
     for q in range(len(gap)):
-        lost, share = arc_cosines(gap[q], arcsine, numbers)
+        lost, share = arc_cosines(gap[q], numbers[3] - gap[q], arcsine, numbers)
         gap[q] = lost
         theta[q] = half * share
     for q in range(len(gap)):

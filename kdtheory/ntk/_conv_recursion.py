@@ -93,7 +93,7 @@ def propagated_images(left: Pixels, right: Pixels, filters: Filters, near: Tenso
         sides = _sides(a_out[layer], b_out[layer], filters.pooled)
         kernel = sides[0] * sides[1] * (1 - gap)
         tangent = kernel + share * _read_pairs(tangent, near, filters.pooled).sum(1)
-        gap, slope, _ = activated(gap, sides, filters.activation)
+        gap, slope, _ = activated(gap, 2 - gap, sides, filters.activation)
         tangent = slope * tangent
     sides = _sides(a_in[-1], b_in[-1], filters.pooled)
     axes = tuple(range(1, gap.ndim))

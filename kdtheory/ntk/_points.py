@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,26 +14,39 @@ from kdtheory.validate import check_finite
 __all__ = ["NEAR", "Points", "check_fits", "checked_pair", "gaps", "prepared"]
 
 NEAR = {torch.float32: 1e-2, torch.float64: 1e-3}
-_DIFFERENCES_AT_ONCE = 2**22
+_NUMBERS_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True)
 class Points:
-    """x = ‖x‖·x̂ row by row.
+    """x = ‖x‖·x̂ row by row; x̂ is made when it is asked for, so that no copy of all points has to be kept.
 
     Args:
-        directions: x̂, n × d, zero where x is.
+        rows: x, n × d.
+        largest: max_k |x_k|, n × 1, or one for zero: what x is divided by before it is squared.
+        lengths: ‖x/largest‖, n × 1, or one for zero.
         norms: ‖x‖/√d.
     """
 
-    directions: Tensor
+    rows: Tensor
+    largest: Tensor
+    lengths: Tensor
     norms: Tensor
+
+    @property
+    def directions(self) -> Tensor:
+        """x̂, n × d, zero where x is."""
+        return self.directions_into(torch.empty_like(self.rows))
+
+    def directions_into(self, out: Tensor) -> Tensor:
+        """x̂ into an array of its shape."""
+        return torch.div(self.rows, self.largest, out=out).div_(self.lengths)
 
     def __len__(self) -> int:
         return len(self.norms)
 
     def __getitem__(self, rows: slice) -> Points:
-        return Points(self.directions[rows], self.norms[rows])
+        return Points(self.rows[rows], self.largest[rows], self.lengths[rows], self.norms[rows])
 
 
 def checked_pair(rows: Tensor, columns: Tensor | None) -> None:
@@ -78,23 +92,34 @@ def prepared(points: Tensor) -> Points:
     Raises:
         ValueError: a squared length is too large for the precision.
     """
-    flat = points.detach().flatten(1)
-    largest = flat.abs().amax(1, keepdim=True)
-    scaled = flat / torch.where(largest > 0, largest, 1)  # a copy, the only one
-    length = torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
-    norms = (largest * (length / flat.shape[1] ** 0.5)).squeeze(1)
+    rows = points.detach().flatten(1)
+    largest = torch.linalg.vector_norm(rows, torch.inf, dim=1, keepdim=True)
+    largest = torch.where(largest > 0, largest, 1)
+    parts = [torch.linalg.vector_norm(x / most, dim=1, keepdim=True) for x, most in _parts(rows, largest)]
+    lengths = torch.cat(parts) if parts else largest
+    norms = (largest * (lengths / rows.shape[1] ** 0.5)).squeeze(1)
     if not bool(torch.isfinite(norms.square()).all()):
         raise ValueError(
             f"points as long as {float(norms.max()):.2g} overflow in {points.dtype}; scale them down"
         )
-    return Points(scaled.div_(torch.where(length > 0, length, 1)), norms)
+    return Points(rows, largest, torch.where(lengths > 0, lengths, 1), norms)
 
 
-def gaps(rows: Points, columns: Points, cosines: Tensor) -> Tensor:
-    """u = 1 − x̂·x̂′ from the cosines; where it is small ‖x̂ − x̂′‖²/2, which has its digits."""
-    gap = (1 - cosines).clamp_(0, 2)
+def _parts(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Rows together, as many as are read at once."""
+    size = max(1, _NUMBERS_AT_ONCE // max(1, tensors[0].shape[1]))
+    return zip(*(tensor.split(size) for tensor in tensors), strict=True)
+
+
+def gaps(rows: Tensor, columns: Tensor, cosines: Tensor) -> tuple[Tensor, Tensor]:
+    """1 ∓ x̂·x̂′ from directions and their cosines; where that is small ‖x̂ ∓ x̂′‖²/2, which has its digits."""
+    return _gap(rows, columns, cosines, 1), _gap(rows, columns, cosines, -1)
+
+
+def _gap(rows: Tensor, columns: Tensor, cosines: Tensor, sign: int) -> Tensor:
+    gap = (1 - sign * cosines).clamp_(0, 2)
     near = (gap < NEAR[gap.dtype]).nonzero()
-    for part in near.split(max(1, _DIFFERENCES_AT_ONCE // rows.directions.shape[1])):
+    for part in near.split(max(1, _NUMBERS_AT_ONCE // rows.shape[1])):
         i, j = part.unbind(1)
-        gap[i, j] = (rows.directions[i] - columns.directions[j]).square().sum(1) / 2
+        gap[i, j] = (rows[i] - sign * columns[j]).square().sum(1) / 2
     return gap

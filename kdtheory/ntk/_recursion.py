@@ -10,7 +10,8 @@ and since √(p p′) − K is a sum of terms ≥ 0,
 
     a a′u = w²ã ã′ũ + w²β²(ã − ã′)²/(a a′ + w²ã ã′ + β²)   (a, a′ after the layer),
 
-no digit of u is lost to cancellation. K̇ = E[φ′(z)φ′(z′)].
+no digit of u is lost to cancellation. Opposite points have a ReLU kernel that is as steep in 2 − u as that of
+equal ones is in u; it is carried beside u, with 2 − ũ in the place of ũ and 2β² more. K̇ = E[φ′(z)φ′(z′)].
 """
 
 from __future__ import annotations
@@ -53,52 +54,58 @@ def diagonals(norms: Tensor, layers: Layers) -> tuple[list[Tensor], Tensor]:
 
 
 def propagated(
-    gap: Tensor, before: tuple[Tensor, Tensor], roots: tuple[list[Tensor], list[Tensor]], layers: Layers
+    gaps: tuple[Tensor, Tensor],
+    before: tuple[Tensor, Tensor],
+    roots: tuple[list[Tensor], list[Tensor]],
+    layers: Layers,
 ) -> Tensor:
-    """The kernel of every pair, from u of the inputs, their ã and the `diagonals` of both sides."""
+    """The kernel of every pair, from u and 2 − u of the inputs, their ã and the `diagonals` of both sides."""
     inside = before[0][:, None], before[1][None]
-    gap, tangent = _affine(gap, inside, (roots[0][0], roots[1][0]), None, layers)
+    gaps, tangent = _affine(gaps, inside, (roots[0][0], roots[1][0]), None, layers)
     for depth in range(1, layers.hidden + 1):
         sides = roots[0][depth - 1][:, None], roots[1][depth - 1][None]
-        gap, slope, inside = activated(gap, sides, layers.activation)
+        gap, slope, inside = activated(*gaps, sides, layers.activation)
         after = roots[0][depth], roots[1][depth]
-        gap, tangent = _affine(gap, inside, after, slope.mul_(tangent), layers)
-    return tangent if layers.tangent else (roots[0][-1][:, None] * roots[1][-1]).mul_(1 - gap)
+        gaps, tangent = _affine((gap, 2 - gap), inside, after, slope.mul_(tangent), layers)
+    return tangent if layers.tangent else (roots[0][-1][:, None] * roots[1][-1]).mul_(1 - gaps[0])
 
 
 def _affine(
-    gap: Tensor,
+    gaps: tuple[Tensor, Tensor],
     inside: tuple[Tensor, Tensor],
     after: tuple[Tensor, Tensor],
     pulled: Tensor | None,
     layers: Layers,
-) -> tuple[Tensor, Tensor]:
-    """u and Θ after an affine layer; `pulled` is K̇Θ of the layers before it."""
+) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """u and 2 − u, and Θ, after an affine layer; `pulled` is K̇Θ of the layers before it."""
     outside = after[0][:, None] * after[1]
     spread = layers.weight_var * inside[0] * inside[1]
-    lost = spread * gap
+    lost, left = (spread * gap for gap in gaps)
     if layers.bias_var:
         skew = layers.weight_var * layers.bias_var * (inside[0] - inside[1]).square()
-        lost += skew / (outside + spread + layers.bias_var)
+        skew /= outside + spread + layers.bias_var
+        lost += skew
+        left += skew + 2 * layers.bias_var
     # Two points of norm zero without bias: their kernel is 0 whatever u is.
-    gap = (lost / outside.clamp_min(torch.finfo(outside.dtype).tiny)).clamp_(0, 2)
+    least = outside.clamp_min(torch.finfo(outside.dtype).tiny)
     kernel = outside - lost
-    return gap, kernel if pulled is None else kernel.add_(pulled, alpha=layers.weight_var)
+    gaps = (lost / least).clamp_(0, 2), (left / least).clamp_(0, 2)
+    return gaps, kernel if pulled is None else kernel.add_(pulled, alpha=layers.weight_var)
 
 
 def activated(
-    gap: Tensor, sides: tuple[Tensor, Tensor], activation: str
+    gap: Tensor, rest: Tensor, sides: tuple[Tensor, Tensor], activation: str
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-    """ũ, K̇ and both ã."""
+    """ũ, K̇ and both ã, from u, 2 − u and both a."""
     if activation == "identity":
         return gap, torch.ones_like(gap), sides
     if activation == "relu":
-        angle = 2 * torch.atan2(gap.sqrt(), (2 - gap).sqrt())
+        angle = 2 * torch.atan2(gap.sqrt(), rest.sqrt())
         missing = (angle.sin() - angle * (1 - gap)) / math.pi
         return (gap - missing).clamp_(0, 1), 0.5 - angle / (2 * math.pi), _scaled(sides, math.sqrt(0.5))
     product = sides[0] * sides[1]
     # (1 + 2p)(1 + 2p′) − 4K² without the difference of two large numbers.
-    root = (1 + 2 * (sides[0].square() + sides[1].square()) + 4 * product.square() * gap * (2 - gap)).sqrt_()
+    root = (1 + 2 * (sides[0].square() + sides[1].square()) + 4 * product.square() * gap * rest).sqrt_()
     inside = tuple(activated_alone(side, activation)[0] for side in sides)
     kernel = torch.atan2(2 * product * (1 - gap), root).mul_(2 / math.pi)
     outside = (inside[0] * inside[1]).clamp_min(torch.finfo(gap.dtype).tiny)

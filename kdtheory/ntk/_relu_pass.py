@@ -1,7 +1,8 @@
-"""The ReLU recursion of `_recursion` fused into one pass over a block, for the CPU.
+"""The ReLU recursion of `_recursion`, with bias, fused into one pass over a block, for the CPU.
 
-All layers of a strip of pairs are done while it lies in the cache. With r = sin²(φ/2), where φ is the angle
-or its supplement, whichever is smaller, an activation costs two roots and one polynomial:
+Without bias `_relu_series` is shorter. All layers of a strip of pairs are done while it lies in the cache.
+With r = sin²(φ/2), where φ is the angle or its supplement, whichever is smaller, an activation costs two
+roots and one polynomial:
 
     φ = 2√r·P(4r − 1),  P(t) = arcsin(√r)/√r on 0 ≤ r ≤ 1/2,
     1 − κ₁ = u − (sin φ − φ cos φ)/π below a right angle, 1 − (sin φ − φ cos φ)/π above it.
@@ -17,7 +18,7 @@ from typing import Any, no_type_check
 import numpy as np
 from numba import njit
 
-__all__ = ["FAST", "arc_cosines", "relu_pass", "store", "typed_constants"]
+__all__ = ["FAST", "arc_cosines", "gap_of", "relu_pass", "store", "typed_constants"]
 
 _STRIP = 512
 _TILE = 16
@@ -49,11 +50,11 @@ def typed_constants(dtype: np.dtype) -> tuple[Any, ...]:
 
 @njit(forceinline=True)
 @no_type_check
-def arc_cosines(gap, arcsine, numbers):
-    """1 − κ₁ and κ₀ = 1 − θ/π at u = 1 − cos θ."""
+def arc_cosines(gap, rest, arcsine, numbers):
+    """1 − κ₁ and κ₀ = 1 − θ/π at u = 1 − cos θ and 2 − u."""
     zero, half, one, two, four, inverse_pi = numbers[:6]
     above = gap > one
-    small = min(gap, two - gap)
+    small = min(gap, rest)
     r = half * small
     t = four * r - one
     series = arcsine[len(arcsine) - 1]
@@ -78,69 +79,60 @@ def relu_pass(block, directions, norms, roots, spreads, tangent, near, upper, ar
         roots: a of both sides after each affine layer, layers × n and layers × m.
         spreads: w² and β².
         tangent: whether Θ is wanted, or K.
-        near: below which u comes from the difference of directions.
-        upper: whether only pairs on and above the diagonal are wanted.
+        near: below which u, or 2 − u, comes from the difference, or the sum, of directions.
+        upper: whether only pairs above the diagonal are wanted.
         arcsine, numbers: of `typed_constants`.
     """
-    layers, one = roots[0].shape[0], numbers[2]
-    gap, value = np.empty(_STRIP, block.dtype), np.empty(_STRIP, block.dtype)
+    one = numbers[2]
+    gap, rest = np.empty(_STRIP, block.dtype), np.empty(_STRIP, block.dtype)
+    value = np.empty(_STRIP, block.dtype)
     for i in range(block.shape[0]):
-        for start in range(i if upper else 0, block.shape[1], _STRIP):
+        for start in range(i + 1 if upper else 0, block.shape[1], _STRIP):
             stop = min(start + _STRIP, block.shape[1])
             strip = block[i, start:stop]
-            _first_gaps(strip, gap, directions[0][i], directions[1][start:stop], near, numbers)
-            if spreads[1] > 0:
-                _biased(strip, gap, value, i, start, norms, roots, spreads, arcsine, numbers)
-            else:
-                _unbiased(strip, gap, value, layers - 1, arcsine, numbers)
+            _first_gaps(strip, gap, rest, directions[0][i], directions[1][start:stop], near, numbers)
+            _layers(strip, gap, rest, value, i, start, norms, roots, spreads, arcsine, numbers)
             for j in range(len(strip)):
                 outside = roots[0][-1, i] * roots[1][-1, start + j]
-                if not tangent:
-                    strip[j] = outside * (one - gap[j])
-                elif spreads[1] > 0:
-                    strip[j] = value[j]
-                else:
-                    strip[j] = outside * value[j]
+                strip[j] = value[j] if tangent else outside * (one - gap[j])
 
 
 @njit(fastmath=FAST, error_model="numpy")
 @no_type_check
-def _first_gaps(strip, gap, here, there, near, numbers):
-    """u of the inputs: 1 − cos, and ‖x̂ − x̂′‖²/2 where that is small."""
-    zero, half, one, two = numbers[0], numbers[1], numbers[2], numbers[3]
-    least = one
+def _first_gaps(strip, gap, rest, here, there, near, numbers):
+    """u and 2 − u of the inputs: 1 ∓ cos, and ‖x̂ ∓ x̂′‖²/2 where that is small."""
+    zero, _, one, two = numbers[:4]
+    largest = zero
     for j in range(len(strip)):
-        gap[j] = max(zero, min(two, one - strip[j]))
-        least = min(least, gap[j])
-    if least < near:
-        for j in range(len(strip)):
-            if gap[j] < near:
-                total = zero
-                for k in range(len(here)):
-                    step = here[k] - there[j, k]
-                    total += step * step
-                gap[j] = half * total
-
-
-@njit(fastmath=FAST, error_model="numpy")
-@no_type_check
-def _unbiased(strip, gap, value, activations, arcsine, numbers):
-    """u depends on the angle alone, and T = Θ/(a a′) obeys T ← (1 − u) + κ₀T."""
-    one = numbers[2]
+        largest = max(largest, abs(strip[j]))
     for j in range(len(strip)):
-        value[j] = one - gap[j]
-    for _ in range(activations):
+        gap[j], rest[j] = max(zero, one - strip[j]), max(zero, one + strip[j])
+    if one - largest < near:
         for j in range(len(strip)):
-            lost, share = arc_cosines(gap[j], arcsine, numbers)
-            gap[j] = lost
-            value[j] = (one - lost) + share * value[j]
+            if one - abs(strip[j]) < near:
+                side = one if strip[j] > zero else -one
+                small = gap_of(here, there[j], side, numbers)
+                gap[j], rest[j] = small, two - small
+                if side < zero:
+                    gap[j], rest[j] = two - small, small
 
 
 @njit(fastmath=FAST, error_model="numpy")
 @no_type_check
-def _biased(strip, gap, value, i, start, norms, roots, spreads, arcsine, numbers):
-    """The general affine layer: u from terms ≥ 0, and Θ ← K + w²K̇Θ."""
-    half, one = numbers[1], numbers[2]
+def gap_of(here, there, side, numbers):
+    """‖x̂ ∓ x̂′‖²/2: 1 − cos for the side 1, 1 + cos for −1."""
+    total = numbers[0]
+    for k in range(len(here)):
+        step = here[k] - side * there[k]
+        total += step * step
+    return numbers[1] * total
+
+
+@njit(fastmath=FAST, error_model="numpy")
+@no_type_check
+def _layers(strip, gap, rest, value, i, start, norms, roots, spreads, arcsine, numbers):
+    """The affine layers and what is between them: u and 2 − u from terms ≥ 0, and Θ ← K + w²K̇Θ."""
+    half, one, two = numbers[1:4]
     weight, bias = spreads
     here, there = norms[0][i], norms[1][start : start + len(strip)]
     for layer in range(roots[0].shape[0]):
@@ -150,14 +142,16 @@ def _biased(strip, gap, value, i, start, norms, roots, spreads, arcsine, numbers
             outside, spread = after * others[j], scale * here * there[j]
             step = here - there[j]
             skew = scale * bias * step * step / (outside + spread + bias)
-            if layer == 0:
-                lost = spread * gap[j] + skew
-                value[j] = outside - lost
-            else:
-                activated, share = arc_cosines(gap[j], arcsine, numbers)
-                lost = spread * activated + skew
-                value[j] = (outside - lost) + scale * share * value[j]
-            gap[j] = lost * inverse / others[j]
+            activated, share, pulled = gap[j], one - one, one - one
+            left = rest[j]
+            if layer > 0:
+                activated, share = arc_cosines(gap[j], rest[j], arcsine, numbers)
+                left, pulled = two - activated, value[j]
+            lost = spread * activated + skew
+            value[j] = (outside - lost) + scale * share * pulled
+            shrunk = inverse / others[j]
+            gap[j] = lost * shrunk
+            rest[j] = (spread * left + skew + two * bias) * shrunk
         here, there = after, others
 
 

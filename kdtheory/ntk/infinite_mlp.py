@@ -73,7 +73,7 @@ class InfiniteMLP:
         check_fits(len(rows) * len(rows if columns is None else columns), rows)
         left = prepared(rows)
         right = left if columns is None else prepared(columns)
-        if self.activation == "relu" and rows.device.type == "cpu":
+        if self.activation == "relu" and self.hidden_layers and rows.device.type == "cpu":
             from kdtheory.ntk._relu_gram import relu_gram  # compiled code is loaded where it is needed
 
             return relu_gram(left, right, self._layers)
@@ -96,14 +96,15 @@ def _by_blocks(left: Points, right: Points, layers: Layers) -> Tensor:
     symmetric = left is right
     roots = diagonals(left.norms, layers)
     across = roots if symmetric else diagonals(right.norms, layers)
+    x = left.directions
+    y = x if symmetric else right.directions
     gram = left.norms.new_empty(len(left), len(right))
     size = max(1, _PAIRS_AT_ONCE // len(right))
     for start in range(0, len(left), size):
         rows, columns = slice(start, start + size), slice(start if symmetric else 0, None)
-        part, other = left[rows], right[columns]
-        gap = gaps(part, other, part.directions @ other.directions.mT)
+        both = gaps(x[rows], y[columns], x[rows] @ y[columns].mT)
         sides = [root[rows] for root in roots[0]], [root[columns] for root in across[0]]
-        block = propagated(gap, (part.norms, other.norms), sides, layers)
+        block = propagated(both, (left.norms[rows], right.norms[columns]), sides, layers)
         gram[rows, columns] = block
         if symmetric:
             square = block[:, : len(block)].triu(1)

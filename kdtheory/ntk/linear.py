@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.ntk._points import check_fits
 from kdtheory.validate import check_finite
 
 __all__ = ["LinearKernel"]
@@ -27,9 +28,10 @@ class LinearKernel:
         """x_i·x′_j.
 
         Raises:
-            ValueError: an entry is NaN or infinite.
+            ValueError: an entry is NaN or infinite, or the matrix does not fit in memory.
         """
         check_finite("rows", rows)
+        check_fits(len(rows) * len(rows if columns is None else columns), rows)
         flat = rows.flatten(1)
         if columns is None:
             gram = flat @ flat.mT

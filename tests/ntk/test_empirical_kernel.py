@@ -227,6 +227,7 @@ def test_module_is_left_as_it_was() -> None:
         (lambda: EmpiricalKernel(nn.Linear(2, 2), output=2)(torch.ones(3, 2)), "does not exist"),
         (lambda: EmpiricalKernel(nn.Linear(2, 2))(torch.ones(3, 4, 2)), "n × k"),
         (lambda: EmpiricalKernel(nn.Linear(2, 2))(torch.full((3, 2), float("nan"))), "NaN"),
+        (lambda: EmpiricalKernel(nn.Linear(1, 2))(torch.ones(1, 1).expand(10_000_000, 1)), "fill_gram"),
         (lambda: ntk_vector_product(nn.Linear(2, 2), torch.ones(3, 2), torch.ones(2, 2)), "one for each"),
         (lambda: ntk_vector_product(nn.Linear(2, 2), torch.ones(3, 2), torch.ones(3, 1)), "same"),
     ],

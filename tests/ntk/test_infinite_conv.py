@@ -102,6 +102,7 @@ def test_float32_is_float64_rounded() -> None:
         (lambda: InfiniteConvNet(1)(torch.ones(2, 3)), "channels"),
         (lambda: InfiniteConvNet(1)(torch.full((1, 1, 2, 2), float("inf"))), "infinite"),
         (lambda: InfiniteConvNet(1)(torch.full((1, 1, 2, 2), 1e25)), "overflow"),
+        (lambda: InfiniteConvNet(1)(torch.ones(1, 1, 1, 1).expand(10_000_000, 1, 1, 1)), "fill_gram"),
     ],
 )
 def test_bad_input(bad, complaint: str) -> None:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 import torch
 from naive_kernels import precise_mlp_kernel
+from numpy.polynomial.chebyshev import chebval
 from scipy import stats
 
 from kdtheory.ntk import InfiniteMLP, fill_gram
+from kdtheory.ntk._points import prepared
+from kdtheory.ntk._recursion import Layers, diagonals, propagated
 from kdtheory.ntk._relu_pass import typed_constants
+from kdtheory.ntk._relu_series import angle_series
+from kdtheory.ntk.infinite_mlp import _by_blocks
 
 STORED = np.load(Path(__file__).with_name("neural_tangents_values.npz"), allow_pickle=False)
 ACTIVATIONS = ("relu", "erf", "identity")
@@ -97,9 +104,6 @@ def test_covariance_of_random_nets() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_fused_pass_is_the_recursion_in_torch(bias_std: float, dtype: torch.dtype) -> None:
     """Several blocks and strips, ragged, against the operations that a GPU runs."""
-    from kdtheory.ntk._points import prepared
-    from kdtheory.ntk.infinite_mlp import _by_blocks
-
     kernel = InfiniteMLP(4, weight_std=1.4, bias_std=bias_std)
     x, y = points(700, 6, dtype), points(530, 6, dtype, seed=1)
     left, right = prepared(x), prepared(y)
@@ -108,6 +112,47 @@ def test_fused_pass_is_the_recursion_in_torch(bias_std: float, dtype: torch.dtyp
     assert float(relative_to_scale(found, truth).max()) < tolerance
     assert torch.equal(found, found.mT)
     assert torch.allclose(kernel(x, y), _by_blocks(left, right, kernel._layers), rtol=10 * tolerance)
+
+
+@pytest.mark.parametrize("hidden", [1, 3, 8, 32])
+@pytest.mark.parametrize("kind", ["ntk", "nngp"])
+@pytest.mark.parametrize("bias_std", [0.0, 0.3])
+def test_fifty_digits_at_all_angles(hidden: int, kind: str, bias_std: float) -> None:
+    """From nearly equal to nearly opposite points: both ends of the angle are branch points of the cosine."""
+    near = [1e-9, 1e-7, 1e-5, 1e-3, 0.03, 0.05, 0.2, 0.7, 1.4]
+    pairs = [(1.0, 0.0), *((side, angle) for angle in near for side in (1.0, -1.0))]
+    x = torch.tensor(pairs, dtype=torch.float64)
+    settings = {"activation": "relu", "weight_std": 1.3, "bias_std": bias_std, "kind": kind}
+    kernel = InfiniteMLP(hidden, **settings)
+    truth = torch.tensor(
+        [[float(precise_mlp_kernel(pairs[0], y, hidden=hidden, **settings)) for y in pairs[1:]]],
+        dtype=torch.float64,
+    )
+    in_torch = _by_blocks(prepared(x[:1]), prepared(x[1:]), kernel._layers)
+    scale = kernel.diagonal(x[:1]).sqrt() * kernel.diagonal(x[1:]).sqrt()
+    for found in (kernel(x[:1], x[1:]), in_torch, kernel(x)[:1, 1:]):
+        # One hidden layer without bias passes through zero, where no relative error can be small.
+        reference = scale if hidden == 1 and not bias_std else truth
+        assert float(((found - truth) / reference).abs().max()) < 2e-14
+
+
+@pytest.mark.parametrize("hidden", [1, 2, 3, 8, 32, 128, 1000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_series_in_the_angle_is_the_recursion(hidden: int, dtype: type) -> None:
+    """Its coefficients between the points of interpolation; and few of them, whatever the depth."""
+    for tangent in (True, False):
+        layers = Layers(hidden, "relu", 1.7, 0.0, tangent)
+        series = angle_series(layers, np.dtype(dtype))
+        v = np.linspace(-1, 1, 4001)
+        half = np.pi / 4 + np.arcsin(v / 2**0.5)
+        gaps = tuple(torch.from_numpy(2 * f(half) ** 2)[:, None] for f in (np.sin, np.cos))
+        one, ones = torch.ones(1, dtype=torch.float64), torch.ones(len(v), dtype=torch.float64)
+        roots = diagonals(ones, layers)[0], diagonals(one, layers)[0]
+        truth = propagated(gaps, (ones, one), roots, layers)[:, 0] / (roots[0][-1] * roots[1][-1])
+        error = np.abs(chebval(v, series.astype(np.float64)) - truth.numpy()) / truth.numpy().max()
+        assert error.max() < (10 + hidden) * np.finfo(dtype).eps
+        assert len(series) <= 40 + 14 * hidden**0.5
+        assert series.dtype == dtype
 
 
 def test_number_of_threads_changes_no_digit() -> None:
@@ -168,6 +213,36 @@ def test_gram_by_blocks_into_a_file(tmp_path: Path) -> None:
     assert (out == out.T).all()
     with pytest.raises(ValueError, match="make it 23 × 23"):
         fill_gram(kernel, x, out[:5])
+
+
+def test_gram_by_blocks_with_the_backend_of_the_caller() -> None:
+    """Threads here; the same door takes joblib's dask backend."""
+    x, kernel, out = points(23, 3), InfiniteMLP(2, bias_std=0.1), np.empty((23, 23))
+    with joblib.parallel_config("threading"):
+        fill_gram(pickle.loads(pickle.dumps(kernel)), x, out, block_size=7, jobs=2)
+    assert np.allclose(out, kernel(x).numpy(), rtol=1e-14)
+
+
+@pytest.mark.parametrize(("dim", "dtype"), [(2, torch.float64), (800, torch.float64), (800, torch.float32)])
+def test_extra_memory_is_the_matrix_and_little_more(dim: int, dtype: torch.dtype) -> None:
+    """On top of n² numbers, blocks that do not grow with n, and no copy of the points."""
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("the peak of a process cannot be set back here")
+    x, kernel, threads = points(2000, dim, dtype), InfiniteMLP(2), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        kernel(x[:600])  # compiled code
+        Path("/proc/self/clear_refs").write_text("5")
+        before = _peak()
+        kernel(x)
+        assert _peak() - before < 1.2 * 2000**2 * x.element_size()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _peak() -> int:
+    text = Path("/proc/self/status").read_text()
+    return 1024 * int(text.split("VmHWM:")[1].split()[0])
 
 
 @pytest.mark.usefixtures("unchecked_shapes")

@@ -267,6 +267,7 @@ GRAM, LABELS, CROSS, DIAG = torch.eye(3), torch.ones(3), torch.ones(3, 2), torch
         (lambda: interpolant(LinearKernel(), torch.zeros(2, 3), torch.ones(2)), "row 0"),
         (lambda: interpolant(LinearKernel(), GRAM, torch.ones(2)), "targets has shape"),
         (lambda: LinearKernel()(GRAM * math.inf), "rows holds"),
+        (lambda: LinearKernel()(torch.ones(1, 1).expand(10_000_000, 1)), "fill_gram"),
         (lambda: KernelFunction(LinearKernel(), GRAM, torch.ones(2)), "coefficients has shape"),
         (lambda: acute_angles(linear_function(LABELS), torch.zeros(1, 3)), "norm zero"),
         (lambda: angle_between(linear_function(LABELS), linear_function(0 * LABELS)), "norm zero"),
