@@ -73,10 +73,10 @@ def band(
 
 
 def counts_axis(ax: Axes, counts: ArrayLike, /, *, label: str) -> Axes:
-    """A logarithmic x-axis of counts, with a tick at every one of `counts` and nowhere else."""
+    """A logarithmic x-axis of counts: a tick at every one of `counts` and nowhere else; 30k is 30,000."""
     ticks = np.unique(counts)
     ax.set_xscale("log")
-    ax.set_xticks(ticks, [f"{count:,}" for count in ticks])
+    ax.set_xticks(ticks, [f"{c // 1000}k" if c >= 10_000 and c % 1000 == 0 else f"{c:,}" for c in ticks])
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.tick_params(axis="x", which="minor", length=0)
     ax.set_xlabel(label)

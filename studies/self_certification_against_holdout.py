@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
+from matplotlib.ticker import NullFormatter
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -157,6 +158,9 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
             mean, low, high = part.mean(), part.min(), part.max()
             band(ax, mean.index, mean, low, high, color=color, marker=marker, linestyle=style, label=way)
         ax.set_yscale("log")
+        ax.set_ylim(0.8 * rows[["bound", "error"]].min(axis=None), 1.1)
+        ax.set_yticks([0.1, 0.2, 0.3, 0.5, 1.0], ["0.1", "0.2", "0.3", "0.5", "1"])
+        ax.yaxis.set_minor_formatter(NullFormatter())
         counts_axis(ax, rows["n"], label="labelled images n")
         ax.set_ylabel(title)
         panel_letter(ax, letter, f"{title}; {rows['images'].iloc[0]}, δ = {_DELTA:g} each")
