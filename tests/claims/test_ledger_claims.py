@@ -15,8 +15,8 @@ STATEMENTS = {1: 6, 2: 5, 3: 7, 4: 5, 5: 10, 6: 10, 7: 7}
 ERRATA = {"1.2", "2.1", "2.3", "5.3", "5.7", "6.2", "6.5", "7.3"}
 DECIDED = {1, 2, "5.8"}
 """Where a mutant does not only lose the support of the evidence: it is refuted (a mended form: supported)."""
-UNDERPOWERED = {"6.1", "6.3"}
-"""Whose quick sizes were tried at few seeds: elsewhere they may stay undecided, never be contradicted."""
+UNDERPOWERED = {"wide_nets_train_like_their_linear_models"}
+"""Whose quick sizes leave some seeds undecided, never contradicted: slopes near what is claimed at most."""
 VACUOUS = {"5.9", "6.5", "6.10"}
 
 
@@ -67,6 +67,6 @@ def test_every_mutant_changes_the_verdict(claim: Claim) -> None:
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_verdicts_do_not_depend_on_the_seed(claim: Claim, seed: int) -> None:
     found = examine(claim, Plan(seed=seed, device="cpu"))
-    undecided = {Verdict.INCONCLUSIVE} if {claim.chapter, claim.section} & UNDERPOWERED else set()
+    undecided = {Verdict.INCONCLUSIVE} if claim.name in UNDERPOWERED else set()
     for part, declared in ((found.premise, claim.expect), (found.control, claim.control_brings)):
         assert judge(part, alpha=LEVEL) in {declared} | undecided, part
