@@ -2,8 +2,9 @@
 
 A study is a Python file with a docstring (its first line is the title), `CONFIG` and `SMALL` (keyword
 arguments of `run`), `CLAIMS` (the claims it illustrates), `run(stream, **config) → rows` and
-`draw(ax, rows)`; with `PANELS` > 1, `draw` gets an array of axes. One whose `run` has an argument `data`
-reads real images: those of a folder of IDX files, or the embedded digits where it is None.
+`draw(ax, rows)`; with `PANELS` > 1, `draw` gets an array of axes, in `ROWS` rows where the script says so.
+`SIZE` is the figure's width and height in inches, where it is not 6.4 × 4.4 a panel. One whose `run` has an
+argument `data` reads real images: those of a folder of IDX files, or the embedded digits where it is None.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class Study:
     config: Mapping[str, Any]
     small: Mapping[str, Any]
     panels: int
+    lines: int
+    size: tuple[float, float]
     run: Callable[..., Sequence[Mapping[str, Any]]]
     draw: Callable[[Any, pd.DataFrame], None]
 
@@ -72,6 +75,7 @@ def load_study(name: str, folder: Path, /) -> Study:
     if missing := [part for part in _REQUIRED if not hasattr(module, part)]:
         raise ValueError(f"{path} lacks {missing[0]}; a study has {', '.join(_REQUIRED)}")
     title, _, description = (inspect.getdoc(module) or name).partition("\n")
+    panels, lines = getattr(module, "PANELS", 1), getattr(module, "ROWS", 1)
     return Study(
         name=name,
         title=title.strip(),
@@ -79,7 +83,9 @@ def load_study(name: str, folder: Path, /) -> Study:
         claims=tuple(module.CLAIMS),
         config=module.CONFIG,
         small=module.SMALL,
-        panels=getattr(module, "PANELS", 1),
+        panels=panels,
+        lines=lines,
+        size=getattr(module, "SIZE", (6.4 * panels / lines, 4.4 * lines)),
         run=module.run,
         draw=module.draw,
     )
@@ -167,8 +173,8 @@ def _pictures(study: Study, rows: pd.DataFrame) -> dict[str, bytes]:
     """The figure as SVG and PNG; the SVG is the same for the same rows."""
     pictures = {}
     with mpl.rc_context({"svg.hashsalt": study.name, "font.size": 10, "axes.grid": True, "grid.alpha": 0.25}):
-        figure = Figure(figsize=(6.4 * study.panels, 4.4), layout="constrained")
-        study.draw(figure.subplots(1, study.panels), rows)
+        figure = Figure(figsize=study.size, layout="constrained")
+        study.draw(figure.subplots(study.lines, study.panels // study.lines), rows)
         for form, metadata in (("svg", {"Date": None}), ("png", {})):
             buffer = io.BytesIO()
             figure.savefig(buffer, format=form, dpi=150, metadata=metadata)
