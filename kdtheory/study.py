@@ -26,7 +26,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kdtheory.records import write_file, write_json
+from kdtheory.records import read_json, write_file, write_json
 from kdtheory.streams import Stream
 
 __all__ = ["Study", "load_study", "redraw_study", "run_study", "study_names"]
@@ -124,9 +124,7 @@ def run_study(
         place / "run.json",
         {
             "study": study.name,
-            "title": study.title,
-            "description": study.description,
-            "claims": list(study.claims),
+            **_words(study),
             "config": dict(config),
             "data": None if data is None else data.resolve().name,
             "seed": seed,
@@ -139,7 +137,10 @@ def run_study(
 
 
 def redraw_study(study: Study, out: Path, /) -> pd.DataFrame:
-    """Draw the figure again from `out/NAME/table.csv`; nothing is computed, and run.json stays.
+    """Draw the figure again from `out/NAME/table.csv`; nothing is computed.
+
+    What run.json tells of the run stays; the study's title, description and claims there are those of its
+    script as it is now, since they are the words that go with the figure.
 
     Returns:
         The table.
@@ -152,7 +153,14 @@ def redraw_study(study: Study, out: Path, /) -> pd.DataFrame:
         raise ValueError(f"there is no {table} to draw from; run the study first")
     rows = pd.read_csv(table)
     _write_pictures(study, rows, table.parent)
+    told = table.parent / "run.json"
+    if told.is_file():
+        write_json(told, {**read_json(told), **_words(study)})
     return rows
+
+
+def _words(study: Study) -> dict[str, Any]:
+    return {"title": study.title, "description": study.description, "claims": list(study.claims)}
 
 
 def _write_pictures(study: Study, rows: pd.DataFrame, place: Path) -> None:

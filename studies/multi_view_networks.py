@@ -3,12 +3,13 @@
 The notes' binary world in the orthogonal limit. (a) The largest projection on each of the two views of a
 label after training, one dot for each network and label: the view that starts ahead wins, and the other is
 mostly not learned. (b) The two phases of training: first a view of each label is learned, so that training
-points that show it come right, and with them the fresh ones, to 0.90 in the median network and to 0.88 in the
-mean, as six networks of 64 learn no view of one label; then the training points that lack it are memorised one by
-one, and the test accuracy stays. In the dip at the beginning the label whose view wins first takes most
-points of the other. Points are told apart by the view that each network holds in the end; means over
-networks, and the median of the fresh points beside them. (c) Ensembles of N networks, means over disjoint ensembles with 95 %
-intervals: their error, and how often the view that a label lacks is held by none, beside (1/2)^{N−1}.
+points that show it come right, and with them the fresh ones, to 0.90 in the median network and to 0.88 in
+the mean, since six of the 64 networks learn no view of one label; then the training points that lack it are
+memorised one by one, and the test accuracy stays. In the dip at the beginning the label whose view wins
+first takes most points of the other. Points are told apart by the view that each network holds in the end;
+means over networks, for fresh points the median too. (c) Ensembles of N networks, means over disjoint
+ensembles with 95 % intervals: their error, and how often the view that a label lacks is held by none, beside
+(1/2)^{N−1}.
 """
 
 from __future__ import annotations
@@ -189,5 +190,5 @@ def _draw_sizes(ax: Any, sizes: pd.DataFrame) -> None:
 
 def _legend_below(ax: Any, handles: list[Any], labels: list[str]) -> None:
     """Under the panel, where it covers no data."""
-    ax.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.17), frameon=False, fontsize="small",
-              ncols=1 + (len(labels) > 3))  # fmt: skip
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "ncols": 1 + (len(labels) > 3)}
+    ax.legend(handles, labels, frameon=False, fontsize="small", **place)
