@@ -104,10 +104,7 @@ def _measured(design: Design, stream: Stream, counts: dict[str, int]) -> dict[st
         n = round(240 * 0.2 / design.world.single_view)
         design = replace(design, recipe=replace(design.recipe, n=n))
     found = comparisons(replicated(design, stream, **counts))
-    means = {name: float(values.mean()) for name, values in found.items()}
-    gap = means["ensemble"] - means["single"]
-    closed = (means["distilled"] - means["single"]) / gap if gap > 0 else float("nan")
-    return {"points": n, **means, "closed": closed}
+    return {"points": n, **{name: float(values.mean()) for name, values in found.items()}}
 
 
 @dataclass(frozen=True)
@@ -135,6 +132,8 @@ ACCURACIES = Kind(("distilled", "single", "closed"), _accuracy_text, 0.93, "test
 
 def draw(axes: Any, rows: pd.DataFrame) -> None:
     """Views and accuracies over feature noise above, over size and power below."""
+    gap = (rows["ensemble"] - rows["single"]).where(rows["ensemble"] > rows["single"])
+    rows = rows.assign(closed=(rows["distilled"] - rows["single"]) / gap)
     power = rows[rows["map"] == "power"].assign(across=lambda own: own["q"].map("{:g}".format))
     noise = rows[rows["map"] != "power"]
     n = noise["points"].map("\nn = {:g}".format).where(noise["map"] == "larger", "")

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parents[1] / "studies"
 COLUMNS = {
     "multi_view_networks": {"kind", "step", "training accuracy", "test accuracy", "view_1", "size", "missed"},
     "multi_view_arms": {"inputs", "arm", "accuracy", "low", "high", "n"},
-    "multi_view_phases": {"map", "mu", "p", "n", "q", "all views, distilled", "single", "points", "closed"},
+    "multi_view_phases": {"map", "mu", "p", "n", "q", "all views, distilled", "single", "points"},
     "multi_view_in_dimension": {"world", "dim", "arm", "median", "mean_low", "one_view", "train", "closed"},
     "benchmark_multi_view": {"side", "networks", "steps", "dim", "threads", "seconds", "ratio"},
     "real_image_ensembles": {
