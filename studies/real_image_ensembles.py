@@ -1,11 +1,11 @@
 """Real images: single networks, ensembles, students of ensembles and of single networks.
 
 Does the order of multi-view theory, single < self-distilled < distilled < ensemble, show on real data? Half
-of it does. On digits and on Fashion-MNIST, with 150 and with 500 training images, the ensemble and its students
-are above single networks, and the ensemble's students above those of one network, each with a 95 % interval
-that leaves 0 out. The ensemble is above its students in the mean, beyond the interval at n = 500 only.
-Students of one network are nowhere above the networks trained on labels: three intervals contain 0, and on
-Fashion-MNIST with 500 images they are below. (An interval each, without correction for the number of them.)
+of it does. On digits and on Fashion-MNIST, with 150 and with 500 training images, the ensemble and its
+students are above single networks, and the ensemble's students above those of one network, each with a 95 %
+interval that leaves 0 out. The ensemble is above its students in the mean, beyond the interval at n = 500
+only. Students of one network are nowhere above the networks trained on labels: three intervals contain 0, and
+on Fashion-MNIST with 500 images they are below. (An interval each, without correction for their number.)
 
 The same MLP in all roles, with two hidden layers of 32 units: there ensembles gain visibly, which was looked
 at before any student. Adam with a falling rate; T = 4, students on the teachers' outputs alone, on the

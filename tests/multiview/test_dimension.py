@@ -94,7 +94,7 @@ def test_ensembles_miss_views_by_the_closed_form() -> None:
 
 @pytest.fixture(scope="module")
 def linearised() -> tuple[dict[bool, Tensor], Tensor]:
-    """Logits of six networks in R^d linearised at init_std 0.3: with the start's output taken off, and kept."""
+    """Logits of six networks in R^d linearised at init_std 0.3: the start's output taken off, or kept."""
     world, stream = BINARY.in_world(patch_dim=16_000).world, Stream(0).child("linearised")
     points, test = world.stratified(40, stream.child("train")), world.stratified(20, stream.child("test"))
     inputs, fresh = span_coordinates(
