@@ -124,7 +124,7 @@ def feature_noise_lets_distillation_teach_every_view(
     The control moves two things, p and μ. p = 0 alone is too weak: students then still gain views, since the
     points with one view teach the second by themselves; with half of those they gain fewer (at n = 240
     students hold 0.67 for the 0.52 of single networks at μ = 0.2, and 0.51 for 0.47 at μ = 0.1; study
-    `multi_view_phases`). The control is refuted by the views, not by accuracy, which students reach there too.
+    `multi_view_phases`). The control is refuted by the views, not by accuracy, which is reached too.
 
     0.99 and 80 % were fixed beforehand. The regime, n = 360 and p = 0.5, was sought where students reach
     them; the share of 86 %, between what students hold here and in the control, and the control's μ = 0.1
