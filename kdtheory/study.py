@@ -2,8 +2,9 @@
 
 A study is a Python file with a docstring (its first line is the title), `CONFIG` and `SMALL` (keyword
 arguments of `run`), `CLAIMS` (the claims it illustrates), `run(stream, **config) → rows` and
-`draw(ax, rows)`; with `PANELS` > 1, `draw` gets an array of axes. One whose `run` has an argument `data`
-reads real images: those of a folder of IDX files, or the embedded digits where it is None.
+`draw(ax, rows)`; with `PANELS` > 1, `draw` gets an array of axes, in `ROWS` rows where the script says so.
+`SIZE` is the figure's width and height in inches, where it is not 6.4 × 4.4 a panel. One whose `run` has an
+argument `data` reads real images: those of a folder of IDX files, or the embedded digits where it is None.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kdtheory.records import write_file, write_json
+from kdtheory.records import read_json, write_file, write_json
 from kdtheory.streams import Stream
 
 __all__ = ["Study", "load_study", "redraw_study", "run_study", "study_names"]
@@ -44,6 +45,8 @@ class Study:
     config: Mapping[str, Any]
     small: Mapping[str, Any]
     panels: int
+    lines: int
+    size: tuple[float, float]
     run: Callable[..., Sequence[Mapping[str, Any]]]
     draw: Callable[[Any, pd.DataFrame], None]
 
@@ -72,6 +75,7 @@ def load_study(name: str, folder: Path, /) -> Study:
     if missing := [part for part in _REQUIRED if not hasattr(module, part)]:
         raise ValueError(f"{path} lacks {missing[0]}; a study has {', '.join(_REQUIRED)}")
     title, _, description = (inspect.getdoc(module) or name).partition("\n")
+    panels, lines = getattr(module, "PANELS", 1), getattr(module, "ROWS", 1)
     return Study(
         name=name,
         title=title.strip(),
@@ -79,7 +83,9 @@ def load_study(name: str, folder: Path, /) -> Study:
         claims=tuple(module.CLAIMS),
         config=module.CONFIG,
         small=module.SMALL,
-        panels=getattr(module, "PANELS", 1),
+        panels=panels,
+        lines=lines,
+        size=getattr(module, "SIZE", (6.4 * panels / lines, 4.4 * lines)),
         run=module.run,
         draw=module.draw,
     )
@@ -118,9 +124,7 @@ def run_study(
         place / "run.json",
         {
             "study": study.name,
-            "title": study.title,
-            "description": study.description,
-            "claims": list(study.claims),
+            **_words(study),
             "config": dict(config),
             "data": None if data is None else data.resolve().name,
             "seed": seed,
@@ -133,7 +137,10 @@ def run_study(
 
 
 def redraw_study(study: Study, out: Path, /) -> pd.DataFrame:
-    """Draw the figure again from `out/NAME/table.csv`; nothing is computed, and run.json stays.
+    """Draw the figure again from `out/NAME/table.csv`; nothing is computed.
+
+    What run.json tells of the run stays; the study's title, description and claims there are those of its
+    script as it is now, since they are the words that go with the figure.
 
     Returns:
         The table.
@@ -146,7 +153,14 @@ def redraw_study(study: Study, out: Path, /) -> pd.DataFrame:
         raise ValueError(f"there is no {table} to draw from; run the study first")
     rows = pd.read_csv(table)
     _write_pictures(study, rows, table.parent)
+    told = table.parent / "run.json"
+    if told.is_file():
+        write_json(told, {**read_json(told), **_words(study)})
     return rows
+
+
+def _words(study: Study) -> dict[str, Any]:
+    return {"title": study.title, "description": study.description, "claims": list(study.claims)}
 
 
 def _write_pictures(study: Study, rows: pd.DataFrame, place: Path) -> None:
@@ -167,8 +181,8 @@ def _pictures(study: Study, rows: pd.DataFrame) -> dict[str, bytes]:
     """The figure as SVG and PNG; the SVG is the same for the same rows."""
     pictures = {}
     with mpl.rc_context({"svg.hashsalt": study.name, "font.size": 10, "axes.grid": True, "grid.alpha": 0.25}):
-        figure = Figure(figsize=(6.4 * study.panels, 4.4), layout="constrained")
-        study.draw(figure.subplots(1, study.panels), rows)
+        figure = Figure(figsize=study.size, layout="constrained")
+        study.draw(figure.subplots(study.lines, study.panels // study.lines), rows)
         for form, metadata in (("svg", {"Date": None}), ("png", {})):
             buffer = io.BytesIO()
             figure.savefig(buffer, format=form, dpi=150, metadata=metadata)

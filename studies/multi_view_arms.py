@@ -3,8 +3,10 @@
 Test accuracy, means over independent training sets with 95 % intervals. On multi-view data a single network
 lacks views and the ensemble does not; a student of the ensemble gains where feature noise comes and goes
 (six classes), and not in the binary world as the notes print it; a student of one network lies between.
-Networks in the tangent-kernel regime, on the random features ∂f/∂θ of their start, lack nothing there, and
-the average of networks trained as one is one wide network.
+Networks in the tangent-kernel regime, on the random features ∂f/∂θ of their start, lack nothing there: they
+are at the top already. (All this is in the orthogonal limit, which leaves out what the noise patches of a
+fresh point add to the output of the start; in R^d that is not small at the large start of this regime, and
+misleads single networks unless it is taken off.) The average of networks trained as one is one wide network.
 
 On Gaussian inputs, labelled by a linear rule or a ReLU network, and on a mixture of Gaussians, neither an
 ensemble nor a student gains more than a percentage point. Random features are another matter: their ensemble

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -72,11 +73,15 @@ def test_a_figure_is_drawn_again_from_its_table(folder: Path) -> None:
         redraw_study(study, folder / "figures")
     rows = run_study(study, folder / "figures")
     place = folder / "figures" / "line"
+    before = read_json(place / "run.json")
     drawn, told = ((place / name).read_bytes() for name in ("figure.svg", "run.json"))
     (place / "figure.svg").unlink()
     pd.testing.assert_frame_equal(redraw_study(study, folder / "figures"), rows)
     assert (place / "figure.svg").read_bytes() == drawn
     assert (place / "run.json").read_bytes() == told
+    redraw_study(replace(study, description="Other words."), folder / "figures")
+    now = read_json(place / "run.json")
+    assert now == {**before, "description": "Other words."}
 
 
 def test_a_study_repeats_itself_to_the_byte(folder: Path) -> None:

@@ -32,22 +32,26 @@ class LazyPopulation:
         start: the networks that were linearised.
         views: the training points.
         alpha: α, one number per member, training point and class.
+        centred: whether F⁰ is taken off, F_c = K_c α_c. Without that, what the noise patches of a fresh point
+            add to F⁰ is left out here, as in `LimitPopulation.logits`; at a large start it is not small.
     """
 
     start: LimitPopulation
     views: Views
     alpha: Float[Tensor, "members n k"]
+    centred: bool = False
 
     def logits(self, coefficients: Float[Tensor, "t f"], /) -> Float[Tensor, "members t k"]:
         """The logits of fresh points, by their features."""
         kernel = tangent_kernel(self.start, coefficients, self.views.coefficients)
-        return self.start.logits(coefficients) + torch.einsum("mktn,mnk->mtk", kernel, self.alpha)
+        learned = torch.einsum("mktn,mnk->mtk", kernel, self.alpha)
+        return learned if self.centred else self.start.logits(coefficients) + learned
 
     def train_logits(self) -> Float[Tensor, "members n k"]:
         """The logits of the training points: features and memory."""
         memory = _memory_kernel(self.start).movedim(1, 2)
-        coefficients = self.views.coefficients
-        return self.logits(coefficients) + self.start.remembered() + memory.mT * self.alpha
+        logits = self.logits(self.views.coefficients) + memory.mT * self.alpha
+        return logits if self.centred else logits + self.start.remembered()
 
 
 def tangent_kernel(
@@ -74,7 +78,7 @@ def _memory_kernel(start: LimitPopulation) -> Float[Tensor, "members n k"]:
 
 
 def train_lazy(
-    start: LimitPopulation, views: Views, /, *, steps: int, relative_rate: float = 1.0
+    start: LimitPopulation, views: Views, /, *, steps: int, relative_rate: float = 1.0, centred: bool = False
 ) -> LazyPopulation:
     """Full-batch gradient descent of the linearised networks on the cross-entropy of the labels.
 
@@ -84,6 +88,7 @@ def train_lazy(
         steps: of gradient descent.
         relative_rate: the step size times the largest eigenvalue of K/n; below 4 descent is sure, since the
             cross-entropy has curvature at most 1/2 in the logits.
+        centred: whether the output of the start is taken off all logits, so that training begins at 0.
 
     Raises:
         ValueError: a number out of its range.
@@ -92,11 +97,11 @@ def train_lazy(
     check_positive("relative_rate", relative_rate)
     kernel = tangent_kernel(start, views.coefficients, views.coefficients)
     kernel = kernel + torch.diag_embed(_memory_kernel(start).mT)
-    first = start.train_logits(views)
+    first = torch.zeros_like(start.remembered()) if centred else start.train_logits(views)
     target = one_hot(views.labels, start.network.num_classes).double()
     scale = relative_rate / torch.linalg.eigvalsh(kernel)[..., -1].amax(-1)
     alpha = torch.zeros_like(first)
     for _ in range(steps):
         logits = first + (kernel @ alpha.mT[..., None])[..., 0].mT
         alpha += scale[:, None, None] * (target - logits.softmax(-1))
-    return LazyPopulation(start, views, alpha)
+    return LazyPopulation(start, views, alpha, centred)

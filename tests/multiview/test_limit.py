@@ -161,9 +161,11 @@ def test_start_has_the_stated_spread() -> None:
     assert abs(float(z.square().mean()) - 0.045**2) < 4.5 * 0.045**2 * (2 / len(z)) ** 0.5
 
 
-def test_lazy_networks_are_the_linearised_ones() -> None:
+@pytest.mark.parametrize("kept", [1.0, 0.0])
+def test_lazy_networks_are_the_linearised_ones(kept: float) -> None:
+    """With the output of the start, and with it taken off."""
     views, inputs, network, params, start = setup(NOISY, 2)
-    lazy = train_lazy(start, views, steps=40, relative_rate=1.0)
+    lazy = train_lazy(start, views, steps=40, relative_rate=1.0, centred=not kept)
     kernel = tangent_kernel(start, views.coefficients, views.coefficients)
 
     def forward(theta: Tensor, points: Tensor) -> Tensor:
@@ -179,13 +181,13 @@ def test_lazy_networks_are_the_linearised_ones() -> None:
         off = ~torch.eye(60, dtype=torch.bool)
         torch.testing.assert_close(kernel[member][:, off], gram[:, off], rtol=1e-9, atol=1e-12)
         rate = 60 / float(torch.linalg.eigvalsh(gram)[:, -1].max())
-        moved, first = torch.zeros_like(theta), forward(theta, inputs)
+        moved, first = torch.zeros_like(theta), kept * forward(theta, inputs)
         target = torch.nn.functional.one_hot(views.labels, 3).double()
         for _ in range(40):
             pull = target - (first + jacobian @ moved).softmax(-1)
             moved += rate / 60 * torch.einsum("ic,ict->t", pull, jacobian)
         there = torch.autograd.functional.jacobian(lambda t: forward(t, padded.flatten(-2)), theta)
-        expected = forward(theta, padded.flatten(-2)) + there @ moved
+        expected = kept * forward(theta, padded.flatten(-2)) + there @ moved
         torch.testing.assert_close(lazy.logits(fresh.coefficients)[member], expected, rtol=1e-8, atol=1e-10)
         torch.testing.assert_close(
             lazy.train_logits()[member], first + jacobian @ moved, rtol=1e-8, atol=1e-10

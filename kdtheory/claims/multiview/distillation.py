@@ -121,6 +121,11 @@ def feature_noise_lets_distillation_teach_every_view(
     lacks the learned view is still told apart by whatever small product is left, since no foreign feature
     competes; that the views are not held shows there.
 
+    The control moves two things, p and μ. p = 0 alone is too weak: students then still gain views, since the
+    points with one view teach the second by themselves; with half of those they gain fewer (at n = 240
+    students hold 0.67 for the 0.52 of single networks at μ = 0.2, and 0.51 for 0.47 at μ = 0.1; study
+    `multi_view_phases`). The control is refuted by the views, not by accuracy, which is reached too.
+
     0.99 and 80 % were fixed beforehand. The regime, n = 360 and p = 0.5, was sought where students reach
     them; the share of 86 %, between what students hold here and in the control, and the control's μ = 0.1
     were set on seeds 0 and 1. `kdtheory verify --chapter 7 --seed 2`, 3 and 4 decide on fresh draws.
@@ -151,8 +156,15 @@ def self_distillation_lies_between_one_network_and_the_ensemble(
     """With six classes and feature noise, a fresh student distilled from one network of its own kind is more
     accurate than the networks trained on labels, and less than one distilled from the ensemble.
 
-    T = 2; ten networks in the ensemble, eight students of each kind, means over training sets. At
-    T = 4 a student of one network hardly gains (study `multi_view_arms`).
+    Judged at T = 2; ten networks in the ensemble, eight students of each kind, means over training sets. At
+    T = 4, the temperature of the other claims, it does not show: 0.973 for 0.971, with 95 % intervals that
+    overlap, where T = 2 makes 0.981 (study `multi_view_arms`, other training sets).
+
+    The paper's value, an error of about μ/4 for a student of one network where single ones have μ/2, is not
+    judged; the notes give both errors beside it. With six classes they cannot bear on it: single networks
+    are below μ/4 themselves, since points that lack the held view are mostly told apart without it. In the
+    binary world, where single networks do have μ/2, students of one have 0.09, not μ/4 = 0.05, at either
+    temperature (same study).
     """
     design = replace(CLASSES, recipe=replace(CLASSES.recipe, temperature=2.0, student_steps=student_steps))
     replicates = setting.size(quick=20, full=40)
@@ -161,4 +173,6 @@ def self_distillation_lies_between_one_network_and_the_ensemble(
         "above single": MeanInequality.of(found["single"], found["self-distilled"]),
         "below distilled": MeanInequality.of(found["self-distilled"], found["distilled"]),
     }
-    return Joint(parts=parts, notes=_means(found))
+    mu = design.world.single_view
+    errors = {f"error, {name}": 1 - float(found[name].mean()) for name in ("single", "self-distilled")}
+    return Joint(parts=parts, notes=_means(found) | errors | {"μ/2": mu / 2, "μ/4": mu / 4})
