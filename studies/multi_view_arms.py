@@ -3,10 +3,10 @@
 Test accuracy, means over independent training sets with 95 % intervals. On multi-view data a single network
 lacks views and the ensemble does not; a student of the ensemble gains where feature noise comes and goes
 (six classes), and not in the binary world as the notes print it; a student of one network lies between.
-Networks in the tangent-kernel regime, on the random features ∂f/∂θ of their start, lack nothing there: they
-are at the top already. (All this is in the orthogonal limit, which leaves out what the noise patches of a
-fresh point add to the output of the start; in R^d that is not small at the large start of this regime, and
-misleads single networks unless it is taken off.) The average of networks trained as one is one wide network.
+Networks in the tangent-kernel regime, on the random features ∂f/∂θ of their start, whose output is taken off,
+lack nothing there: they are at the top already. (Where it is kept, the noise patches of a fresh point add to
+it as much as was learned, and mislead single networks.) The average of networks trained as one is one wide
+network.
 
 On Gaussian inputs, labelled by a linear rule or a ReLU network, and on a mixture of Gaussians, neither an
 ensemble nor a student gains more than a percentage point. Random features are another matter: their ensemble
@@ -93,7 +93,7 @@ def _lazy(design: Design, stream: Stream, members: int) -> tuple[float, float]:
         replace(design.network, init_std=0.3), points, noise_norm=design.world.noise_norm,
         members=min(members, 6), stream=stream.child("nets"),
     )  # fmt: skip
-    logits = train_lazy(start, points, steps=600).logits(test.coefficients)
+    logits = train_lazy(start, points, steps=600, centred=True).logits(test.coefficients)
     single = float(accuracy(logits, test.labels).mean())
     return single, float(accuracy(logits.mean(0), test.labels))
 
