@@ -128,20 +128,24 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
     """The bounds with their terms; then the sizes needed, and the sizes there are."""
     draw_certificates(axes[0], rows)
     first = rows.iloc[0]
-    counts = f"{first['learned']:,} labels, {first['unlabelled']:,} without; δ = {DELTA:g} over all"
-    panel_letter(axes[0], "a", f"{first['images']}, {counts}")
+    counts = f"{first['learned']:,} labels, {first['unlabelled']:,} without"
+    panel_letter(axes[0], "a", f"{first['images']}, {counts}; δ = {DELTA:g} over all but the hold-out")
     ax, totals = axes[1], rows[rows["term"] == "total"].reset_index(drop=True)
     needed = totals["needed"].astype(float)
     ax.plot(needed, needed.index, "o", color=PALETTE["blue"])
     for place, value in needed.items():
         words = "at no size" if math.isnan(value) else f"{float(format(value, '.3g')):,g}"
         at = 1.0 if math.isnan(value) else value
-        ax.annotate(words, (at, place), (8, 0), textcoords="offset points", va="center", fontsize="small")
+        ax.annotate(
+            words, (at, place), (8, 0), textcoords="offset points", va="center", fontsize="small",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+        )  # fmt: skip
     for name, style in (("learned", "--"), ("unlabelled", ":")):
-        ax.axvline(first[name], color=PALETTE["black"], linestyle=style, linewidth=1, label=name)
+        ax.axvline(first[name], color=PALETTE["black"], linestyle=style, linewidth=1, label=name, zorder=0)
     ax.set_xscale("log")
-    ax.set_xlim(0.7, max(1e4 * needed.max(), 1e6))
-    ax.set_yticks(range(len(totals)), totals["line"].str.replace("_", " "))
+    ax.set_xlim(0.7, max(1e6 * needed.max(), 1e6))
+    heuristic = totals["kind"].map({"heuristic": " (heuristic)"}).fillna("")
+    ax.set_yticks(range(len(totals)), totals["line"].str.replace("_", " ") + heuristic)
     ax.set_ylim(len(totals), -0.7)
     ax.grid(visible=False, axis="y")
     ax.set_xlabel("points needed to say anything")
