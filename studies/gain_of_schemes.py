@@ -13,8 +13,8 @@ they see no more than the students of labels do. (c) Accuracy after the last ste
 length, at one n; with T = 4 a student needs several times the steps of one that learns from labels, and
 stopped early it looks harmed by its teacher. (d) Whether all have converged: of each scheme's students, the
 largest gradient norm of what they minimise after the last step, against a tolerance of 0.02, with the norms
-at their starts above. The units are smooth because that norm need not vanish at a kink. The table has how many
-students converged.
+at their starts above. The units are smooth because that norm need not vanish at a kink. The table has how
+many students converged.
 
 To look at: a good teacher helps most where points are fewest; what has learned nothing harms; the schemes
 without a teacher gain little or nothing here.
