@@ -399,7 +399,7 @@ BAD = {
     ),
     "one-hot": (
         lambda: fit(mlp(), (points()[0], torch.eye(3)[points()[1]]), training=Training(1), stream=Stream(0)),
-        "class numbers",
+        "one class number each",
     ),
     "layer at rest": (
         lambda: distil(
