@@ -15,7 +15,7 @@ __all__ = ["certificates_page"]
 def certificates_page(
     networks: Mapping[str, Certificates], measures: Mapping[str, Mapping[str, float]] | None = None, /
 ) -> str:
-    """One self-contained HTML page: what is certified of each network, a figure, every term, what was skipped.
+    """One self-contained page: what is certified of each network, its figure, every term, what is skipped.
 
     Args:
         networks: name ↦ what `certify` returned.
@@ -34,7 +34,9 @@ def certificates_page(
             "name": name,
             "found": found,
             "measures": known.get(name, {}),
-            "figure": _embedded(certificates_figure(found.to_frame(), form="png")),
+            "figure": _embedded(
+                certificates_figure(found.to_frame(), form="png", label="its error is at most")
+            ),
         }
         for name, found in networks.items()
     ]
