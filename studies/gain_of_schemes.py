@@ -48,9 +48,9 @@ CLAIMS = (
 )
 CONFIG = {
     "sizes": (25, 50, 100, 200, 400),
-    "members": 24,
-    "steps": 2000,
-    "lengths": (30, 60, 120, 250, 500, 1000, 2000, 4000),
+    "members": 12,
+    "steps": 1200,
+    "lengths": (30, 75, 150, 300, 600, 1200, 2400),
     "length_size": 100,
 }
 SMALL = {"sizes": (25, 50), "members": 6, "steps": 60, "lengths": (20, 60), "length_size": 25}
