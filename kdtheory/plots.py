@@ -146,10 +146,12 @@ def _draw_bound(ax: Axes, place: int, row: pd.DataFrame, low: float) -> None:
     ax.annotate(note, (1, place), (8, 0), side, "offset points", va="center", fontsize="small")
 
 
-def certificates_figure(frame: pd.DataFrame, /, *, form: str) -> bytes:
-    """`draw_certificates` as a file: "svg", "png" or "pdf"."""
+def certificates_figure(
+    frame: pd.DataFrame, /, *, form: str, label: str = "the teacher's error is at most"
+) -> bytes:
+    """`draw_certificates` as a file: "svg", "png" or "pdf"; `label` is that of the axis."""
     figure = Figure(figsize=(9, 1.2 + 0.35 * frame["line"].nunique()), layout="constrained")
-    draw_certificates(figure.subplots(), frame)
+    draw_certificates(figure.subplots(), frame).set_xlabel(label)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=form, dpi=150)
     return buffer.getvalue()

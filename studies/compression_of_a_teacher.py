@@ -1,15 +1,23 @@
 """Accuracy against compression: pruning, removed units, low rank, and a small net from scratch.
 
-Teachers with two hidden layers are trained on the labels of real images. They are made smaller in four ways:
-weights set to zero by magnitude; hidden units taken out; every layer replaced by two of low rank; low rank of
-twice the size, and half of the factors' weights then set to zero. A fifth student is a smaller net of the
-size of the one with units taken out, from a fresh initialisation. (a) The compressed teachers as they are.
-(b) The same after distillation from the teacher on the same images, with zeros and ranks held. (c) What
-distillation adds over training the same compressed nets, as long, on the labels alone: paired differences.
-Accuracy on unseen images at the last step, means and 95 % intervals over teachers, each with images and
-initialisation of its own. Bits: 32 for each weight; where that is fewer, the places of the zeros and 32 bits
-for each of the others. The table has the largest gradient norm of every population, and how many of its nets
-ended with one of at most 0.1; where one did not, after four stages of falling step size, the point is hollow.
+Teachers with two hidden layers are trained on the labels of real images: digits and, beside them, the images
+that `--data` names (Fashion-MNIST in the figure), averaged down to 14 × 14 pixels. They are made smaller in
+four ways: weights set to zero by magnitude; hidden units taken out; layers replaced by two of low rank; low
+rank of twice the size, and half of the factors' weights then set to zero. The rank is one for all layers that
+it makes smaller, share · Σ mn / Σ (m + n) over the layers m × n, rounded; the axis shows the share that
+comes of it. A fifth student is a smaller net of the size of the one with units taken out, from a fresh
+initialisation.
+
+(a, c) The compressed teachers as they are (dashed) and after distillation from the teacher (T = 2, λ = 0.9)
+on the same images, with zeros and ranks held (solid). (b, d) What distillation adds over training the same
+compressed nets, as long, on the labels alone: paired differences. Accuracy on unseen images at the last step,
+means and 95 % intervals over teachers, each with images and initialisation of its own. Bits: 32 for each
+weight; where that is fewer, the places of the zeros and 32 bits for each of the others. The table has the
+share of weights that are left, the largest gradient norm of every population, and how many of its nets ended
+with one of at most 0.1; where one did not, after four stages of falling step size, the point is hollow.
+
+To look at: trained again, a net with weights set to zero is about as good as its teacher at a sixteenth of
+the size; low rank makes the least of its bits; distillation adds most where the compressed net is weakest.
 """
 
 from __future__ import annotations
@@ -23,9 +31,10 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
-from kdtheory.compression import factorise, kept_weights, model_size, narrow
-from kdtheory.datasets import load_images
+from kdtheory.compression import ModelSize, factorise, kept_weights, model_size, narrow
+from kdtheory.datasets import Images, load_images
 from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP, Architecture, ModuleArchitecture
 from kdtheory.plots import PALETTE, band, legend_above, panel_letter
@@ -42,21 +51,22 @@ CLAIMS = (
 CONFIG = {
     "examples": 400,
     "members": 10,
-    "width": 48,
+    "width": 128,
     "shares": (0.5, 0.25, 0.125, 0.0625),
     "steps": 400,
 }
 SMALL = {"examples": 100, "members": 2, "width": 16, "shares": (0.5, 0.125), "steps": 40}
-PANELS = 3
+PANELS = 4
 
 _TEMPERATURE, _WEIGHT, _CONVERGED = 2.0, 0.9, 0.1
+_SCRATCH = "small, from scratch"
 _RATES = (0.02, 0.01, 0.005, 0.0025)
 _STYLES = {
     "pruned weights": ("blue", "o"),
     "units removed": ("orange", "s"),
     "low rank": ("green", "^"),
     "low rank, pruned": ("purple", "D"),
-    "small, from scratch": ("black", "v"),
+    _SCRATCH: ("black", "v"),
 }
 
 
@@ -89,59 +99,99 @@ def run(
     steps: int,
     data: Path | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows: method, share aimed at, training (none, labels, distilled, gain); bits; accuracy and interval."""
-    drawn = _drawn(data, examples, members, stream)
-    k = int(drawn.y.max()) + 1
-    architecture = MLP((drawn.x.shape[-1], width, width, k))
-    teachers = _trained(
-        _Start(architecture, architecture.init(stream, members=members)), drawn, None, steps, stream
-    )
-    whole = _accuracy(teachers.architecture, teachers.params, drawn)
-    full = model_size(teachers.module(0)).bits
-    facts = {"method": "teacher", "share": 1.0, "training": "labels", "bits": full, "bits_share": 1.0}
-    rows = [facts | _summary(whole) | _convergence(teachers)]
+    """Rows: data, method, share aimed at, training (none, labels, distilled, gain); bits; accuracy."""
+    sets = {"digits": None} | ({} if data is None else {data.resolve().name: data})
+    rows = []
+    for name, folder in sets.items():
+        here = stream.child(name)
+        drawn = _drawn(load_images(folder), examples, members, here)
+        rows += [{"data": name} | row for row in _on_one_set(drawn, width, shares, steps, here)]
+    return rows
+
+
+def _on_one_set(
+    drawn: _Data, width: int, shares: Sequence[float], steps: int, stream: Stream
+) -> list[dict[str, Any]]:
+    architecture = MLP((drawn.x.shape[-1], width, width, int(drawn.y.max()) + 1))
+    start = _Start(architecture, architecture.init(stream, members=len(drawn.x)))
+    teachers = _trained(start, drawn, None, steps, stream)
+    whole = _size(_Start(teachers.architecture, teachers.params))
+    own = _accuracy(teachers.architecture, teachers.params, drawn)
+    facts = {"method": "teacher", "share": 1.0, "training": "labels", **_shares(whole, whole)}
+    rows = [facts | _summary(own) | _convergence(teachers)]
     probs = teachers.logits(drawn.x).softmax(-1)
     for share in shares:
         for method, start in _starts(teachers, share, stream.child("scratch", str(share))).items():
-            here = {"method": method, "share": share, **_size(start, full)}
+            here = {"method": method, "share": share, **_shares(_size(start), whole)}
             rows += _method_rows(here, start, drawn, probs, steps, stream.child(method, str(share)))
     return rows
 
 
 def draw(axes: Any, rows: pd.DataFrame) -> None:
-    """Compressed; compressed and distilled; distilled less label-trained."""
-    teacher = rows[rows["method"] == "teacher"].iloc[0]
-    for ax, training in zip(axes, ("none", "distilled", "gain"), strict=True):
-        for method, (color, marker) in _STYLES.items():
-            line = rows[(rows["method"] == method) & (rows["training"] == training)].sort_values("bits_share")
-            values = (line[name] for name in ("accuracy", "low", "high"))
-            if len(line) and not (training == "none" and method == "small, from scratch"):
-                band(ax, line["bits_share"], *values, color=PALETTE[color], marker=marker, label=method)
-                still = line[line["converged"] < line["members"]]
-                ax.plot(still["bits_share"], still["accuracy"], marker, color="white", markersize=2.5)
+    """Compressed, and then distilled; distilled less label-trained; for each set of images."""
+    sets = list(dict.fromkeys(rows["data"]))
+    for place, letters in enumerate(("ab", "cd")):
+        pair = axes[2 * place : 2 * place + 2]
+        if place < len(sets):
+            _draw_set(pair, rows[rows["data"] == sets[place]])
+        name = sets[place] if place < len(sets) else "not in this run"
+        for ax, letter, title in zip(
+            pair, letters, ("accuracy (dotted: the teacher)", "distilled less trained on labels"), strict=True
+        ):
+            ax.set_xlabel("bits, as a share of the teacher's")
+            ax.set_ylabel("difference of accuracy" if ax is pair[1] else "accuracy on unseen images")
+            panel_letter(ax, letter, f"{name}: {title}" if place < len(sets) else name)
+    legend_above(axes[0], columns=7)
+
+
+def _draw_set(axes: Any, rows: pd.DataFrame) -> None:
+    levels = *rows.loc[rows["method"] == "teacher", "accuracy"], 0.0
+    axes[0].plot([], [], "--", color="0.4", label="compressed")
+    axes[0].plot([], [], "-", color="0.4", label="then distilled")
+    for method, (color, marker) in _STYLES.items():
+        parts = {
+            name: part.sort_values("bits_share")
+            for name, part in rows[rows["method"] == method].groupby("training")
+        }
+        if method != _SCRATCH:
+            part = parts["none"]
+            axes[0].plot(
+                part["bits_share"], part["accuracy"], marker + "--", color=PALETTE[color],
+                markersize=3, linewidth=1,
+            )  # fmt: skip
+        for ax, name in zip(axes, ("distilled", "gain"), strict=True):
+            _draw_line(ax, parts[name], PALETTE[color], marker, method)
+    for ax, level in zip(axes, levels, strict=True):
         ax.set_xscale("log", base=2)
-        ax.set_xlabel("bits, as a share of the teacher's")
-        ax.axhline(
-            0 if training == "gain" else teacher["accuracy"], color="0.4", linewidth=0.9, linestyle=":"
-        )
-        ax.set_ylabel("difference of accuracy" if training == "gain" else "accuracy on unseen images")
-    for ax in axes[:2]:
-        ax.set_ylim(0, 1.02)
-    panel_letter(axes[0], "a", "compressed (dotted: the teacher)")
-    panel_letter(axes[1], "b", "compressed, then distilled")
-    panel_letter(axes[2], "c", "distilled less trained on labels")
-    legend_above(axes[1], columns=5)
+        ax.axhline(level, color="0.4", linewidth=0.9, linestyle=":")
 
 
-def _drawn(data: Path | None, examples: int, members: int, stream: Stream) -> _Data:
-    images = load_images(data)
-    parts = []
+def _draw_line(ax: Any, line: pd.DataFrame, color: str, marker: str, label: str) -> None:
+    """Hollow where a net has not converged."""
+    band(
+        ax, line["bits_share"], line["accuracy"], line["low"], line["high"],
+        color=color, marker=marker, label=label,
+    )  # fmt: skip
+    still = line[line["converged"] < line["members"]]
+    ax.plot(still["bits_share"], still["accuracy"], marker, color="white", markersize=2.5)
+
+
+def _drawn(images: Images, examples: int, members: int, stream: Stream) -> _Data:
+    inputs, parts = _averaged_down(images), []
     for member in range(members):
         generator = stream.child("images", member).torch()
         order = torch.randperm(images.num_images, generator=generator)[: examples + 2000]
-        x, y = images.inputs[order], images.labels[order]
+        x, y = inputs[order], images.labels[order]
         parts.append((x[:examples], y[:examples], x[examples:], y[examples:]))
     return _Data(*(torch.stack(part) for part in zip(*parts, strict=True)))
+
+
+def _averaged_down(images: Images) -> Tensor:
+    """Images of more than 14 pixels a side at half of that."""
+    assert images.shape is not None
+    if images.shape[0] <= 14:
+        return images.inputs
+    return avg_pool2d(images.inputs.unflatten(-1, (1, *images.shape)), 2).flatten(1)
 
 
 def _starts(teachers: Population, share: float, stream: Stream) -> dict[str, _Start]:
@@ -153,9 +203,7 @@ def _starts(teachers: Population, share: float, stream: Stream) -> dict[str, _St
         "units removed": dense,
         "low rank": _factorised(modules, share),
         "low rank, pruned": _pruned(_factorised(modules, 2 * share), 0.5),
-        "small, from scratch": _Start(
-            dense.architecture, dense.architecture.init(stream, members=len(modules))
-        ),
+        _SCRATCH: _Start(dense.architecture, dense.architecture.init(stream, members=len(modules))),
     }
 
 
@@ -165,13 +213,10 @@ def _pruned(start: _Start, share: float) -> _Start:
 
 
 def _factorised(modules: Sequence[Any], share: float) -> _Start:
-    """Layers m × n of rank about share·mn/(m + n), at least one."""
-    ranks = {}
-    for path, layer in modules[0].named_modules():
-        if isinstance(layer, torch.nn.Linear):
-            m, n = layer.weight.shape
-            ranks[path] = min(max(1, round(share * m * n / (m + n))), m, n)
-    small = [factorise(module, ranks=ranks) for module in modules]
+    """One rank for all layers m × n that it makes smaller: share · Σ mn / Σ (m + n), at least one."""
+    shapes = [layer.weight.shape for layer in modules[0].modules() if isinstance(layer, torch.nn.Linear)]
+    rank = max(1, round(share * sum(m * n for m, n in shapes) / sum(m + n for m, n in shapes)))
+    small = [factorise(module, ranks=rank) for module in modules]
     shape = (modules[0][0].in_features,)
     architecture = ModuleArchitecture(lambda: copy.deepcopy(small[0]), shape, "low rank")
     return _Start(architecture, _packed(architecture, small))
@@ -196,13 +241,17 @@ def _width(architecture: Any, share: float) -> int:
     return max(1, round(((d + k) ** 2 / 4 + target) ** 0.5 - (d + k) / 2))
 
 
-def _size(start: _Start, full: int) -> dict[str, float]:
-    size = model_size(start.architecture.module(start.params, 0))
+def _size(start: _Start) -> ModelSize:
+    return model_size(start.architecture.module(start.params, 0))
+
+
+def _shares(size: ModelSize, whole: ModelSize) -> dict[str, float]:
     return {
         "parameters": size.parameters,
         "nonzero": size.nonzero,
+        "weights_share": size.nonzero / whole.nonzero,
         "bits": size.bits,
-        "bits_share": size.bits / full,
+        "bits_share": size.bits / whole.bits,
     }
 
 
@@ -242,22 +291,12 @@ def _trained(
     """Adam with a step that falls to zero; a penalty of weights keeps the minimum finite."""
     settings = {"temperature": _TEMPERATURE, "weight": _WEIGHT}
     return train(
-        start.architecture,
-        drawn.x,
-        drawn.y,
-        teacher_probs=probs,
+        start.architecture, drawn.x, drawn.y, teacher_probs=probs,
         loss=label_loss if probs is None else distillation,
         settings=None if probs is None else settings,
-        members=len(drawn.x),
-        stream=stream,
-        steps=steps,
-        learning_rate=rate,
-        schedule="cosine",
-        weight_decay=1e-4,
-        initial=start.params,
-        kept=start.kept,
-        device="cpu",
-    )
+        members=len(drawn.x), stream=stream, steps=steps, learning_rate=rate, schedule="cosine",
+        weight_decay=1e-4, initial=start.params, kept=start.kept, device="cpu",
+    )  # fmt: skip
 
 
 def _accuracy(architecture: Architecture, params: Tensor, drawn: _Data) -> Tensor:

@@ -78,3 +78,32 @@ def test_an_output_that_is_no_tensor_is_named():
         recorded(module, [""]),
     ):
         module(torch.ones(4, 1, 2))
+
+
+class Shared(nn.Module):
+    """One ReLU under two names, and a layer that is never called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.idle = nn.Linear(2, 3), nn.Linear(3, 3), nn.Linear(3, 3)
+        self.act1 = self.act2 = nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act2(self.second(self.act1(self.first(x))))
+
+
+def test_a_module_at_two_places_is_found_at_both_and_says_what_it_said_last():
+    module = Shared()
+    with recorded(module, ["act1", "act2", "second"]) as said:
+        logits = module(torch.ones(4, 2))
+    torch.testing.assert_close(said["act1"], logits)
+    torch.testing.assert_close(said["act2"], logits)
+    torch.testing.assert_close(said["second"].relu(), logits)
+
+
+def test_a_layer_that_is_not_called_is_named():
+    module = Shared()
+    with recorded(module, ["idle"]) as said:
+        module(torch.ones(4, 2))
+    with pytest.raises(ValueError, match="layer 'idle' took no part in the forward pass"):
+        said["idle"]

@@ -43,7 +43,10 @@ def test_the_teacher_of_ones_own_is_certified() -> None:
     assert found.skipped["holdout"] == "no hold-out labels were given"
 
 
-def test_the_convnet_of_ones_own_is_distilled_and_certified() -> None:
+def test_the_convnet_of_ones_own_is_distilled_and_certified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     told = io.StringIO()
     names: dict = {}
     with contextlib.redirect_stdout(told):
@@ -51,7 +54,11 @@ def test_the_convnet_of_ones_own_is_distilled_and_certified() -> None:
     assert told.getvalue().count("with probability at least") == 2
     assert set(names["student"].history["loss"]) == {"response", "labels", "attention"}
     assert names["found"].best.value < 0.2
-    assert "holdout" in names["report"]
+    page = (tmp_path / "certificates.html").read_text()
+    for name, found in names["certificates"].items():
+        assert f"<h2>{name}</h2>" in page
+        assert all(line.replace("_", " ") in page for line in found.lines)
+    assert page.count("data:image/png") == 2
 
 
 def test_the_curve_of_transfer_risk_falls() -> None:

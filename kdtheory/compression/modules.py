@@ -6,7 +6,6 @@ Every function returns a copy and leaves its argument as it was. Layers are name
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune, skip_init
 
 from kdtheory.compression.low_rank import low_rank_factors
+from kdtheory.networks import copied
 from kdtheory.validate import check_at_least, check_fraction
 
 __all__ = ["factorise", "narrow", "pruned"]
@@ -41,7 +41,7 @@ def factorise(module: nn.Module, /, *, ranks: int | Mapping[str, int]) -> nn.Mod
     >>> [tuple(p.shape) for p in factorise(net, ranks=2).parameters()]
     [(2, 20), (30, 2), (30,), (2, 30), (3, 2), (3,)]
     """
-    result = copy.deepcopy(module)
+    result = copied(module)
     layers = _layers(result)
     if isinstance(ranks, Mapping):
         _check_paths(ranks, layers)
@@ -89,7 +89,7 @@ def pruned(
     (10, True)
     """
     check_fraction("sparsity", sparsity)
-    result = copy.deepcopy(module)
+    result = copied(module)
     known = _layers(result)
     _check_paths(layers or (), known)
     chosen = (
@@ -132,7 +132,7 @@ def narrow(module: nn.Sequential, /, *, widths: Sequence[int]) -> nn.Sequential:
     rest, inside = list(widths), None
     for layer in module:
         if not isinstance(layer, nn.Linear):
-            layers.append(copy.deepcopy(layer))
+            layers.append(copied(layer))
             continue
         weight = layer.weight.detach()
         weight = weight if inside is None else weight[:, inside]

@@ -5,12 +5,13 @@ or a file sees a single array. `unpack` gives the weights their names back, `mod
 
 `MLP` is the architecture that populations train fastest; `ModuleArchitecture` makes one of any `nn.Module`;
 `PatchNetwork` sums a smoothed ReLU over patches.
-`recorded` keeps what single layers of a module say, by their paths.
+`recorded` keeps what single layers of a module say, by their paths; `copied` copies any module, pruned too.
 """
 
 from __future__ import annotations
 
 from kdtheory.networks.architecture import Architecture, Tape
+from kdtheory.networks.copies import copied
 from kdtheory.networks.layers import layer, recorded
 from kdtheory.networks.mlp import MLP
 from kdtheory.networks.modules import ModuleArchitecture
@@ -28,6 +29,7 @@ __all__ = [
     "PatchNetwork",
     "SmoothedPatches",
     "Tape",
+    "copied",
     "layer",
     "recorded",
     "smoothed_relu",

@@ -15,13 +15,15 @@ __all__ = ["layer", "recorded"]
 def layer(module: nn.Module, path: str, /) -> nn.Module:
     """The submodule at `path`, as `named_modules` names it: "layer1.0.bn2"; "" is the module itself.
 
+    A module that is registered at several places is found at each of them.
+
     Raises:
         ValueError: there is no such layer; the message has the nearest names.
 
     >>> layer(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), "1")
     ReLU()
     """
-    layers: dict[str, nn.Module] = dict(module.named_modules())
+    layers: dict[str, nn.Module] = dict(module.named_modules(remove_duplicate=False))
     if path not in layers:
         near = difflib.get_close_matches(path, layers, n=3, cutoff=0.3) or list(layers)[1:4]
         known = ", ".join(repr(name) for name in near) or "none: it has no submodules"
@@ -45,7 +47,8 @@ def recorded(module: nn.Module, paths: Iterable[str], /) -> Iterator[dict[str, T
         no hook is left on the module.
 
     Raises:
-        ValueError: a layer is not known; in a forward pass, an output that is no tensor.
+        ValueError: a layer is not known; in a forward pass, an output that is no tensor; asked for a layer
+            that no forward pass has called.
 
     >>> import torch
     >>> net = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 5))
@@ -54,12 +57,17 @@ def recorded(module: nn.Module, paths: Iterable[str], /) -> Iterator[dict[str, T
     >>> said["1"].shape, len(net[1]._forward_hooks)
     (torch.Size([4, 2]), 0)
     """
-    said: dict[str, Tensor] = {}
+    said = _Said()
     with ExitStack() as hooks:
         for path in dict.fromkeys(paths):
             handle = layer(module, path).register_forward_hook(_recorder(said, path))
             hooks.callback(handle.remove)
         yield said
+
+
+class _Said(dict[str, Tensor]):
+    def __missing__(self, path: str) -> Tensor:
+        raise ValueError(f"layer {path!r} took no part in the forward pass; pick a layer that the net calls")
 
 
 def _recorder(said: dict[str, Tensor], path: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 
 from kdtheory.networks._module_tape import ModuleTape, mapped
+from kdtheory.networks.copies import copied
 from kdtheory.streams import Stream
 from kdtheory.validate import check_at_least
 
@@ -146,7 +146,8 @@ class ModuleArchitecture:
 
     def _skeleton(self, dtype: torch.dtype, device: torch.device | str) -> nn.Module:
         """A copy to call: `functional_call` swaps weights for a moment, which threads must not share."""
-        return copy.deepcopy(self._module).to(device=device, dtype=dtype)
+        skeleton: nn.Module = copied(self._module).to(device=device, dtype=dtype)
+        return skeleton
 
 
 @contextmanager

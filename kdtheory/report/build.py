@@ -20,7 +20,7 @@ from kdtheory.report.evidence import kinds
 from kdtheory.report.numerals import numeral, rows
 from kdtheory.report.sources import Figure, read_figures, read_run
 
-__all__ = ["report"]
+__all__ = ["page_template", "report"]
 
 CHAPTERS = {
     1: "Response: temperature softmax and the loss of distillation",
@@ -57,7 +57,7 @@ def report(run: Path, figures: Path | None = None) -> str:
     claims = entries(read, drawn)
     placed = {figure.study for entry in claims for figure in entry.figures}
     chapters = [(n, CHAPTERS.get(n, ""), list(some)) for n, some in groupby(claims, key=_chapter)]
-    return _page().render(
+    return page_template("page.html.j2").render(
         run=read,
         ledger=read.ledger,
         claims=claims,
@@ -86,7 +86,8 @@ def _mutation(claims: list[Entry]) -> tuple[int, int] | None:
     return (sum(s["killed"] for s in scores), sum(s["total"] for s in scores)) if scores else None
 
 
-def _page() -> jinja2.Template:
+def page_template(name: str) -> jinja2.Template:
+    """A template of this package, with its filters and its style."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("kdtheory.report", "page"),
         autoescape=True,
@@ -94,7 +95,13 @@ def _page() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"numeral": numeral, "prose": _prose, "word": _word, "cell": _cell}
+    environment.filters |= {
+        "numeral": numeral,
+        "prose": _prose,
+        "word": _word,
+        "cell": _cell,
+        "capitalize_first": _capitalised,
+    }
     environment.globals |= {
         "sign": _SIGNS.__getitem__,
         "made_how": _made_how,
@@ -102,7 +109,7 @@ def _page() -> jinja2.Template:
         "css": _verbatim("page.css"),
         "js": _verbatim("page.js"),
     }
-    return environment.get_template("page.html.j2")
+    return environment.get_template(name)
 
 
 def _verbatim(name: str) -> Markup:
@@ -119,6 +126,10 @@ def _prose(text: str) -> Markup:
 def _word(verdict: Verdict | str) -> str:
     """A verdict as a word: out of scope."""
     return (verdict.name if isinstance(verdict, Verdict) else verdict).lower().replace("_", " ")
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _cell(text: str) -> str:

@@ -19,11 +19,14 @@ def one_epoch(data: Data, device: torch.device) -> Iterator[Batch]:
     """Inputs and labels (None where there are none), batch after batch, on `device`.
 
     Raises:
-        ValueError: there is no batch, or a batch is neither inputs nor a pair of inputs and labels.
+        ValueError: there is no batch, a batch is neither inputs nor a pair of inputs and labels, or labels
+            are no class numbers.
     """
     if isinstance(data, tuple):
         yield _pair(data, device)
         return
+    if isinstance(data, Tensor):
+        raise ValueError("data is a tensor; give (inputs, labels), or a DataLoader")
     empty = True
     for batch in data:
         empty = False
@@ -47,7 +50,12 @@ def _pair(batch: Any, device: torch.device) -> Batch:
         return batch.to(device), None
     listed = isinstance(batch, (list, tuple)) and 1 <= len(batch) <= 2
     if listed and all(isinstance(part, Tensor) for part in batch):
-        labels = batch[1].to(device).long() if len(batch) == 2 else None
+        labels = batch[1].to(device) if len(batch) == 2 else None
+        if labels is not None and (labels.ndim != 1 or labels.is_floating_point()):
+            raise ValueError(
+                f"labels are {labels.dtype} of shape {tuple(labels.shape)}; give one class number each"
+            )
+        labels = None if labels is None else labels.long()
         if labels is not None and len(labels) != len(batch[0]):
             raise ValueError(f"a batch has {len(batch[0])} inputs and {len(labels)} labels; pair them first")
         return batch[0].to(device), labels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from kdtheory.networks import copied
 from kdtheory.schemes.batches import Data, endless, one_epoch
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
@@ -88,15 +88,22 @@ def descend(
     """Minimise Σ weight · value over the parameters of `nets`, in place; the history and last gradient norm.
 
     Dropout, and the order of a DataLoader without a generator of its own, are drawn from `stream`.
+
+    Raises:
+        ValueError: there is nothing to train, or a value is not finite before the first step.
     """
     device, rows = resolve_device(training.device), []
     parameters = [value for value in nets.parameters() if value.requires_grad]
+    if not parameters:
+        raise ValueError("the module has no parameter to train; give one whose parameters ask for gradients")
     optimizer = training.optimizer(parameters)
     schedule = training.schedule(optimizer) if training.schedule else None
     nets.train()
     with stream.default(), torch.enable_grad():
         for step, (inputs, labels) in zip(range(training.steps), endless(data, device), strict=False):
             named = objective(inputs, labels)
+            if step == 0:
+                _check_start(named)
             optimizer.zero_grad()
             _total(named).backward()
             optimizer.step()
@@ -107,6 +114,16 @@ def descend(
         norm = _gradient_norm(nets, parameters, objective, data, device)
     nets.eval()
     return pd.DataFrame(rows, columns=["step", "net", "loss", "weight", "value"]), norm
+
+
+def _check_start(named: Named) -> None:
+    """Refuse what was NaN before anything was trained; later NaNs are seen in the gradient norm."""
+    for (_, loss), (_, value) in named.items():
+        if not bool(torch.isfinite(value.detach())):
+            raise ValueError(
+                f"{loss!r} is {float(value.detach())} before the first step; look for NaN or infinity in the "
+                "inputs and in the networks' parameters"
+            )
 
 
 def _total(named: Named) -> Tensor:
@@ -139,4 +156,4 @@ def _gradient_norm(
 
 def own_copy(module: nn.Module, device: str | torch.device) -> nn.Module:
     """A copy to train; the caller's module stays as it was."""
-    return copy.deepcopy(module).to(resolve_device(device))
+    return copied(module).to(resolve_device(device))

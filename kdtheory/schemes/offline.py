@@ -31,7 +31,8 @@ def fit(module: nn.Module, data: Data, /, *, training: Training, stream: Stream)
         stream: where dropout and the order of the data are drawn.
 
     Raises:
-        ValueError: the data have no batch or no labels.
+        ValueError: the data have no batch or no labels, the labels are no class numbers of the module, there
+            is nothing to train, or the loss is not finite before the first step.
 
     >>> points = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
     >>> taught = fit(nn.Linear(1, 2), points, training=Training(steps=200), stream=Stream(0))
@@ -64,8 +65,9 @@ def distil(
         stream: where projections, dropout and the order of the data are drawn.
 
     Raises:
-        ValueError: there is no term, a layer is not known, a term asks for labels that the data lack, or as
-            the losses themselves.
+        ValueError: there is no term, a layer is not known or not called, a term asks for labels that the data
+            lack or gives more than one number, something is not finite before the first step, or as the
+            losses themselves.
 
     >>> from kdtheory.schemes import hinton
     >>> points = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
@@ -76,6 +78,9 @@ def distil(
     """
     if not losses:
         raise ValueError("losses is empty; give at least one term")
+    for name, term in losses.items():
+        if not isinstance(term, Term):
+            raise ValueError(f"losses[{name!r}] is a {type(term).__name__}; wrap it: Term(loss, weight=…)")
     return _trained(student, as_teacher(teacher), data, losses, training, stream)
 
 
@@ -157,11 +162,14 @@ def _value(
     students = _picked(said, term.student)
     if _key(name) in projections:
         students = projections[_key(name)](students)
-    if term.teacher is not None:
-        return term.loss(students, _picked(heard, term.teacher))
-    if labels is None:
+    if term.teacher is None and labels is None:
         raise ValueError(f"losses[{name!r}] needs labels and the data have none; give (inputs, labels)")
-    return term.loss(students, labels)
+    value = term.loss(students, labels if term.teacher is None else _picked(heard, term.teacher))
+    if value.ndim:
+        raise ValueError(
+            f"losses[{name!r}] gives a tensor of shape {tuple(value.shape)}; give one number, as a mean"
+        )
+    return value
 
 
 def _projections(views: _Views, data: Data, training: Training, stream: Stream) -> nn.ModuleDict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,7 +13,7 @@ from kdtheory.losses.mutual import PeerDivergence, mean_peer_divergence
 from kdtheory.schemes.batches import Data
 from kdtheory.schemes.loop import Named, Trained, Training, descend, own_copy
 from kdtheory.streams import Stream
-from kdtheory.validate import check_at_least
+from kdtheory.validate import check_at_least, check_labels
 
 __all__ = ["mutual"]
 
@@ -48,7 +49,8 @@ def mutual(
         The students in their order; the losses of each are named "labels" and "peers".
 
     Raises:
-        ValueError: fewer than two students, or data without labels.
+        ValueError: fewer than two students, students of different classes, w < 0, T ≤ 0, or data without
+            labels.
 
     >>> points = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
     >>> two = [nn.Linear(1, 2), nn.Linear(1, 2)]
@@ -57,12 +59,21 @@ def mutual(
     (2, ['labels', 'peers', 'labels', 'peers'])
     """
     check_at_least("the number of students", len(students), 2)
+    if not 0 <= weight < math.inf:
+        raise ValueError(f"weight = {weight} must be finite and 0 or more")
     cohort = nn.ModuleList(own_copy(student, training.device) for student in students)
 
     def objective(inputs: Tensor, labels: Tensor | None) -> Named:
         if labels is None:
             raise ValueError("the data have no labels for the students to learn; give (inputs, labels)")
         logits = [student(inputs) for student in cohort]
+        for own in logits:
+            if own.shape != logits[0].shape:
+                raise ValueError(
+                    f"students give logits of shape {tuple(own.shape)} and {tuple(logits[0].shape)}; "
+                    "all need the same classes"
+                )
+        check_labels("labels", labels, logits[0].shape[-1])
         said = torch.stack([each.detach() for each in logits])
         named = {}
         for place, own in enumerate(logits):

@@ -43,4 +43,9 @@ class Ensemble(nn.Module):
 
 def as_teacher(teacher: nn.Module | Sequence[nn.Module]) -> nn.Module:
     """The teacher, or the ensemble of several."""
-    return teacher if isinstance(teacher, nn.Module) else Ensemble(teacher)
+    if isinstance(teacher, nn.Module):
+        return teacher
+    for member in teacher:
+        if not isinstance(member, nn.Module):
+            raise ValueError(f"teacher is a {type(member).__name__}; give a module, or several")
+    return Ensemble(teacher)

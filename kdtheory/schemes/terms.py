@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kdtheory.losses import SoftTerm, kd_loss, label_loss
 from kdtheory.streams import Stream
-from kdtheory.validate import check_fraction, check_positive
+from kdtheory.validate import check_fraction, check_labels, check_positive
 
 __all__ = ["Layers", "Projection", "Term", "hinton", "labels_term", "response_term"]
 
@@ -95,4 +95,5 @@ def hinton(temperature: float, weight: float) -> dict[str, Term]:
 
 
 def _label_cross_entropy(student_logits: Tensor, labels: Tensor) -> Tensor:
+    check_labels("labels", labels, student_logits.shape[-1])
     return label_loss(student_logits, None, labels).mean()

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from kdtheory.compression import factorise, model_size, pruned
 from kdtheory.losses.features import attention_transfer, hint_loss
 from kdtheory.losses.mutual import divergence_from_mean_peer
 from kdtheory.losses.relations import flow_matrix_loss, relational_distance_loss
@@ -210,6 +211,38 @@ def test_born_again_hands_each_student_to_the_next():
     torch.testing.assert_close(last.module.state_dict(), line[2].module.state_dict())
 
 
+@pytest.mark.parametrize("structured", [False, True])
+def test_a_pruned_teacher_is_distilled_with_its_zeros(structured):
+    teacher, data = mlp("teacher", hidden=9), points(20)
+    small = pruned(teacher, sparsity=0.6, structured=structured)
+    small(data[0])  # a masked weight is now the result of a computation
+    learn = partial(
+        distil, losses={"response": response_term(2.0)}, stream=Stream(3),
+        training=Training(100, partial(torch.optim.Adam, lr=0.02), device="cpu"),
+    )  # fmt: skip
+    found = learn(small, teacher, data)
+    before, after = (
+        evaluate(net, data, teacher=teacher, device="cpu")["divergence"] for net in (small, found.module)
+    )
+    assert after < before / 2
+    assert model_size(found.module).nonzero == model_size(small).nonzero < model_size(teacher).nonzero
+    again = learn(found.module, found.module, data)
+    assert torch.equal(again.module[0].weight_mask, small[0].weight_mask)
+
+
+def test_low_rank_layers_are_distilled_as_they_are():
+    teacher, data = convolutional("teacher", channels=5)[3:], points(20, (5, 4, 4))
+    small = factorise(teacher, ranks=2)
+    training = Training(100, partial(torch.optim.Adam, lr=0.02), device="cpu")
+    losses = {"response": response_term(2.0)}
+    found = distil(small, teacher, data, losses=losses, training=training, stream=Stream(3))
+    assert [tuple(p.shape) for p in found.module.parameters()] == [tuple(p.shape) for p in small.parameters()]
+    before, after = (
+        evaluate(net, data, teacher=teacher, device="cpu")["divergence"] for net in (small, found.module)
+    )
+    assert after < before / 2
+
+
 def test_running_statistics_are_trained_and_not_touched_by_the_last_look():
     net, data = convolutional("student"), points(10, (1, 6, 6))
     found = fit(net, data, training=Training(steps=1, device="cpu"), stream=Stream(0))
@@ -285,6 +318,18 @@ def test_compare_pairs_the_schemes_by_seed():
     assert (summary["seeds"] == 3).all()
 
 
+def wide():
+    return made(lambda: nn.Linear(4, 5))
+
+
+class Resting(nn.Linear):
+    """A layer with another inside that is never called."""
+
+    def __init__(self):
+        super().__init__(4, 3)
+        self.idle = nn.Linear(4, 6)
+
+
 BAD = {
     "no term": (
         lambda: distil(mlp(), mlp(), points(), losses={}, training=Training(1), stream=Stream(0)),
@@ -308,6 +353,65 @@ BAD = {
     "steps": (lambda: Training(-1), "steps = -1"),
     "every": (lambda: Training(1, every=0), "every = 0"),
     "one student": (lambda: mutual([mlp()], points(), training=Training(1), stream=Stream(0)), "at least 2"),
+    "cohort weight": (
+        lambda: mutual([mlp(), mlp()], points(), weight=-1.0, training=Training(1), stream=Stream(0)),
+        "weight = -1",
+    ),
+    "cohort classes": (
+        lambda: mutual([mlp(), wide()], points(), training=Training(1), stream=Stream(0)),
+        r"logits of shape \(12, 5\).*\(12, 3\)",
+    ),
+    "no Term": (
+        lambda: distil(
+            mlp(), mlp(), points(), losses={"h": hint_loss}, training=Training(1), stream=Stream(0)
+        ),
+        r"losses\['h'\] is a function",
+    ),
+    "many numbers": (
+        lambda: distil(
+            mlp(),
+            mlp(),
+            points(),
+            losses={"h": Term(lambda s, t: (s - t).square().sum(-1))},
+            training=Training(1),
+            stream=Stream(0),
+        ),
+        r"losses\['h'\] gives a tensor of shape \(12,\)",
+    ),
+    "no module": (
+        lambda: distil(
+            mlp(), [mlp(), 3], points(), losses=hinton(1.0, 0.5), training=Training(1), stream=Stream(0)
+        ),
+        "teacher is a int",
+    ),
+    "no parameter": (
+        lambda: fit(nn.Identity(), points(), training=Training(1), stream=Stream(0)),
+        "no parameter",
+    ),
+    "NaN": (
+        lambda: fit(mlp(), (points()[0] * torch.nan, points()[1]), training=Training(1), stream=Stream(0)),
+        "'labels' is nan before the first step",
+    ),
+    "bare tensor": (lambda: evaluate(mlp(), points()[0]), "data is a tensor"),
+    "class numbers": (
+        lambda: fit(mlp(), (points()[0], points()[1] + 3), training=Training(1), stream=Stream(0)),
+        "labels",
+    ),
+    "one-hot": (
+        lambda: fit(mlp(), (points()[0], torch.eye(3)[points()[1]]), training=Training(1), stream=Stream(0)),
+        "one class number each",
+    ),
+    "layer at rest": (
+        lambda: distil(
+            made(Resting),
+            mlp(),
+            points(),
+            losses={"h": Term(hint_loss, student="idle", teacher="0")},
+            training=Training(1),
+            stream=Stream(0),
+        ),
+        "layer 'idle' took no part",
+    ),
     "rounds": (
         lambda: born_again(mlp, points(), rounds=0, training=Training(1), stream=Stream(0)),
         "rounds = 0",
@@ -339,6 +443,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_bad_input_is_named(case):
     call, message = BAD[case]
     with pytest.raises(ValueError, match=message):

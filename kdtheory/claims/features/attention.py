@@ -1,4 +1,4 @@
-"""Chapter 2.2, attention: what masks sum to, their two published forms, attention transfer."""
+"""Chapter 2.2, attention: what masks sum to, their two published forms, what the losses do not see."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from kdtheory.claims.evidence import Evidence, Identity, Joint, Rate
 from kdtheory.claims.features.moved import drawn, rotation
 from kdtheory.losses.features import (
     MASK_FORMS,
+    attention_guided_loss,
+    attention_map_loss,
     attention_masks,
     attention_transfer,
     spatial_attention,
 )
+from kdtheory.streams import Stream
 
 _Masks = Callable[..., tuple[Tensor, Tensor]]
 TEMPERATURES = (4.0, 8.0, 16.0, 32.0, 64.0)
@@ -122,6 +125,61 @@ def published_attention_masks_agree_at_half_the_temperature(
             row.append(float((joint - averaged).abs().max()))
         rows.append(row)
     return Rate.of(torch.tensor(TEMPERATURES), torch.tensor(rows), expected=-2.0, margin=0.2)
+
+
+def _places_one_behind(
+    student: Tensor, teacher: Tensor, /, *, temperature: float, form: str, _true: _Masks = attention_masks
+) -> tuple[Tensor, Tensor]:
+    spatial, channel = _true(student, teacher, temperature=temperature, form=form)
+    return spatial.flatten(1).roll(1, 1).reshape(spatial.shape), channel
+
+
+def _first_channel_only(student: Tensor, teacher: Tensor, /) -> Tensor:
+    gaps: Tensor = torch.linalg.vector_norm((student[:, 0].abs() - teacher[:, 0].abs()).flatten(1), dim=1)
+    return gaps.mean()
+
+
+@claim(
+    section="2.2",
+    formula=r"\mathcal L(A^S_{\rho,\pi}, A^T_{\rho,\pi}) = \mathcal L(A^S, A^T),\quad \mathcal L ="
+    r" \alpha\mathcal L_{AT} + \beta\mathcal L_{AM},\ \pi \text{ on the positions, }"
+    r" \rho \text{ on the channels}",
+    source="zhang2021improve",
+    assumes=("T > 0.",),
+    control=Control("student and teacher are permuted each in an order of its own", orders=2),
+    uses=(attention_guided_loss, attention_map_loss, attention_masks),
+    mutants=(
+        Mutant("the spatial mask is a position behind", attention_masks, _places_one_behind),
+        Mutant("the maps of the first channel only", attention_map_loss, _first_channel_only),
+    ),
+)
+def attention_guided_loss_ignores_a_common_order(setting: Setting, /, *, orders: int = 1) -> Evidence:
+    """Attention-guided distillation, in both published forms of the masks, does not change when the positions
+    and the channels of student and teacher are permuted alike. It does when each has an order of its own: it
+    compares place with place and channel with channel.
+
+    How it's judged: the loss at T = 0.5 of random maps before and after random permutations.
+    """
+    parts: dict[str, Evidence] = {}
+    for form in MASK_FORMS:
+        before, after = [], []
+        for trial in range(setting.size(quick=20, full=200)):
+            maps = _maps(setting, trial)
+            here = setting.stream.child("orders", trial)
+            moved = (_permuted(maps[0], here.child(0)), _permuted(maps[1], here.child(orders - 1)))
+            before.append(attention_guided_loss(*maps, temperature=0.5, form=form))
+            after.append(attention_guided_loss(*moved, temperature=0.5, form=form))
+        parts[form] = Identity.of(torch.stack(after), torch.stack(before), tolerance=1e-9)
+    return Joint(parts=parts)
+
+
+def _permuted(maps: Tensor, stream: Stream) -> Tensor:
+    """Positions and channels in a random order."""
+    places, channels = (
+        torch.randperm(count, generator=stream.child(name).torch())
+        for name, count in (("places", maps[0, 0].numel()), ("channels", maps.shape[1]))
+    )
+    return maps.flatten(2)[:, channels][..., places].reshape(maps.shape)
 
 
 def _not_normalised(student: Tensor, teacher: Tensor, /, *, power: float) -> Tensor:

@@ -1,8 +1,9 @@
-"""Chapter 1, response: the distillation loss as printed, as mended, and its gradient."""
+"""Chapter 1, response: the distillation loss as printed, as mended, its gradient, what it does not see."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint
 from kdtheory.claims.response.image_logits import image_logits, log_uniform
 from kdtheory.claims.response.wrong_losses import gradient_without_t, loss_reversed, loss_without_t_squared
 from kdtheory.claims.verdict import Verdict
-from kdtheory.losses import cross_entropy, entropy, kd_gradient, kd_loss, kl_divergence
+from kdtheory.losses import SOFT_TERMS, cross_entropy, entropy, kd_gradient, kd_loss, kl_divergence
 
 
 def _without_the_entropy(student_logits: Tensor, teacher_logits: Tensor, /) -> Tensor:
@@ -123,3 +124,50 @@ def kd_gradient_is_the_closed_form(setting: Setting, /, *, weight_on: str = "tea
     (found,) = torch.autograd.grad(loss, student)
     stated = kd_gradient(student.detach(), teacher, labels, temperature=temperature, weight=weight)
     return Identity.of(found, stated, tolerance=1e-10)
+
+
+OF_LAWS = tuple(name for name in SOFT_TERMS if name != "mse_logits")
+
+
+def _logits_matched(*arrays: Tensor | None, _true: Callable[..., Tensor] = kd_loss, **options: Any) -> Tensor:
+    return _true(*arrays, **{**options, "soft": "mse_logits"})
+
+
+def _without_the_softmax(*arrays: Tensor, temperature: float, reduction: str, **_options: Any) -> Tensor:
+    student, teacher, labels = arrays
+    soft = -(teacher / temperature * student / temperature).sum(-1)
+    return soft - student.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+
+
+@claim(
+    section="1.4",
+    formula=r"L(z_s + a\mathbf 1, z_t + b\mathbf 1, y) = L(z_s, z_t, y),\quad a, b \in \mathbb R",
+    source="hinton2015distilling",
+    assumes=("The soft term is one of laws: of φ_T(z_s) and φ_T(z_t).",),
+    control=Control("the soft term is the squared distance of the logits", terms=("mse_logits",)),
+    uses=(kd_loss,),
+    mutants=(
+        Mutant("the logits are matched, not their laws", kd_loss, _logits_matched),
+        Mutant("there is no softmax", kd_loss, _without_the_softmax),
+    ),
+)
+def response_losses_ignore_a_constant_added_to_the_logits(
+    setting: Setting, /, *, terms: tuple[str, ...] = OF_LAWS
+) -> Evidence:
+    """Distillation by responses, with any soft term that compares laws, does not change when a constant is
+    added to all logits of an example, on either side; matching the logits themselves does.
+
+    How it's judged: the loss of each example at T = 3 and λ = 1/2, for logits on real images, before and
+    after constants drawn at random for every example and side.
+    """
+    student, teacher, labels = image_logits(setting, setting.size(quick=300, full=3000))
+    shape = (2, len(labels), 1)
+    a, b = 5 * torch.randn(shape, generator=setting.stream.child("constants").torch(), dtype=torch.float64)
+    parts: dict[str, Evidence] = {}
+    for name in terms:
+        before, after = (
+            kd_loss(s, t, labels, temperature=3.0, weight=0.5, soft=name, reduction="none")
+            for s, t in ((student, teacher), (student + a, teacher + b))
+        )
+        parts[name] = Identity.of(after, before, tolerance=1e-9)
+    return Joint(parts=parts)

@@ -113,8 +113,9 @@ def local_structure_loss(
 ) -> Float[Tensor, ""]:
     """(1/n) Σ_i KL(LS^S_i ‖ LS^T_i), local structure preserving; *student* first (Yang et al. 2020).
 
-    It ignores rotations of either side's features and, where the similarity is Euclidean or RBF,
-    translations; with the inner product and the polynomial it does not ignore translations.
+    The paper's graph comes with the data; without `edges` all pairs are neighbours here. It ignores rotations
+    of either side's features and, where the similarity is Euclidean or RBF, translations; with the inner
+    product and the polynomial it does not ignore translations.
 
     Args:
         student_features: z^S.

@@ -47,7 +47,8 @@ def similarity_preserving(
 ) -> Float[Tensor, ""]:
     """(1/b²) ‖G_T − G_S‖_F², similarity-preserving distillation (Tung & Mori 2019).
 
-    It ignores rotations and the scale of either side, not translations.
+    Of one pair of layers, where the paper sums over several. It ignores rotations and the scale of either
+    side, not translations.
 
     Raises:
         ValueError: the batches differ, fewer than two examples, or not finite.
