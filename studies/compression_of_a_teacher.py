@@ -18,8 +18,8 @@ with one of at most 0.1; where one did not, after four stages of falling step si
 
 To look at: trained again, a net with weights set to zero is about as good as its teacher at a sixteenth of
 the size; low rank makes the least of its bits; beside training on labels, as long and until it converges,
-distillation adds little: one or two points where the compressed net is weakest, on digits, and elsewhere
-hardly more than the intervals.
+distillation adds little: about a point where the compressed net is weakest, on digits, and elsewhere hardly
+more than its interval.
 """
 
 from __future__ import annotations
