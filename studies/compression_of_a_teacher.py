@@ -57,7 +57,7 @@ CONFIG = {
     "shares": (0.5, 0.25, 0.125, 0.0625),
     "steps": 400,
 }
-SMALL = {"examples": 100, "members": 2, "width": 16, "shares": (0.5, 0.125), "steps": 40}
+SMALL = {"examples": 100, "members": 2, "width": 16, "shares": (0.5, 0.125), "steps": 15}
 PANELS = 4
 
 _TEMPERATURE, _WEIGHT, _CONVERGED = 2.0, 0.9, 0.1

@@ -64,7 +64,7 @@ def test_every_mutant_changes_the_verdict(claim: Claim) -> None:
 
 @pytest.mark.slow
 @every_claim
-@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_verdicts_do_not_depend_on_the_seed(claim: Claim, seed: int) -> None:
     found = examine(claim, Plan(seed=seed, device="cpu"))
     undecided = {Verdict.INCONCLUSIVE} if claim.name in UNDERPOWERED else set()
