@@ -142,9 +142,8 @@ def _ruled_out(total: float, counts: Counts, delta: float, width: float) -> bool
 
 def _may_reach(delta: float, p: Cells, q: Cells, counts: Counts) -> Bool[np.ndarray, " cells"]:
     """Whether P[K/n + L/m ≤ k/n + l/m] ≥ δ; not summed where Chernoff's bound says that it is less."""
-    if counts[1] + counts[3] < _SHORT:
-        return ~(_tail(p, q, counts) < delta)
-    likely = _chernoff(p, q, counts) >= (1 - 1e-9) * delta
+    short = counts[1] + counts[3] < _SHORT
+    likely = np.ones(len(p), bool) if short else _chernoff(p, q, counts) >= (1 - 1e-9) * delta
     for part in np.array_split(np.flatnonzero(likely), 1 + likely.sum() // _CELLS):
         if len(part):
             likely[part] = ~(_tail(p[part], q[part], counts) < delta)

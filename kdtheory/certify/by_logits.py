@@ -15,7 +15,7 @@ from kdtheory.certify.result import Certificates
 from kdtheory.roles import ROLES, tensor_of
 from kdtheory.validate import check_logits, check_one_of
 
-__all__ = ["certify_logits"]
+__all__ = ["certify_logits", "check_together"]
 
 Array = Tensor | np.ndarray
 
@@ -56,7 +56,11 @@ def certify_logits(
     0.0149
     """
     check_one_of("labels_role", labels_role, ROLES[:2])
-    _check_pairs(student_logits, teacher_unlabelled, student_unlabelled)
+    check_together(
+        student_logits=student_logits,
+        teacher_unlabelled=teacher_unlabelled,
+        student_unlabelled=student_unlabelled,
+    )
     names = (labels_role, "unlabelled")
     teacher = dict(zip(names, (teacher_logits, teacher_unlabelled), strict=True))
     student = dict(zip(names, (student_logits, student_unlabelled), strict=True))
@@ -76,15 +80,19 @@ def certify_logits(
     )
 
 
-def _check_pairs(student_logits: Any, teacher_unlabelled: Any, student_unlabelled: Any) -> None:
-    """The student is known wherever the teacher is, or nowhere."""
-    there = {
-        "student_logits": student_logits is not None,
-        "teacher_unlabelled": teacher_unlabelled is not None,
-        "student_unlabelled": student_unlabelled is not None,
-    }
-    if there["student_unlabelled"] != (there["student_logits"] and there["teacher_unlabelled"]):
-        lacking = ", ".join(name for name, is_there in there.items() if not is_there)
+def check_together(**given: Any) -> None:
+    """The student is known wherever the teacher is, or nowhere.
+
+    Args:
+        given: by their names, the student on the labelled points, the teacher and the student on the
+            unlabelled ones; None where there is nothing.
+
+    Raises:
+        ValueError: the third is there without the others, or the others without the third.
+    """
+    there = [value is not None for value in given.values()]
+    if there[2] != (there[0] and there[1]):
+        lacking = ", ".join(name for name, value in given.items() if value is None)
         raise ValueError(f"{lacking} lacking: a student and unlabelled points go together; give all three")
 
 

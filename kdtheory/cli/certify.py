@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from kdtheory.bounds import Bound
 from kdtheory.certify import Certificates, certify_logits
+from kdtheory.certify.by_logits import check_together
 from kdtheory.cli.app import app, out_console
 from kdtheory.datasets import read_labels, read_logits
 from kdtheory.plots import certificates_figure
@@ -51,9 +52,7 @@ def certify_files(
         "--unlabelled-teacher": unlabelled_teacher,
         "--unlabelled-student": unlabelled_student,
     }
-    lacking = [name for name, path in given.items() if path is None]
-    if lacking and (unlabelled_student is not None or lacking == ["--unlabelled-student"]):
-        raise ValueError(f"{', '.join(lacking)} lacking: a student and unlabelled points go together")
+    check_together(**given)
     student, others, both = (None if path is None else read_logits(path) for path in given.values())
     found = certify_logits(
         read_logits(teacher_logits),

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import grad, vmap
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Equality, Evidence, Joint
 from kdtheory.claims.multiview.worlds import CLASSES, comparisons, replicated
+from kdtheory.claims.transfer_risk.worlds import tangent_features
 from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import train
@@ -95,7 +95,7 @@ def lazy_gaussian_comparison(rule: str, stream: Stream, /) -> dict[str, float]:
     starts = NETWORK.init(stream.child("lazy"), members=MEMBERS + STUDENTS)
 
     def fit(member: int, teacher: Tensor | None) -> tuple[Tensor, Tensor]:
-        features = _tangent_features(starts[member], inputs.float())
+        features = tangent_features(NETWORK, starts[member], inputs.float())
         nets = train(
             MLP((features.shape[1], 2)), features[:POINTS], labels[:POINTS], members=1,
             teacher_probs=None if teacher is None else teacher.softmax(-1),
@@ -117,17 +117,6 @@ def lazy_gaussian_comparison(rule: str, stream: Stream, /) -> dict[str, float]:
         "lazy ensemble": float(accuracy(single.mean(0), right)),
         "lazy distilled": float(accuracy(distilled, right).mean()),
     }
-
-
-def _tangent_features(start: Tensor, inputs: Tensor) -> Tensor:
-    """∂(f₁ − f₀)/∂θ of each input, n × size."""
-
-    def difference(params: Tensor, point: Tensor) -> Tensor:
-        logits = NETWORK.logits(params, point[None])[0]
-        return logits[1] - logits[0]
-
-    features: Tensor = vmap(grad(difference), (None, 0))(start, inputs)
-    return features
 
 
 def _nine_tenths(logits: Tensor, labels: Tensor, /, *, _true: Callable[..., Tensor] = accuracy) -> Tensor:

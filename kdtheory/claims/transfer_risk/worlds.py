@@ -26,6 +26,7 @@ __all__ = [
     "few_anchors",
     "image_oracle",
     "squared_contrast",
+    "tangent_features",
     "two_columns",
     "unit_images",
 ]
@@ -82,6 +83,16 @@ def squared_contrast(logits: Tensor, teacher_probs: Tensor, _labels: Tensor | No
     return 0.5 * (contrast(logits) - contrast(teacher_probs.log())).square()
 
 
+def tangent_features(architecture: MLP, params: Tensor, inputs: Tensor, /) -> Tensor:
+    """∂z(θ, x)/∂θ of one net, one row for each input."""
+
+    def single(theta: Tensor, x: Tensor) -> Tensor:
+        return contrast(architecture.logits(theta, x[None]))[0]
+
+    rows: Tensor = vmap(grad(single), (None, 0))(params, inputs)
+    return rows
+
+
 @dataclass(frozen=True)
 class LazyNets:
     """Nets of two layers and two outputs, all started from one θ_0 and taught by nets close to it.
@@ -121,12 +132,7 @@ class LazyNets:
 
     def features(self, inputs: Tensor, /) -> Tensor:
         """∂z(θ_0, x)/∂θ, one row for each input."""
-
-        def single(params: Tensor, x: Tensor) -> Tensor:
-            return contrast(self.architecture.logits(params, x[None]))[0]
-
-        rows: Tensor = vmap(grad(single), (None, 0))(self.start, inputs)
-        return rows
+        return tangent_features(self.architecture, self.start, inputs)
 
     def trained(
         self, inputs: Tensor, teachers: Tensor, /, *, steps: int, rate: float, momentum: float = 0.9
