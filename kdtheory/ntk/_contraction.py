@@ -1,191 +1,190 @@
-"""Empirical kernels of two blocks of points from their factors, by tiles of pairs.
+"""Empirical kernels of two blocks of points from their factors: one number for each pair, by tiles of pairs.
 
-A tile is finished, with all layers, before the next is begun: it does not leave the cache, and beside the
-result there is no matrix of all pairs. On the CPU tiles are shared out to threads and multiplied by NumPy,
-whose BLAS is the faster one; on another device a block is one tile.
+On the CPU tiles are shared out to threads and multiplied by NumPy; on another device a block is one tile.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kdtheory.ntk._factors import Factor, Outer
-from kdtheory.ntk._threads import shared_out, tiles
+from kdtheory.ntk._factors import Below, Factors, Flat, Last, Outer, Signalled
+from kdtheory.ntk._threads import shared_out, shared_product
+from kdtheory.ntk._tiles import Target, by_numpy, tiles
 
-__all__ = ["by_outputs", "fill_all_outputs", "fill_mean", "symmetric_part"]
+__all__ = ["Array", "Pair", "array", "arrays", "fill_each_output", "fill_mean", "flat_product", "product"]
 
 _TILES_A_SIDE = 4
 _LEAST_TILE, _MOST_TILE = 64, 512
-_NUMBERS_IN_A_TILE = 2**18
+_SIGNALS_AT_ONCE = 2**23
 
 # A NumPy array or a tensor: slices, @, .T and arithmetic in place are the same.
 Array = Any
 
 
-class _Layer(NamedTuple):
-    """h, n × in, and δ: all outputs of a point in one row, or one row each; None where δ_o = e_o."""
+class Pair:
+    """The layers of two blocks of points beside each other, as arrays."""
 
-    inputs: Array
-    deltas: Array | None
+    def __init__(self, left: Factors, right: Factors) -> None:
+        self._blocks = left, right
+        self.outputs = left.outputs
+        self.last: list[tuple[Array, Array]] = []  # h of both sides; of this layer and the next at most one
+        self.below: list[tuple[Below, Below]] = []
+        self.below_inputs: list[tuple[Array, Array]] = []
+        self.outer: list[int] = []  # which of the signals
+        self.outer_inputs: list[tuple[Array, Array]] = []
+        self.flat: list[tuple[int, Flat, Flat]] = []
+        self._signal_numbers = place = 0
+        for f, g in zip(left.layers, right.layers, strict=True):
+            if isinstance(f, Last) and isinstance(g, Last):
+                self.last.append(arrays(f.inputs, g.inputs))
+            elif isinstance(f, Below) and isinstance(g, Below):
+                self.below.append((f, g))
+                self.below_inputs.append(arrays(f.inputs, g.inputs))
+            elif isinstance(f, Outer) and isinstance(g, Outer):
+                self.outer.append(place)
+                self.outer_inputs.append(arrays(f.inputs, g.inputs))
+            elif isinstance(f, Flat) and isinstance(g, Flat):
+                self.flat.append((place, f, g))
+            if isinstance(f, Signalled) and isinstance(g, Signalled):
+                place += 1
+                self._signal_numbers += f.signal_numbers + g.signal_numbers
+
+    def signals(self, outputs: slice) -> tuple[list[Tensor], list[Tensor]]:
+        left, right = self._blocks
+        here = left.signals(outputs)
+        return here, here if left is right else right.signals(outputs)
+
+    def below_signals(self, outputs: slice) -> list[tuple[Array, Array]]:
+        """Of the layer below the last one: a matrix n × w whose Gram matrix is Σ_o δ_o(x)·δ_o(x′)."""
+        return [arrays(*(side.slope * _norm(side.weight[outputs]) for side in pair)) for pair in self.below]
+
+    def groups(self) -> Iterator[slice]:
+        """The outputs, as few at a time as keep their signals small."""
+        count = -(-self.outputs * self._signal_numbers // _SIGNALS_AT_ONCE)
+        for part in np.array_split(range(self.outputs), min(self.outputs, max(1, count))):
+            yield slice(int(part[0]), int(part[-1]) + 1)
 
 
-def fill_mean(
-    out: Tensor, mirror: Tensor | None, left: Sequence[Factor], right: Sequence[Factor], outputs: int
-) -> None:
-    """(1/k) Σ_o Θ_oo(x_i, x′_j) into `out`, n × m, and its transpose into `mirror`.
+def fill_mean(target: Target, left: Factors, right: Factors) -> None:
+    """(1/k) Σ_o Θ_oo(x_i, x′_j), n × m.
 
-    A block on the diagonal is its own mirror, and comes out exactly symmetric.
+    Signals are made for a few outputs at a time, and their products added up for each layer; the sums are
+    then multiplied by the products of the inputs.
     """
-    sides = [_layers(side, lambda outer: outer.stacked) for side in (left, right)]
+    pair, parts = Pair(left, right), _tiles(target)
+    sums: list[list[Array]] = [[None] * len(parts) for _ in pair.outer]
+    flat = None
+    for group in pair.groups():
+        here, there = pair.signals(group)
+        sides = [arrays(here[at].flatten(1), there[at].flatten(1)) for at in pair.outer]
+        _add_products(sums, sides, parts)
+        for at, f, g in pair.flat:
+            for o in range(here[at].shape[1]):
+                flat = _sum(flat, flat_product(f, g, here[at][:, o], there[at][:, o]))
+    below = pair.below_signals(slice(None))
 
-    def tile(rows: slice, columns: slice) -> Array:
+    def finish(index: int) -> None:
+        rows, columns = parts[index]
         total = None
-        for f, g in zip(*sides, strict=True):
-            gram = f.inputs[rows] @ g.inputs[columns].T
-            if f.deltas is not None:
-                gram *= f.deltas[rows] @ g.deltas[columns].T
-                gram /= outputs
-            total = _sum(total, gram)
-        return total
+        for (h, g), (a, b) in zip(pair.below_inputs, below, strict=True):
+            total = _sum(total, product(h, g, rows, columns), product(a, b, rows, columns))
+        for (h, g), own in zip(pair.outer_inputs, sums, strict=True):
+            total = _sum(total, product(h, g, rows, columns), own[index])
+        if flat is not None:
+            total = _sum(total, array(flat)[rows, columns])
+        if total is not None:
+            total /= pair.outputs
+        for h, g in pair.last:
+            total = _sum(total, product(h, g, rows, columns))
+        target.put(rows.start, columns.start, total)
 
-    size = min(_MOST_TILE, max(_LEAST_TILE, math.ceil(max(out.shape) / _TILES_A_SIDE)))
-    _fill(out, mirror, tile if sides[0] else None, size)
-    for f, g in _others(left, right):
-        total = None
-        for output in range(outputs):
-            total = f.pair(g, output, output, total)
-        assert total is not None
-        _add(total.div_(outputs), out, mirror)
+    shared_out(finish, range(len(parts)))
 
 
-def fill_all_outputs(
-    out: Tensor, mirror: Tensor | None, left: Sequence[Factor], right: Sequence[Factor], outputs: int
-) -> None:
-    """Θ_op(x_i, x′_j) into `out`, n k × m k with outputs running fast, and its transpose into `mirror`."""
-    sides = [_layers(side, lambda outer: None if outer.deltas is None else outer.deltas.flatten(0, 1))
-             for side in (left, right)]  # fmt: skip
-
-    def tile(rows: slice, columns: slice) -> Array:
-        points = [slice(part.start // outputs, part.stop // outputs) for part in (rows, columns)]
-        total, last = None, None
-        for f, g in zip(*sides, strict=True):
-            gram = f.inputs[points[0]] @ g.inputs[points[1]].T
-            if f.deltas is None:
-                last = gram
-                continue
-            block = f.deltas[rows] @ g.deltas[columns].T
-            cells = block.reshape(len(gram), outputs, -1)
-            cells *= _repeated(gram, outputs)[:, None]
-            total = _sum(total, block)
-        return total if last is None else _with_last_layer(total, last, outputs)
-
-    size = outputs * max(1, math.isqrt(_NUMBERS_IN_A_TILE) // outputs)
-    _fill(out, mirror, tile if sides[0] else None, size)
-    cells = by_outputs(out, outputs)
-    across = None if mirror is None else by_outputs(mirror, outputs)
-    for f, g in _others(left, right):
-        for first in range(outputs):
-            # Θ_po(x′, x) = Θ_op(x, x′): on the diagonal half of the pairs are enough.
-            for second in range(first if out is mirror else 0, outputs):
-                part = f.pair(g, first, second, None)
-                if part is None:
-                    continue
-                same = out is mirror and first == second
-                there = None if across is None else across[:, second, :, first]
-                here = cells[:, first, :, second]
-                _add(part, here, here if same else there)
-
-
-def _layers(side: Sequence[Factor], deltas: Callable[[Outer], Tensor | None]) -> list[_Layer]:
-    return [
-        _Layer(_array(outer.inputs), None if (found := deltas(outer)) is None else _array(found))
-        for outer in side
-        if isinstance(outer, Outer)
+def fill_each_output(targets: Sequence[Target], left: Factors, right: Factors, outputs: range) -> None:
+    """Θ_oo(x_i, x′_j), n × m, for some outputs, each into a target of its own."""
+    pair, parts = Pair(left, right), _tiles(targets[0])
+    here, there = pair.signals(slice(outputs.start, outputs.stop))
+    sides = [arrays(here[at], there[at]) for at in pair.outer]
+    flats = [
+        [flat_product(f, g, here[at][:, o], there[at][:, o]) for at, f, g in pair.flat]
+        for o in range(len(outputs))
     ]
+    below = [pair.below_signals(slice(output, output + 1)) for output in outputs]
+
+    def finish(part: tuple[slice, slice]) -> None:
+        rows, columns = part
+        inputs = [product(h, g, rows, columns) for h, g in (*pair.below_inputs, *pair.outer_inputs)]
+        last = [product(h, g, rows, columns) for h, g in pair.last]
+        for o, target in enumerate(targets):
+            signals = [*below[o], *((a[:, o], b[:, o]) for a, b in sides)]
+            total = None
+            for gram, (a, b) in zip(inputs, signals, strict=True):
+                total = _sum(total, product(a, b, rows, columns), gram)
+            for gram in last:
+                total = _sum(total, gram)
+            for flat in flats[o]:
+                total = _sum(total, array(flat)[rows, columns])
+            target.put(rows.start, columns.start, total)
+
+    shared_out(finish, parts)
 
 
-def _others(left: Sequence[Factor], right: Sequence[Factor]) -> Iterator[tuple[Factor, Factor]]:
-    for f, g in zip(left, right, strict=True):
-        if not isinstance(f, Outer):
-            yield f, g
+def _add_products(
+    sums: list[list[Array]], sides: Sequence[tuple[Array, Array]], parts: Sequence[tuple[slice, slice]]
+) -> None:
+    def add(index: int) -> None:
+        for own, (a, b) in zip(sums, sides, strict=True):
+            found = product(a, b, *parts[index])
+            own[index] = found if own[index] is None else _sum(own[index], found)
+
+    if sides:
+        shared_out(add, range(len(parts)))
 
 
-def _array(values: Tensor) -> Array:
-    return values.numpy() if values.device.type == "cpu" else values
+def _tiles(target: Target) -> list[tuple[slice, slice]]:
+    n, m = target.shape
+    size = min(_MOST_TILE, max(_LEAST_TILE, -(-max(n, m) // _TILES_A_SIDE)))
+    if not by_numpy(target.gram):
+        size = max(n, m)
+    return list(tiles(n, m, size, symmetric=target.symmetric))
 
 
-def _sum(total: Array | None, part: Array) -> Array:
+def array(values: Tensor) -> Array:
+    return values.numpy() if by_numpy(values) else values
+
+
+def arrays(left: Tensor, right: Tensor) -> tuple[Array, Array]:
+    return array(left), array(right)
+
+
+def product(left: Array, right: Array, rows: slice, columns: slice) -> Array:
+    return left[rows] @ right[columns].T
+
+
+def _sum(total: Array | None, part: Array, factor: Array | None = None) -> Array:
+    """total + part · factor, in place where there is a total."""
+    if factor is not None:
+        part = part * factor
+    elif total is None:
+        return part + 0
     if total is None:
         return part
     total += part
     return total
 
 
-def _repeated(gram: Array, outputs: int) -> Array:
-    if isinstance(gram, np.ndarray):
-        return np.repeat(gram, outputs, axis=1)
-    return gram.repeat_interleave(outputs, 1)
+def _norm(weight: Tensor) -> Tensor:
+    return weight.square().sum(0).sqrt()
 
 
-def _with_last_layer(total: Array | None, gram: Array, outputs: int) -> Array:
-    """⟨e_o, e_p⟩ h·h′ on top of the other layers."""
-    if total is None:
-        shape = tuple(outputs * side for side in gram.shape)
-        total = np.zeros(shape, gram.dtype) if isinstance(gram, np.ndarray) else gram.new_zeros(shape)
-    cells = total.reshape(gram.shape[0], outputs, gram.shape[1], outputs)
-    for output in range(outputs):
-        cells[:, output, :, output] += gram
-    return total
-
-
-def _fill(
-    out: Tensor, mirror: Tensor | None, tile: Callable[[slice, slice], Array] | None, size: int
-) -> None:
-    if tile is None:
-        out.zero_()
-        if mirror is not None:
-            mirror.zero_()
-        return
-    n, m = out.shape
-    symmetric = out is mirror
-    there, back = _array(out), None if mirror is None else _array(mirror)
-    if out.device.type != "cpu":
-        size = max(n, m)
-
-    def place(block: tuple[slice, slice]) -> None:
-        rows, columns = block
-        values = tile(rows, columns)
-        if symmetric and rows == columns:
-            values = symmetric_part(values)
-        there[rows, columns] = values
-        if back is not None and not (symmetric and rows == columns):
-            back[columns, rows] = values.T
-
-    shared_out(place, list(tiles(n, m, size, symmetric=symmetric)))
-
-
-def symmetric_part(values: Array) -> Array:
-    """The upper half and its mirror: sums of symmetric products may still differ in their order."""
-    triu = np.triu if isinstance(values, np.ndarray) else torch.triu
-    return triu(values) + triu(values, 1).T
-
-
-def by_outputs(gram: Tensor, outputs: int) -> Tensor:
-    """A view n × k × m × k of a matrix n k × m k."""
-    cells: Tensor = gram.unflatten(1, (-1, outputs)).unflatten(0, (-1, outputs))
-    return cells
-
-
-def _add(part: Tensor, out: Tensor, mirror: Tensor | None) -> None:
-    if out is mirror:
-        out += symmetric_part(part)
-        return
-    out += part
-    if mirror is not None:
-        mirror += part.mT
+def flat_product(left: Flat, right: Flat, here: Tensor, there: Tensor) -> Tensor:
+    """G·G′ᵀ of gradients made from their signals; on the CPU by NumPy, with half of the work for G·Gᵀ."""
+    a = left.gradient(here)
+    b = a if left is right and here.data_ptr() == there.data_ptr() else right.gradient(there)
+    return torch.from_numpy(shared_product(a.numpy(), b.numpy())) if by_numpy(a) else a @ b.mT

@@ -1,116 +1,140 @@
 """What a block of points contributes to an empirical kernel, layer by layer.
 
 The gradient of output o at x for one layer of weights is either an outer product, δ_o(x) h(x)ᵀ, kept as its
-two factors (`Outer`), or a vector that is made when it is asked for (`Flat`). Both are contracted with the
-factors of another block: ⟨δ_o hᵀ, δ′_p h′ᵀ⟩ = (δ_o·δ′_p)(h·h′), which never forms a gradient.
+two factors, or a vector that is made from δ_o when it is asked for. Both are contracted with those of another
+block: ⟨δ_o hᵀ, δ′_p h′ᵀ⟩ = (δ_o·δ′_p)(h·h′), which never forms a gradient. The signals δ are as many numbers
+as layers times outputs: they are made for as many outputs as are needed at a time.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from kdtheory.ntk._threads import shared_product
-
-__all__ = ["Factor", "Flat", "Outer", "product"]
+__all__ = ["Below", "Factors", "Flat", "Last", "Layer", "Outer", "Signalled"]
 
 
-def product(left: Tensor, right: Tensor) -> Tensor:
-    """A·Bᵀ; on the CPU by NumPy, whose BLAS is the faster one, with half of the work for A·Aᵀ."""
-    if left.device.type != "cpu":
-        return left @ right.mT
-    return torch.from_numpy(shared_product(left.numpy(), right.numpy()))
-
-
-class Factor(abc.ABC):
-    """The gradients of one layer at n points, for k outputs; `numbers` is about how many it holds."""
-
-    numbers: int
+class Layer(abc.ABC):
+    """The gradients of one layer at n points, for every output."""
 
     @abc.abstractmethod
-    def pair(self, other: Factor, first: int, second: int, total: Tensor | None) -> Tensor | None:
-        """`total`, or nothing, and ⟨g_o(x), g_p(x′)⟩, n × m, for two outputs o and p."""
+    def along(self, signal: Tensor | None, coefficients: Tensor) -> Tensor:
+        """‖Σ_o c_o g_o(x)‖², n, for the outputs whose signal it is: those of all `coefficients`, g of them.
+
+        `signal` is δ, n × g × …, and None for a layer that is not `Signalled`.
+        """
 
     @abc.abstractmethod
-    def squares(self, output: int) -> Tensor:
-        """‖g_o(x)‖², n."""
-
-    @abc.abstractmethod
-    def along(self, direction: Tensor) -> Tensor:
-        """‖Σ_o c_o g_o(x)‖², n."""
+    def numbers(self, outputs: int) -> int:
+        """About how many numbers it holds with the signals of so many outputs at a time."""
 
 
 @dataclass(frozen=True, eq=False)
-class Outer(Factor):
-    """g_o = δ_o hᵀ for the weights and δ_o for the bias.
+class Last(Layer):
+    """g_o = e_o hᵀ, the output layer; h, n × in, is scaled, with another column where there is a bias."""
+
+    inputs: Tensor
+
+    def along(self, signal: Tensor | None, coefficients: Tensor) -> Tensor:
+        return self.inputs.square().sum(1) * coefficients.square().sum()
+
+    def numbers(self, outputs: int) -> int:
+        return 2 * self.inputs.numel()
+
+
+@dataclass(frozen=True, eq=False)
+class Below(Layer):
+    """g_o = (a′ ∘ w_o) hᵀ, the dense layer next to the output layer.
 
     Args:
-        inputs: h, n × in, scaled; with another column where there is a bias.
-        deltas: δ, n × k × out; None is the output layer, where δ_o = e_o.
-        stacked: a matrix n × r whose Gram matrix is Σ_o δ_o(x)·δ_o(x′); None at the output layer.
-        numbers: what it holds.
+        inputs: h, n × in.
+        slope: a′, n × out.
+        weight: w_o for each output, k × out.
     """
 
     inputs: Tensor
-    deltas: Tensor | None
-    stacked: Tensor | None
-    numbers: int
+    slope: Tensor
+    weight: Tensor
 
-    def pair(self, other: Factor, first: int, second: int, total: Tensor | None) -> Tensor | None:
-        assert isinstance(other, Outer)
-        if self.deltas is None or other.deltas is None:
-            if first != second:
-                return total
-            return self._gram(other).clone() if total is None else total.add_(self._gram(other))
-        block = product(self.deltas[:, first], other.deltas[:, second])
-        if total is None:
-            return block.mul_(self._gram(other))
-        return total.addcmul_(block, self._gram(other))
+    def along(self, signal: Tensor | None, coefficients: Tensor) -> Tensor:
+        return self.inputs.square().sum(1) * (self.slope * (coefficients @ self.weight)).square().sum(1)
 
-    def squares(self, output: int) -> Tensor:
-        size = self.inputs.square().sum(1)
-        return size if self.deltas is None else size * self.deltas[:, output].square().sum(1)
-
-    def along(self, direction: Tensor) -> Tensor:
-        size = self.inputs.square().sum(1)
-        if self.deltas is None:
-            return size * direction.square().sum()
-        return size * torch.einsum("nko,k->no", self.deltas, direction).square().sum(1)
-
-    @cached_property
-    def _grams(self) -> dict[int, tuple[Outer, Tensor]]:
-        return {}
-
-    def _gram(self, other: Outer) -> Tensor:
-        """h·h′, kept from one pair of outputs to the next."""
-        if id(other) not in self._grams:
-            self._grams.clear()
-            self._grams[id(other)] = other, product(self.inputs, other.inputs)
-        return self._grams[id(other)][1]
+    def numbers(self, outputs: int) -> int:
+        return 2 * (self.inputs.numel() + self.slope.numel())
 
 
 @dataclass(frozen=True, eq=False)
-class Flat(Factor):
-    """g_o as a matrix n × p, made by `gradient(o)` when it is asked for."""
+class Outer(Layer):
+    """g_o = δ_o hᵀ; h is n × in and δ_o has `width` numbers."""
 
-    gradient: Callable[[int], Tensor]
-    numbers: int
+    inputs: Tensor
+    width: int
 
-    def pair(self, other: Factor, first: int, second: int, total: Tensor | None) -> Tensor | None:
-        assert isinstance(other, Flat)
-        left = self.gradient(first)
-        block = product(left, left if self is other and first == second else other.gradient(second))
-        return block if total is None else total.add_(block)
+    def along(self, signal: Tensor | None, coefficients: Tensor) -> Tensor:
+        return self.inputs.square().sum(1) * torch.einsum("ngw,g->nw", signal, coefficients).square().sum(1)
 
-    def squares(self, output: int) -> Tensor:
-        return self.gradient(output).square().sum(1)
+    @property
+    def signal_numbers(self) -> int:
+        return self.width * len(self.inputs)
 
-    def along(self, direction: Tensor) -> Tensor:
-        total = sum(c * self.gradient(o) for o, c in enumerate(direction))
+    def numbers(self, outputs: int) -> int:
+        return 2 * self.inputs.numel() + (1 + outputs) * self.signal_numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Flat(Layer):
+    """g_o = `gradient`(δ_o), a matrix n × p; `held` numbers, and for each output `signal_numbers`."""
+
+    gradient: Callable[[Tensor], Tensor]
+    held: int
+    signal_numbers: int
+
+    def along(self, signal: Tensor | None, coefficients: Tensor) -> Tensor:
+        assert signal is not None
+        total = sum(c * self.gradient(signal[:, o]) for o, c in enumerate(coefficients))
         assert isinstance(total, Tensor)
         return total.square().sum(1)
+
+    def numbers(self, outputs: int) -> int:
+        return self.held + outputs * self.signal_numbers
+
+
+Signalled = Outer | Flat
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """The gradients of all layers at a block of points.
+
+    Args:
+        layers: what each of them contributes.
+        outputs: k.
+        signals: of some outputs the δ of every layer that is `Signalled`, in order, n × g × … each.
+    """
+
+    layers: Sequence[Layer]
+    outputs: int
+    signals: Callable[[slice], list[Tensor]]
+
+    def along(self, coefficients: Tensor, outputs: slice) -> Tensor:
+        """‖∇_θ Σ_o c_o f_o(x)‖², n, over some of the outputs."""
+        signals = iter(self.signals(outputs))
+        whole = coefficients.new_zeros(self.outputs)
+        whole[outputs] = coefficients
+        total: Tensor | None = None
+        for layer in self.layers:
+            if isinstance(layer, Signalled):
+                part = layer.along(next(signals), coefficients)
+            else:
+                part = layer.along(None, whole)
+            total = part if total is None else total + part
+        assert total is not None
+        return total
+
+    def numbers(self, outputs: int) -> int:
+        """About how many numbers are held with the signals of so many outputs at a time."""
+        return sum(layer.numbers(outputs) for layer in self.layers)

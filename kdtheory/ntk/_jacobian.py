@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
-from kdtheory.ntk._factors import Factor, Flat
+from kdtheory.ntk._factors import Factors, Flat
 
 __all__ = ["jacobian_factors"]
 
 
-def jacobian_factors(module: nn.Module, rows: Tensor) -> tuple[list[Factor], int]:
-    """One `Flat` factor of all trained parameters, and the number of outputs."""
+def jacobian_factors(module: nn.Module, rows: Tensor) -> Factors:
+    """All trained parameters as one `Flat` layer, whose signal is its gradient."""
     trained = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
     fixed = {name: p.detach() for name, p in module.named_parameters() if not p.requires_grad}
 
@@ -22,4 +22,5 @@ def jacobian_factors(module: nn.Module, rows: Tensor) -> tuple[list[Factor], int
 
     parts = vmap(jacrev(single), in_dims=(None, 0))(trained, rows.detach())
     jacobian = torch.cat([part.flatten(2) for part in parts.values()], 2)
-    return [Flat(lambda output: jacobian[:, output], 2 * jacobian.numel())], jacobian.shape[1]
+    layer = Flat(lambda gradient: gradient, 2 * jacobian.numel(), 0)
+    return Factors([layer], jacobian.shape[1], lambda outputs: [jacobian[:, outputs]])

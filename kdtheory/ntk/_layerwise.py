@@ -1,8 +1,7 @@
 """The layers of a module and what flows through them, caught by hooks: the factors of its empirical kernel.
 
-One forward pass, and back from the output: through dense layers and pointwise activations by one product for
-all outputs, δ ← (δ W) ∘ a′(z), and below them by one pass of autograd for each output, to the outputs of the
-layers only.
+One forward pass, and back from the output: through dense layers and pointwise activations by products, and
+below them by one pass of autograd for each output, to the outputs of the layers only.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from kdtheory.networks import Erf, NTKLinear
-from kdtheory.ntk._factors import Factor, Flat, Outer, product
+from kdtheory.ntk._chain import Chain
+from kdtheory.ntk._factors import Below, Factors, Flat, Last, Layer, Outer
 
 __all__ = ["layerwise_factors", "obstacle"]
 
@@ -63,10 +63,9 @@ class _Tape:
         self.activations[id(outputs)] = inputs[0], outputs
 
 
-def layerwise_factors(module: nn.Module, rows: Tensor) -> tuple[list[Factor], int]:
-    """The factors of a block of points, and the number of outputs; only where there is no `obstacle`."""
-    tape, outputs = _taped(module, rows)
-    return _factors(tape, outputs), outputs.shape[1]
+def layerwise_factors(module: nn.Module, rows: Tensor) -> Factors:
+    """The factors of a block of points; only where there is no `obstacle`."""
+    return _factors(*_taped(module, rows))
 
 
 def obstacle(module: nn.Module, row: Tensor) -> str:
@@ -82,9 +81,9 @@ def obstacle(module: nn.Module, row: Tensor) -> str:
     if len(set(used)) != len(used) or len(used) != len(_trained_layers(module)):
         return "a layer is used more than once, or not at all"
     direction = 1 / torch.arange(1, outputs.shape[1] + 1).to(outputs)
-    found = sum(factor.along(direction) for factor in _factors(tape, outputs))
+    found = _factors(tape, outputs).along(direction, slice(None))
     truth = _squared_gradient(module, row, direction)
-    if not torch.allclose(torch.as_tensor(found), truth, rtol=torch.finfo(row.dtype).eps ** 0.5):
+    if not torch.allclose(found, truth, rtol=torch.finfo(row.dtype).eps ** 0.5):
         return "autograd finds another gradient: some parameters act outside their own layer"
     return ""
 
@@ -137,24 +136,36 @@ def _taped(module: nn.Module, rows: Tensor) -> tuple[_Tape, Tensor]:
     return tape, outputs
 
 
-def _factors(tape: _Tape, outputs: Tensor) -> list[Factor]:
+def _factors(tape: _Tape, outputs: Tensor) -> Factors:
+    k = outputs.shape[1]
     last = next((call for call in tape.calls if call.handed_on is outputs and _is_dense(call)), None)
     if last is None:
-        return _by_autograd(tape.calls, outputs, None)
-    factors: list[Factor] = [Outer(_augmented(last), None, None, last.inputs.numel())]
-    done, call, delta = [last], last, None
-    while (link := _below(tape, call)) is not None:
+        return Factors([_layer(call) for call in tape.calls], k, partial(_signals, tape.calls, outputs, None))
+    calls, chain = _chain(tape, last)
+    layers: list[Layer] = [Last(_augmented(last))]
+    for depth, (call, slope) in enumerate(zip(calls[1:], chain.slopes, strict=True)):
+        inputs = _augmented(call)
+        layers.append(Outer(inputs, slope.shape[1]) if depth else Below(inputs, slope, chain.weights[0]))
+    others = [call for call in tape.calls if call not in calls]
+    if not others:
+        return Factors(layers, k, chain.signals)
+    bottom = outputs if len(calls) == 1 else calls[-1].outputs
+    layers += [_layer(call) for call in others]
+    return Factors(layers, k, partial(_signals, others, bottom, chain))
+
+
+def _chain(tape: _Tape, last: _Call) -> tuple[list[_Call], Chain]:
+    """The dense layers from the last one down, as far as only pointwise activations are between them."""
+    calls, weights, slopes = [last], [], []
+    while (link := _below(tape, calls[-1])) is not None:
         lower, slope = link
-        assert isinstance(call.layer, nn.Linear)
-        weight = _scales(call.layer)[0] * call.layer.weight.detach()
-        stacked = slope * weight.square().sum(0).sqrt() if delta is None else None
-        delta = _pulled_back(delta, weight, slope)
-        factors.append(_outer(lower, delta, stacked))
-        call = lower
-        done.append(lower)
-    others = [c for c in tape.calls if c not in done]
-    bottom = outputs if delta is None else call.outputs
-    return factors + _by_autograd(others, bottom, delta)
+        layer = calls[-1].layer
+        assert isinstance(layer, nn.Linear)
+        scale = _scales(layer)[0]
+        weights.append(layer.weight.detach())
+        slopes.append(slope if scale == 1 else slope.mul_(scale))
+        calls.append(lower)
+    return calls, Chain(weights, slopes)
 
 
 def _is_dense(call: _Call) -> bool:
@@ -175,47 +186,33 @@ def _below(tape: _Tape, call: _Call) -> tuple[_Call, Tensor] | None:
     return None
 
 
-def _pulled_back(delta: Tensor | None, weight: Tensor, slope: Tensor) -> Tensor:
-    """δ of the layer below, n × k × in: (δ W) ∘ a′, with δ_o = e_o at the output."""
-    if delta is None:
-        return slope[:, None] * weight
-    pulled = product(delta.flatten(0, 1), weight.mT)
-    return pulled.reshape(*delta.shape[:2], -1).mul_(slope[:, None])
-
-
-def _by_autograd(calls: list[_Call], bottom: Tensor, delta: Tensor | None) -> list[Factor]:
-    """The factors of the layers below `bottom`, where ∂f_o/∂(bottom) is `delta`: n × k × …"""
-    if not calls:
-        return []
-    outputs = bottom.shape[1] if delta is None else delta.shape[1]
+def _signals(calls: list[_Call], bottom: Tensor, chain: Chain | None, outputs: slice) -> list[Tensor]:
+    """δ of the layers of the chain, and of those below `bottom`, one pass of autograd for each output."""
+    made = [] if chain is None else chain.signals(outputs)
+    if chain is None or not chain.slopes:
+        starts = torch.eye(bottom.shape[1]).to(bottom)[outputs].expand(len(bottom), -1, -1)
+    else:
+        starts = chain.lowest(made, outputs)
     to = [call.outputs for call in calls]
-    deltas = [z.new_empty(len(z), outputs, *z.shape[1:]) for z in to]
-    for output in range(outputs):
-        if delta is None:
-            start = torch.zeros_like(bottom)
-            start[:, output] = 1
-        else:
-            start = delta[:, output]
+    below = [z.new_empty(len(z), starts.shape[1], *z.shape[1:]) for z in to]
+    for output, start in enumerate(starts.unbind(1)):
         grads = torch.autograd.grad(bottom, to, start, retain_graph=True, materialize_grads=True)
-        for whole, grad in zip(deltas, grads, strict=True):
+        for whole, grad in zip(below, grads, strict=True):
             whole[:, output] = grad
-    return [_factor(call, whole) for call, whole in zip(calls, deltas, strict=True)]
+    return made + below
 
 
-def _outer(call: _Call, delta: Tensor, stacked: Tensor | None = None) -> Outer:
-    return Outer(_augmented(call), delta, delta.flatten(1) if stacked is None else stacked, 2 * delta.numel())
-
-
-def _factor(call: _Call, delta: Tensor) -> Factor:
+def _layer(call: _Call) -> Layer:
+    """A layer whose signals are taken by autograd."""
+    signal = call.outputs.numel()
     if isinstance(call.layer, _NORMS):
-        return Flat(partial(_norm_gradient, call.layer, _normalised(call), delta), 3 * delta.numel())
+        return Flat(partial(_norm_gradient, call.layer, _normalised(call)), 2 * signal, 2 * signal)
     if _is_dense(call):
-        return _outer(call, delta)
-    # Positions last: a convolution has them there, a sequence in between.
-    delta = delta.flatten(3) if isinstance(call.layer, nn.Conv2d) else delta.flatten(2, -2).mT
+        return Outer(_augmented(call), call.outputs.shape[1])
     patches = _patches(call)
-    made = delta.shape[2] * patches.shape[2]
-    return Flat(partial(_patch_gradient, patches, delta), delta.numel() + patches.numel() + made)
+    channels = call.outputs.shape[1 if isinstance(call.layer, nn.Conv2d) else -1]
+    made = len(patches) * channels * patches.shape[2]
+    return Flat(partial(_patch_gradient, call.layer, patches), patches.numel() + made, signal)
 
 
 def _scales(layer: nn.Module) -> tuple[float, float]:
@@ -246,9 +243,11 @@ def _patches(call: _Call) -> Tensor:
     return _augmented(_Call(layer, read, call.outputs, call.handed_on))
 
 
-def _patch_gradient(patches: Tensor, delta: Tensor, output: int) -> Tensor:
-    """Σ_positions δ ⊗ patch, flat; `delta` has its positions last."""
-    return torch.bmm(delta[:, output], patches).flatten(1)
+def _patch_gradient(layer: nn.Module, patches: Tensor, delta: Tensor) -> Tensor:
+    """Σ_positions δ ⊗ patch, flat."""
+    # A convolution has its positions last, a sequence in between.
+    delta = delta.flatten(2) if isinstance(layer, nn.Conv2d) else delta.flatten(1, -2).mT
+    return torch.bmm(delta, patches).flatten(1)
 
 
 def _normalised(call: _Call) -> Tensor:
@@ -261,13 +260,12 @@ def _normalised(call: _Call) -> Tensor:
     return functional.batch_norm(inputs, layer.running_mean, layer.running_var, eps=layer.eps)
 
 
-def _norm_gradient(layer: nn.Module, normalised: Tensor, delta: Tensor, output: int) -> Tensor:
+def _norm_gradient(layer: nn.Module, normalised: Tensor, delta: Tensor) -> Tensor:
     """Σ_positions δ x̂ for the scales and Σ_positions δ for the shifts."""
-    here = delta[:, output]
-    parts = [here * normalised] if layer.weight.requires_grad else []
+    parts = [delta * normalised] if layer.weight.requires_grad else []
     if layer.bias is not None and layer.bias.requires_grad:
-        parts.append(here)
-    axes = _position_axes(layer, here)
+        parts.append(delta)
+    axes = _position_axes(layer, delta)
     return torch.cat([(part.sum(axes) if axes else part).flatten(1) for part in parts], 1)
 
 

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from kdtheory.ntk._points import NEAR, Points
 from kdtheory.ntk._recursion import Layers, diagonals
-from kdtheory.ntk._relu_pass import relu_pass, store, typed_constants
+from kdtheory.ntk._relu_pass import relu_pass, typed_constants
 from kdtheory.ntk._relu_series import angle_series, series_pass
-from kdtheory.ntk._threads import shared_out, tiles
+from kdtheory.ntk._threads import shared_out
+from kdtheory.ntk._tiles import empty_matrix, store, tiles
 
 __all__ = ["relu_gram"]
 
@@ -30,15 +31,14 @@ def relu_gram(left: Points, right: Points, layers: Layers) -> Tensor:
     n, m = len(left), len(right)
     size = min(_MOST_BLOCK, max(_LEAST_BLOCK, -(-max(n, m) // _BLOCKS_A_SIDE)))
     work = _BlockWork(left, right, layers, size)
-    # NumPy asks for huge pages, which torch's allocator does not: a large matrix is touched in half the time.
-    out = np.empty((n, m), work.dtype)
+    gram = empty_matrix(left.norms, n, m)
+    out = gram.numpy()
 
     def fill(block: tuple[slice, slice]) -> None:
         rows, columns = block
         store(out, work(rows, columns), rows.start, columns.start, symmetric)
 
     shared_out(fill, list(tiles(n, m, size, symmetric=symmetric)))
-    gram = torch.from_numpy(out)
     if symmetric:
         gram.diagonal().copy_(diagonals(left.norms, layers)[1])
     return gram

@@ -18,10 +18,9 @@ from typing import Any, no_type_check
 import numpy as np
 from numba import njit
 
-__all__ = ["FAST", "arc_cosines", "gap_of", "relu_pass", "store", "typed_constants"]
+__all__ = ["FAST", "arc_cosines", "gap_of", "relu_pass", "typed_constants"]
 
 _STRIP = 512
-_TILE = 16
 FAST = {"contract", "nsz", "nnan", "ninf"}  # no reassociation: digits stay
 # The Chebyshev approximations of P of degree 17 and 7: relative errors 2.4e-16 and 1.9e-8.
 _ARCSINE = {
@@ -153,22 +152,3 @@ def _layers(strip, gap, rest, value, i, start, norms, roots, spreads, arcsine, n
             gap[j] = lost * shrunk
             rest[j] = (spread * left + skew + two * bias) * shrunk
         here, there = after, others
-
-
-@njit(nogil=True, cache=True)
-@no_type_check
-def store(out, block, row, column, mirrored):
-    """Write a block where it belongs, and its transpose across the diagonal, a cache line at a time.
-
-    Of a block on the diagonal only what lies on and above it is read.
-    """
-    n, m = block.shape
-    diagonal = mirrored and row == column
-    for i in range(n):
-        for j in range(i if diagonal else 0, m):
-            out[row + i, column + j] = block[i, j]
-    if mirrored:
-        for first in range(0, n, _TILE):
-            for j in range(first if diagonal else 0, m):
-                for i in range(first, min(first + _TILE, j if diagonal else n, n)):
-                    out[column + j, row + i] = block[i, j]

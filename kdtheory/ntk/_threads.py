@@ -6,7 +6,8 @@ on the cores that the others then wait for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -15,7 +16,9 @@ import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["shared_out", "shared_product", "tiles"]
+from kdtheory.ntk._tiles import tiles
+
+__all__ = ["shared_out", "shared_product"]
 
 _BLOCK = 256
 
@@ -44,13 +47,6 @@ def shared_product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return out
 
 
-def tiles(n: int, m: int, size: int, /, *, symmetric: bool) -> Iterator[tuple[slice, slice]]:
-    """An n × m matrix in tiles; of a symmetric one those on and above the diagonal."""
-    for i in range(0, n, size):
-        for j in range(i if symmetric else 0, m, size):
-            yield slice(i, min(i + size, n)), slice(j, min(j + size, m))
-
-
 def shared_out(fill: Callable[[Any], None], blocks: Sequence[Any]) -> None:
     """Call `fill` on every block, on as many threads as torch may use, each with one thread of BLAS."""
     threads = torch.get_num_threads()
@@ -58,9 +54,15 @@ def shared_out(fill: Callable[[Any], None], blocks: Sequence[Any]) -> None:
         for block in blocks:
             fill(block)
         return
-    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(min(threads, len(blocks))) as pool:
-        for _ in pool.map(fill, blocks):
+    with _blas().limit(limits=1, user_api="blas"):
+        for _ in _pool(threads, os.getpid()).map(fill, blocks):
             pass
+
+
+@lru_cache(maxsize=1)
+def _pool(threads: int, _process: int) -> ThreadPoolExecutor:
+    """Kept from call to call, but not across a fork, which threads do not survive."""
+    return ThreadPoolExecutor(threads)
 
 
 @lru_cache(maxsize=1)

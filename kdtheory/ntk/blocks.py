@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kdtheory.ntk._threads import tiles
+from kdtheory.ntk._tiles import tiles
 from kdtheory.ntk.kernel import Kernel
 from kdtheory.validate import check_at_least
 

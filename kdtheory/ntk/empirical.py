@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from kdtheory.ntk._contraction import by_outputs, fill_all_outputs, fill_mean, symmetric_part
-from kdtheory.ntk._factors import Factor
+from kdtheory.ntk._all_outputs import by_outputs, fill_all_outputs
+from kdtheory.ntk._contraction import fill_each_output, fill_mean
+from kdtheory.ntk._factors import Factors
 from kdtheory.ntk._jacobian import jacobian_factors
 from kdtheory.ntk._layerwise import layerwise_factors, obstacle
 from kdtheory.ntk._points import check_fits, checked_pair
+from kdtheory.ntk._tiles import Target, empty_matrix
 from kdtheory.validate import check_at_least, check_one_of
 
 __all__ = ["EmpiricalKernel", "SlowKernelWarning"]
@@ -73,36 +76,37 @@ class EmpiricalKernel:
             ValueError: the points are not finite, alike and of the module's precision and device, the module
                 does not make n × k of them, the matrix does not fit in memory, or "layerwise" does not apply.
         """
-        outputs = self._check(rows, columns, power=0)
-        gram = rows.new_empty(len(rows), len(rows if columns is None else columns))
-        for here, there, left, right in self._block_pairs(rows, columns, outputs):
-            out, mirror = _destinations(gram, here, there, mirrored=columns is None)
+        self._check(rows, columns, power=0)
+        gram = empty_matrix(rows, len(rows), len(rows if columns is None else columns))
+        for here, there, left, right in self._block_pairs(rows, columns, 1):
+            target = Target(gram, here, there, columns is None)
             if self.output is None:
-                fill_mean(out, mirror, left, right, outputs)
+                fill_mean(target, left, right)
             else:
-                _place(_of_pair(left, right, self.output, self.output), out, mirror)
+                fill_each_output([target], left, right, range(self.output, self.output + 1))
         return gram
 
     def diagonal(self, rows: Float[Tensor, "n *shape"], /) -> Float[Tensor, "n"]:
         """K(x_i, x_i), in time and memory linear in n."""
         k = self._check(rows, rows[:1], power=0)
         outputs = range(k) if self.output is None else [self.output]
-        parts = [
-            _total(f.squares(o) for f in self._factors(rows[here]) for o in outputs) / len(outputs)
-            for here in _slices(len(rows), self._rows_at_once(rows))
-        ]
-        return torch.cat(parts)
+        single, total = rows.new_ones(1), rows.new_zeros(len(rows))
+        for here in _slices(len(rows), self._rows_at_once(rows, 1)):
+            factors = self._factors(rows[here])
+            for output in outputs:
+                total[here] += factors.along(single, slice(output, output + 1))
+        return total / len(outputs)
 
     def per_output(
         self, rows: Float[Tensor, "n *shape"], columns: Float[Tensor, "m *shape"] | None = None, /
     ) -> Float[Tensor, "n m k"]:
         """Θ_oo(x_i, x′_j) for every output o, a view of k matrices n × m."""
         k = self._check(rows, columns, power=1)
-        gram = rows.new_empty(k, len(rows), len(rows if columns is None else columns))
+        n, m = len(rows), len(rows if columns is None else columns)
+        gram = empty_matrix(rows, k * n, m).unflatten(0, (k, n))
         for here, there, left, right in self._block_pairs(rows, columns, k):
-            for o in range(k):
-                places = _destinations(gram[o], here, there, mirrored=columns is None)
-                _place(_of_pair(left, right, o, o), *places)
+            targets = [Target(one, here, there, columns is None) for one in gram]
+            fill_each_output(targets, left, right, range(k))
         return gram.permute(1, 2, 0)
 
     def full(
@@ -113,11 +117,10 @@ class EmpiricalKernel:
         `full(rows).transpose(1, 2).flatten(2).flatten(0, 1)` is that matrix, without a copy.
         """
         k = self._check(rows, columns, power=2)
-        gram = rows.new_empty(len(rows) * k, len(rows if columns is None else columns) * k)
+        gram = empty_matrix(rows, len(rows) * k, len(rows if columns is None else columns) * k)
         for here, there, left, right in self._block_pairs(rows, columns, k):
-            at = [slice(part.start * k, part.stop * k) for part in (here, there)]
-            out, mirror = _destinations(gram, *at, mirrored=columns is None)
-            fill_all_outputs(out, mirror, left, right, k)
+            wide, long = (slice(part.start * k, part.stop * k) for part in (here, there))
+            fill_all_outputs(Target(gram, wide, long, columns is None), left, right)
         return by_outputs(gram, k).transpose(1, 2)
 
     def _check(self, rows: Tensor, columns: Tensor | None, *, power: int) -> int:
@@ -164,18 +167,20 @@ class EmpiricalKernel:
                     "call module.eval(), with running statistics"
                 )
 
-    def _factors(self, rows: Tensor) -> list[Factor]:
-        make = jacobian_factors if self.route == "jacobian" else layerwise_factors
-        return make(self.module, rows)[0]
+    def _factors(self, rows: Tensor) -> Factors:
+        return (jacobian_factors if self.route == "jacobian" else layerwise_factors)(self.module, rows)
 
-    def _rows_at_once(self, rows: Tensor) -> int:
-        """As many as keep what is held of them within bounds."""
-        return max(1, _NUMBERS_AT_ONCE // max(1, sum(f.numbers for f in self._factors(rows[:1]))))
+    def _rows_at_once(self, rows: Tensor, outputs: int) -> int:
+        """As many as keep what is held of them, with the signals of so many outputs, within bounds."""
+        factors = self._factors(rows[:1])
+        most = _NUMBERS_AT_ONCE // max(1, factors.numbers(outputs))
+        # Sums over outputs are kept for each pair of points and each layer.
+        return max(1, min(most, math.isqrt(_NUMBERS_AT_ONCE // len(factors.layers))))
 
     def _block_pairs(
         self, rows: Tensor, columns: Tensor | None, outputs: int
-    ) -> Iterator[tuple[slice, slice, list[Factor], list[Factor]]]:
-        size = self._rows_at_once(rows)
+    ) -> Iterator[tuple[slice, slice, Factors, Factors]]:
+        size = self._rows_at_once(rows, outputs)
         for here in _slices(len(rows), size):
             left = self._factors(rows[here])
             if columns is None:
@@ -190,33 +195,3 @@ class EmpiricalKernel:
 def _slices(n: int, size: int) -> Iterator[slice]:
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
-
-
-def _total(parts: Iterable[Tensor]) -> Tensor:
-    first, *rest = parts
-    for part in rest:
-        first += part
-    return first
-
-
-def _of_pair(left: list[Factor], right: list[Factor], first: int, second: int) -> Tensor:
-    """The block of two outputs: the sum over the layers."""
-    total = None
-    for f, g in zip(left, right, strict=True):
-        total = f.pair(g, first, second, total)
-    # Two outputs that no trained layer connects.
-    return left[0].squares(0)[:, None] * right[0].squares(0) * 0 if total is None else total
-
-
-def _destinations(gram: Tensor, here: slice, there: slice, *, mirrored: bool) -> tuple[Tensor, Tensor | None]:
-    """Where a block belongs, and where its transpose does: on the diagonal in the same place."""
-    out = gram[here, there]
-    if not mirrored:
-        return out, None
-    return out, out if here == there else gram[there, here]
-
-
-def _place(block: Tensor, out: Tensor, mirror: Tensor | None) -> None:
-    out.copy_(symmetric_part(block) if out is mirror else block)
-    if mirror is not None and mirror is not out:
-        mirror.copy_(block.mT)

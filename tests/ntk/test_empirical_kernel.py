@@ -11,7 +11,17 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev
 
 from kdtheory.networks import Erf, NTKLinear
-from kdtheory.ntk import EmpiricalKernel, SlowKernelWarning, empirical, fill_gram, ntk_vector_product
+from kdtheory.ntk import (
+    EmpiricalKernel,
+    SlowKernelWarning,
+    _all_outputs,
+    _chain,
+    _contraction,
+    _tiles,
+    empirical,
+    fill_gram,
+    ntk_vector_product,
+)
 
 STORED = np.load(Path(__file__).with_name("neural_tangents_values.npz"), allow_pickle=False)
 
@@ -112,6 +122,13 @@ LAYERWISE = {
         ),
         (5,),
     ),
+    "deep": (
+        lambda: nn.Sequential(
+            *(part for _ in range(4) for part in (NTKLinear(5, 5, weight_std=1.5), nn.Tanh())),
+            nn.Linear(5, 3),
+        ),
+        (5,),
+    ),
     "NTK scales": (
         lambda: nn.Sequential(
             NTKLinear(5, 7, bias_std=0.3, weight_std=1.5), Erf(), NTKLinear(7, 3, bias_std=2.0)
@@ -171,6 +188,35 @@ def test_layerwise_is_the_jacobian(name: str, budget: int, monkeypatch: pytest.M
     factory, shape = LAYERWISE[name]
     module = made(factory)
     check_all_forms(module, normal(6, *shape), normal(4, *shape, seed=2), "layerwise")
+
+
+@pytest.mark.parametrize("name", LAYERWISE)
+def test_what_runs_on_another_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for part in (_all_outputs, _chain, _contraction, _tiles):
+        monkeypatch.setattr(part, "by_numpy", lambda _: False)
+    factory, shape = LAYERWISE[name]
+    check_all_forms(made(factory), normal(6, *shape), normal(4, *shape, seed=2), "layerwise")
+
+
+def test_tiles_and_groups_of_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many tiles, stripes that end in the midst of the points, and an uneven division of the outputs."""
+    monkeypatch.setattr(_contraction, "_LEAST_TILE", 3)
+    monkeypatch.setattr(_contraction, "_SIGNALS_AT_ONCE", 2 * 50 * 5 * 2)
+    monkeypatch.setattr(_all_outputs, "_STRIPE", 12)
+    monkeypatch.setattr(_all_outputs, "_STRIPE_PART", 17)
+    monkeypatch.setattr(_chain, "_ROWS", 7)
+    check_all_forms(made(LAYERWISE["deep"][0]), normal(50, 5), normal(31, 5, seed=2), "layerwise")
+
+
+def test_memory_of_the_trace_does_not_grow_with_the_outputs(
+    monkeypatch: pytest.MonkeyPatch, memory_of
+) -> None:
+    """The signals of all outputs together would be 50 MB for each of two layers."""
+    monkeypatch.setattr(_contraction, "_SIGNALS_AT_ONCE", 2**18)
+    layers = [nn.Linear(8, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 40)]
+    kernel, x = EmpiricalKernel(made(lambda: nn.Sequential(*layers))), normal(600, 8)
+    kernel(x)
+    assert memory_of(lambda: kernel(x)) < 30e6
 
 
 @pytest.mark.parametrize("name", SLOW)
