@@ -1,9 +1,11 @@
 """The recursion of pooled ReLU convolutional networks for one pair of images after the other, on the CPU.
 
-The images carry a rim as wide as the filter reaches, so that (p + δ, p′ + δ) lies at one distance from
-(p, p′) in the matrix of all pairs of positions, and a convolution is a sum of shifted rows: along x, then
-along y. u is 1 − K/(a a′) but where that is small; there it is the sum of `_conv_recursion`, which has its
-digits.
+Positions stand in one row with a rim as wide as the filter reaches, so that (p + δ, p′ + δ) lies at one
+distance from (p, p′) in the matrix of all pairs of positions, and a convolution is a sum of shifted lines. u
+is 1 − K/(a a′) but where that is small; there it is the sum of `_conv_recursion`, which has its digits.
+
+Indices are unsigned: a loop whose index might be negative is not vectorised, nor is one with many arrays that
+LLVM would have to tell apart, and a short loop is mostly overhead.
 """
 
 from __future__ import annotations
@@ -21,7 +23,19 @@ __all__ = ["conv_pass"]
 @njit(nogil=True, fastmath=FAST, error_model="numpy", cache=True)
 @no_type_check
 def conv_pass(
-    values, pairs, directions, insides, outsides, shape, source, spreads, tangent, near, arcsine, numbers
+    values,
+    pairs,
+    directions,
+    insides,
+    outsides,
+    inverses,
+    grid,
+    source,
+    spreads,
+    tangent,
+    near,
+    arcsine,
+    numbers,
 ):
     """The kernel of each pair of images.
 
@@ -31,167 +45,237 @@ def conv_pass(
         directions: x̂ of both sides, images × channels × positions, rim included.
         insides: ã of both sides before every convolution and after the last activation, images × layers + 1
             × positions; on the rim those of `source`, or zero.
-        outsides: a of both sides after every convolution, images × layers × positions; large on the rim.
-        shape: height, width, reach of the filter.
-        source: for every position with the rim which one it repeats, itself inside; −1 on a rim of zeros.
+        outsides, inverses: a and 1/a of both sides after every convolution, images × layers × positions, zero
+            on a rim of zeros and where a is.
+        grid: height and width, from one line of pixels to the next, the reach of the filter, and how many
+            columns from the first position inside on are kept, those of the rim between lines included.
+        source: for every position with the rim which one it repeats, itself inside; −1 where it is zero.
         spreads: w² and β².
         tangent: whether Θ is wanted, or K.
         near: below which u is summed up term by term.
         arcsine, numbers: of `typed_constants`.
     """
+    height, width, pitch, reach, count = grid
+    size, first = np.uint64(len(source)), np.uint64(reach * pitch + reach)
+    kept, wide = np.uint64(count), np.uint64(width)
+    repeats = np.nonzero((source >= 0) & (source != np.arange(len(source))))[0]
+    mask = np.zeros(count, values.dtype)
+    for q in range(kept):
+        if source[first + q] == first + q:
+            mask[q] = numbers[2]
     weight, bias = spreads
-    height, width, reach = shape
-    size = len(source)
     spreads = (weight / np.array([(2 * reach + 1) ** 2], values.dtype)[0], bias)
-    arrays = np.zeros((7, size, size), values.dtype)
-    edge = reach * (width + 2 * reach) + reach
-    rim = np.nonzero(source != np.arange(size))[0]
-    if source[0] < 0:  # rows of a rim of zeros are never written
-        rim = rim[(rim >= edge) & (rim < size - edge)]
+    matrices = np.zeros((4, size, size), values.dtype)
+    # What the activation is applied to lies together, in one long loop.
+    gaps, shares = (
+        np.empty(height * width * count, values.dtype),
+        np.empty(height * width * count, values.dtype),
+    )
+    lost, slope = gaps.reshape(height * width, count), shares.reshape(height * width, count)
+    pulled = np.empty((height * width, count), values.dtype)
+    lines = np.empty((2, width * len(source)), values.dtype)
     for index in range(len(pairs)):
         i, j = pairs[index]
-        kernel, theta, gap, before = arrays[0], arrays[1], arrays[2], arrays[3]
-        _pixels(kernel, gap, directions[0][i], directions[1][j], insides[0][i, 0], insides[1][j, 0], numbers)
+        kernel, theta, gap, before = matrices[0], matrices[1], matrices[2], matrices[3]
+        _pixels(
+            kernel,
+            gap,
+            directions[0][i],
+            directions[1][j],
+            insides[0][i, 0],
+            insides[1][j, 0],
+            source,
+            numbers,
+        )
         for layer in range(outsides[0].shape[1]):
-            _box(kernel, arrays[4], arrays[5], shape, numbers)
-            if layer and tangent:
-                _box(theta, arrays[4], arrays[6], shape, numbers)
-            else:
-                arrays[6] = numbers[0]
             gap, before = before, gap
-            sides = (insides[0][i, layer], insides[1][j, layer], outsides[0][i, layer], outsides[1][j, layer])
-            for y in range(height):
-                for x in range(width):
-                    p = (y + reach) * (width + 2 * reach) + x + reach
-                    row = (kernel[p], theta[p], gap[p], arrays[5, p], arrays[6, p])
-                    _activate(p, row, before, sides, shape, source, spreads, near, arcsine, numbers)
-            _rims((kernel, theta, gap), rim, source, numbers)
-        values[index] = weight * _mean(kernel, shape)
+            tilde = insides[0][i, layer], insides[1][j, layer]
+            roots = outsides[0][i, layer], outsides[1][j, layer]
+            shrinks = inverses[0][i, layer], inverses[1][j, layer]
+            for y in range(np.uint64(height)):
+                start = first + y * np.uint64(pitch)
+                _box(kernel, lines[0], start, grid, numbers)
+                if layer and tangent:
+                    _box(theta, lines[1], start, grid, numbers)
+                else:
+                    lines[1] = numbers[0]
+                for x in range(wide):
+                    row, p, at = y * wide + x, start + x, x * size
+                    least = _gaps(
+                        lost, row, lines[0], at, shrinks[0][p], shrinks[1], first, kept, spreads, numbers
+                    )
+                    if least < near:
+                        _exact_gaps(
+                            lost[row], p, before, tilde, shrinks, grid, source, spreads, near, numbers
+                        )
+                    if tangent:
+                        _pull(
+                            pulled,
+                            row,
+                            lost,
+                            lines[1],
+                            at,
+                            roots[0][p],
+                            roots[1],
+                            first,
+                            kept,
+                            spreads,
+                            numbers,
+                        )
+            for k in range(np.uint64(len(gaps))):
+                loss, share = arc_cosines(gaps[k], numbers[3] - gaps[k], arcsine, numbers)
+                gaps[k] = loss
+                shares[k] = share
+            for y in range(np.uint64(height)):
+                for x in range(wide):
+                    row, p = y * wide + x, first + y * np.uint64(pitch) + x
+                    _activate(kernel, gap, p, lost, row, roots[0][p], roots[1], first, kept, numbers)
+                    if tangent:
+                        _through(theta, p, pulled, slope, row, mask, first, kept, numbers)
+            if len(repeats):
+                _rims((kernel, theta, gap), repeats, source)
+        values[index] = weight * _mean(kernel, mask, grid, pulled[0], numbers)
         if tangent:
-            values[index] += weight * _mean(theta, shape)
+            values[index] += weight * _mean(theta, mask, grid, pulled[0], numbers)
         values[index] += bias
 
 
 @njit(fastmath=FAST, error_model="numpy")
 @no_type_check
-def _pixels(kernel, gap, left, right, a, b, numbers):
+def _pixels(kernel, gap, left, right, a, b, source, numbers):
     """K and u of all pairs of positions, channels being few."""
     for p in range(len(a)):
+        if source[p] < 0:
+            continue
         row = gap[p]
         row[:] = numbers[0]
         for c in range(len(left)):
+            here, there = left[c, p], right[c]
             for q in range(len(row)):
-                step = left[c, p] - right[c, q]
+                step = here - there[q]
                 row[q] += numbers[1] * step * step
+        to, here = kernel[p], a[p]
         for q in range(len(row)):
-            kernel[p, q] = a[p] * b[q] * (numbers[2] - row[q])
+            to[q] = here * b[q] * (numbers[2] - row[q])
 
 
 @njit(fastmath=FAST, error_model="numpy")
 @no_type_check
-def _box(values, along, out, shape, numbers):
-    """Σ_δ values(p + δ, p′ + δ): along x, then along y."""
-    reach, wide = shape[2], shape[1] + 2 * shape[2]
-    _shifted_sum(values, along, 1, reach)
-    _shifted_sum(along, out, wide, reach)
-
-
-@njit(fastmath=FAST, error_model="numpy")
-@no_type_check
-def _shifted_sum(values, out, step, reach):
-    """out(p, q) = Σ_{|k| ≤ reach} values(p + k·step, q + k·step), zero at the edge."""
-    edge = step * reach
-    count = len(values) - 2 * edge
-    for p in range(edge, len(values) - edge):
-        # Slices, and loops from 0: an index that might be negative is not vectorised.
-        total = out[p, edge : edge + count]
-        if reach == 1:
-            left, here, right = values[p - step, :count], values[p, step:], values[p + step, 2 * step :]
-            for q in range(count):
-                total[q] = left[q] + here[q] + right[q]
-        else:
-            total[:] = values[p, edge : edge + count]
-            for k in range(1, reach + 1):
-                left = values[p - k * step, edge - k * step :]
-                right = values[p + k * step, edge + k * step :]
-                for q in range(count):
-                    total[q] += left[q] + right[q]
-
-
-@njit(fastmath=FAST, error_model="numpy")
-@no_type_check
-def _activate(p, row, before, sides, shape, source, spreads, near, arcsine, numbers):
-    """From the sums over the filter to ReLU's K̃, K̇Θ and ũ at the position p against all others."""
-    zero, half, one, two = numbers[0], numbers[1], numbers[2], numbers[3]
-    first = shape[2] * (shape[1] + 2 * shape[2]) + shape[2]
-    last = len(source) - first
-    kernel, theta, gap, summed, pulled = (
-        row[0][first:last], row[1][first:last], row[2][first:last], row[3][first:last], row[4][first:last]
-    )  # fmt: skip
-    a, b = sides[2], sides[3][first:last]
-    least = one
-    for q in range(len(gap)):
-        outside = a[p] * b[q]
-        gap[q] = max(zero, min(two, one - (spreads[0] * summed[q] + spreads[1]) / max(outside, numbers[6])))
-        least = min(least, gap[q])
-    if least < near:
-        for q in range(len(gap)):
-            if gap[q] < near and source[first + q] == first + q:
-                gap[q] = _exact_gap(p, first + q, before, sides, shape, spreads, numbers)
-    # Few arrays in each loop: LLVM vectorises none whose arrays it would have to tell apart in many pairs.
-    for q in range(len(gap)):
-        pulled[q] = a[p] * b[q] * (one - gap[q]) + spreads[0] * pulled[q]
-    for q in range(len(gap)):
-        lost, share = arc_cosines(gap[q], numbers[3] - gap[q], arcsine, numbers)
-        gap[q] = lost
-        theta[q] = half * share
-    for q in range(len(gap)):
-        theta[q] *= pulled[q]
-    for q in range(len(gap)):
-        kernel[q] = half * a[p] * b[q] * (one - gap[q])
-
-
-@njit(fastmath=FAST, error_model="numpy")
-@no_type_check
-def _exact_gap(p, q, before, sides, shape, spreads, numbers):
-    """u = Σ_δ [½(Â_δ − B̂_δ)² + Â_δ B̂_δ ũ], the bias among the δ."""
-    half, one, tiny = numbers[1], numbers[2], numbers[6]
-    reach, wide = shape[2], shape[1] + 2 * shape[2]
-    here, there = one / max(sides[2][p], tiny), one / max(sides[3][q], tiny)
-    total = half * spreads[1] * (here - there) * (here - there)
+def _box(values, out, start, grid, numbers):
+    """Σ_δ values(p + δ, p′ + δ) for the positions p of a line and all p′, in matrices read as one row."""
+    _, width, pitch, reach, count = grid
+    size, flat = len(values), values.reshape(-1)
+    length = (width - 1) * size + count
+    first = np.int64(start) * size + reach * pitch + reach
+    if reach != 1:
+        out[:length] = numbers[0]
     for dy in range(-reach, reach + 1):
-        for dx in range(-reach, reach + 1):
-            step = dy * wide + dx
-            first, second = sides[0][p + step] * here, sides[1][q + step] * there
-            gap = half * (first - second) * (first - second) + first * second * before[p + step, q + step]
-            total += spreads[0] * gap
-    return total
+        at = first + dy * pitch * (size + 1)
+        if reach == 1:
+            left, here, right = flat[at - size - 1 :], flat[at:], flat[at + size + 1 :]
+            if dy < 0:
+                for k in range(length):
+                    out[k] = left[k] + here[k] + right[k]
+            else:
+                for k in range(length):
+                    out[k] += left[k] + here[k] + right[k]
+        else:
+            for dx in range(-reach, reach + 1):
+                here = flat[at + dx * (size + 1) :]
+                for k in range(length):
+                    out[k] += here[k]
+
+
+@njit(fastmath=FAST, error_model="numpy")
+@no_type_check
+def _gaps(gaps, row, summed, at, shrink, shrinks, first, count, spreads, numbers):
+    """u of one position against all others, and the least of them."""
+    zero, one, two = numbers[0], numbers[2], numbers[3]
+    weight, bias = spreads
+    for q in range(count):
+        cosine = (weight * summed[at + q] + bias) * shrink * shrinks[first + q]
+        gaps[row, q] = max(zero, min(two, one - cosine))
+    least = one
+    for q in range(count):
+        least = min(least, gaps[row, q])
+    return least
+
+
+@njit(fastmath=FAST, error_model="numpy")
+@no_type_check
+def _pull(pulled, row, gaps, summed, at, root, roots, first, count, spreads, numbers):
+    """K + w²/k² Σ_δ Θ."""
+    weight, one = spreads[0], numbers[2]
+    for q in range(count):
+        pulled[row, q] = root * roots[first + q] * (one - gaps[row, q]) + weight * summed[at + q]
+
+
+@njit(fastmath=FAST, error_model="numpy")
+@no_type_check
+def _activate(kernel, gap, p, lost, row, root, roots, first, count, numbers):
+    """K̃, and ũ for the next layer."""
+    half, one = numbers[1] * root, numbers[2]
+    for q in range(count):
+        kernel[p, first + q] = half * roots[first + q] * (one - lost[row, q])
+    for q in range(count):
+        gap[p, first + q] = lost[row, q]
+
+
+@njit(fastmath=FAST, error_model="numpy")
+@no_type_check
+def _through(theta, p, pulled, slope, row, mask, first, count, numbers):
+    """K̇ times what comes through."""
+    for q in range(count):
+        theta[p, first + q] = numbers[1] * slope[row, q] * pulled[row, q] * mask[q]
+
+
+@njit(fastmath=FAST, error_model="numpy")
+@no_type_check
+def _exact_gaps(gap, p, before, tilde, shrinks, grid, source, spreads, near, numbers):
+    """u = Σ_δ [½(Â_δ − B̂_δ)² + Â_δ B̂_δ ũ], the bias among the δ, where u is small."""
+    half = numbers[1]
+    _, _, pitch, reach, count = grid
+    p = np.int64(p)
+    here = shrinks[0][p]
+    for k in range(count):
+        q = k + reach * pitch + reach
+        if gap[k] < near and source[q] == q:
+            there = shrinks[1][q]
+            total = half * spreads[1] * (here - there) * (here - there)
+            for dy in range(-reach, reach + 1):
+                for dx in range(-reach, reach + 1):
+                    step = dy * pitch + dx
+                    first, second = tilde[0][p + step] * here, tilde[1][q + step] * there
+                    lost = half * (first - second) * (first - second)
+                    total += spreads[0] * (lost + first * second * before[p + step, q + step])
+            gap[k] = total
 
 
 @njit
 @no_type_check
-def _rims(matrices, rim, source, numbers):
-    """Columns of the rim are emptied; a rim that repeats the other side is filled from there."""
+def _rims(matrices, repeats, source):
+    """A rim that repeats the other side is filled from there."""
     for matrix in matrices:
         for p in range(len(source)):
-            for q in rim:
-                inside = source[p] >= 0 and source[q] >= 0
-                matrix[p, q] = matrix[source[p], source[q]] if inside else numbers[0]
-        for p in rim:
-            if source[p] >= 0:
-                matrix[p] = matrix[source[p]]
+            if source[p] == p:
+                for q in repeats:
+                    matrix[p, q] = matrix[p, source[q]]
+        for p in repeats:
+            matrix[p] = matrix[source[p]]
 
 
-@njit
+@njit(fastmath=FAST, error_model="numpy")
 @no_type_check
-def _mean(matrix, shape):
-    height, width, reach = shape
-    wide = width + 2 * reach
-    total = matrix[0, 0] - matrix[0, 0]
-    for p in range(len(matrix)):
-        y, x = p // wide, p % wide
-        if reach <= y < height + reach and reach <= x < width + reach:
-            for there in range(reach, height + reach):
-                for q in range(there * wide + reach, there * wide + reach + width):
-                    total += matrix[p, q]
-    return total / (total - total + (height * width) ** 2)
+def _mean(matrix, mask, grid, sums, numbers):
+    height, width, pitch, reach, count = grid
+    first = reach * pitch + reach
+    sums[:] = numbers[0]
+    for y in range(height):
+        for x in range(width):
+            row = matrix[first + y * pitch + x, first:]
+            for q in range(count):
+                sums[q] += row[q] * mask[q]
+    total = numbers[0]
+    for q in range(count):
+        total += sums[q]
+    return total / (numbers[0] + (height * width) ** 2)

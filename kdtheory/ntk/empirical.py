@@ -103,7 +103,7 @@ class EmpiricalKernel:
         """Θ_oo(x_i, x′_j) for every output o, a view of k matrices n × m."""
         k = self._check(rows, columns, power=1)
         n, m = len(rows), len(rows if columns is None else columns)
-        gram = empty_matrix(rows, k * n, m).unflatten(0, (k, n))
+        gram = empty_matrix(rows, k * n, m).view(k, n, m)
         for here, there, left, right in self._block_pairs(rows, columns, k):
             targets = [Target(one, here, there, columns is None) for one in gram]
             fill_each_output(targets, left, right, range(k))
