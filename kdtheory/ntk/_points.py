@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -22,31 +21,25 @@ class Points:
     """x = ‖x‖·x̂ row by row; x̂ is made when it is asked for, so that no copy of all points has to be kept.
 
     Args:
-        rows: x, n × d.
-        largest: max_k |x_k|, n × 1, or one for zero: what x is divided by before it is squared.
-        lengths: ‖x/largest‖, n × 1, or one for zero.
+        rows: x, n × d, or a copy divided by max_k |x_k| where products of rows would overflow or underflow.
+        lengths: the length of each of these rows, n × 1, or one for zero.
         norms: ‖x‖/√d.
     """
 
     rows: Tensor
-    largest: Tensor
     lengths: Tensor
     norms: Tensor
 
     @property
     def directions(self) -> Tensor:
         """x̂, n × d, zero where x is."""
-        return self.directions_into(torch.empty_like(self.rows))
-
-    def directions_into(self, out: Tensor) -> Tensor:
-        """x̂ into an array of its shape."""
-        return torch.div(self.rows, self.largest, out=out).div_(self.lengths)
+        return self.rows / self.lengths
 
     def __len__(self) -> int:
         return len(self.norms)
 
     def __getitem__(self, rows: slice) -> Points:
-        return Points(self.rows[rows], self.largest[rows], self.lengths[rows], self.norms[rows])
+        return Points(self.rows[rows], self.lengths[rows], self.norms[rows])
 
 
 def checked_pair(rows: Tensor, columns: Tensor | None) -> None:
@@ -93,22 +86,21 @@ def prepared(points: Tensor) -> Points:
         ValueError: a squared length is too large for the precision.
     """
     rows = points.detach().flatten(1)
+    root = rows.shape[1] ** 0.5
+    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    info = torch.finfo(rows.dtype)
+    # Where the product of any two rows, and its rounding, is a normal number.
+    if bool(((lengths >= (info.tiny / info.eps) ** 0.5) & (lengths <= info.max**0.5 / 2)).all()):
+        return Points(rows, lengths, lengths.squeeze(1) / root)
     largest = torch.linalg.vector_norm(rows, torch.inf, dim=1, keepdim=True)
-    largest = torch.where(largest > 0, largest, 1)
-    parts = [torch.linalg.vector_norm(x / most, dim=1, keepdim=True) for x, most in _parts(rows, largest)]
-    lengths = torch.cat(parts) if parts else largest
-    norms = (largest * (lengths / rows.shape[1] ** 0.5)).squeeze(1)
+    rows = rows / torch.where(largest > 0, largest, 1)
+    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    norms = (largest * (lengths / root)).squeeze(1)
     if not bool(torch.isfinite(norms.square()).all()):
         raise ValueError(
             f"points as long as {float(norms.max()):.2g} overflow in {points.dtype}; scale them down"
         )
-    return Points(rows, largest, torch.where(lengths > 0, lengths, 1), norms)
-
-
-def _parts(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Rows together, as many as are read at once."""
-    size = max(1, _NUMBERS_AT_ONCE // max(1, tensors[0].shape[1]))
-    return zip(*(tensor.split(size) for tensor in tensors), strict=True)
+    return Points(rows, torch.where(lengths > 0, lengths, 1), norms)
 
 
 def gaps(rows: Tensor, columns: Tensor, cosines: Tensor) -> tuple[Tensor, Tensor]:

@@ -82,8 +82,9 @@ def _affine(
     spread = layers.weight_var * inside[0] * inside[1]
     lost, left = (spread * gap for gap in gaps)
     if layers.bias_var:
-        skew = layers.weight_var * layers.bias_var * (inside[0] - inside[1]).square()
-        skew /= outside + spread + layers.bias_var
+        # In this order no product of four lengths is formed, which might overflow.
+        skew = (inside[0] - inside[1]).square().div_(outside + spread + layers.bias_var)
+        skew *= layers.weight_var * layers.bias_var
         lost += skew
         left += skew + 2 * layers.bias_var
     # Two points of norm zero without bias: their kernel is 0 whatever u is.
@@ -105,7 +106,7 @@ def activated(
         return (gap - missing).clamp_(0, 1), 0.5 - angle / (2 * math.pi), _scaled(sides, math.sqrt(0.5))
     product = sides[0] * sides[1]
     # (1 + 2p)(1 + 2p′) − 4K² without the difference of two large numbers.
-    root = (1 + 2 * (sides[0].square() + sides[1].square()) + 4 * product.square() * gap * rest).sqrt_()
+    root = torch.hypot(_across(*sides), 2 * product * (gap * rest).sqrt())
     inside = tuple(activated_alone(side, activation)[0] for side in sides)
     kernel = torch.atan2(2 * product * (1 - gap), root).mul_(2 / math.pi)
     outside = (inside[0] * inside[1]).clamp_min(torch.finfo(gap.dtype).tiny)
@@ -118,9 +119,13 @@ def activated_alone(root: Tensor, activation: str) -> tuple[Tensor, Tensor]:
         return root, torch.ones_like(root)
     if activation == "relu":
         return root * math.sqrt(0.5), torch.full_like(root, 0.5)
-    across = (1 + 4 * root.square()).sqrt()
+    across = _across(root, root)
     variance = (2 / math.pi) * torch.atan2(2 * root.square(), across)
     return variance.sqrt(), (4 / math.pi) / across
+
+
+def _across(a: Tensor, b: Tensor) -> Tensor:
+    return (1 + 2 * (a.square() + b.square())).sqrt()
 
 
 def _scaled(sides: tuple[Tensor, Tensor], factor: float) -> tuple[Tensor, Tensor]:

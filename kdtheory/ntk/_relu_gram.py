@@ -45,51 +45,49 @@ def relu_gram(left: Points, right: Points, layers: Layers) -> Tensor:
 
 
 class _BlockWork:
-    """The kernel of one block of pairs at a time, in arrays that its thread keeps for the next block."""
+    """The kernel of one block of pairs at a time, in an array that its thread keeps for the next block."""
 
     def __init__(self, left: Points, right: Points, layers: Layers, size: int) -> None:
-        self._sides = [(side, side.norms.numpy(), _roots(side, layers)) for side in (left, right)]
-        self.dtype = dtype = self._sides[0][1].dtype
+        self._sides = [_Side(side, layers) for side in (left, right)]
+        self.dtype = dtype = self._sides[0].norms.dtype
         self._layers, self._symmetric = layers, left is right
         self._spreads = dtype.type(layers.weight_var), dtype.type(layers.bias_var)
         self._constants, self._near = typed_constants(dtype), dtype.type(NEAR[left.norms.dtype])
         self._series = None if layers.bias_var else angle_series(layers, dtype)
-        self._own = _Arrays(size, left.rows.shape[1], dtype)
+        self._own = _Own(size, dtype)
 
     def __call__(self, rows: slice, columns: slice) -> np.ndarray:
         parts = list(zip(self._sides, (rows, columns), strict=True))
         diagonal = self._symmetric and rows == columns
-        x = self._own.directions(0, parts[0][0][0], rows)
-        y = x if diagonal else self._own.directions(1, parts[1][0][0], columns)
-        roots = tuple(np.ascontiguousarray(own[:, part]) for (_, _, own), part in parts)
+        x, y = points = tuple(side.rows[part] for side, part in parts)
+        shrinks = tuple(side.shrinks[part] for side, part in parts)
+        roots = tuple(np.ascontiguousarray(side.roots[:, part]) for side, part in parts)
         block = self._own.block[: len(x) * len(y)].reshape(len(x), len(y))
         np.matmul(x, y.T, out=block)
         if self._series is None:
-            norms = tuple(own[part] for (_, own, _), part in parts)
+            norms = tuple(side.norms[part] for side, part in parts)
             settings = self._spreads, self._layers.tangent, self._near, diagonal
-            relu_pass(block, (x, y), norms, roots, *settings, *self._constants)
+            relu_pass(block, points, shrinks, norms, roots, *settings, *self._constants)
         else:
             scales = roots[0][-1], roots[1][-1]
-            series_pass(block, (x, y), scales, self._series, self._near, diagonal, self._constants[1])
+            series_pass(
+                block, points, shrinks, scales, self._series, self._near, diagonal, self._constants[1]
+            )
         return block
 
 
-class _Arrays(threading.local):
-    """What one thread needs for a block: the directions of both sides, and the pairs."""
+class _Side:
+    """One side's points as arrays: x, 1/‖x‖, ã and a after each affine layer."""
 
-    def __init__(self, size: int, dim: int, dtype: np.dtype) -> None:
-        self._directions = [np.empty((size, dim), dtype) for _ in range(2)]
-        self._shown: list[slice | None] = [None, None]
+    def __init__(self, points: Points, layers: Layers) -> None:
+        self.rows = np.ascontiguousarray(points.rows.numpy())
+        self.norms = points.norms.numpy()
+        self.shrinks = np.where(self.norms > 0, 1 / points.lengths.squeeze(1).numpy(), 0)
+        self.roots = torch.stack(diagonals(points.norms, layers)[0]).numpy()
+
+
+class _Own(threading.local):
+    """What one thread needs for a block."""
+
+    def __init__(self, size: int, dtype: np.dtype) -> None:
         self.block = np.empty(size * size, dtype)
-
-    def directions(self, side: int, points: Points, part: slice) -> np.ndarray:
-        """x̂ of a part of the points, which the blocks of one row share."""
-        out = self._directions[side][: part.stop - part.start]
-        if self._shown[side] != part:
-            points[part].directions_into(torch.from_numpy(out))
-            self._shown[side] = part
-        return out
-
-
-def _roots(side: Points, layers: Layers) -> np.ndarray:
-    return torch.stack(diagonals(side.norms, layers)[0]).numpy()

@@ -18,7 +18,7 @@ from typing import Any, no_type_check
 import numpy as np
 from numba import njit
 
-__all__ = ["FAST", "arc_cosines", "gap_of", "relu_pass", "typed_constants"]
+__all__ = ["FAST", "arc_cosines", "gap_of", "relu_pass", "to_cosines", "typed_constants"]
 
 _STRIP = 512
 FAST = {"contract", "nsz", "nnan", "ninf"}  # no reassociation: digits stay
@@ -68,12 +68,13 @@ def arc_cosines(gap, rest, arcsine, numbers):
 
 @njit(nogil=True, fastmath=FAST, error_model="numpy", cache=True)
 @no_type_check
-def relu_pass(block, directions, norms, roots, spreads, tangent, near, upper, arcsine, numbers):
-    """Cosines in, kernel out, in place.
+def relu_pass(block, points, shrinks, norms, roots, spreads, tangent, near, upper, arcsine, numbers):
+    """Products in, kernel out, in place.
 
     Args:
-        block: x̂·x̂′ of n × m pairs.
-        directions: x̂ of both sides, n × d and m × d.
+        block: x·x′ of n × m pairs.
+        points: x of both sides, n × d and m × d.
+        shrinks: 1/‖x‖ of both sides, zero where x is.
         norms: ã of both sides at the inputs.
         roots: a of both sides after each affine layer, layers × n and layers × m.
         spreads: w² and β².
@@ -89,7 +90,8 @@ def relu_pass(block, directions, norms, roots, spreads, tangent, near, upper, ar
         for start in range(i + 1 if upper else 0, block.shape[1], _STRIP):
             stop = min(start + _STRIP, block.shape[1])
             strip = block[i, start:stop]
-            _first_gaps(strip, gap, rest, directions[0][i], directions[1][start:stop], near, numbers)
+            to_cosines(strip, shrinks[0][i], shrinks[1][start:stop])
+            _first_gaps(strip, gap, rest, i, start, points, shrinks, near, numbers)
             _layers(strip, gap, rest, value, i, start, norms, roots, spreads, arcsine, numbers)
             for j in range(len(strip)):
                 outside = roots[0][-1, i] * roots[1][-1, start + j]
@@ -98,7 +100,7 @@ def relu_pass(block, directions, norms, roots, spreads, tangent, near, upper, ar
 
 @njit(fastmath=FAST, error_model="numpy")
 @no_type_check
-def _first_gaps(strip, gap, rest, here, there, near, numbers):
+def _first_gaps(strip, gap, rest, i, start, points, shrinks, near, numbers):
     """u and 2 − u of the inputs: 1 ∓ cos, and ‖x̂ ∓ x̂′‖²/2 where that is small."""
     zero, _, one, two = numbers[:4]
     largest = zero
@@ -110,7 +112,7 @@ def _first_gaps(strip, gap, rest, here, there, near, numbers):
         for j in range(len(strip)):
             if one - abs(strip[j]) < near:
                 side = one if strip[j] > zero else -one
-                small = gap_of(here, there[j], side, numbers)
+                small = gap_of(i, start + j, points, shrinks, side, numbers)
                 gap[j], rest[j] = small, two - small
                 if side < zero:
                     gap[j], rest[j] = two - small, small
@@ -118,13 +120,22 @@ def _first_gaps(strip, gap, rest, here, there, near, numbers):
 
 @njit(fastmath=FAST, error_model="numpy")
 @no_type_check
-def gap_of(here, there, side, numbers):
-    """‖x̂ ∓ x̂′‖²/2: 1 − cos for the side 1, 1 + cos for −1."""
+def gap_of(i, j, points, shrinks, side, numbers):
+    """‖x̂ ∓ x̂′‖²/2: 1 − cos for the side 1, 1 + cos for −1; zero for a point and itself."""
+    here, there = points[0][i], points[1][j]
+    ratio = side * shrinks[1][j] / shrinks[0][i]
     total = numbers[0]
     for k in range(len(here)):
-        step = here[k] - side * there[k]
+        step = here[k] - ratio * there[k]
         total += step * step
-    return numbers[1] * total
+    return numbers[1] * total * shrinks[0][i] * shrinks[0][i]
+
+
+@njit(fastmath=FAST, error_model="numpy")
+@no_type_check
+def to_cosines(strip, shrink, shrinks):
+    for j in range(len(strip)):
+        strip[j] *= shrink * shrinks[j]
 
 
 @njit(fastmath=FAST, error_model="numpy")
@@ -140,7 +151,7 @@ def _layers(strip, gap, rest, value, i, start, norms, roots, spreads, arcsine, n
         for j in range(len(strip)):
             outside, spread = after * others[j], scale * here * there[j]
             step = here - there[j]
-            skew = scale * bias * step * step / (outside + spread + bias)
+            skew = scale * bias * (step * step / (outside + spread + bias))
             activated, share, pulled = gap[j], one - one, one - one
             left = rest[j]
             if layer > 0:

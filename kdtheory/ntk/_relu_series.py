@@ -24,7 +24,7 @@ from numba import njit
 from scipy.fft import dct
 
 from kdtheory.ntk._recursion import Layers, diagonals, propagated
-from kdtheory.ntk._relu_pass import FAST, gap_of
+from kdtheory.ntk._relu_pass import FAST, gap_of, to_cosines
 
 __all__ = ["angle_series", "series_pass"]
 
@@ -70,12 +70,13 @@ def _at_chebyshev_points(count: int, layers: Layers) -> np.ndarray:
 
 @njit(nogil=True, fastmath=FAST, error_model="numpy", cache=True)
 @no_type_check
-def series_pass(block, directions, scales, series, near, upper, numbers):
-    """Cosines in, kernel out, in place.
+def series_pass(block, points, shrinks, scales, series, near, upper, numbers):
+    """Products in, kernel out, in place.
 
     Args:
-        block: x̂·x̂′ of n × m pairs.
-        directions: x̂ of both sides, n × d and m × d.
+        block: x·x′ of n × m pairs.
+        points: x of both sides, n × d and m × d.
+        shrinks: 1/‖x‖ of both sides, zero where x is.
         scales: a of both sides after the last affine layer.
         series: of `angle_series`.
         near: below which u, or 2 − u, comes from the difference, or the sum, of directions.
@@ -89,7 +90,8 @@ def series_pass(block, directions, scales, series, near, upper, numbers):
         for start in range(i + 1 if upper else 0, block.shape[1], _STRIP):
             stop = min(start + _STRIP, block.shape[1])
             strip = block[i, start:stop]
-            _from_cosines(strip, twice, directions[0][i], directions[1][start:stop], near, numbers)
+            to_cosines(strip, shrinks[0][i], shrinks[1][start:stop])
+            _from_cosines(strip, twice, i, start, points, shrinks, near, numbers)
             for j in range(len(strip)):
                 strip[j] = twice[j]
                 twice[j] *= two
@@ -102,7 +104,7 @@ def series_pass(block, directions, scales, series, near, upper, numbers):
 
 @njit(fastmath=FAST, error_model="numpy")
 @no_type_check
-def _from_cosines(strip, v, here, there, near, numbers):
+def _from_cosines(strip, v, i, start, points, shrinks, near, numbers):
     """v at the inputs."""
     zero, half, one = numbers[:3]
     largest = zero
@@ -115,7 +117,7 @@ def _from_cosines(strip, v, here, there, near, numbers):
         for j in range(len(strip)):
             if one - abs(strip[j]) < near:
                 side = one if strip[j] > zero else -one
-                small = half * gap_of(here, there[j], side, numbers)
+                small = half * gap_of(i, start + j, points, shrinks, side, numbers)
                 v[j] = side * (math.sqrt(small) - math.sqrt(one - small))
 
 

@@ -223,6 +223,26 @@ def test_gram_by_blocks_with_the_backend_of_the_caller() -> None:
     assert np.allclose(out, kernel(x).numpy(), rtol=1e-14)
 
 
+@pytest.mark.parametrize("activation", ["erf", "relu", "identity"])
+def test_long_points_in_float32(activation: str) -> None:
+    x, kernel = 1e15 * points(12, 5), InfiniteMLP(2, activation=activation, bias_std=1e12)
+    assert torch.allclose(kernel(x.float()).double(), kernel(x), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("bias_std", [0.0, 0.3])
+@pytest.mark.parametrize("size", [1e-153, 1e-140, 1e140, 1e153])
+def test_lengths_at_the_ends_of_the_range(size: float, bias_std: float) -> None:
+    """Where products of rows overflow or underflow; half of the rows are of another size."""
+    x, sizes = points(12, 5), torch.ones(12, 1, dtype=torch.float64)
+    x[3], x[4], x[5] = x[2], -x[2], 0
+    sizes[::2] = size
+    if bias_std:
+        sizes[:] = size  # the bias is of one size
+    found = InfiniteMLP(3, bias_std=bias_std * size)(x * sizes)
+    truth = InfiniteMLP(3, bias_std=bias_std)(x)
+    assert torch.allclose(found / sizes / sizes.T, truth, rtol=1e-13, atol=0)
+
+
 @pytest.mark.parametrize(("dim", "dtype"), [(2, torch.float64), (800, torch.float64), (800, torch.float32)])
 def test_extra_memory_is_the_matrix_and_little_more(dim: int, dtype: torch.dtype, memory_of) -> None:
     """On top of n² numbers, blocks that do not grow with n, and no copy of the points."""
