@@ -4,8 +4,9 @@ Each line of the table is one kernel of one set of points: the median time over 
 that warms up, on the CPU with all threads, both sides in processes of their own, one after the other, on the
 same inputs. Memory, of both sides: what the first call on all points holds beyond the level before it, when
 all is loaded and compiled; and the most that the whole process has held until then. *Bare* is X·Xᵀ by NumPy;
-for an empirical kernel all the products that its sum over layers cannot do without, those of backpropagation
-included: the limit of this way to compute it.
+for an empirical kernel the products of the sum over its layers, those of backpropagation included, where
+the traced one takes of the last hidden layer no more than one. Of a product with its own transpose NumPy
+makes one half and copies it.
 
 The rival is neural-tangents 0.6.5 jitted, its structured derivatives for empirical kernels, with jax and
 jaxlib 0.4.23, NumPy < 2 and SciPy < 1.12; on newer ones it does not import or loses that mode. The
