@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from kdtheory.ntk._contraction import Array, Pair, array, arrays, flat_product, product
+from kdtheory.ntk._contraction import Pair, array, arrays, flat_product, product
 from kdtheory.ntk._factors import Factors
 from kdtheory.ntk._outputs_pass import merge
 from kdtheory.ntk._threads import shared_out
-from kdtheory.ntk._tiles import Target, by_numpy
+from kdtheory.ntk._tiles import Array, Target, by_numpy
 
 __all__ = ["by_outputs", "fill_all_outputs"]
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
 from kdtheory.ntk._threads import shared_out
-from kdtheory.ntk._tiles import by_numpy
+from kdtheory.ntk._tiles import Array, by_numpy
 
 __all__ = ["Chain"]
-
-# A NumPy array or a tensor: slices, @ and arithmetic in place are the same.
-Array = Any
 
 _ROWS = 512  # of a product on one thread
 

@@ -6,7 +6,6 @@ On the CPU tiles are shared out to threads and multiplied by NumPy; on another d
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,16 +13,13 @@ from torch import Tensor
 
 from kdtheory.ntk._factors import Below, Factors, Flat, Last, Outer, Signalled
 from kdtheory.ntk._threads import shared_out, shared_product
-from kdtheory.ntk._tiles import Target, by_numpy, tiles
+from kdtheory.ntk._tiles import Array, Target, by_numpy, tiles
 
-__all__ = ["Array", "Pair", "array", "arrays", "fill_each_output", "fill_mean", "flat_product", "product"]
+__all__ = ["Pair", "array", "arrays", "fill_each_output", "fill_mean", "flat_product", "product"]
 
 _TILES_A_SIDE = 4
 _LEAST_TILE, _MOST_TILE = 64, 512
 _SIGNALS_AT_ONCE = 2**23
-
-# A NumPy array or a tensor: slices, @, .T and arithmetic in place are the same.
-Array = Any
 
 
 class Pair:

@@ -56,88 +56,96 @@ def conv_pass(
         arcsine, numbers: of `typed_constants`.
     """
     height, width, pitch, reach, count = grid
-    size, first = np.uint64(len(source)), np.uint64(reach * pitch + reach)
-    kept, wide = np.uint64(count), np.uint64(width)
-    repeats = np.nonzero((source >= 0) & (source != np.arange(len(source))))[0]
+    size, first = len(source), reach * pitch + reach
+    repeats = np.nonzero((source >= 0) & (source != np.arange(size)))[0]
     mask = np.zeros(count, values.dtype)
-    for q in range(kept):
-        if source[first + q] == first + q:
-            mask[q] = numbers[2]
+    mask[source[first : first + count] == np.arange(first, first + count)] = numbers[2]
     weight, bias = spreads
     spreads = (weight / np.array([(2 * reach + 1) ** 2], values.dtype)[0], bias)
     matrices = np.zeros((4, size, size), values.dtype)
     # What the activation is applied to lies together, in one long loop.
-    gaps, shares = (
-        np.empty(height * width * count, values.dtype),
-        np.empty(height * width * count, values.dtype),
-    )
+    entries = height * width * count
+    gaps, shares = np.empty(entries, values.dtype), np.empty(entries, values.dtype)
     lost, slope = gaps.reshape(height * width, count), shares.reshape(height * width, count)
     pulled = np.empty((height * width, count), values.dtype)
-    lines = np.empty((2, width * len(source)), values.dtype)
+    lines = np.empty((2, width * size), values.dtype)
     for index in range(len(pairs)):
         i, j = pairs[index]
         kernel, theta, gap, before = matrices[0], matrices[1], matrices[2], matrices[3]
-        _pixels(
-            kernel,
-            gap,
-            directions[0][i],
-            directions[1][j],
-            insides[0][i, 0],
-            insides[1][j, 0],
-            source,
-            numbers,
-        )
+        x, y = directions[0][i], directions[1][j]
+        _pixels(kernel, gap, x, y, insides[0][i, 0], insides[1][j, 0], source, numbers)
         for layer in range(outsides[0].shape[1]):
             gap, before = before, gap
             tilde = insides[0][i, layer], insides[1][j, layer]
             roots = outsides[0][i, layer], outsides[1][j, layer]
             shrinks = inverses[0][i, layer], inverses[1][j, layer]
-            for y in range(np.uint64(height)):
-                start = first + y * np.uint64(pitch)
-                _box(kernel, lines[0], start, grid, numbers)
-                if layer and tangent:
-                    _box(theta, lines[1], start, grid, numbers)
-                else:
-                    lines[1] = numbers[0]
-                for x in range(wide):
-                    row, p, at = y * wide + x, start + x, x * size
-                    least = _gaps(
-                        lost, row, lines[0], at, shrinks[0][p], shrinks[1], first, kept, spreads, numbers
-                    )
-                    if least < near:
-                        _exact_gaps(
-                            lost[row], p, before, tilde, shrinks, grid, source, spreads, near, numbers
-                        )
-                    if tangent:
-                        _pull(
-                            pulled,
-                            row,
-                            lost,
-                            lines[1],
-                            at,
-                            roots[0][p],
-                            roots[1],
-                            first,
-                            kept,
-                            spreads,
-                            numbers,
-                        )
+            _before(
+                (kernel, theta, before),
+                (lost, pulled, lines),
+                (tilde, roots, shrinks),
+                grid,
+                source,
+                spreads,
+                tangent,
+                layer > 0,
+                near,
+                numbers,
+            )
             for k in range(np.uint64(len(gaps))):
                 loss, share = arc_cosines(gaps[k], numbers[3] - gaps[k], arcsine, numbers)
                 gaps[k] = loss
                 shares[k] = share
-            for y in range(np.uint64(height)):
-                for x in range(wide):
-                    row, p = y * wide + x, first + y * np.uint64(pitch) + x
-                    _activate(kernel, gap, p, lost, row, roots[0][p], roots[1], first, kept, numbers)
-                    if tangent:
-                        _through(theta, p, pulled, slope, row, mask, first, kept, numbers)
+            _after((kernel, theta, gap), (lost, slope, pulled), roots, mask, grid, tangent, numbers)
             if len(repeats):
                 _rims((kernel, theta, gap), repeats, source)
         values[index] = weight * _mean(kernel, mask, grid, pulled[0], numbers)
         if tangent:
             values[index] += weight * _mean(theta, mask, grid, pulled[0], numbers)
         values[index] += bias
+
+
+@njit(fastmath=FAST, error_model="numpy")
+@no_type_check
+def _before(matrices, work, sides, grid, source, spreads, tangent, deep, near, numbers):
+    """Through the convolution, a line of pixels at a time: u, and what comes through to Θ."""
+    kernel, theta, before = matrices
+    lost, pulled, lines = work
+    tilde, roots, shrinks = sides
+    height, width, pitch, reach, count = grid
+    size, first = np.uint64(len(source)), np.uint64(reach * pitch + reach)
+    kept, wide = np.uint64(count), np.uint64(width)
+    for y in range(np.uint64(height)):
+        start = first + y * np.uint64(pitch)
+        _box(kernel, lines[0], start, grid, numbers)
+        if deep and tangent:
+            _box(theta, lines[1], start, grid, numbers)
+        else:
+            lines[1] = numbers[0]
+        for x in range(wide):
+            row, p, at = y * wide + x, start + x, x * size
+            here = shrinks[0][p]
+            least = _gaps(lost, row, lines[0], at, here, shrinks[1], first, kept, spreads, numbers)
+            if least < near:
+                _exact_gaps(lost[row], p, before, tilde, shrinks, grid, source, spreads, near, numbers)
+            if tangent:
+                here = roots[0][p]
+                _pull(pulled, row, lost, lines[1], at, here, roots[1], first, kept, spreads, numbers)
+
+
+@njit(fastmath=FAST, error_model="numpy")
+@no_type_check
+def _after(matrices, work, roots, mask, grid, tangent, numbers):
+    """From the activation back to the matrices of all pairs of positions."""
+    kernel, theta, gap = matrices
+    lost, slope, pulled = work
+    height, width, pitch, reach, count = grid
+    first, kept, wide = np.uint64(reach * pitch + reach), np.uint64(count), np.uint64(width)
+    for y in range(np.uint64(height)):
+        for x in range(wide):
+            row, p = y * wide + x, first + y * np.uint64(pitch) + x
+            _activate(kernel, gap, p, lost, row, roots[0][p], roots[1], first, kept, numbers)
+            if tangent:
+                _through(theta, p, pulled, slope, row, mask, first, kept, numbers)
 
 
 @njit(fastmath=FAST, error_model="numpy")

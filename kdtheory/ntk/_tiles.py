@@ -11,7 +11,10 @@ import torch
 from numba import njit
 from torch import Tensor
 
-__all__ = ["Target", "by_numpy", "empty_matrix", "store", "tiles"]
+__all__ = ["Array", "Target", "by_numpy", "empty_matrix", "store", "tiles"]
+
+# A NumPy array or a tensor: slices, @, .T and arithmetic in place are the same.
+Array = Any
 
 _TILE = 16
 
@@ -57,7 +60,7 @@ class Target:
     def symmetric(self) -> bool:
         return self.mirrored and self.rows == self.columns
 
-    def put(self, row: int, column: int, values: Any) -> None:
+    def put(self, row: int, column: int, values: Array) -> None:
         """A tile whose first entry is at (row, column) of the block, an array or a tensor on the device.
 
         In a symmetric block it lies above the diagonal, or begins on it: an array then is at least as wide as
