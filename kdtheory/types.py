@@ -8,7 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["Sample", "resolve_device"]
+__all__ = ["Sample", "at_least_float32", "resolve_device"]
+
+
+_HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,11 @@ class Sample:
     atoms: Int[Tensor, "*shape"] | None = None
 
 
+def at_least_float32(*tensors: Tensor) -> list[Tensor]:
+    """The tensors as they are, but half precision as float32: sums and differences need more digits."""
+    return [tensor.float() if tensor.dtype in _HALF else tensor for tensor in tensors]
+
+
 def resolve_device(device: str | torch.device) -> torch.device:
     """The device that a name stands for; "auto" is CUDA where there is one, else the CPU.
 
@@ -40,5 +48,5 @@ def resolve_device(device: str | torch.device) -> torch.device:
         resolved = torch.device(device)
         torch.empty(0, device=resolved)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device = {device!r} is not to be had here; try 'auto' or 'cpu'") from error
+        raise ValueError(f"device = {device!r} is not available; try 'auto' or 'cpu'") from error
     return resolved

@@ -12,9 +12,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.types import at_least_float32
+
 __all__ = [
     "check_at_least",
     "check_finite",
+    "check_floating",
     "check_fraction",
     "check_labels",
     "check_logits",
@@ -65,6 +68,7 @@ def check_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 def check_logits(name: str, logits: Float[Tensor, "*batch k"]) -> None:
     """Two classes and one row or more; no NaN, no +∞; −∞ (a class ruled out) only beside finite entries."""
+    check_floating(name, logits)
     if logits.ndim == 0 or logits.shape[-1] < 2:
         raise ValueError(f"{name} has shape {tuple(logits.shape)}; its last axis must be 2 classes or more")
     if logits.numel() == 0:
@@ -76,31 +80,38 @@ def check_logits(name: str, logits: Float[Tensor, "*batch k"]) -> None:
         )
 
 
+def check_floating(name: str, values: Tensor) -> None:
+    """Real numbers in floating point."""
+    if not values.dtype.is_floating_point:
+        raise ValueError(f"{name} has dtype {values.dtype}; give floating-point numbers, {name}.float()")
+
+
 def check_probs(name: str, probs: Float[Tensor, "*batch k"]) -> None:
-    """Every row is a probability vector: entries ≥ 0, sum one within 1e-6 (1e-4 below float64)."""
+    """Every row is a probability vector: entries ≥ 0, sum one within what its type can hold."""
+    check_floating(name, probs)
     if probs.ndim == 0 or probs.shape[-1] < 2:
         raise ValueError(f"{name} has shape {tuple(probs.shape)}; its last axis must be 2 classes or more")
     if probs.numel() == 0:
         raise ValueError(f"{name} has shape {tuple(probs.shape)}: there is no row; give at least one")
-    tolerance = 1e-6 if probs.dtype == torch.float64 else 1e-4
     if not bool((probs >= 0).all()):
         raise ValueError(
             f"{name} has negative or NaN entries (least: {float(probs.min()):.3g}); give values ≥ 0"
         )
-    off = float((probs.detach().sum(-1) - 1).abs().max())
-    if off > tolerance:
+    off = float((at_least_float32(probs.detach())[0].sum(-1) - 1).abs().max())
+    if off > _off_one(probs):
         raise ValueError(f"{name}: a row misses a sum of one by {off:.3g}; normalise the rows first")
 
 
 def check_labels(name: str, labels: Int[Tensor, "*batch"], num_classes: int) -> None:
     """Whole numbers in {0, …, num_classes − 1}, at least one of them."""
-    if labels.dtype.is_floating_point or labels.dtype == torch.bool:
+    if labels.dtype.is_floating_point or labels.dtype == torch.bool or labels.is_complex():
         raise ValueError(f"{name} has dtype {labels.dtype}; give whole class numbers (torch.long)")
     if labels.numel() == 0:
         raise ValueError(f"{name} is empty; give at least one label")
-    low, high = int(labels.min()), int(labels.max())
+    low, high = (int(end) for end in torch.aminmax(labels.long()))
     if low < 0 or high >= num_classes:
-        raise ValueError(f"{name} spans {low} to {high}; labels must lie in 0 to {num_classes - 1}")
+        cure = "; leave out the points to ignore" if low == -100 else ""
+        raise ValueError(f"{name} spans {low} to {high}; labels must lie in 0 to {num_classes - 1}{cure}")
 
 
 def check_same_shape(first: str, a: Tensor, second: str, b: Tensor) -> None:
@@ -112,16 +123,22 @@ def check_same_shape(first: str, a: Tensor, second: str, b: Tensor) -> None:
 
 
 def check_weights(name: str, weights: Float[Tensor, "*batch s"]) -> None:
-    """Masses of one atom or more on the last axis: entries ≥ 0, sum one within 1e-6 (1e-4 below float64)."""
+    """Masses of one atom or more on the last axis: entries ≥ 0, sum one within what their type can hold."""
+    check_floating(name, weights)
     if weights.ndim == 0 or weights.numel() == 0:
         raise ValueError(f"{name} has shape {tuple(weights.shape)}; give the mass of at least one atom")
     if not bool((weights >= 0).all()):
         raise ValueError(
             f"{name} has negative or NaN entries (least: {float(weights.min()):.3g}); give masses ≥ 0"
         )
-    off = float((weights.sum(-1) - 1).abs().max())
-    if off > (1e-6 if weights.dtype == torch.float64 else 1e-4):
+    off = float((at_least_float32(weights.detach())[0].sum(-1) - 1).abs().max())
+    if off > _off_one(weights):
         raise ValueError(f"{name} misses a sum of one by {off:.3g}; normalise the masses first")
+
+
+def _off_one(probs: Tensor) -> float:
+    """How far from one a sum may be: 1e-6, 1e-4 in float32, the step at one in half precision."""
+    return {torch.float64: 1e-6, torch.float32: 1e-4}.get(probs.dtype, torch.finfo(probs.dtype).eps)
 
 
 def _exact(value: float | Tensor) -> Tensor:

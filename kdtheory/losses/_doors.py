@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from kdtheory.validate import check_at_least, check_finite, check_same_shape
 
-__all__ = ["check_maps", "check_paired_rows", "check_same_maps", "same_size"]
+_ROUNDED = 8  # roundings, by which two equal vectors may differ
+
+__all__ = ["check_maps", "check_paired_rows", "check_same_maps", "same_size", "unit_vectors"]
 
 
 def check_paired_rows(student_features: Tensor, teacher_features: Tensor, *, least: int = 1) -> None:
@@ -40,6 +43,20 @@ def check_same_maps(student_features: Tensor, teacher_features: Tensor) -> None:
     check_maps("student_features", student_features)
     check_maps("teacher_features", teacher_features)
     check_same_shape("student_features", student_features, "teacher_features", teacher_features)
+
+
+def unit_vectors(vectors: Tensor, /, *, scale: Tensor | None = None) -> Tensor:
+    """v/‖v‖₂ along the last axis; 0, with gradient 0, where v is no longer than rounding makes it.
+
+    Args:
+        vectors: v.
+        scale: the length whose rounding counts as nothing; the longest v where not given.
+    """
+    lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    least = _ROUNDED * torch.finfo(vectors.dtype).eps * (lengths.amax() if scale is None else scale)
+    known = lengths > least.detach()
+    unit: Tensor = vectors * (known / lengths.where(known, 1))
+    return unit
 
 
 def same_size(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

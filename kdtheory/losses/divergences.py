@@ -3,18 +3,22 @@
 Each function takes student logits and teacher logits [*batch k], already divided by the temperature, and
 returns one number per example [*batch]: a sum over the k classes. p_s = φ(z_s), p_t = φ(z_t); logarithms
 are natural; 0·ln 0 = 0, so that a class which the teacher rules out (logit −∞) costs nothing and sends a
-finite gradient. Log-probabilities are logits, so these functions take them as well.
+finite gradient. Log-probabilities are logits, so these functions take them as well. Logits in half precision
+are widened to float32 first; where student and teacher nearly agree the divergences keep their digits, and
+none is ever negative.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.losses._precision import CLOSE_TERMS, accurate, close_jensen_shannon, widened
 from kdtheory.validate import check_fraction, check_logits, check_same_shape
 
 __all__ = [
@@ -45,8 +49,7 @@ def cross_entropy(
     >>> cross_entropy(torch.zeros(4), torch.tensor([0.0, 0.0, -math.inf, -math.inf])).exp()
     tensor(4.)
     """
-    _check_pair(student_logits, teacher_logits)
-    return _cross_entropy(student_logits, teacher_logits)
+    return _cross_entropy(*_checked_pair(student_logits, teacher_logits))
 
 
 def kl_divergence(
@@ -62,8 +65,7 @@ def kl_divergence(
     >>> kl_divergence(torch.zeros(4), torch.tensor([0.0, 0.0, -math.inf, -math.inf])).exp()
     tensor(2.)
     """
-    _check_pair(student_logits, teacher_logits)
-    return _kl_divergence(student_logits, teacher_logits)
+    return ACCURATE_TERMS["kl"](*_checked_pair(student_logits, teacher_logits))
 
 
 def reverse_kl_divergence(
@@ -77,8 +79,7 @@ def reverse_kl_divergence(
     >>> reverse_kl_divergence(torch.tensor([0.0, 0.0, -math.inf, -math.inf]), torch.zeros(4)).exp()
     tensor(2.)
     """
-    _check_pair(student_logits, teacher_logits)
-    return _kl_divergence(teacher_logits, student_logits)
+    return ACCURATE_TERMS["reverse_kl"](*_checked_pair(student_logits, teacher_logits))
 
 
 def jensen_shannon(
@@ -111,8 +112,14 @@ def jensen_shannon(
     tensor(2.)
     """
     check_fraction("beta", beta)
-    _check_pair(student_logits, teacher_logits)
-    return _jensen_shannon(student_logits, teacher_logits, beta, 1 - beta if continuous else beta)
+    pair = _checked_pair(student_logits, teacher_logits)
+    if beta in (0, 1):
+        return ACCURATE_TERMS["reverse_kl" if beta else "kl"](*pair)
+    weight = 1 - beta if continuous else beta
+    plain, close = (
+        partial(term, beta=beta, weight=weight) for term in (_jensen_shannon, close_jensen_shannon)
+    )
+    return accurate(plain, close)(*pair)
 
 
 def squared_logit_distance(
@@ -126,7 +133,7 @@ def squared_logit_distance(
     >>> squared_logit_distance(torch.zeros(2), torch.tensor([3.0, 4.0]))
     tensor(25.)
     """
-    _check_pair(student_logits, teacher_logits)
+    student_logits, teacher_logits = _checked_pair(student_logits, teacher_logits)
     if not bool((torch.isfinite(student_logits) & torch.isfinite(teacher_logits)).all()):
         raise ValueError("logits hold -inf, whose distance has no meaning; match probabilities instead")
     return _squared_distance(student_logits, teacher_logits)
@@ -143,8 +150,7 @@ def squared_prob_distance(
     >>> squared_prob_distance(torch.zeros(2), torch.tensor([0.0, -math.inf]))
     tensor(0.5000)
     """
-    _check_pair(student_logits, teacher_logits)
-    return _squared_prob_distance(student_logits, teacher_logits)
+    return ACCURATE_TERMS["mse_probs"](*_checked_pair(student_logits, teacher_logits))
 
 
 def _cross_entropy(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
@@ -164,10 +170,7 @@ def _expected_gap(log_probs: Tensor, other: Tensor) -> Tensor:
 
 
 def _jensen_shannon(student_logits: Tensor, teacher_logits: Tensor, beta: float, weight: float) -> Tensor:
-    """`beta` is the teacher's share of the mixture, `weight` what its divergence to the mixture counts."""
-    if beta in (0, 1):
-        first, second = (student_logits, teacher_logits) if beta == 0 else (teacher_logits, student_logits)
-        return _kl_divergence(first, second)
+    """`beta` in (0, 1) is the teacher's share of the mixture, `weight` what its divergence to it counts."""
     log_s, log_t = student_logits.log_softmax(-1), teacher_logits.log_softmax(-1)
     dead = torch.isneginf(log_s) & torch.isneginf(log_t)
     log_m = torch.logaddexp(
@@ -184,10 +187,11 @@ def _squared_prob_distance(student_logits: Tensor, teacher_logits: Tensor) -> Te
     return _squared_distance(student_logits.softmax(-1), teacher_logits.softmax(-1))
 
 
-def _check_pair(student_logits: Tensor, teacher_logits: Tensor) -> None:
+def _checked_pair(student_logits: Tensor, teacher_logits: Tensor) -> list[Tensor]:
     check_logits("student_logits", student_logits)
     check_logits("teacher_logits", teacher_logits)
     check_same_shape("student_logits", student_logits, "teacher_logits", teacher_logits)
+    return widened(student_logits, teacher_logits)
 
 
 SOFT_TERMS: dict[str, SoftTerm] = {
@@ -198,4 +202,10 @@ SOFT_TERMS: dict[str, SoftTerm] = {
     "mse_logits": _squared_distance,
     "mse_probs": _squared_prob_distance,
 }
-"""The soft terms by name, unchecked: `kd_loss` checks its input once at its own door."""
+"""The soft terms by name, unchecked and summed plainly, as training at every step wants them."""
+
+ACCURATE_TERMS: dict[str, SoftTerm] = {
+    name: accurate(term, CLOSE_TERMS[name]) if name in CLOSE_TERMS else term
+    for name, term in SOFT_TERMS.items()
+}
+"""The same, unchecked, with all their digits where student and teacher nearly agree: those of `kd_loss`."""

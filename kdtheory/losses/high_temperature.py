@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_logits, check_same_shape
 
 __all__ = ["high_temperature_divergence", "high_temperature_gradient"]
@@ -50,6 +51,7 @@ def _centred_gap(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     check_logits("student_logits", student_logits)
     check_logits("teacher_logits", teacher_logits)
     check_same_shape("student_logits", student_logits, "teacher_logits", teacher_logits)
+    student_logits, teacher_logits = at_least_float32(student_logits, teacher_logits)
     gap = student_logits - teacher_logits
     if not bool(torch.isfinite(gap).all()):
         raise ValueError("logits hold -inf, which no temperature softens; give finite logits")

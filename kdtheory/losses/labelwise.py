@@ -1,7 +1,7 @@
 """The loss of each label: ℓ(v) ∈ R^k, what a predictor with logits v pays if the label is 0, 1, …, k−1.
 
 A risk is then an inner product: the one-hot risk reads ℓ(f(x))_y, the distilled one p(x)ᵀℓ(f(x)) (Menon et
-al., 2021). Each function maps logits [*batch k] to losses [*batch k] and keeps their dtype.
+al., 2021). Each function maps logits [*batch k] to losses [*batch k] of their dtype (half: float32).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_logits, check_positive
 
 __all__ = ["brier_loss", "log_loss", "softmax_margin_loss", "zero_one_loss"]
@@ -27,6 +28,7 @@ def log_loss(logits: Float[Tensor, "*batch k"], /) -> Float[Tensor, "*batch k"]:
     tensor([4., 4., 4., 4.])
     """
     check_logits("logits", logits)
+    (logits,) = at_least_float32(logits)
     return -logits.log_softmax(-1)
 
 
@@ -43,7 +45,7 @@ def zero_one_loss(logits: Float[Tensor, "*batch k"], /) -> Float[Tensor, "*batch
             [0., 1., 1.]])
     """
     check_logits("logits", logits)
-    return torch.ones_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 0.0)
+    return torch.ones_like(at_least_float32(logits)[0]).scatter(-1, logits.argmax(-1, keepdim=True), 0.0)
 
 
 def softmax_margin_loss(logits: Float[Tensor, "*batch k"], /, *, gamma: float) -> Float[Tensor, "*batch k"]:
@@ -64,6 +66,7 @@ def softmax_margin_loss(logits: Float[Tensor, "*batch k"], /, *, gamma: float) -
     """
     check_positive("gamma", gamma)
     check_logits("logits", logits)
+    (logits,) = at_least_float32(logits)
     return 1 - ((logits - logits.amax(-1, keepdim=True)) / gamma).softmax(-1)
 
 
@@ -77,5 +80,5 @@ def brier_loss(logits: Float[Tensor, "*batch k"], /) -> Float[Tensor, "*batch k"
     tensor([0.5000, 0.5000])
     """
     check_logits("logits", logits)
-    probs = logits.softmax(-1)
+    probs = at_least_float32(logits)[0].softmax(-1)
     return probs.square().sum(-1, keepdim=True) - 2 * probs + 1

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.losses._precision import widened
 from kdtheory.losses.divergences import SOFT_TERMS
 from kdtheory.losses.response import label_loss
 from kdtheory.validate import check_at_least, check_logits, check_positive
@@ -123,10 +124,12 @@ def mutual_loss(
 
 
 def _mean_peer_divergence(student: Tensor, peers: Tensor, *, temperature: float) -> Tensor:
+    student, peers = widened(student, peers, temperature=temperature)
     return SOFT_TERMS["kl"](student.expand_as(peers) / temperature, peers / temperature).mean(0)
 
 
 def _divergence_from_mean_peer(student: Tensor, peers: Tensor, *, temperature: float) -> Tensor:
+    student, peers = widened(student, peers, temperature=temperature)
     mean = (peers / temperature).log_softmax(-1).logsumexp(0) - math.log(len(peers))
     return SOFT_TERMS["kl"](student / temperature, mean)
 

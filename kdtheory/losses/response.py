@@ -13,16 +13,16 @@ against logits [members, n, k] gives each member of a population its own.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kdtheory.losses.divergences import SOFT_TERMS, SoftTerm
-from kdtheory.losses.softmax import Setting, per_example, tempered_softmax
+from kdtheory.losses._precision import told, widened
+from kdtheory.losses.divergences import ACCURATE_TERMS, SOFT_TERMS, SoftTerm
+from kdtheory.losses.softmax import Setting, check_setting, per_example, tempered_softmax
 from kdtheory.validate import (
     check_fraction,
     check_labels,
@@ -83,12 +83,12 @@ def kd_loss(
     Raises:
         ValueError: a setting is out of its range, the shapes differ, or logits or labels are unusable.
 
-    >>> student, teacher = torch.zeros(1, 4), torch.tensor([[0.0, 0.0, -math.inf, -math.inf]])
-    >>> kd_loss(student, teacher, torch.tensor([0]), temperature=3.0, weight=0.5) / math.log(2)
+    >>> student, teacher = torch.zeros(1, 4), torch.tensor([[0.0, 0.0, -torch.inf, -torch.inf]])
+    >>> kd_loss(student, teacher, torch.tensor([0]), temperature=3.0, weight=0.5).exp().log2()
     tensor(5.5000)
     """
     _check_logits_and_labels(student_logits, teacher_logits, labels)
-    _check_settings(temperature, weight, hard_weight)
+    _check_settings(student_logits.shape[:-1], temperature, weight, hard_weight)
     if labels is None and bool(
         (torch.as_tensor(1 - weight if hard_weight is None else hard_weight) != 0).any()
     ):
@@ -101,7 +101,7 @@ def kd_loss(
         temperature=temperature,
         weight=weight,
         hard_weight=hard_weight,
-        soft=_soft_term(soft),
+        soft=_soft_term(soft, ACCURATE_TERMS),
         soft_scale=1 / student_logits.shape[-1] if reduction == "mean" else 1.0,
         temperature_squared=temperature_squared,
     )
@@ -139,13 +139,15 @@ def kd_gradient(
     tensor([ 0.5000, -0.5000])
     """
     _check_logits_and_labels(student_logits, teacher_logits, labels)
-    _check_settings(temperature, weight, None)
+    _check_settings(student_logits.shape[:-1], temperature, weight, None)
+    given = student_logits
+    student_logits, teacher_logits = widened(student_logits, teacher_logits, temperature=temperature)
     soft = tempered_softmax(student_logits, temperature=temperature)
     soft = soft - tempered_softmax(teacher_logits, temperature=temperature)
     hard = student_logits.softmax(-1) - torch.nn.functional.one_hot(labels.long(), student_logits.shape[-1])
     t = per_example(temperature, student_logits)
     share = per_example(weight, student_logits)
-    return share * (t if temperature_squared else 1 / t) * soft + (1 - share) * hard
+    return told(share * (t if temperature_squared else 1 / t) * soft + (1 - share) * hard, given)
 
 
 def distillation(
@@ -184,10 +186,10 @@ def distillation(
     """
     if soft == "mse_logits":
         raise ValueError("soft = 'mse_logits' needs the teacher's logits, not probabilities; use kd_loss")
-    if not isinstance(temperature, Tensor) and not 0 < temperature < math.inf:
-        check_positive("temperature", temperature)
-    if not isinstance(weight, Tensor) and not 0 <= weight <= 1:
-        check_fraction("weight", weight)
+    batch = student_logits.shape[:-1]
+    if teacher_probs is not None:
+        batch = torch.broadcast_shapes(batch, teacher_probs.shape[:-1])
+    _check_settings(batch, temperature, weight, None)
     if labels is None and (isinstance(weight, Tensor) or weight != 1):
         raise ValueError("labels = None leaves the hard term without labels; give labels, or weight = 1")
     if teacher_probs is None and not _is_zero(weight):
@@ -196,12 +198,12 @@ def distillation(
         )
     return _per_example_losses(
         student_logits,
-        student_logits if teacher_probs is None else teacher_probs.log(),
+        student_logits if teacher_probs is None else widened(teacher_probs)[0].log(),
         labels,
         temperature=temperature,
         weight=weight,
         hard_weight=None,
-        soft=_soft_term(soft),
+        soft=_soft_term(soft, SOFT_TERMS),
         soft_scale=1.0,
         temperature_squared=temperature_squared,
     )
@@ -221,6 +223,7 @@ def label_loss(
     tensor([8., 8.])
     """
     places = labels.long().expand(student_logits.shape[:-1]).unsqueeze(-1)
+    (student_logits,) = widened(student_logits)
     return -student_logits.log_softmax(-1).gather(-1, places).squeeze(-1)
 
 
@@ -241,6 +244,7 @@ def soft_label_loss(
     check_logits("student_logits", student_logits)
     check_probs("probs", probs)
     check_same_shape("student_logits", student_logits, "probs", probs)
+    student_logits, probs = widened(student_logits, probs)
     return SOFT_TERMS["cross_entropy"](student_logits, probs.log())
 
 
@@ -257,6 +261,8 @@ def _per_example_losses(
     temperature_squared: bool,
 ) -> Tensor:
     """The one definition of the loss: λ T² D + μ CE for each example, terms with weight 0 left out."""
+    given = student_logits
+    student_logits, teacher_logits = widened(student_logits, teacher_logits, temperature=temperature)
     t, share, rest = (
         value.to(student_logits) if isinstance(value, Tensor) else value
         for value in (temperature, weight, 1 - weight if hard_weight is None else hard_weight)
@@ -268,17 +274,17 @@ def _per_example_losses(
         losses = losses + factor * soft(student_logits / over, teacher_logits / over)
     if not _is_zero(rest) and labels is not None:
         losses = losses + rest * label_loss(student_logits, None, labels)
-    return losses
+    return told(losses, given)
 
 
 def _is_zero(value: Setting) -> bool:
     return not isinstance(value, Tensor) and value == 0
 
 
-def _soft_term(soft: str | SoftTerm) -> SoftTerm:
+def _soft_term(soft: str | SoftTerm, terms: Mapping[str, SoftTerm]) -> SoftTerm:
     if isinstance(soft, str):
-        check_one_of("soft", soft, tuple(SOFT_TERMS))
-        return SOFT_TERMS[soft]
+        check_one_of("soft", soft, tuple(terms))
+        return terms[soft]
     return soft
 
 
@@ -294,11 +300,16 @@ def _check_logits_and_labels(student_logits: Tensor, teacher_logits: Tensor, lab
         raise ValueError(f"labels has shape {tuple(labels.shape)}; give one per row of the logits, {wanted}")
 
 
-def _check_settings(temperature: Setting, weight: Setting, hard_weight: Setting | None) -> None:
+def _check_settings(
+    batch: torch.Size, temperature: Setting, weight: Setting, hard_weight: Setting | None
+) -> None:
+    check_setting("temperature", temperature, batch)
+    check_setting("weight", weight, batch)
     check_positive("temperature", temperature)
     if hard_weight is None:
         check_fraction("weight", weight)
         return
+    check_setting("hard_weight", hard_weight, batch)
     for name, value in (("weight", weight), ("hard_weight", hard_weight)):
         tensor = torch.as_tensor(value)
         if not bool((torch.isfinite(tensor) & (tensor >= 0)).all()):

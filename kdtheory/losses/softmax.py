@@ -4,6 +4,8 @@ z are logits, T > 0 the temperature of distillation (Hinton, Vinyals, Dean 2015)
 = φ_T(z). All logarithms are natural. A logit of −∞ rules its class out: probability zero, and 0·ln 0 = 0
 everywhere.
 
+Half precision comes in and float32 goes out.
+
 A temperature is a number, or a tensor that broadcasts against the example axes (not the class axis):
 [members, 1] against logits [members, n, k] gives each member its own.
 """
@@ -16,10 +18,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.losses._precision import told, widened
 from kdtheory.validate import check_logits, check_positive
 
 __all__ = [
     "Setting",
+    "check_setting",
     "entropy",
     "entropy_temperature_derivative",
     "per_example",
@@ -49,9 +53,7 @@ def tempered_softmax(
     >>> tempered_softmax(torch.tensor([0.0, 2.0]).log1p(), temperature=0.5)
     tensor([0.1000, 0.9000])
     """
-    check_positive("temperature", temperature)
-    check_logits("logits", logits)
-    return _log_softened(logits, temperature).exp()
+    return told(_log_softened(logits, temperature).exp(), logits)
 
 
 def entropy(logits: Float[Tensor, "*batch k"], /, *, temperature: Setting = 1.0) -> Float[Tensor, "*batch"]:
@@ -63,11 +65,9 @@ def entropy(logits: Float[Tensor, "*batch k"], /, *, temperature: Setting = 1.0)
     >>> entropy(torch.zeros(4), temperature=3.0).exp()
     tensor(4.)
     """
-    check_positive("temperature", temperature)
-    check_logits("logits", logits)
     log_probs = _log_softened(logits, temperature)
     probs = log_probs.exp()
-    return -(probs * log_probs.where(probs > 0, 0)).sum(-1)
+    return told(-(probs * log_probs.where(probs > 0, 0)).sum(-1), logits)
 
 
 def entropy_temperature_derivative(
@@ -84,14 +84,12 @@ def entropy_temperature_derivative(
     >>> entropy_temperature_derivative(torch.tensor([0.0, 2.0]).log1p(), temperature=1.0) / math.log(3) ** 2
     tensor(0.1875)
     """
-    check_positive("temperature", temperature)
-    check_logits("logits", logits)
     log_probs = _log_softened(logits, temperature)
     probs = log_probs.exp()
     scaled = log_probs.where(probs > 0, 0)
     mean = (probs * scaled).sum(-1, keepdim=True)
-    variance = probs * (scaled - mean).square() / per_example(temperature, logits)
-    return variance.sum(-1)
+    variance = probs * (scaled - mean).square() / per_example(temperature, log_probs)
+    return told(variance.sum(-1), logits)
 
 
 def renyi_entropy(logits: Float[Tensor, "*batch k"], /, *, order: float) -> Float[Tensor, "*batch"]:
@@ -110,6 +108,7 @@ def renyi_entropy(logits: Float[Tensor, "*batch k"], /, *, order: float) -> Floa
     if not order >= 0:
         raise ValueError(f"order = {order:g} must be 0 or more; 1 is the Shannon entropy")
     check_logits("logits", logits)
+    (logits,) = widened(logits)
     log_probs = logits.log_softmax(-1)
     if order == math.inf:
         return -log_probs.amax(-1)
@@ -134,8 +133,27 @@ def zero_temperature_softmax(logits: Float[Tensor, "*batch k"], /) -> Float[Tens
     tensor([0.0000, 0.5000, 0.5000])
     """
     check_logits("logits", logits)
-    largest = (logits == logits.amax(-1, keepdim=True)).to(logits.dtype)
+    largest = told(logits == logits.amax(-1, keepdim=True), logits)
     return largest / largest.sum(-1, keepdim=True)
+
+
+def check_setting(name: str, setting: Setting, batch: torch.Size, /) -> None:
+    """A tensor of settings broadcasts against the example axes, and adds none to them.
+
+    Raises:
+        ValueError: it would make a table of a row: n × 1 against n examples.
+    """
+    if not isinstance(setting, Tensor):
+        return
+    try:
+        together = torch.broadcast_shapes(setting.shape, batch)
+    except RuntimeError:
+        together = None
+    if together != batch:
+        raise ValueError(
+            f"{name} has shape {tuple(setting.shape)} for examples of shape {tuple(batch)}; give a number, "
+            "or one for each example, without the class axis"
+        )
 
 
 def per_example(setting: Setting, like: Tensor) -> Setting:
@@ -146,5 +164,9 @@ def per_example(setting: Setting, like: Tensor) -> Setting:
 
 
 def _log_softened(logits: Tensor, temperature: Setting) -> Tensor:
+    check_positive("temperature", temperature)
+    check_logits("logits", logits)
+    check_setting("temperature", temperature, logits.shape[:-1])
+    (logits,) = widened(logits, temperature=temperature)
     shifted = logits - logits.amax(-1, keepdim=True).detach()
     return (shifted / per_example(temperature, logits)).log_softmax(-1)

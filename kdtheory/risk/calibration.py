@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.risk._doors import check_world
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_labels, check_probs
 
 __all__ = ["calibration_error", "top_label_calibration_error"]
@@ -37,6 +38,7 @@ def calibration_error(
     """
     check_world(teacher_probs, probs, weights)
     check_world(probs, teacher_probs, weights, name="teacher_probs")
+    teacher_probs, probs, weights = at_least_float32(teacher_probs, probs, weights)
     forecasts, cell = torch.unique(teacher_probs, dim=0, return_inverse=True)
     mass = weights.new_zeros(len(forecasts)).index_add(0, cell, weights)
     outcome = torch.zeros_like(forecasts).index_add(0, cell, weights[:, None] * probs)
@@ -72,9 +74,9 @@ def top_label_calibration_error(
         raise ValueError(
             f"labels has shape {tuple(labels.shape)}; give one for each of the {len(probs)} rows"
         )
-    confidence, chosen = probs.max(-1)
+    confidence, chosen = at_least_float32(probs)[0].max(-1)
     place = (confidence * bins).ceil().long().sub(1).clamp(0, bins - 1)
-    gap = (chosen == labels).to(probs.dtype) - confidence
+    gap = (chosen == labels).to(confidence) - confidence
     sums = gap.new_zeros(bins).index_add(0, place, gap)
     total: Tensor = sums.abs().sum() / len(probs)
     return total

@@ -13,6 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.risk._doors import check_labelled, check_table
+from kdtheory.types import at_least_float32
+from kdtheory.validate import check_labels, check_logits
 
 __all__ = ["accuracy", "distilled_losses", "distilled_risk", "one_hot_losses", "one_hot_risk"]
 
@@ -23,13 +25,17 @@ def accuracy(
     """(1/n) Σ 1[argmax f(x_n) = y_n], the share of points whose label is the likeliest one; float64.
 
     Raises:
-        ValueError: the rows do not match.
+        ValueError: the rows do not match, a logit is NaN or +∞, or a label is no class of the logits (leave
+            out points to ignore, labelled −100, first).
 
     >>> accuracy(torch.eye(2), torch.tensor([0, 0]))
     tensor(0.5000, dtype=torch.float64)
     """
-    if logits.shape[-2] != labels.shape[-1]:
-        raise ValueError(f"logits has {logits.shape[-2]} rows and labels {labels.shape[-1]}; give one each")
+    check_logits("logits", logits)
+    check_labels("labels", labels, logits.shape[-1])
+    if logits.ndim < 2 or logits.shape[-2] != labels.shape[-1]:
+        shapes = f"{tuple(logits.shape)} and labels {tuple(labels.shape)}"
+        raise ValueError(f"logits has shape {shapes}; give one label for each row")
     right: Tensor = (logits.argmax(-1) == labels).double().mean(-1)
     return right
 
@@ -51,7 +57,7 @@ def one_hot_losses(
     """
     check_labelled(losses, labels)
     shape = torch.broadcast_shapes(losses.shape[:-1], labels.shape)
-    table = losses.expand(*shape, losses.shape[-1])
+    table = at_least_float32(losses)[0].expand(*shape, losses.shape[-1])
     return table.gather(-1, labels.expand(shape).long()[..., None]).squeeze(-1)
 
 
@@ -71,6 +77,7 @@ def distilled_losses(
     tensor([0.2500])
     """
     check_table(losses, teacher_probs, name="teacher_probs")
+    losses, teacher_probs = at_least_float32(losses, teacher_probs)
     return (teacher_probs * losses).sum(-1)
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.risk._doors import check_world
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least
 
 __all__ = ["GradientNoise", "gradient_noise", "network_gradient_noise"]
@@ -64,6 +65,7 @@ def gradient_noise(
     (tensor(1.), tensor(0.), tensor(1.))
     """
     check_world(gradients[..., 0], probs, weights)
+    gradients, probs, weights = at_least_float32(gradients, probs, weights)
     by_atom = (probs[..., None] * gradients).sum(-2)
     mean = (weights[..., None] * by_atom).sum(-2)
     around_mean = (gradients - mean[..., None, None, :]).square().sum(-1)

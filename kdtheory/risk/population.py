@@ -6,11 +6,14 @@ enters as the table of its losses on the atoms, ℓ(f(x))_y. Leading axes broadc
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.risk._doors import check_world
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_probs, check_weights
 
 __all__ = ["bayes_brier_risk", "bayes_log_risk", "bayes_zero_one_risk", "excess_risk", "population_risk"]
@@ -37,6 +40,7 @@ def population_risk(
     tensor(2.2500)
     """
     check_world(losses, probs, weights)
+    losses, probs, weights = at_least_float32(losses, probs, weights)
     return (weights * (probs * losses).sum(-1)).sum(-1)
 
 
@@ -68,6 +72,7 @@ def excess_risk(
     """
     check_world(losses, probs, weights)
     check_world(bayes_losses, probs, weights)
+    losses, bayes_losses, probs, weights = at_least_float32(losses, bayes_losses, probs, weights)
     return (weights * (probs * (losses - bayes_losses)).sum(-1)).sum(-1)
 
 
@@ -82,7 +87,7 @@ def bayes_log_risk(
     >>> 2 * bayes_log_risk(torch.tensor([[0.5, 0.5], [1.0, 0.0]]), torch.tensor([0.5, 0.5]))  # ln 2
     tensor(0.6931)
     """
-    return _mean_over_atoms(-torch.special.xlogy(probs, probs).sum(-1), probs, weights)
+    return _mean_over_atoms(lambda p: -torch.special.xlogy(p, p).sum(-1), probs, weights)
 
 
 def bayes_zero_one_risk(
@@ -96,7 +101,7 @@ def bayes_zero_one_risk(
     >>> bayes_zero_one_risk(torch.tensor([[0.5, 0.5], [1.0, 0.0]]), torch.tensor([0.5, 0.5]))
     tensor(0.2500)
     """
-    return _mean_over_atoms(1 - probs.amax(-1), probs, weights)
+    return _mean_over_atoms(lambda p: 1 - p.amax(-1), probs, weights)
 
 
 def bayes_brier_risk(
@@ -110,14 +115,15 @@ def bayes_brier_risk(
     >>> bayes_brier_risk(torch.tensor([[0.5, 0.5], [1.0, 0.0]]), torch.tensor([0.5, 0.5]))
     tensor(0.2500)
     """
-    return _mean_over_atoms(1 - probs.square().sum(-1), probs, weights)
+    return _mean_over_atoms(lambda p: 1 - p.square().sum(-1), probs, weights)
 
 
-def _mean_over_atoms(values: Tensor, probs: Tensor, weights: Tensor) -> Tensor:
+def _mean_over_atoms(value: Callable[[Tensor], Tensor], probs: Tensor, weights: Tensor) -> Tensor:
     check_probs("probs", probs)
     check_weights("weights", weights)
     if weights.shape[-1] != probs.shape[-2]:
         raise ValueError(
             f"weights counts {weights.shape[-1]} atoms and probs {probs.shape[-2]}; give one each"
         )
-    return (weights * values).sum(-1)
+    probs, weights = at_least_float32(probs, weights)
+    return (weights * value(probs)).sum(-1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kdtheory.risk._doors import check_world
 from kdtheory.risk.variance import distilled_variance
+from kdtheory.types import at_least_float32
 
 __all__ = ["TeacherBiasVariance", "teacher_bias_variance"]
 
@@ -70,8 +71,7 @@ def teacher_bias_variance(
 
     Raises:
         ValueError: N < 1, a loss is not finite, or `teacher_probs`, `probs`, `weights` are no probabilities
-            of
-            fitting size.
+            of fitting size.
 
     >>> losses, half = torch.tensor([[0.0, 2.0]]), torch.tensor([[0.5, 0.5]])
     >>> parts = teacher_bias_variance(losses, torch.tensor([[0.25, 0.75]]), half, torch.ones(1), n=4)
@@ -79,6 +79,7 @@ def teacher_bias_variance(
     (tensor(0.2500), tensor(0.5000))
     """
     check_world(losses, probs, weights)
+    losses, teacher_probs, probs, weights = at_least_float32(losses, teacher_probs, probs, weights)
     variance = distilled_variance(losses, teacher_probs, weights, n=n)
     error = teacher_probs - probs
     bias = (weights * (error * losses).sum(-1)).sum(-1)

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.risk._doors import check_world
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least
 
 __all__ = ["distilled_variance", "label_noise_variance", "one_hot_variance"]
@@ -46,6 +47,7 @@ def one_hot_variance(
     """
     check_at_least("n", n, 1)
     check_world(losses, probs, weights)
+    losses, probs, weights = at_least_float32(losses, probs, weights)
     risk = (weights * (probs * losses).sum(-1)).sum(-1)
     squares = (probs * (losses - risk[..., None, None]).square()).sum(-1)
     return (weights * squares).sum(-1) / n
@@ -78,6 +80,7 @@ def distilled_variance(
     """
     check_at_least("n", n, 1)
     check_world(losses, teacher_probs, weights, name="teacher_probs")
+    losses, teacher_probs, weights = at_least_float32(losses, teacher_probs, weights)
     values = (teacher_probs * losses).sum(-1)
     mean = (weights * values).sum(-1, keepdim=True)
     return (weights * (values - mean).square()).sum(-1) / n
@@ -111,6 +114,7 @@ def label_noise_variance(
     """
     check_at_least("n", n, 1)
     check_world(losses, probs, weights)
+    losses, probs, weights = at_least_float32(losses, probs, weights)
     mean = (probs * losses).sum(-1, keepdim=True)
     noise = (probs * (losses - mean).square()).sum(-1)
     return (weights * noise).sum(-1) / n

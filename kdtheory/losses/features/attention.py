@@ -11,9 +11,9 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from kdtheory.losses._doors import check_maps, check_paired_rows, check_same_maps, same_size
+from kdtheory.losses._doors import check_maps, check_paired_rows, check_same_maps, same_size, unit_vectors
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_one_of, check_positive
 
 __all__ = [
@@ -59,9 +59,16 @@ def attention_transfer(
     check_maps("student_features", student_features)
     check_maps("teacher_features", teacher_features)
     check_paired_rows(student_features, teacher_features)
-    maps = same_size(student_features, teacher_features)
-    first, second = (normalize(side.abs().pow(power).sum(1).flatten(1), dim=1) for side in maps)
+    maps = same_size(*at_least_float32(student_features, teacher_features))
+    first, second = (unit_vectors(_powers(side, power).sum(1).flatten(1)) for side in maps)
     return (first - second).square().sum(1).mean()
+
+
+def _powers(features: Tensor, power: float) -> Tensor:
+    """|A|^p, whose gradient at 0 is 0."""
+    magnitudes = features.abs()
+    there = magnitudes > 0
+    return magnitudes.where(there, 1).pow(power).where(there, 0)
 
 
 def spatial_attention(features: Float[Tensor, "*b c h w"], /) -> Float[Tensor, "*b h w"]:
@@ -70,7 +77,7 @@ def spatial_attention(features: Float[Tensor, "*b c h w"], /) -> Float[Tensor, "
     >>> spatial_attention(torch.tensor([[[1.0, -2.0]], [[3.0, 0.0]]]))
     tensor([[2., 1.]])
     """
-    return features.abs().mean(-3)
+    return at_least_float32(features)[0].abs().mean(-3)
 
 
 def channel_attention(features: Float[Tensor, "*b c h w"], /) -> Float[Tensor, "*b c"]:
@@ -79,7 +86,7 @@ def channel_attention(features: Float[Tensor, "*b c h w"], /) -> Float[Tensor, "
     >>> channel_attention(torch.tensor([[[1.0, -2.0]], [[3.0, 0.0]]]))
     tensor([1.5000, 1.5000])
     """
-    return features.abs().mean((-2, -1))
+    return at_least_float32(features)[0].abs().mean((-2, -1))
 
 
 def _joint(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -178,6 +185,7 @@ def attention_masked_loss(
     """
     spatial, channel = attention_masks(student_features, teacher_features, temperature=temperature, form=form)
     weights = (spatial[:, None] * channel[:, :, None, None]).detach()
+    student_features, teacher_features = at_least_float32(student_features, teacher_features)
     return _norms((teacher_features - student_features) * weights.sqrt()).mean()
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.losses._doors import check_paired_rows
+from kdtheory.types import at_least_float32
 
 __all__ = ["hint_loss"]
 
@@ -45,4 +46,5 @@ def hint_loss(
             f"student_features has shape {tuple(projected.shape)} after its projection and teacher_features "
             f"{tuple(teacher_features.shape)}; give a projection to the teacher's shape"
         )
+    projected, teacher_features = at_least_float32(projected, teacher_features)
     return (teacher_features - projected).square().flatten(1).sum(1).mean() / 2

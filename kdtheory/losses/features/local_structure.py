@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kdtheory.losses._doors import check_paired_rows
 from kdtheory.losses.divergences import reverse_kl_divergence
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_finite, check_one_of, check_positive
 
 __all__ = [
@@ -145,7 +146,9 @@ def _log_weights(
     if isinstance(similarity, str):
         check_one_of("similarity", similarity, tuple(SIMILARITIES))
         similarity = SIMILARITIES[similarity]
-    return similarity(features.flatten(1)).masked_fill(~_checked_edges(edges, features), -torch.inf)
+    return similarity(at_least_float32(features.flatten(1))[0]).masked_fill(
+        ~_checked_edges(edges, features), -torch.inf
+    )
 
 
 def _checked_edges(edges: Tensor | None, features: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.losses._doors import check_maps, check_paired_rows
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_same_shape
 
 __all__ = ["dot_products", "non_local_loss", "non_local_relation"]
@@ -47,10 +48,11 @@ def non_local_relation(
     tensor([[[[2.5000, 5.0000]]]])
     """
     check_maps("features", features)
-    positions = features.flatten(2).mT
+    own = pair is not dot_products or value is not None  # may have weights, in the type of the features
+    positions = (features if own else at_least_float32(features)[0]).flatten(2).mT
     values = positions if value is None else value(positions)
     relation: Tensor = pair(positions, positions) @ values / positions.shape[1]
-    return relation.mT.reshape(len(features), -1, *features.shape[2:])
+    return at_least_float32(relation)[0].mT.reshape(len(features), -1, *features.shape[2:])
 
 
 def non_local_loss(

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.losses._doors import check_maps, same_size
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_same_shape
 
 __all__ = ["flow_matrix", "flow_matrix_loss"]
@@ -36,7 +37,7 @@ def flow_matrix(
     check_maps("second", second)
     if len(first) != len(second):
         raise ValueError(f"first has {len(first)} examples and second {len(second)}; give the same examples")
-    one, other = (maps.flatten(2) for maps in same_size(first, second))
+    one, other = (maps.flatten(2) for maps in same_size(*at_least_float32(first, second)))
     return one @ other.mT / one.shape[-1]
 
 

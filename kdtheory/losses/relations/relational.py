@@ -9,9 +9,10 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize, smooth_l1_loss
+from torch.nn.functional import smooth_l1_loss
 
-from kdtheory.losses._doors import check_paired_rows
+from kdtheory.losses._doors import check_paired_rows, unit_vectors
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_finite
 
 __all__ = [
@@ -35,7 +36,7 @@ def distance_potentials(features: Float[Tensor, "b *d"], /) -> Float[Tensor, "b 
     """
     check_finite("features", features)
     check_at_least("the number of examples", len(features), 2)
-    rows = features.flatten(1)
+    (rows,) = at_least_float32(features.flatten(1))
     distances = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
     positive = distances > 0
     count = positive.sum()
@@ -48,7 +49,7 @@ def angle_potentials(features: Float[Tensor, "b *d"], /) -> Float[Tensor, "b b b
     """ψ_A(t_i, t_j, t_k) = cos ∠ t_i t_j t_k = ⟨e^{ij}, e^{kj}⟩, at [j, i, k] (Park et al. 2019).
 
     e^{ij} = (t_i − t_j)/‖t_i − t_j‖₂. The vertex of the angle is t_j, the first axis;
-    0 where t_i or t_k is the vertex itself.
+    0, with gradient 0, where t_i or t_k is the vertex itself or coincides with it.
 
     Raises:
         ValueError: fewer than three examples, or not finite.
@@ -59,8 +60,9 @@ def angle_potentials(features: Float[Tensor, "b *d"], /) -> Float[Tensor, "b b b
     """
     check_finite("features", features)
     check_at_least("the number of examples", len(features), 3)
-    rows = features.flatten(1)
-    directions = normalize(rows[None] - rows[:, None], dim=-1)
+    (rows,) = at_least_float32(features.flatten(1))
+    longest = torch.linalg.vector_norm(rows, dim=-1).amax()
+    directions = unit_vectors(rows[None] - rows[:, None], scale=longest)
     return directions @ directions.mT
 
 

@@ -1,6 +1,7 @@
 """Similarities of all pairs of examples: similarity-preserving, correlation congruence, PKT.
 
-f_i are the features of example i, flattened; the two sides may differ in width.
+f_i are the features of example i, flattened; the two sides may differ in width. An example whose features
+vanish has no direction: its similarities are 0, and no gradient comes from them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from kdtheory.losses._doors import check_paired_rows
+from kdtheory.losses._doors import check_paired_rows, unit_vectors
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_finite, check_positive
 
 __all__ = [
@@ -38,8 +39,8 @@ def row_similarities(features: Float[Tensor, "b *d"], /) -> Float[Tensor, "b b"]
             [0., 1.]])
     """
     check_finite("features", features)
-    rows = features.flatten(1)
-    return normalize(rows @ rows.mT, dim=1)
+    (rows,) = at_least_float32(features.flatten(1))
+    return unit_vectors(rows @ rows.mT)
 
 
 def similarity_preserving(
@@ -84,7 +85,7 @@ def correlation_kernel(
     """
     check_finite("features", features)
     check_positive("gamma", gamma)
-    rows = normalize(features.flatten(1), dim=1)
+    rows = unit_vectors(at_least_float32(features.flatten(1))[0])
     cosines = rows @ rows.mT
     if order is None:
         return (2 * gamma * (cosines - 1)).exp()
@@ -143,7 +144,7 @@ def similarity_probs(
     """
     check_finite("features", features)
     check_at_least("the number of examples", len(features), 2)
-    rows = normalize(features.flatten(1), dim=1)
+    rows = unit_vectors(at_least_float32(features.flatten(1))[0])
     weights = (rows @ rows.mT + 1) / 2
     if not with_itself:
         weights = weights * ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)

@@ -1,0 +1,235 @@
+"""Half precision, student and teacher that nearly agree, extreme temperatures, features that vanish or coincide."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from kdtheory import risk
+from kdtheory.losses import (
+    SOFT_TERMS,
+    entropy,
+    jensen_shannon,
+    kd_gradient,
+    kd_loss,
+    kl_divergence,
+    reverse_kl_divergence,
+    squared_prob_distance,
+    tempered_softmax,
+)
+from kdtheory.losses.features import attention_transfer, hint_loss
+from kdtheory.losses.relations import (
+    correlation_congruence,
+    flow_matrix_loss,
+    probabilistic_transfer,
+    relational_angle_loss,
+    relational_distance_loss,
+    similarity_preserving,
+)
+
+HALF = [torch.bfloat16, torch.float16]
+DIVERGENCES = {
+    "kl": kl_divergence,
+    "reverse": reverse_kl_divergence,
+    "jsd": partial(jensen_shannon, beta=0.3),
+    "continuous jsd": partial(jensen_shannon, beta=0.1, continuous=True),
+    "squared": squared_prob_distance,
+}
+
+
+def near(apart: float, shape: tuple[int, int] = (64, 100)) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    teacher = 2 * torch.randn(shape, generator=generator)
+    return teacher + apart * torch.randn(shape, generator=generator), teacher
+
+
+@pytest.mark.parametrize("apart", [1e-6, 1e-3, 0.02, 0.3])
+@pytest.mark.parametrize("name", DIVERGENCES)
+def test_divergences_keep_their_digits_near_the_teacher(name: str, apart: float) -> None:
+    student, teacher = near(apart)
+    found = DIVERGENCES[name](student, teacher)
+    gap = (student.double() - teacher.double())[..., None, :]
+    probs = teacher.double().softmax(-1)[..., None, :]
+    exact = DIVERGENCES[name](student.double(), teacher.double())
+    if name == "kl":  # ln Σ p e^u − Σ p u by its first terms, where 16 digits are not enough for a difference
+        centred = gap - (probs * gap).sum(-1, keepdim=True)
+        series = (probs * (centred**2 / 2 + centred**3 / 6 + centred**4 / 24)).sum(-1).log1p()[..., 0]
+        torch.testing.assert_close(exact, series, rtol=1e-3 if apart > 0.1 else 1e-5, atol=0)
+    assert bool((found >= 0).all())
+    torch.testing.assert_close(found.double(), exact, rtol=2e-4, atol=0)
+
+
+def test_gradients_near_the_teacher_are_those_of_float64() -> None:
+    for name, divergence in DIVERGENCES.items():
+        student, teacher = near(0.01)
+        slopes = []
+        for dtype in (torch.float32, torch.float64):
+            at = student.to(dtype).requires_grad_()
+            slopes.append(torch.autograd.grad(divergence(at, teacher.to(dtype)).sum(), at)[0].double())
+        torch.testing.assert_close(slopes[0], slopes[1], rtol=1e-3, atol=1e-8, msg=name)
+
+
+def test_rows_that_are_near_and_rows_that_are_not_stand_side_by_side() -> None:
+    student, teacher = near(0.01)
+    student[::2] = student[::2].flip(-1)
+    student[1, 0] = teacher[1, 0] = -torch.inf
+    found = kl_divergence(student, teacher)
+    torch.testing.assert_close(
+        found.double(), kl_divergence(student.double(), teacher.double()), rtol=1e-4, atol=0
+    )
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("soft", SOFT_TERMS)
+@pytest.mark.parametrize("temperature", [1.0, 4.0, 20.0, 1000.0])
+def test_losses_of_half_precision_logits_are_those_of_the_same_numbers_in_float64(
+    dtype: torch.dtype, soft: str, temperature: float
+) -> None:
+    student, teacher = (logits.to(dtype).requires_grad_() for logits in near(0.05))
+    labels = torch.arange(64)
+    found = kd_loss(student, teacher, labels, temperature=temperature, weight=0.9, soft=soft)
+    exact = kd_loss(
+        student.double(), teacher.double(), labels, temperature=temperature, weight=0.9, soft=soft
+    )
+    assert found.dtype is torch.float32
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-6)
+    (slope,) = torch.autograd.grad(found, student)
+    assert slope.dtype is dtype
+    assert bool(torch.isfinite(slope).all())
+
+
+@pytest.mark.parametrize("temperature", [1e-46, 1e-20, 1e20, 1e40])
+def test_extreme_temperatures_give_their_limits(temperature: float) -> None:
+    student, teacher = near(0.5, (4, 10))
+    law = tempered_softmax(teacher, temperature=temperature)
+    uniform = torch.full_like(law, 0.1)
+    limit = uniform if temperature > 1 else torch.eye(10)[teacher.argmax(-1)]
+    torch.testing.assert_close(law, limit)
+    if temperature == 1e20:
+        gap = student - teacher
+        limit = (gap - gap.mean(-1, keepdim=True)).square().mean(-1).mean() / 2
+        found = kd_loss(student, teacher, None, temperature=temperature, weight=1.0)
+        torch.testing.assert_close(found, limit)
+
+
+@pytest.mark.parametrize("call", ["loss", "gradient", "softmax", "entropy", "weight"])
+def test_a_column_of_settings_makes_no_table(call: str) -> None:
+    student, teacher = near(0.1, (6, 5))
+    column, labels = torch.ones(6, 1), torch.arange(6) % 5
+    calls = {
+        "loss": lambda: kd_loss(student, teacher, labels, temperature=column, weight=0.5),
+        "gradient": lambda: kd_gradient(student, teacher, labels, temperature=column, weight=0.5),
+        "softmax": lambda: tempered_softmax(teacher, temperature=column),
+        "entropy": lambda: entropy(teacher, temperature=column),
+        "weight": lambda: kd_loss(student, teacher, labels, temperature=1.0, weight=column / 2),
+    }
+    with pytest.raises(ValueError, match=r"\(6, 1\).*one for each example"):
+        calls[call]()
+
+
+def test_probabilities_in_half_precision_are_accepted_within_what_it_can_hold() -> None:
+    _, teacher = near(0.0)
+    labels = torch.arange(64)
+    for dtype in HALF:
+        probs = teacher.softmax(-1).to(dtype)
+        found = risk.top_label_calibration_error(probs, labels)
+        exact = risk.top_label_calibration_error(teacher.softmax(-1).double(), labels)
+        assert abs(float(found) - float(exact)) < 0.01
+        with pytest.raises(ValueError, match="misses a sum of one"):
+            risk.top_label_calibration_error(probs * 1.05, labels)
+        losses = torch.ones(64, 100, dtype=dtype) / 3
+        assert float(risk.distilled_risk(losses, probs)) == pytest.approx(1 / 3, rel=5e-3)
+
+
+PAIRED = {
+    "rkd distance": relational_distance_loss,
+    "rkd angle": relational_angle_loss,
+    "similarity": similarity_preserving,
+    "congruence": correlation_congruence,
+    "gaussian congruence": partial(correlation_congruence, order=None),
+    "pkt": probabilistic_transfer,
+    "hint": hint_loss,
+}
+SPOILT = {
+    "a zero row": lambda rows: rows[2].zero_(),
+    "two equal rows": lambda rows: rows[1].copy_(rows[0]),
+    "rows equal up to rounding": lambda rows: rows[1].copy_(rows[0] * (1 + 1e-7)),
+    "a row that is nearly zero": lambda rows: rows[2].mul_(1e-12),
+}
+
+
+@pytest.mark.parametrize("name", PAIRED)
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_gradients_are_bounded_where_features_vanish_or_coincide(name: str, spoilt: str) -> None:
+    generator = torch.Generator().manual_seed(1)
+    student, teacher = torch.randn(2, 6, 4, generator=generator)
+    usual = student.clone().requires_grad_()
+    (reference,) = torch.autograd.grad(PAIRED[name](usual, teacher), usual)
+    SPOILT[spoilt](student)
+    student.requires_grad_()
+    (slope,) = torch.autograd.grad(PAIRED[name](student, teacher), student)
+    assert float(slope.norm()) < 100 * max(1.0, float(reference.norm()))
+
+
+def test_the_scale_of_small_features_does_not_count() -> None:
+    generator = torch.Generator().manual_seed(1)
+    student, teacher = torch.randn(2, 6, 4, generator=generator, dtype=torch.float64)
+    for loss in (
+        relational_angle_loss,
+        similarity_preserving,
+        correlation_congruence,
+        probabilistic_transfer,
+    ):
+        torch.testing.assert_close(loss(1e-14 * student, teacher), loss(student, teacher))
+
+
+@pytest.mark.parametrize("power", [0.3, 0.5, 1.0, 2.0])
+def test_attention_of_dead_units_has_a_finite_gradient(power: float) -> None:
+    maps = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    student = maps.relu()
+    student[0] = 0
+    student.requires_grad_()
+    (slope,) = torch.autograd.grad(attention_transfer(student, maps, power=power), student)
+    assert float(slope.abs().max()) < 1e3
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_relations_in_half_precision_are_those_of_the_same_numbers(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(1)
+    student, teacher = (side.to(dtype) for side in torch.randn(2, 6, 4, generator=generator))
+    for loss in PAIRED.values():
+        found = loss(student, teacher)
+        torch.testing.assert_close(
+            found.double(), loss(student.double(), teacher.double()), rtol=1e-4, atol=1e-6
+        )
+    maps = [torch.randn(2, 3, 4, 4, generator=generator).to(dtype) for _ in range(2)]
+    wide = [side.double() for side in maps]
+    for loss in (attention_transfer, lambda s, t: flow_matrix_loss((s, s), (t, t))):
+        torch.testing.assert_close(loss(*maps).double(), loss(*wide), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "message"),
+    [
+        (torch.eye(2).repeat(2, 1), torch.tensor([0, -100, 0, 1]), "leave out the points to ignore"),
+        (torch.eye(2), torch.tensor([7, 7]), "labels must lie in 0 to 1"),
+        (torch.full((4, 2), float("nan")), torch.zeros(4, dtype=torch.long), "NaN"),
+        (torch.eye(3), torch.eye(3), "whole class numbers"),
+        (torch.eye(3), torch.eye(3).long(), "one label for each row"),
+        (torch.eye(3).long(), torch.arange(3), "floating-point"),
+    ],
+)
+def test_accuracy_refuses_what_it_cannot_count(
+    logits: torch.Tensor, labels: torch.Tensor, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        risk.accuracy(logits, labels)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.uint16, torch.uint32, torch.uint64])
+def test_labels_of_any_whole_type(dtype: torch.dtype) -> None:
+    student, teacher = near(0.1, (6, 5))
+    labels = (torch.arange(6) % 5).to(dtype)
+    found = kd_loss(student, teacher, labels, temperature=2.0, weight=0.5)
+    torch.testing.assert_close(found, kd_loss(student, teacher, labels.long(), temperature=2.0, weight=0.5))
+    assert 0 <= float(risk.accuracy(student, labels)) <= 1
