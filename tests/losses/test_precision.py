@@ -1,4 +1,4 @@
-"""Half precision, student and teacher that nearly agree, extreme temperatures, features that vanish or coincide."""
+"""Half precision, near agreement, extreme temperatures, features that vanish or coincide."""
 
 from functools import partial
 
@@ -51,10 +51,12 @@ def test_divergences_keep_their_digits_near_the_teacher(name: str, apart: float)
     gap = (student.double() - teacher.double())[..., None, :]
     probs = teacher.double().softmax(-1)[..., None, :]
     exact = DIVERGENCES[name](student.double(), teacher.double())
-    if name == "kl":  # ln Σ p e^u − Σ p u by its first terms, where 16 digits are not enough for a difference
+    if (
+        name == "kl" and apart < 0.1
+    ):  # ln Σ p e^u − Σ p u by its first terms, where 16 digits are not enough for a difference
         centred = gap - (probs * gap).sum(-1, keepdim=True)
         series = (probs * (centred**2 / 2 + centred**3 / 6 + centred**4 / 24)).sum(-1).log1p()[..., 0]
-        torch.testing.assert_close(exact, series, rtol=1e-3 if apart > 0.1 else 1e-5, atol=0)
+        torch.testing.assert_close(exact, series, rtol=1e-5, atol=0)
     assert bool((found >= 0).all())
     torch.testing.assert_close(found.double(), exact, rtol=2e-4, atol=0)
 
@@ -174,12 +176,8 @@ def test_gradients_are_bounded_where_features_vanish_or_coincide(name: str, spoi
 def test_the_scale_of_small_features_does_not_count() -> None:
     generator = torch.Generator().manual_seed(1)
     student, teacher = torch.randn(2, 6, 4, generator=generator, dtype=torch.float64)
-    for loss in (
-        relational_angle_loss,
-        similarity_preserving,
-        correlation_congruence,
-        probabilistic_transfer,
-    ):
+    for name in ("rkd angle", "similarity", "congruence", "pkt"):
+        loss = PAIRED[name]
         torch.testing.assert_close(loss(1e-14 * student, teacher), loss(student, teacher))
 
 
@@ -198,16 +196,15 @@ def test_relations_in_half_precision_are_those_of_the_same_numbers(dtype: torch.
     generator = torch.Generator().manual_seed(1)
     student, teacher = (side.to(dtype) for side in torch.randn(2, 6, 4, generator=generator))
     for loss in PAIRED.values():
-        found = loss(student, teacher)
-        torch.testing.assert_close(
-            found.double(), loss(student.double(), teacher.double()), rtol=1e-4, atol=1e-6
-        )
+        exact = loss(student.double(), teacher.double())
+        torch.testing.assert_close(loss(student, teacher).double(), exact, rtol=1e-4, atol=1e-6)
     maps = [torch.randn(2, 3, 4, 4, generator=generator).to(dtype) for _ in range(2)]
     wide = [side.double() for side in maps]
     for loss in (attention_transfer, lambda s, t: flow_matrix_loss((s, s), (t, t))):
         torch.testing.assert_close(loss(*maps).double(), loss(*wide), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize(
     ("logits", "labels", "message"),
     [
@@ -226,6 +223,7 @@ def test_accuracy_refuses_what_it_cannot_count(
         risk.accuracy(logits, labels)
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.uint16, torch.uint32, torch.uint64])
 def test_labels_of_any_whole_type(dtype: torch.dtype) -> None:
     student, teacher = near(0.1, (6, 5))
