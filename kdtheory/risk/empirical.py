@@ -36,7 +36,11 @@ def accuracy(
     if logits.ndim < 2 or logits.shape[-2] != labels.shape[-1]:
         shapes = f"{tuple(logits.shape)} and labels {tuple(labels.shape)}"
         raise ValueError(f"logits has shape {shapes}; give one label for each row")
-    right: Tensor = (logits.argmax(-1) == labels).double().mean(-1)
+    if labels.shape == logits.shape and bool((labels.long().sum(-1) == 1).all()):
+        raise ValueError(
+            "labels look like one-hot rows; give one class number for each row, labels.argmax(-1)"
+        )
+    right: Tensor = (logits.argmax(-1) == labels.long()).double().mean(-1)
     return right
 
 
