@@ -180,7 +180,10 @@ BROKEN = {
     "unknown code": (images_file(b"\0\0\x0a\x03" + GOOD[4:]), "element code 0x0a"),
     "short header": (images_file(GOOD[:10]), "ends inside its header"),
     "truncated": (images_file(GOOD[:-1]), "179 of the 180 bytes"),
-    "header that lies": (images_file(GOOD[:4] + b"\xff" * 12 + GOOD[16:]), "truncated: it holds 180"),
+    "header that lies": (
+        images_file(GOOD[:4] + b"\xff" * 12 + GOOD[16:]),
+        "promises 79,228,162,458,924,105,385,300,197,375 bytes; at most",
+    ),
     "too long": (images_file(GOOD + b"\0"), "goes on after the 180 bytes"),
     "not bytes": (images_file(idx_bytes(PIXELS[:, :1], "i2")), "elements of int16"),
     "float labels": (labels_file(idx_bytes(LABELS, "f4")), "elements of float32"),
@@ -245,3 +248,41 @@ def test_splits_are_drawn_from_both_files_together(tmp_path):
     write_pair(tmp_path, PIXELS[:5, :2], LABELS[:5], split="t10k")
     with pytest.raises(ValueError, match="15 and 10 pixels in its files"):
         load_splits(tmp_path, stream=Stream(0))
+
+
+def test_qmnist_folders_have_labels_of_eight_columns(tmp_path):
+    columns = np.c_[LABELS, np.zeros((12, 7))].astype(np.int32)
+    (tmp_path / "qmnist-train-images-idx3-ubyte").write_bytes(idx_bytes(PIXELS))
+    packed = gzip.compress(idx_bytes(columns, "i4"))
+    (tmp_path / "qmnist-train-labels-idx2-int.gz").write_bytes(packed)
+    assert idx_folder(tmp_path).labels.tolist() == LABELS.tolist()
+
+
+def test_files_in_the_folders_of_torchvision_and_kaggle_are_found(tmp_path):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    write_pair(raw)
+    assert idx_folder(tmp_path).digest == idx_folder(raw).digest
+    other = tmp_path / "FashionMNIST" / "raw"
+    other.mkdir(parents=True)
+    write_pair(other)
+    with pytest.raises(ValueError, match="several images files"):
+        idx_folder(tmp_path)
+    kaggle = tmp_path / "kaggle"
+    for kind in ("images-idx3", "labels-idx1"):
+        name = f"train-{kind}-ubyte"
+        (kaggle / name).mkdir(parents=True)
+        (kaggle / name / name).write_bytes((raw / name).read_bytes())
+    assert idx_folder(kaggle).digest == idx_folder(raw).digest
+
+
+def test_a_folder_without_files_says_what_it_holds(tmp_path):
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(ValueError, match=r"no images file .*; it holds notes.txt"):
+        idx_folder(tmp_path)
+
+
+@pytest.mark.parametrize(("path", "message"), [(".", "is a folder"), ("nowhere", "is not there")])
+def test_what_is_no_file_is_refused(tmp_path, path, message):
+    with pytest.raises(ValueError, match=message):
+        read_idx(tmp_path / path)

@@ -28,6 +28,9 @@ _ELEMENTS = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x
 _SPLITS = {"train": ("train",), "test": ("t10k", "test")}
 _GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 22
+_MOST_BYTES = 1 << 34
+_DEEPEST = 3
+_QMNIST_COLUMNS = 8
 
 
 def idx_folder(path: str | PathLike[str], /, *, split: str = "train") -> Images:
@@ -35,7 +38,9 @@ def idx_folder(path: str | PathLike[str], /, *, split: str = "train") -> Images:
 
     Files are found by name: `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte.gz`,
     `emnist-balanced-train-images-idx3-ubyte.gz`, `train-images.idx3-ubyte` and the like; where a file lies
-    there both plain and gzipped, the plain one is read. Classes are renumbered 0, …, k − 1 in the order of
+    there both plain and gzipped, the plain one is read. Where the folder itself holds none, the folders below
+    it are looked through: torchvision's `MNIST/raw`, Kaggle's folder for each file. Labels of eight columns
+    are QMNIST's, whose first is the class. Classes are renumbered 0, …, k − 1 in the order of
     their values in the training labels (EMNIST's letters start at 1), or in the split's own where the
     folder holds no training labels. Pixels keep their stored order: EMNIST stores its images transposed.
 
@@ -78,6 +83,10 @@ def read_idx(path: str | PathLike[str], /) -> NDArray[np.generic]:
             the header promises, or a damaged gzip stream.
     """
     file = Path(path)
+    if not file.is_file():
+        raise ValueError(
+            f"{file} is {'a folder' if file.is_dir() else 'not there'}; give the path of an IDX file"
+        )
     with file.open("rb") as raw:
         zipped = raw.read(2) == _GZIP
         raw.seek(0)
@@ -102,6 +111,10 @@ def _parse(stream: BufferedIOBase, name: str) -> NDArray[np.generic]:
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     element = np.dtype(_ELEMENTS[magic[2]])
     promised = math.prod(shape) * element.itemsize
+    if promised > _MOST_BYTES:
+        raise ValueError(
+            f"{name} promises {promised:,} bytes in its header; at most {_MOST_BYTES:,} are read"
+        )
     body = _read_at_most(stream, promised + 1)
     if len(body) < promised:
         found = f"{len(body):,} of the {promised:,} bytes that its header promises"
@@ -124,7 +137,10 @@ def _find(folder: Path, split: str, kind: str) -> Path:
     found = _matches(folder, split, kind)
     if not found:
         example = f"{_SPLITS[split][0]}-{kind}-idx{3 if kind == 'images' else 1}-ubyte(.gz)"
-        raise ValueError(f"{str(folder)!r} has no {kind} file for split = {split!r}, such as {example}")
+        there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
+        raise ValueError(
+            f"{str(folder)!r} has no {kind} file for split = {split!r}, such as {example}; it holds {there}"
+        )
     if len(found) > 1:
         names = ", ".join(file.name for file in found)
         raise ValueError(
@@ -134,10 +150,17 @@ def _find(folder: Path, split: str, kind: str) -> Path:
 
 
 def _matches(folder: Path, split: str, kind: str) -> list[Path]:
+    """The files of a kind: in the folder, or in the nearest level below it that has any."""
     prefixes = "|".join(_SPLITS[split])
-    pattern = re.compile(rf"(.*[-_.])?({prefixes})[-_.]{kind}[-_.]idx\d-ubyte(\.gz)?", re.IGNORECASE)
-    files = {file.name: file for file in folder.iterdir() if pattern.fullmatch(file.name) and file.is_file()}
-    return [files[name] for name in sorted(files) if name.removesuffix(".gz") not in files.keys() - {name}]
+    pattern = re.compile(
+        rf"(.*[-_.])?({prefixes})[-_.]{kind}[-_.]idx\d-(ubyte|byte|short|int)(\.gz)?", re.IGNORECASE
+    )
+    for depth in range(_DEEPEST):
+        below = sorted(folder.glob("/".join(["*"] * (depth + 1))))
+        files = [file for file in below if pattern.fullmatch(file.name) and file.is_file()]
+        if files:
+            return [file for file in files if file.suffix != ".gz" or file.with_suffix("") not in files]
+    return []
 
 
 def _images_array(file: Path) -> NDArray[np.uint8]:
@@ -155,6 +178,8 @@ def _images_array(file: Path) -> NDArray[np.uint8]:
 
 def _labels_array(file: Path) -> NDArray[np.int64]:
     array = read_idx(file)
+    if array.ndim == 2 and array.shape[1] == _QMNIST_COLUMNS:
+        array = array[:, 0]
     if array.ndim != 1:
         raise ValueError(f"{file.name} has {array.ndim} axes, as images have; a labels file has 1")
     if not np.issubdtype(array.dtype, np.integer):
