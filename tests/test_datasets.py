@@ -182,7 +182,7 @@ BROKEN = {
     "truncated": (images_file(GOOD[:-1]), "179 of the 180 bytes"),
     "header that lies": (
         images_file(GOOD[:4] + b"\xff" * 12 + GOOD[16:]),
-        "promises 79,228,162,458,924,105,385,300,197,375 bytes; at most",
+        "promises 79,228,162,.* bytes; at most",
     ),
     "too long": (images_file(GOOD + b"\0"), "goes on after the 180 bytes"),
     "not bytes": (images_file(idx_bytes(PIXELS[:, :1], "i2")), "elements of int16"),

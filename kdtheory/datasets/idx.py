@@ -112,9 +112,7 @@ def _parse(stream: BufferedIOBase, name: str) -> NDArray[np.generic]:
     element = np.dtype(_ELEMENTS[magic[2]])
     promised = math.prod(shape) * element.itemsize
     if promised > _MOST_BYTES:
-        raise ValueError(
-            f"{name} promises {promised:,} bytes in its header; at most {_MOST_BYTES:,} are read"
-        )
+        raise ValueError(f"{name} promises {promised:,} bytes; at most {_MOST_BYTES:,} are read")
     body = _read_at_most(stream, promised + 1)
     if len(body) < promised:
         found = f"{len(body):,} of the {promised:,} bytes that its header promises"
