@@ -1,4 +1,4 @@
-"""Any network made smaller: layers of low rank, weights set to zero, units taken out.
+"""Any network made smaller: layers of low rank, units taken out.
 
 Every function returns a copy and leaves its argument as it was. Layers are named by module path, as in
 `named_modules()`.
@@ -10,104 +10,74 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import prune, skip_init
+from torch.nn.utils import skip_init
 
 from kdtheory.compression.low_rank import low_rank_factors
+from kdtheory.compression.weights import Place, places, refreshed, slots
 from kdtheory.networks import copied
-from kdtheory.validate import check_at_least, check_fraction
+from kdtheory.validate import check_at_least
 
-__all__ = ["factorise", "narrow", "pruned"]
+__all__ = ["LowRank", "factorise", "narrow"]
 
-_LAYERS = (nn.Linear, nn.Conv2d)
+_CONVOLUTIONS = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
+_LAYERS = (nn.Linear, nn.modules.conv._ConvNd, nn.Embedding)
 
 
 def factorise(module: nn.Module, /, *, ranks: int | Mapping[str, int]) -> nn.Module:
-    """Linear and convolution layers of rank r as two layers each, by truncated SVD of their weights.
+    """Linear, convolution and embedding layers of rank r as two layers each, by truncated SVD.
 
     A linear map m × n becomes n → r (no bias) → m; a convolution becomes one with r filters of the same size,
-    stride and padding (no bias), followed by a 1 × 1 convolution: the SVD of its weight as an m × (c·h·w)
-    matrix, c input channels and filters of h × w.
+    stride and padding (no bias), followed by one of size 1: the SVD of its weight as an m × (c·h·w) matrix, c
+    input channels and filters of h × w; a transposed one the other way round; n embeddings of d numbers n
+    embeddings of r and a linear map. Each pair is a `LowRank`, whose `weight` is the product. A layer that
+    stands at several places is one pair at all of them; frozen stays frozen.
 
     Args:
         module: any network.
         ranks: one rank for every layer for which it means fewer parameters, or a rank for each layer by its
-            path (those not named stay as they are).
+            path (those not named stay as they are). One rank leaves layers alone that share their weight with
+            another layer.
 
     Raises:
-        ValueError: a path names no linear or convolution layer, the layer is grouped, or the rank is out of
-            its range.
+        ValueError: a path names no such layer, the layer is grouped or shares its weight with another one, or
+            the rank is out of its range.
 
     >>> net = nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 3))
     >>> [tuple(p.shape) for p in factorise(net, ranks=2).parameters()]
     [(2, 20), (30, 2), (30,), (2, 30), (3, 2), (3,)]
     """
-    result = copied(module)
+    result = refreshed(copied(module))
     layers = _layers(result)
+    shared = _shared(places(result))
     if isinstance(ranks, Mapping):
         _check_paths(ranks, layers)
         chosen = dict(ranks)
+        for path in sorted(set(chosen) & set(shared)):
+            raise ValueError(f"{path!r} shares its weight with {shared[path]!r}; two ranks would part them")
     else:
-        chosen = {path: ranks for path, layer in layers.items() if _saves(layer, ranks)}
+        check_at_least("ranks", ranks, 1)
+        chosen = {
+            path: ranks for path, layer in layers.items() if _saves(layer, ranks) and path not in shared
+        }
     for path, rank in chosen.items():
         check_at_least(f"rank of {path!r}", rank, 1)
+        pair = _factors(layers[path], rank, path)
         if path == "":
-            return _factors(layers[path], rank, path)
-        parent, _, name = path.rpartition(".")
-        setattr(result.get_submodule(parent), name, _factors(layers[path], rank, path))
+            return pair
+        for parent, name in list(slots(result, layers[path])):
+            setattr(parent, name, pair)
     return result
 
 
-def pruned(
-    module: nn.Module,
-    /,
-    *,
-    sparsity: float,
-    structured: bool = False,
-    layers: Sequence[str] | None = None,
-    held: bool = True,
-) -> nn.Module:
-    """A share of the weights set to zero, by `torch.nn.utils.prune`: the smallest ones, or whole units.
-
-    Unstructured: the smallest weights over all layers together (`global_unstructured`, L1). Structured: in
-    each layer the units (rows, filters) with the smallest Euclidean norm (`ln_structured`), with their
-    biases. Biases are not pruned otherwise.
-
-    Args:
-        module: any network with linear or convolution layers.
-        sparsity: the share of weights, or of each layer's units, that become zero, in [0, 1].
-        structured: prune units instead of weights.
-        layers: paths of the layers; all of them, or, structured, all but the last, whose units are the
-            outputs.
-        held: keep the masks (`weight_orig`, `weight_mask`), so that training leaves the zeros alone;
-            otherwise they are made permanent, and training would fill them.
-
-    Raises:
-        ValueError: sparsity outside [0, 1], a path that names no linear or convolution layer, or no layer.
-
-    >>> net = pruned(nn.Linear(10, 4), sparsity=0.75)
-    >>> int((net.weight != 0).sum()), isinstance(net.weight_orig, nn.Parameter)
-    (10, True)
-    """
-    check_fraction("sparsity", sparsity)
-    result = copied(module)
-    known = _layers(result)
-    _check_paths(layers or (), known)
-    chosen = (
-        [known[path] for path in layers] if layers else list(known.values())[: -1 if structured else None]
-    )
-    check_at_least("number of layers to prune", len(chosen), 1)
-    if structured:
-        for layer in chosen:
-            _prune_units(layer, sparsity)
-    else:
-        weights = [(layer, "weight") for layer in chosen]
-        prune.global_unstructured(weights, pruning_method=prune.L1Unstructured, amount=float(sparsity))
-    if not held:
-        for layer in chosen:
-            for name in ("weight", "bias"):
-                if hasattr(layer, f"{name}_mask"):
-                    prune.remove(layer, name)
-    return result
+def _shared(found: list[Place]) -> dict[str, str]:
+    """Path ↦ another layer that has the same parameter for its weight."""
+    first: dict[int, Place] = {}
+    shared: dict[str, str] = {}
+    for place in found:
+        other = first.setdefault(id(place.parameter), place)
+        if other is not place:
+            shared |= {place.path: other.path, other.path: place.path}
+    return shared
 
 
 def narrow(module: nn.Sequential, /, *, widths: Sequence[int]) -> nn.Sequential:
@@ -128,60 +98,139 @@ def narrow(module: nn.Sequential, /, *, widths: Sequence[int]) -> nn.Sequential:
     [(3, 4), (3,), (2, 3), (2,)]
     """
     _check_chain(module, widths)
+    refreshed(copy := copied(module))
     layers: list[nn.Module] = []
     rest, inside = list(widths), None
-    for layer in module:
+    for layer in copy.children():
         if not isinstance(layer, nn.Linear):
-            layers.append(copied(layer))
+            layers.append(layer)
             continue
         weight = layer.weight.detach()
+        units = _largest_units(weight, rest.pop(0)) if rest else torch.arange(len(weight))
         weight = weight if inside is None else weight[:, inside]
-        units = _largest_units(layer.weight.detach(), rest.pop(0)) if rest else torch.arange(len(weight))
-        layers.append(_linear(weight[units], None if layer.bias is None else layer.bias.detach()[units]))
+        made = _linear(weight[units], None if layer.bias is None else layer.bias.detach()[units])
+        layers.append(_frozen_as(layer, made))
         inside = units
     return nn.Sequential(*layers)
 
 
-def _layers(module: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
+def _layers(module: nn.Module) -> dict[str, nn.Module]:
     return {path: layer for path, layer in module.named_modules() if isinstance(layer, _LAYERS)}
 
 
-def _check_paths(paths: Mapping[str, int] | Sequence[str], layers: Mapping[str, nn.Module]) -> None:
+def _check_paths(paths: Mapping[str, int], layers: Mapping[str, nn.Module]) -> None:
     for path in paths:
         if path not in layers:
             known = ", ".join(repr(name) for name in layers) or "none"
-            raise ValueError(f"{path!r} names no linear or convolution layer; there are {known}")
+            raise ValueError(f"{path!r} names no linear, convolution or embedding layer; there are {known}")
 
 
-def _saves(layer: nn.Linear | nn.Conv2d, rank: int) -> bool:
-    rows, columns = len(layer.weight), layer.weight[0].numel()
+def _matrix(layer: nn.Module) -> Tensor:
+    """The weight as it is now: units by what goes in, or n embeddings by their numbers."""
+    weight: Tensor = layer.weight  # type: ignore[assignment]
+    return weight.detach().flatten(1)
+
+
+def _saves(layer: nn.Module, rank: int) -> bool:
+    rows, columns = _matrix(layer).shape
     return getattr(layer, "groups", 1) == 1 and rank * (rows + columns) < rows * columns
 
 
-def _factors(layer: nn.Linear | nn.Conv2d, rank: int, path: str) -> nn.Sequential:
-    if isinstance(layer, nn.Conv2d) and layer.groups != 1:
+class LowRank(nn.Sequential):
+    """Two layers in place of one; `weight` and `bias` are those of the one, for whoever reads them.
+
+    Attention reads the weights of its output projection, a tied decoder those of the embedding.
+    """
+
+    @property
+    def weight(self) -> Tensor:
+        """The product of the two, of the one layer's shape."""
+        first, second = (part.get_parameter("weight") for part in self)
+        if isinstance(self[0], nn.Embedding):
+            return first @ second.mT
+        if isinstance(self[1], nn.modules.conv._ConvTransposeNd):
+            return (first.flatten(1).mT @ second.flatten(1)).reshape(-1, *second.shape[1:])
+        return (second.flatten(1) @ first.flatten(1)).reshape(-1, *first.shape[1:])
+
+    @property
+    def bias(self) -> Tensor | None:
+        """That of the second layer."""
+        bias: Tensor | None = getattr(self[1], "bias", None)
+        return bias
+
+
+def _factors(layer: nn.Module, rank: int, path: str) -> LowRank:
+    if getattr(layer, "groups", 1) != 1:
         raise ValueError(f"{path!r} has groups = {layer.groups}; only convolutions without groups factorise")
-    left, right = low_rank_factors(layer.weight.detach().flatten(1), rank=rank)
-    bias = None if layer.bias is None else layer.bias.detach()
+    if isinstance(layer, nn.Embedding) and (layer.max_norm is not None or layer.sparse):
+        raise ValueError(f"{path!r} has max_norm or sparse gradients, which two layers cannot have")
+    matrix = _matrix(layer)
+    wide = matrix.float() if matrix.element_size() < 4 else matrix
+    left, right = (part.to(matrix) for part in low_rank_factors(wide, rank=rank))
+    made = _pair_of(layer, rank, left, right)
+    _frozen_as(layer, made[0])
+    _frozen_as(layer, made[1])
+    return made.train(layer.training)
+
+
+def _frozen_as(layer: nn.Module, made: nn.Module) -> nn.Module:
+    """What was frozen stays frozen; a weight with a mask is as its original."""
+    own = dict(layer.named_parameters(recurse=False))
+    for name, parameter in made.named_parameters(recurse=False):
+        source = own.get(name, own.get(f"{name}_orig"))
+        parameter.requires_grad_(source is None or source.requires_grad)
+    return made
+
+
+def _pair_of(layer: nn.Module, rank: int, left: Tensor, right: Tensor) -> LowRank:
+    """m × n as m × r after r × n."""
+    given: Tensor | None = getattr(layer, "bias", None)
+    bias = None if given is None else given.detach()
+    if isinstance(layer, nn.Embedding):
+        return LowRank(_embedding(left, layer.padding_idx), _linear(right.mT, None))
     if isinstance(layer, nn.Linear):
-        return nn.Sequential(_linear(right, None), _linear(left, bias))
-    like = {"device": left.device, "dtype": left.dtype}
-    first = skip_init(
-        nn.Conv2d,
-        layer.in_channels,
-        rank,
-        layer.kernel_size,
-        stride=layer.stride,
-        padding=layer.padding,
-        dilation=layer.dilation,
-        padding_mode=layer.padding_mode,
-        bias=False,
-        **like,
+        return LowRank(_linear(right, None), _linear(left, bias))
+    assert isinstance(layer, nn.modules.conv._ConvNd)
+    if isinstance(layer, nn.modules.conv._ConvTransposeNd):
+        return LowRank(_pointwise(layer, left.mT, None), _alike(layer, right, bias, into=rank))
+    return LowRank(_alike(layer, right, None, out=rank), _pointwise(layer, left, bias))
+
+
+def _embedding(weight: Tensor, padding_idx: int | None) -> nn.Embedding:
+    like = {"device": weight.device, "dtype": weight.dtype}
+    table: nn.Embedding = skip_init(nn.Embedding, *weight.shape, padding_idx=padding_idx, **like)
+    _fill(table, weight, None)
+    return table
+
+
+def _alike(
+    layer: nn.modules.conv._ConvNd,
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    into: int | None = None,
+    out: int | None = None,
+) -> nn.Module:
+    """A convolution as `layer`, from other channels or to others."""
+    settings = {name: getattr(layer, name) for name in ("stride", "padding", "dilation", "padding_mode")}
+    if isinstance(layer, nn.modules.conv._ConvTransposeNd):
+        settings["output_padding"] = layer.output_padding
+    channels = into or layer.in_channels, out or layer.out_channels
+    like = {"device": weight.device, "dtype": weight.dtype}
+    made: nn.Module = skip_init(
+        type(layer), *channels, layer.kernel_size, bias=bias is not None, **settings, **like
     )
-    second = skip_init(nn.Conv2d, rank, layer.out_channels, 1, bias=bias is not None, **like)
-    _fill(first, right.reshape(first.weight.shape), None)
-    _fill(second, left.reshape(second.weight.shape), bias)
-    return nn.Sequential(first, second)
+    _fill(made, weight.reshape(made.get_parameter("weight").shape), bias)
+    return made
+
+
+def _pointwise(layer: nn.modules.conv._ConvNd, weight: Tensor, bias: Tensor | None) -> nn.Module:
+    """A convolution of size 1 with as many axes as `layer`."""
+    like = {"device": weight.device, "dtype": weight.dtype}
+    kind, (units, inputs) = _CONVOLUTIONS[layer.weight.ndim], weight.shape
+    made: nn.Module = skip_init(kind, inputs, units, 1, bias=bias is not None, **like)
+    _fill(made, weight.reshape(made.get_parameter("weight").shape), bias)
+    return made
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
@@ -202,13 +251,6 @@ def _fill(layer: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
     layer.get_parameter("weight").copy_(weight)
     if bias is not None:
         layer.get_parameter("bias").copy_(bias)
-
-
-def _prune_units(layer: nn.Linear | nn.Conv2d, sparsity: float) -> None:
-    prune.ln_structured(layer, "weight", amount=float(sparsity), n=2, dim=0)
-    if layer.bias is not None:
-        alive = layer.get_buffer("weight_mask").flatten(1).amax(1)
-        prune.custom_from_mask(layer, "bias", alive)
 
 
 def _largest_units(weight: Tensor, count: int) -> Tensor:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kdtheory.validate import check_at_least
+
+_BYTE = 8
 
 __all__ = ["ModelSize", "model_size", "sparse_bits"]
 
@@ -31,9 +34,12 @@ class ModelSize:
 def model_size(module: nn.Module, /, *, bits_per_weight: int = 32) -> ModelSize:
     """Parameters and bits of a network as it stands; masks of `torch.nn.utils.prune` are applied first.
 
+    A parameter that stands at several places counts once. The packed weights of torch's quantised layers,
+    which are no parameters, count too, at 8 bits each.
+
     Args:
         module: any network; its buffers other than masks do not count.
-        bits_per_weight: of one number.
+        bits_per_weight: of one number in floating point.
 
     Raises:
         ValueError: `bits_per_weight` < 1.
@@ -45,18 +51,28 @@ def model_size(module: nn.Module, /, *, bits_per_weight: int = 32) -> ModelSize:
     """
     check_at_least("bits_per_weight", bits_per_weight, 1)
     buffers = dict(module.named_buffers())
-    total = nonzero = bits = 0
+    arrays = [(values, _BYTE if packed else bits_per_weight) for values, packed in _packed(module)]
     for name, parameter in module.named_parameters():
         values = parameter.detach()
         if name.endswith("_orig") and name.removesuffix("orig") + "mask" in buffers:
             values = values * buffers[name.removesuffix("orig") + "mask"]
-        kept = int(torch.count_nonzero(values))
-        total, nonzero = total + values.numel(), nonzero + kept
-        bits += min(
-            values.numel() * bits_per_weight,
-            sparse_bits(values.numel(), kept, bits_per_weight=bits_per_weight),
-        )
+        arrays.append((values, bits_per_weight))
+    total = nonzero = bits = 0
+    for values, width in arrays:
+        entries, kept = values.numel(), int(torch.count_nonzero(values))
+        total, nonzero = total + entries, nonzero + kept
+        bits += min(entries * width, sparse_bits(entries, kept, bits_per_weight=width))
     return ModelSize(total, nonzero, bits)
+
+
+def _packed(module: nn.Module) -> Iterator[tuple[Tensor, bool]]:
+    """What quantised layers hold packed: weights as whole numbers, biases in floating point."""
+    for part in module.modules():
+        unpack = getattr(part, "_weight_bias", None)
+        if callable(unpack) and callable(getattr(part, "weight", None)):
+            for values in unpack():
+                if values is not None:
+                    yield (values.int_repr(), True) if values.is_quantized else (values.detach(), False)
 
 
 def sparse_bits(entries: int, kept: int, /, *, bits_per_weight: int = 32) -> int:
