@@ -112,7 +112,7 @@ def test_the_sparsity_asked_for_is_the_sparsity_got_also_the_second_time(name: s
 @pytest.mark.parametrize("name", sorted(set(NETS) - {"embedding", "reads"}))
 def test_masks_hold_and_all_other_weights_learn(name: str) -> None:
     net, inputs = make(name)
-    small = pruned(net, sparsity=0.7).train()
+    small = pruned(net, sparsity=0.3).train()
     start = [value.clone() for value in small.parameters()]
     optimizer = torch.optim.SGD(small.parameters(), lr=0.05)
     for _ in range(3):
@@ -127,7 +127,7 @@ def test_masks_hold_and_all_other_weights_learn(name: str) -> None:
     assert all(moved.values()), moved
     with torch.no_grad():
         output(small.eval(), inputs)
-    assert zeros(small) == pytest.approx(0.7, abs=0.02)
+    assert zeros(small) == pytest.approx(0.3, abs=0.02)
 
 
 def test_pruning_less_than_masks_hold_is_refused() -> None:
@@ -246,7 +246,7 @@ def test_packed_weights_of_quantised_layers_are_counted() -> None:
         quantised = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(30, 20)), {nn.Linear})
         size = model_size(quantised)
     assert size.parameters == 620
-    assert size.bits <= 620 * 8
+    assert size.bits == 600 * 8 + 20 * 32
 
 
 @pytest.mark.parametrize("kept", [lambda z: [z], lambda z: {"z": z}, lambda z: (z, [z]), lambda z: z])
