@@ -11,6 +11,7 @@ or a file sees a single array. `unpack` gives the weights their names back, `mod
 from __future__ import annotations
 
 from kdtheory.networks.architecture import Architecture, Tape
+from kdtheory.networks.calls import Inputs, Pick, logits_in, mixes_examples
 from kdtheory.networks.copies import copied
 from kdtheory.networks.layers import layer, recorded
 from kdtheory.networks.mlp import MLP
@@ -24,13 +25,17 @@ __all__ = [
     "NTKMLP",
     "Architecture",
     "Erf",
+    "Inputs",
     "ModuleArchitecture",
     "NTKLinear",
     "PatchNetwork",
+    "Pick",
     "SmoothedPatches",
     "Tape",
     "copied",
     "layer",
+    "logits_in",
+    "mixes_examples",
     "recorded",
     "smoothed_relu",
     "smoothed_relu_slope",

@@ -1,4 +1,8 @@
-"""The factors of any module's empirical kernel by torch.func: the gradients of all outputs at all points."""
+"""The factors of any module's empirical kernel: the gradients of all outputs at all points.
+
+By torch.func where it can map the module over points; recurrent layers, branches on values and scripted
+modules are differentiated point by point and output by output.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,35 @@ def jacobian_factors(module: nn.Module, rows: Tensor) -> Factors:
         outputs: Tensor = functional_call(module, {**params, **fixed}, (row[None],))
         return outputs[0]
 
-    parts = vmap(jacrev(single), in_dims=(None, 0))(trained, rows.detach())
-    jacobian = torch.cat([part.flatten(2) for part in parts.values()], 2)
+    try:
+        parts = vmap(jacrev(single), in_dims=(None, 0))(trained, rows.detach())
+        jacobian = torch.cat([part.flatten(2) for part in parts.values()], 2)
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        jacobian = _row_by_row(module, rows)
     layer = Flat(lambda gradient: gradient, 2 * jacobian.numel(), 0)
     return Factors([layer], jacobian.shape[1], lambda outputs: [jacobian[:, outputs]])
+
+
+def _row_by_row(module: nn.Module, rows: Tensor) -> Tensor:
+    """∂f_o/∂θ for each point and output by plain autograd, in the module's own dtype."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    points = []
+    with torch.enable_grad():
+        for row in rows.detach():
+            outputs = module(row[None].clone())[0]
+            slopes = [
+                torch.autograd.grad(out, trained, retain_graph=True, allow_unused=True) for out in outputs
+            ]
+            points.append(torch.stack([_joined(parts, trained) for parts in slopes]))
+    return torch.stack(points)
+
+
+def _joined(parts: tuple[Tensor | None, ...], like: list[nn.Parameter]) -> Tensor:
+    return torch.cat(
+        [
+            (torch.zeros_like(p) if part is None else part).flatten()
+            for part, p in zip(parts, like, strict=True)
+        ]
+    )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
+from typing import overload
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from kdtheory.networks import Inputs, mixes_examples
 from kdtheory.ntk._all_outputs import by_outputs, fill_all_outputs
 from kdtheory.ntk._contraction import fill_each_output, fill_mean
 from kdtheory.ntk._factors import Factors
@@ -40,7 +42,7 @@ class EmpiricalKernel:
     one it warns.
 
     Args:
-        module: maps n × … to n × k, each example on its own.
+        module: maps n × … to n × k, each example on its own; it must not change its parameters.
         output: one output, or None for the mean over all: the convention of neural-tangents' trace.
         method: "layerwise", "jacobian", or "auto" for the first that applies.
 
@@ -76,6 +78,7 @@ class EmpiricalKernel:
             ValueError: the points are not finite, alike and of the module's precision and device, the module
                 does not make n × k of them, the matrix does not fit in memory, or "layerwise" does not apply.
         """
+        rows, columns = _own(rows), _own(columns)
         self._check(rows, columns, power=0)
         gram = empty_matrix(rows, len(rows), len(rows if columns is None else columns))
         for here, there, left, right in self._block_pairs(rows, columns, 1):
@@ -88,6 +91,7 @@ class EmpiricalKernel:
 
     def diagonal(self, rows: Float[Tensor, "n *shape"], /) -> Float[Tensor, "n"]:
         """K(x_i, x_i), in time and memory linear in n."""
+        rows = _own(rows)
         k = self._check(rows, rows[:1], power=0)
         outputs = range(k) if self.output is None else [self.output]
         single, total = rows.new_ones(1), rows.new_zeros(len(rows))
@@ -101,6 +105,7 @@ class EmpiricalKernel:
         self, rows: Float[Tensor, "n *shape"], columns: Float[Tensor, "m *shape"] | None = None, /
     ) -> Float[Tensor, "n m k"]:
         """Θ_oo(x_i, x′_j) for every output o, a view of k matrices n × m."""
+        rows, columns = _own(rows), _own(columns)
         k = self._check(rows, columns, power=1)
         n, m = len(rows), len(rows if columns is None else columns)
         gram = empty_matrix(rows, k * n, m).view(k, n, m)
@@ -116,6 +121,7 @@ class EmpiricalKernel:
 
         `full(rows).transpose(1, 2).flatten(2).flatten(0, 1)` is that matrix, without a copy.
         """
+        rows, columns = _own(rows), _own(columns)
         k = self._check(rows, columns, power=2)
         gram = empty_matrix(rows, len(rows) * k, len(rows if columns is None else columns) * k)
         for here, there, left, right in self._block_pairs(rows, columns, k):
@@ -132,11 +138,7 @@ class EmpiricalKernel:
             raise ValueError(
                 f"rows are {rows.dtype} on {rows.device}, the module {like.dtype} on {like.device}; move one"
             )
-        with torch.no_grad():
-            outputs = self.module(rows[:1])
-        if outputs.ndim != 2 or len(outputs) != 1:
-            raise ValueError(f"module makes {tuple(outputs.shape)} of one row; it must make n × k of n rows")
-        k = int(outputs.shape[1])
+        k = self._outputs(rows)
         if self.output is not None and self.output >= k:
             raise ValueError(f"output = {self.output} does not exist; the module has {k}")
         check_fits(k**power * len(rows) * len(rows if columns is None else columns), rows)
@@ -144,8 +146,28 @@ class EmpiricalKernel:
             self._choose_route(rows[:1])
         return k
 
+    @torch.no_grad()
+    def _outputs(self, rows: Tensor) -> int:
+        """k, of a module that gives n × k for n rows, each from its own alone."""
+        try:
+            outputs = self.module(rows[:1].clone())
+        except (RuntimeError, TypeError, IndexError, NotImplementedError) as error:
+            why = str(error).strip().partition("\n")[0]
+            raise ValueError(f"module does not take rows of shape {tuple(rows.shape)}: {why}") from error
+        if not isinstance(outputs, Tensor):
+            kind = type(outputs).__name__
+            raise ValueError(f"module makes a {kind} of one row; wrap it to make n × k of n rows")
+        if outputs.ndim != 2 or len(outputs) != 1:
+            raise ValueError(f"module makes {tuple(outputs.shape)} of one row; it must make n × k of n rows")
+        if mixes_examples(self.module, Inputs((rows,))):
+            raise ValueError(
+                "module gives a row other outputs with other rows around it, or from call to call; the "
+                "kernel is that of rows alone: call module.eval(), and take no statistics over the batch"
+            )
+        return int(outputs.shape[1])
+
     def _choose_route(self, row: Tensor) -> None:
-        self.because = "" if self.method == "jacobian" else obstacle(self.module, row)
+        self.because = "" if self.method == "jacobian" else obstacle(self.module, row.clone())
         if self.because and self.method == "layerwise":
             raise ValueError(f"method = 'layerwise' does not apply: {self.because}; use 'auto' or 'jacobian'")
         if self.because:
@@ -168,7 +190,9 @@ class EmpiricalKernel:
                 )
 
     def _factors(self, rows: Tensor) -> Factors:
-        return (jacobian_factors if self.route == "jacobian" else layerwise_factors)(self.module, rows)
+        return (jacobian_factors if self.route == "jacobian" else layerwise_factors)(
+            self.module, rows.clone()
+        )
 
     def _rows_at_once(self, rows: Tensor, outputs: int) -> int:
         """As many as keep what is held of them, with the signals of so many outputs, within bounds."""
@@ -190,6 +214,15 @@ class EmpiricalKernel:
                     yield here, there, left, self._factors(columns[there])
                 elif there.start > here.start:
                     yield here, there, left, self._factors(rows[there])
+
+
+@overload
+def _own(points: Tensor) -> Tensor: ...
+@overload
+def _own(points: None) -> None: ...
+def _own(points: Tensor | None) -> Tensor | None:
+    """A copy without a graph: the module may write on it."""
+    return None if points is None else points.detach().clone()
 
 
 def _slices(n: int, size: int) -> Iterator[slice]:

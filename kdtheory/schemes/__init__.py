@@ -3,9 +3,11 @@
 `fit` trains on labels, `distil` on named, weighted `Term`s (logits, or layers by their paths), `mutual`
 trains students that teach each other, `born_again` a line of students each of which teaches the next; several
 teachers are an `Ensemble`. `evaluate` measures accuracy and fidelity, `compare` sets schemes side by side
-over seeds. `kdtheory.schemes.populations` has the same schemes for whole populations.
+over seeds; `Batches` says how a batch is to be read. `kdtheory.schemes.populations` has the same schemes for
+whole populations.
 """
 
+from kdtheory.schemes.batches import Batches
 from kdtheory.schemes.comparison import Comparison, compare
 from kdtheory.schemes.evaluation import evaluate
 from kdtheory.schemes.loop import Trained, Training
@@ -17,6 +19,7 @@ from kdtheory.schemes.teachers import Ensemble
 from kdtheory.schemes.terms import Term, hinton, labels_term, response_term
 
 __all__ = [
+    "Batches",
     "Comparison",
     "Ensemble",
     "Term",

@@ -1,62 +1,244 @@
-"""Data as batches: a DataLoader, or inputs and labels that make one batch."""
+"""One door for batches: what in a batch is inputs, what labels, and where an epoch ends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-__all__ = ["Data", "endless", "one_epoch"]
+from kdtheory.networks import Inputs
+from kdtheory.validate import check_at_least
 
-Data = DataLoader[Any] | tuple[Tensor, Tensor]
-Batch = tuple[Tensor, Tensor | None]
+__all__ = ["Batch", "Batches", "Data", "as_batches"]
+
+Part = int | str
+Data = Any
+"""A DataLoader, another iterable of batches, a Dataset, a pair (inputs, labels), or `Batches` of one."""
+_LABELS = ("labels", "label", "targets", "target", "y")
+_LOADED_AT_ONCE = 1024
 
 
-def one_epoch(data: Data, device: torch.device) -> Iterator[Batch]:
-    """Inputs and labels (None where there are none), batch after batch, on `device`.
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A batch: what a module is called with, and the labels.
+
+    Args:
+        inputs: what the module takes.
+        labels: one class number for each example, or for each of its tokens; None where there are none.
+        ignored: the label of what does not count.
+    """
+
+    inputs: Inputs
+    labels: Tensor | None = None
+    ignored: int | None = None
+
+    def counted(self, logits: Tensor, /) -> Tensor:
+        """The rows of logits that count: of examples, or of all their tokens, without what is ignored."""
+        labels = self.labels
+        if labels is not None and labels.shape != logits.shape[:-1]:
+            raise ValueError(
+                f"labels of shape {tuple(labels.shape)} and logits of shape {tuple(logits.shape)}; give one "
+                "label for each row of the logits"
+            )
+        rows = logits.flatten(0, -2)
+        if labels is None or self.ignored is None:
+            return rows
+        return rows[labels.reshape(-1) != self.ignored]
+
+    @property
+    def counted_labels(self) -> Tensor | None:
+        """The labels of the rows that count."""
+        if self.labels is None:
+            return None
+        flat = self.labels.reshape(-1)
+        return flat if self.ignored is None else flat[flat != self.ignored]
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """Data, and how its batches are to be read.
+
+    Without further word a batch is inputs, a pair (inputs, labels), or a mapping: the labels are then the
+    entry "labels", "label", "targets", "target" or "y", and the module is called with all others by name, or
+    with the only other one.
+
+    Args:
+        data: a DataLoader or another iterable of batches, a Dataset, or one batch.
+        inputs: the place or key of the inputs; several are handed over in this order.
+        labels: the place or key of the labels; False where there are none.
+        ignore_index: the label of examples or tokens that do not count, −100 by custom; None counts all.
+        most: batches in an epoch, for loaders that never end.
 
     Raises:
-        ValueError: there is no batch, a batch is neither inputs nor a pair of inputs and labels, or labels
-            are no class numbers.
+        ValueError: `most` < 1.
+
+    >>> three = [(torch.zeros(4, 2), torch.tensor([2, 1, 2, 2]), torch.tensor([0, 1, 1, 0]))]
+    >>> [batch] = as_batches(Batches(three, inputs=(0, 1), labels=2)).epoch(torch.device("cpu"))
+    >>> len(batch.inputs.args), batch.labels.tolist()
+    (2, [0, 1, 1, 0])
     """
-    if isinstance(data, tuple):
-        yield _pair(data, device)
-        return
+
+    data: Any
+    inputs: Part | tuple[Part, ...] | None = None
+    labels: Part | bool | None = None
+    ignore_index: int | None = None
+    most: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.most is not None:
+            check_at_least("most", self.most, 1)
+
+    @property
+    def constant(self) -> bool:
+        """Whether every batch is the same one."""
+        return isinstance(self.data, tuple)
+
+    @property
+    def ends(self) -> bool:
+        """Whether an epoch is known to end."""
+        try:
+            return self.most is not None or len(self.data) >= 0
+        except TypeError:
+            return False
+
+    def smallest(self) -> int | None:
+        """The size of the smallest batch of an epoch, where that can be known beforehand."""
+        loader = self.data
+        if not isinstance(loader, DataLoader) or loader.batch_size is None or loader.drop_last:
+            return None
+        try:
+            left = len(loader.sampler) % loader.batch_size  # type: ignore[arg-type]
+        except TypeError:
+            return None
+        return left or loader.batch_size
+
+    def epoch(self, device: torch.device, /, *, most: int | None = None) -> Iterator[Batch]:
+        """The batches of one epoch on a device; of data without a length at most `most` of them.
+
+        Raises:
+            ValueError: there is no batch, or one that cannot be read.
+        """
+        data = self.data
+        if self.constant:
+            data = [data]
+        most = self.most if self.ends else most
+        empty = True
+        for batch in itertools.islice(iter(data), most):
+            empty = False
+            yield self._read(batch, device)
+        if empty:
+            raise ValueError("data has no batch; is it empty, or smaller than a batch that is dropped?")
+
+    def endless(self, device: torch.device) -> Iterator[Batch]:
+        """Epoch after epoch; a constant batch is moved once."""
+        if self.constant:
+            yield from itertools.repeat(self._read(self.data, device))
+        while True:
+            yield from self.epoch(device)
+
+    def _read(self, batch: Any, device: torch.device) -> Batch:
+        inputs, labels = self._parts(batch)
+        found = Inputs(*inputs).to(device)
+        if not list(found.tensors):
+            raise ValueError(f"a batch has {_kinds(batch)}; the inputs must be tensors")
+        return Batch(found, _class_numbers(labels, found, device), self.ignore_index)
+
+    def _parts(self, batch: Any) -> tuple[tuple[tuple[Any, ...], Mapping[str, Any]], Any]:
+        """(arguments, arguments by name), and the labels, None where there are none."""
+        if isinstance(batch, Tensor):
+            return ((batch,), {}), None
+        entries = _entries(batch)
+        labels = self._place_of_labels(entries)
+        if self.inputs is not None:
+            names = self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
+            return (tuple(_entry(entries, name, "inputs") for name in names), {}), _of(entries, labels)
+        rest = {name: part for name, part in entries.items() if name != labels}
+        if len(rest) == 1:
+            return (tuple(rest.values()), {}), _of(entries, labels)
+        if isinstance(batch, Mapping):
+            return ((), {str(name): part for name, part in rest.items()}), _of(entries, labels)
+        raise ValueError(
+            f"a batch has {_kinds(batch)}; say what they are by Batches(data, inputs=…, labels=…), as "
+            "inputs=0, labels=1 where an index follows"
+        )
+
+    def _place_of_labels(self, entries: Mapping[Part, Any]) -> Part | None:
+        if self.labels is False:
+            return None
+        if self.labels is not None and self.labels is not True:
+            _entry(entries, self.labels, "labels")
+            return self.labels
+        if all(isinstance(name, int) for name in entries):
+            return 1 if len(entries) == 2 else None
+        return next((name for name in _LABELS if name in entries), None)
+
+
+def as_batches(data: Data, /) -> Batches:
+    """The data as batches.
+
+    Raises:
+        ValueError: it is a tensor alone, or nothing that gives batches.
+    """
+    if isinstance(data, Batches):
+        inner = data.data
+        return Batches(_loaded(inner), data.inputs, data.labels, data.ignore_index, data.most)
+    return Batches(_loaded(data))
+
+
+def _loaded(data: Any) -> Any:
     if isinstance(data, Tensor):
         raise ValueError("data is a tensor; give (inputs, labels), or a DataLoader")
-    empty = True
-    for batch in data:
-        empty = False
-        yield _pair(batch, device)
-    if empty:
-        raise ValueError("data has no batch; is its dataset empty, or smaller than a batch that is dropped?")
+    if isinstance(data, Dataset) and not isinstance(data, DataLoader):
+        return DataLoader(data, batch_size=_LOADED_AT_ONCE)
+    if not isinstance(data, Iterable):
+        raise ValueError(f"data is a {type(data).__name__}; give (inputs, labels), a Dataset or a DataLoader")
+    if isinstance(data, Iterator):
+        raise ValueError(
+            "data is an iterator, which is used up after one epoch; give what makes it, as a list"
+        )
+    return data
 
 
-def endless(data: Data, device: torch.device) -> Iterator[Batch]:
-    """Epoch after epoch; a pair of tensors is moved once and is the same object at every step."""
-    if isinstance(data, tuple):
-        whole = _pair(data, device)
-        while True:
-            yield whole
-    while True:
-        yield from one_epoch(data, device)
-
-
-def _pair(batch: Any, device: torch.device) -> Batch:
-    if isinstance(batch, Tensor):
-        return batch.to(device), None
-    listed = isinstance(batch, (list, tuple)) and 1 <= len(batch) <= 2
-    if listed and all(isinstance(part, Tensor) for part in batch):
-        labels = batch[1].to(device) if len(batch) == 2 else None
-        if labels is not None and (labels.ndim != 1 or labels.is_floating_point()):
-            raise ValueError(
-                f"labels are {labels.dtype} of shape {tuple(labels.shape)}; give one class number each"
-            )
-        labels = None if labels is None else labels.long()
-        if labels is not None and len(labels) != len(batch[0]):
-            raise ValueError(f"a batch has {len(batch[0])} inputs and {len(labels)} labels; pair them first")
-        return batch[0].to(device), labels
+def _entries(batch: Any) -> Mapping[Part, Any]:
+    if isinstance(batch, Mapping):
+        return {str(name): part for name, part in batch.items()}
+    if isinstance(batch, (list, tuple)):
+        return dict(enumerate(batch))
     raise ValueError(f"a batch is a {type(batch).__name__}; give inputs, or (inputs, labels), as tensors")
+
+
+def _entry(entries: Mapping[Part, Any], name: Part, what: str) -> Any:
+    if name not in entries:
+        raise ValueError(f"{what} = {name!r} is not in a batch; it has {', '.join(map(repr, entries))}")
+    return entries[name]
+
+
+def _of(entries: Mapping[Part, Any], name: Part | None) -> Any:
+    return None if name is None else entries[name]
+
+
+def _kinds(batch: Any) -> str:
+    parts = batch.values() if isinstance(batch, Mapping) else batch
+    shown = [str(tuple(part.shape)) if isinstance(part, Tensor) else type(part).__name__ for part in parts]
+    return f"{len(shown)} parts ({', '.join(shown)})"
+
+
+def _class_numbers(labels: Any, inputs: Inputs, device: torch.device) -> Tensor | None:
+    if labels is None:
+        return None
+    if not isinstance(labels, Tensor):
+        raise ValueError(f"labels are a {type(labels).__name__}; give a tensor of class numbers")
+    count, shown = len(inputs), f"labels are {labels.dtype} of shape {tuple(labels.shape)}"
+    if labels.dtype.is_floating_point or labels.dtype == torch.bool or labels.is_complex():
+        cure = ", labels.argmax(-1) of one-hot rows" if labels.ndim == 2 else ", labels.long()"
+        raise ValueError(f"{shown}; give one class number each{cure}")
+    if labels.ndim == 0 or len(labels) != count:
+        raise ValueError(f"a batch has {count} inputs and {labels.numel()} labels; pair them first")
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        raise ValueError(f"{shown}; give one class number each, labels[:, 0]")
+    return labels.to(device=device, dtype=torch.long, copy=True)  # a loader may write its buffer again

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from kdtheory.losses import kl_divergence, label_loss
+from kdtheory.networks import Pick, mixes_examples
 from kdtheory.risk import accuracy, top_label_calibration_error
-from kdtheory.schemes.batches import Data, one_epoch
+from kdtheory.schemes.batches import Data, as_batches
 from kdtheory.schemes.loop import own_copy
 from kdtheory.schemes.teachers import as_teacher
 from kdtheory.streams import Stream
@@ -27,6 +28,7 @@ def evaluate(
     teacher: nn.Module | Sequence[nn.Module] | None = None,
     bins: int = 15,
     device: str | torch.device = "auto",
+    output: Pick | None = None,
 ) -> dict[str, float]:
     """Accuracy, log loss and calibration error on labelled points; agreement with a teacher and KL from it.
 
@@ -34,14 +36,17 @@ def evaluate(
 
     Args:
         module: from inputs to logits, evaluated in evaluation mode.
-        data: points that nothing was trained on: (inputs, labels) or a DataLoader.
+        data: points that nothing was trained on: (inputs, labels) or a DataLoader; `Batches` of batches that
+            are made otherwise, with `most` for a loader that never ends.
         teacher: adds "agreement", the share of points on which both choose one class, and "divergence",
             KL(φ_1(z_t)‖φ_1(z_s)) in nats; several teachers are an ensemble.
         bins: of the calibration error.
         device: where to evaluate.
+        output: where the logits are in what a module gives, if that is neither a tensor nor has `.logits`.
 
     Raises:
-        ValueError: the data have no batch or no labels.
+        ValueError: the data have no batch, no labels or no end, a label is no class, or a module does not
+            take the points, or says something else of a point as the batch around it changes.
 
     >>> sure = nn.Linear(1, 2)
     >>> _ = sure.weight.data.zero_(), sure.bias.data.copy_(torch.tensor([50.0, 0.0]))
@@ -51,7 +56,7 @@ def evaluate(
     [0.75, 0.25, 1.0, 0.0]
     """
     nets = [module] if teacher is None else [module, as_teacher(teacher)]
-    (logits, *heard), labels = _answers(nets, data, device)
+    (logits, *heard), labels = _answers(nets, data, device, output)
     measures = {
         "accuracy": float(accuracy(logits, labels)),
         "log_loss": float(label_loss(logits, None, labels).mean()),
@@ -64,17 +69,27 @@ def evaluate(
 
 
 def _answers(
-    nets: Sequence[nn.Module], data: Data, device: str | torch.device
+    nets: Sequence[nn.Module], data: Data, device: str | torch.device, output: Pick | None
 ) -> tuple[list[Tensor], Tensor]:
     """The logits of every net, and the labels, over one epoch that all see together; float64 on the CPU."""
     copies = [own_copy(net, device).eval() for net in nets]
+    names = ["the module", "the teacher"]
     said: list[list[Tensor]] = [[] for _ in nets]
     labels: list[Tensor] = []
+    batches = as_batches(data)
+    if not batches.ends:
+        raise ValueError("data has no length, so that it may have no end; say Batches(data, most=…) batches")
     with Stream(0).default():  # what a loader draws is of no consequence here, but must not leave a trace
-        for inputs, given in one_epoch(data, resolve_device(device)):
-            if given is None:
+        for batch in batches.epoch(resolve_device(device)):
+            if (given := batch.counted_labels) is None:
                 raise ValueError("the data have no labels to be right about; give (inputs, labels)")
+            for net, name, parts in zip(copies, names, said, strict=False):
+                if not labels and mixes_examples(net, batch.inputs, pick=output):
+                    raise ValueError(
+                        f"{name} gives a point other logits with other points around it (batch statistics) "
+                        "or from call to call (randomness); make each row depend on its own point alone"
+                    )
+                logits = batch.inputs.logits(net, pick=output, name=name)
+                parts.append(batch.counted(logits).double().cpu())
             labels.append(given.cpu())
-            for net, parts in zip(copies, said, strict=True):
-                parts.append(net(inputs).double().cpu())
     return [torch.cat(parts) for parts in said], torch.cat(labels)

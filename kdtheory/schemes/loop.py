@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtheory.networks import copied
-from kdtheory.schemes.batches import Data, endless, one_epoch
+from kdtheory.schemes.batches import Batch, Batches
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 from kdtheory.validate import check_at_least, check_positive
@@ -21,7 +22,7 @@ __all__ = ["Named", "Objective", "Trained", "Training", "descend", "own_copy"]
 
 Named = Mapping[tuple[str, str], tuple[float, Tensor]]
 """(net, term) ↦ (weight, value)."""
-Objective = Callable[[Tensor, Tensor | None], Named]
+Objective = Callable[[Batch], Named]
 Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
 
@@ -65,12 +66,16 @@ class Trained:
     Args:
         module: in evaluation mode.
         history: step, loss, weight, value: one row for each term at each step kept, before that step.
-        gradient_norm: of the whole objective over one epoch, at the end; in a cohort, of all students'.
+        gradient_norm: of the whole objective over one epoch, at the end; in a cohort, of all students'. Of
+            data without a length the epoch has as many batches as there were steps. NaN where it could not
+            be had, and `note` says why.
+        note: what could not be done after the last step; empty where all was.
     """
 
     module: nn.Module
     history: pd.DataFrame
     gradient_norm: float
+    note: str = ""
 
     def converged(self, tolerance: float, /) -> bool:
         """Whether the gradient norm is at most `tolerance`.
@@ -83,25 +88,29 @@ class Trained:
 
 
 def descend(
-    nets: nn.Module, objective: Objective, data: Data, *, training: Training, stream: Stream
-) -> tuple[pd.DataFrame, float]:
-    """Minimise Σ weight · value over the parameters of `nets`, in place; the history and last gradient norm.
+    nets: nn.Module, objective: Objective, data: Batches, *, training: Training, stream: Stream
+) -> tuple[pd.DataFrame, float, str]:
+    """Minimise Σ weight · value over the parameters of `nets`, in place; history, gradient norm, and a note.
 
-    Dropout, and the order of a DataLoader without a generator of its own, are drawn from `stream`.
+    Dropout, and the order of a DataLoader without a generator of its own, are drawn from `stream`. Nothing
+    that
+    happens after the last step loses what was trained: the norm is then NaN, and the note says why.
 
     Raises:
-        ValueError: there is nothing to train, or a value is not finite before the first step.
+        ValueError: there is nothing to train, a batch of one example meets a normalisation over the batch,
+            or a value is not finite before the first step.
     """
     device, rows = resolve_device(training.device), []
     parameters = [value for value in nets.parameters() if value.requires_grad]
     if not parameters:
         raise ValueError("the module has no parameter to train; give one whose parameters ask for gradients")
+    _check_smallest(nets, data)
     optimizer = training.optimizer(parameters)
     schedule = training.schedule(optimizer) if training.schedule else None
     nets.train()
     with stream.default(), torch.enable_grad():
-        for step, (inputs, labels) in zip(range(training.steps), endless(data, device), strict=False):
-            named = objective(inputs, labels)
+        for step, batch in zip(range(training.steps), data.endless(device), strict=False):
+            named = objective(batch)
             if step == 0:
                 _check_start(named)
             optimizer.zero_grad()
@@ -111,9 +120,21 @@ def descend(
                 schedule.step()
             if step % training.every == 0 or step == training.steps - 1:
                 rows += _rows(step, named)
-        norm = _gradient_norm(nets, parameters, objective, data, device)
+        norm, note = _last_look(nets, parameters, objective, data.epoch(device, most=max(1, training.steps)))
     nets.eval()
-    return pd.DataFrame(rows, columns=["step", "net", "loss", "weight", "value"]), norm
+    return pd.DataFrame(rows, columns=["step", "net", "loss", "weight", "value"]), norm, note
+
+
+def _check_smallest(nets: nn.Module, data: Batches) -> None:
+    """Torch's normalisations over the batch refuse a single example, which may only come at the end."""
+    norms = [
+        type(part).__name__ for part in nets.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)
+    ]
+    if norms and data.smallest() == 1:
+        raise ValueError(
+            f"the last batch of an epoch has one example, over which {norms[0]} has no statistics; give the "
+            "DataLoader drop_last=True or another batch size"
+        )
 
 
 def _check_start(named: Named) -> None:
@@ -137,20 +158,30 @@ def _rows(step: int, named: Named) -> list[dict[str, Any]]:
     ]
 
 
-def _gradient_norm(
-    nets: nn.Module, parameters: list[nn.Parameter], objective: Objective, data: Data, device: torch.device
-) -> float:
-    """The norm of the mean gradient over one epoch; running statistics are left as they were."""
+def _last_look(
+    nets: nn.Module, parameters: list[nn.Parameter], objective: Objective, epoch: Iterator[Batch]
+) -> tuple[float, str]:
+    """The gradient norm, or NaN and why not; running statistics are left as they were, whatever happens."""
     kept = {name: value.clone() for name, value in nets.named_buffers()}
+    try:
+        return _gradient_norm(parameters, objective, epoch), ""
+    except (Exception, KeyboardInterrupt) as error:
+        why = str(error).strip().partition("\n")[0] or "interrupted"
+        return math.nan, f"no gradient norm after the last step ({type(error).__name__}: {why})"
+    finally:
+        for name, value in nets.named_buffers():
+            value.copy_(kept[name])
+
+
+def _gradient_norm(parameters: list[nn.Parameter], objective: Objective, epoch: Iterator[Batch]) -> float:
+    """The norm of the mean gradient over the examples of one epoch."""
     total, count = [torch.zeros_like(value) for value in parameters], 0
-    for inputs, labels in one_epoch(data, device):
-        gradients = torch.autograd.grad(_total(objective(inputs, labels)), parameters, allow_unused=True)
+    for batch in epoch:
+        gradients = torch.autograd.grad(_total(objective(batch)), parameters, allow_unused=True)
         for part, gradient in zip(total, gradients, strict=True):
             if gradient is not None:
-                part.add_(gradient, alpha=len(inputs))
-        count += len(inputs)
-    for name, value in nets.named_buffers():
-        value.copy_(kept[name])
+                part.add_(gradient, alpha=len(batch.inputs))
+        count += len(batch.inputs)
     return float(torch.stack([part.square().sum() for part in total]).sum().sqrt()) / count
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdtheory.networks import layer, recorded
-from kdtheory.schemes.batches import Data, one_epoch
+from kdtheory.networks import Pick, layer, recorded
+from kdtheory.schemes.batches import Batch, Batches, Data, as_batches
 from kdtheory.schemes.loop import Named, Trained, Training, descend, own_copy
 from kdtheory.schemes.teachers import as_teacher
 from kdtheory.schemes.terms import Layers, Term, labels_term
@@ -21,25 +21,30 @@ __all__ = ["distil", "fit"]
 _NET = "student"
 
 
-def fit(module: nn.Module, data: Data, /, *, training: Training, stream: Stream) -> Trained:
+def fit(
+    module: nn.Module, data: Data, /, *, training: Training, stream: Stream, output: Pick | None = None
+) -> Trained:
     """Train a copy of a module on labels: the mean cross-entropy, batch after batch.
 
     Args:
         module: any module from inputs to logits; it is left as it was.
-        data: a DataLoader of (inputs, labels), or the pair itself, which makes every step a full batch.
+        data: a DataLoader of (inputs, labels), or the pair itself, which makes every step a full batch;
+            `Batches` of batches that are made otherwise. Labels of tokens are n × L.
         training: steps, optimiser, device.
         stream: where dropout and the order of the data are drawn.
+        output: where the logits are in what the module gives, if that is neither a tensor nor has `.logits`.
 
     Raises:
-        ValueError: the data have no batch or no labels, the labels are no class numbers of the module, there
-            is nothing to train, or the loss is not finite before the first step.
+        ValueError: the data have no batch or no labels, the module does not take them, the labels are no
+            class numbers of the module, there is nothing to train, or the loss is not finite before the
+            first step.
 
     >>> points = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
     >>> taught = fit(nn.Linear(1, 2), points, training=Training(steps=200), stream=Stream(0))
     >>> taught.history["loss"].unique().tolist(), len(taught.history)
     (['labels'], 200)
     """
-    return _trained(module, None, data, {"labels": labels_term()}, training, stream)
+    return _trained(module, None, data, {"labels": labels_term()}, training, stream, output)
 
 
 def distil(
@@ -51,6 +56,7 @@ def distil(
     losses: Mapping[str, Term],
     training: Training,
     stream: Stream,
+    output: Pick | None = None,
 ) -> Trained:
     """Train a copy of a student on named, weighted terms: responses, layers, relations, labels.
 
@@ -58,11 +64,13 @@ def distil(
         student: any module from inputs to logits; it is left as it was.
         teacher: any module, or several, whose mean probabilities then teach; evaluated in evaluation mode
             without gradients, and left as it was.
-        data: a DataLoader of (inputs, labels), or of inputs if no term asks for labels, or the pair itself.
+        data: a DataLoader of (inputs, labels), or of inputs if no term asks for labels, or the pair itself;
+            `Batches` of batches that are made otherwise.
         losses: name ↦ term, such as ``hinton(temperature=4.0, weight=0.9)``. Two nets are joined where a term
             names layers of both.
         training: steps, optimiser, device.
         stream: where projections, dropout and the order of the data are drawn.
+        output: where the logits are in what a module gives, if that is neither a tensor nor has `.logits`.
 
     Raises:
         ValueError: there is no term, a layer is not known or not called, a term asks for labels that the data
@@ -81,9 +89,10 @@ def distil(
     for name, term in losses.items():
         if not isinstance(term, Term):
             raise ValueError(f"losses[{name!r}] is a {type(term).__name__}; wrap it: Term(loss, weight=…)")
-    return _trained(student, as_teacher(teacher), data, losses, training, stream)
+    return _trained(student, as_teacher(teacher), data, losses, training, stream, output)
 
 
+@torch.inference_mode(False)
 def _trained(
     student: nn.Module,
     teacher: nn.Module | None,
@@ -91,54 +100,71 @@ def _trained(
     losses: Mapping[str, Term],
     training: Training,
     stream: Stream,
+    output: Pick | None,
 ) -> Trained:
+    batches = as_batches(data)
     learner = own_copy(student, training.device).eval()
     tutor = None if teacher is None else own_copy(teacher, training.device).eval()
-    views = _Views(learner, tutor, losses)
-    projections = _projections(views, data, training, stream.child("projections"))
+    views = _Views(learner, tutor, losses, output, constant=batches.constant)
+    projections = _projections(views, batches, training, stream.child("projections"))
 
-    def objective(inputs: Tensor, labels: Tensor | None) -> Named:
-        said, heard = views.student(inputs), views.teacher(inputs)
+    def objective(batch: Batch) -> Named:
+        said, heard = views.student(batch), views.teacher(batch)
         return {
-            (_NET, name): (term.weight, _value(name, term, said, heard, labels, projections))
+            (_NET, name): (term.weight, _value(name, term, said, heard, batch, projections.get(name)))
             for name, term in losses.items()
         }
 
-    both = nn.ModuleDict({"student": learner, "projections": projections})
-    history, norm = descend(both, objective, data, training=training, stream=stream.child("training"))
-    return Trained(learner, history.drop(columns="net"), norm)
+    both = nn.ModuleList([learner, *projections.values()])
+    history, norm, note = descend(
+        both, objective, batches, training=training, stream=stream.child("training")
+    )
+    return Trained(learner, history.drop(columns="net"), norm, note)
 
 
 class _Views:
-    """What student and teacher say on a batch, on the layers that the terms name.
+    """What student and teacher say on a batch: their logits, and the layers that the terms name.
 
-    A teacher that is shown one array again answers from memory: with full batches it is asked once.
+    Where every batch is the same one the teacher is asked once, and answers from memory.
     """
 
-    def __init__(self, student: nn.Module, teacher: nn.Module | None, losses: Mapping[str, Term]) -> None:
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: nn.Module | None,
+        losses: Mapping[str, Term],
+        output: Pick | None,
+        *,
+        constant: bool,
+    ) -> None:
         self._student, self._teacher, self.losses = student, teacher, losses
+        self._output, self._constant = output, constant
         self._said = {path for term in losses.values() for path in _paths(term.student)}
         self._heard = {path for term in losses.values() for path in _paths(term.teacher)}
         for module, paths in ((student, self._said), (teacher, self._heard)):
             for path in paths:
                 if module is not None:
                     layer(module, path)  # an unknown path is refused before the first step
-        self._last: tuple[Tensor | None, dict[str, Tensor]] = None, {}
+        self._last: dict[str, Tensor] | None = None
 
-    def student(self, inputs: Tensor) -> dict[str, Tensor]:
-        with recorded(self._student, self._said) as said:
-            self._student(inputs)
-        return said
+    def student(self, batch: Batch) -> dict[str, Tensor]:
+        return self._views(self._student, self._said, batch, "the student")
 
     @torch.no_grad()
-    def teacher(self, inputs: Tensor) -> dict[str, Tensor]:
+    def teacher(self, batch: Batch) -> dict[str, Tensor]:
         if self._teacher is None or not self._heard:
             return {}
-        if self._last[0] is not inputs:
-            with recorded(self._teacher, self._heard) as heard:
-                self._teacher(inputs)
-            self._last = inputs, heard
-        return self._last[1]
+        if self._last is None or not self._constant:
+            self._last = self._views(self._teacher, self._heard, batch, "the teacher")
+        return self._last
+
+    def _views(self, net: nn.Module, paths: set[str], batch: Batch, name: str) -> dict[str, Tensor]:
+        """Layers as they are; logits without what does not count."""
+        with recorded(net, paths - {""}) as found:
+            logits = batch.inputs.logits(net, pick=self._output, name=name)
+        if "" in paths:
+            found[""] = batch.counted(logits)
+        return found
 
 
 def _paths(layers: Layers | None) -> tuple[str, ...]:
@@ -156,40 +182,36 @@ def _value(
     term: Term,
     said: Mapping[str, Tensor],
     heard: Mapping[str, Tensor],
-    labels: Tensor | None,
-    projections: nn.ModuleDict,
+    batch: Batch,
+    projection: nn.Module | None,
 ) -> Tensor:
     students = _picked(said, term.student)
-    if _key(name) in projections:
-        students = projections[_key(name)](students)
-    if term.teacher is None and labels is None:
+    if projection is not None:
+        students = projection(students)
+    if term.teacher is None and batch.labels is None:
         raise ValueError(f"losses[{name!r}] needs labels and the data have none; give (inputs, labels)")
-    value = term.loss(students, labels if term.teacher is None else _picked(heard, term.teacher))
-    if value.ndim:
-        raise ValueError(
-            f"losses[{name!r}] gives a tensor of shape {tuple(value.shape)}; give one number, as a mean"
-        )
+    value = term.loss(
+        students, batch.counted_labels if term.teacher is None else _picked(heard, term.teacher)
+    )
+    if not isinstance(value, Tensor) or value.ndim:
+        shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r}"
+        raise ValueError(f"losses[{name!r}] gives {shape}; give one number as a tensor, as a mean")
     return value
 
 
-def _projections(views: _Views, data: Data, training: Training, stream: Stream) -> nn.ModuleDict:
+def _projections(views: _Views, batches: Batches, training: Training, stream: Stream) -> dict[str, nn.Module]:
     """One module for each term that has a projection, made for the shapes of the first batch."""
     asked = {name: term for name, term in views.losses.items() if term.projection}
-    made = nn.ModuleDict()
     if not asked:
-        return made
+        return {}
     device = resolve_device(training.device)
     with stream.default():
-        inputs, _ = next(iter(one_epoch(data, device)))
+        batch = next(batches.epoch(device))
     with torch.no_grad():
-        said, heard = views.student(inputs), views.teacher(inputs)
+        said, heard = views.student(batch), views.teacher(batch)
+    made = {}
     for name, term in asked.items():
         assert term.projection is not None
         pair = _picked(said, term.student), _picked(heard, term.teacher or "")
-        made[_key(name)] = term.projection(*pair, stream.child(name)).to(device)
+        made[name] = term.projection(*pair, stream.child(name)).to(device)
     return made
-
-
-def _key(name: str) -> str:
-    """A term's name as a module's: names with dots are not allowed there."""
-    return name.replace(".", "_") or "term"

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kdtheory.losses import label_loss
 from kdtheory.losses.mutual import PeerDivergence, mean_peer_divergence
-from kdtheory.schemes.batches import Data
+from kdtheory.networks import Pick
+from kdtheory.schemes.batches import Batch, Data, as_batches
 from kdtheory.schemes.loop import Named, Trained, Training, descend, own_copy
 from kdtheory.streams import Stream
 from kdtheory.validate import check_at_least, check_labels
@@ -28,6 +29,7 @@ def mutual(
     divergence: PeerDivergence = mean_peer_divergence,
     training: Training,
     stream: Stream,
+    output: Pick | None = None,
 ) -> list[Trained]:
     """Train copies of two or more students at once, each on CE(e_y, φ_1(z_s)) + w T² D(z_s; its peers).
 
@@ -44,6 +46,7 @@ def mutual(
             another function of the student's logits, the peers' logits and `temperature`.
         training: steps, optimiser, device.
         stream: where dropout and the order of the data are drawn.
+        output: where the logits are in what a module gives, if that is neither a tensor nor has `.logits`.
 
     Returns:
         The students in their order; the losses of each are named "labels" and "peers".
@@ -63,10 +66,14 @@ def mutual(
         raise ValueError(f"weight = {weight} must be finite and 0 or more")
     cohort = nn.ModuleList(own_copy(student, training.device) for student in students)
 
-    def objective(inputs: Tensor, labels: Tensor | None) -> Named:
+    def objective(batch: Batch) -> Named:
+        labels = batch.counted_labels
         if labels is None:
             raise ValueError("the data have no labels for the students to learn; give (inputs, labels)")
-        logits = [student(inputs) for student in cohort]
+        logits = [
+            batch.counted(batch.inputs.logits(student, pick=output, name=f"student {place}"))
+            for place, student in enumerate(cohort)
+        ]
         for own in logits:
             if own.shape != logits[0].shape:
                 raise ValueError(
@@ -83,10 +90,15 @@ def mutual(
             named[str(place), "peers"] = (weight, temperature**2 * apart)
         return named
 
-    history, norm = descend(cohort, objective, data, training=training, stream=stream.child("training"))
+    batches, here = as_batches(data), stream.child("training")
+    with torch.inference_mode(False):
+        history, norm, note = descend(cohort, objective, batches, training=training, stream=here)
     return [
         Trained(
-            student, history[history["net"] == str(place)].drop(columns="net").reset_index(drop=True), norm
+            student,
+            history[history["net"] == str(place)].drop(columns="net").reset_index(drop=True),
+            norm,
+            note,
         )
         for place, student in enumerate(cohort)
     ]

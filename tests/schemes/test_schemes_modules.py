@@ -424,8 +424,8 @@ BAD = {
         "needs labels",
     ),
     "batches": (
-        lambda: fit(mlp(), DataLoader([{"x": 1}]), training=Training(1), stream=Stream(0)),
-        "a batch is a dict",
+        lambda: fit(mlp(), DataLoader([{"x": "one"}]), training=Training(1), stream=Stream(0)),
+        "the inputs must be tensors",
     ),
     "lengths": (
         lambda: fit(mlp(), (points()[0], points(5)[1]), training=Training(1), stream=Stream(0)),

@@ -1,0 +1,404 @@
+"""What people bring to the schemes: outputs that are no tensor, nets that write, batches of every make."""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from kdtheory.networks import Inputs, logits_in
+from kdtheory.schemes import Batches, Term, Training, distil, evaluate, fit, hinton, labels_term, mutual
+from kdtheory.streams import Stream
+
+SGD = partial(torch.optim.SGD, lr=0.1)
+SHORT = Training(3, optimizer=SGD, device="cpu")
+Pair = namedtuple("Pair", "logits aux")
+
+
+@dataclass
+class ModelOutput:
+    logits: torch.Tensor
+    loss: float = 0.0
+
+
+def points(n: int = 30, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(n, 5, generator=generator), torch.randint(classes, (n,), generator=generator)
+
+
+class Net(nn.Module):
+    """A net of which only what it does before and after its layer differs."""
+
+    def __init__(self, after=lambda z: z, before=lambda x: x, classes: int = 3) -> None:
+        super().__init__()
+        with Stream(0).child("net").default():
+            self.layer = nn.Linear(5, classes)
+        self.after, self.before = after, before
+
+    def forward(self, x: torch.Tensor):
+        return self.after(self.layer(self.before(x)))
+
+
+def written_on(x: torch.Tensor) -> torch.Tensor:
+    x -= 0.5
+    return x
+
+
+OUTPUTS = {
+    "an object with .logits": (ModelOutput, None),
+    "a named tuple with .logits": (lambda z: Pair(z, z * 0), None),
+    "a mapping": (lambda z: {"logits": z, "features": z * 0}, None),
+    "a tuple": (lambda z: (z * 0, z), 1),
+    "a list": (lambda z: [z, z * 0], 0),
+    "a mapping by key": (lambda z: {"scores": z}, "scores"),
+    "an attribute": (lambda z: Pair(z * 0, z), "aux"),
+    "a function": (lambda z: {"deep": [z]}, lambda said: said["deep"][0]),
+}
+
+
+@pytest.mark.parametrize("case", OUTPUTS)
+def test_logits_are_found_in_every_kind_of_output(case: str) -> None:
+    after, pick = OUTPUTS[case]
+    net, plain, data = Net(after), Net(), points()
+    picked = {} if pick is None else {"output": pick}
+    found = evaluate(net, data, teacher=plain, **picked)
+    assert found == evaluate(plain, data, teacher=plain)
+    for scheme in (
+        partial(fit, net, data),
+        partial(distil, net, net, data, losses=hinton(2.0, 0.5)),
+        lambda **settings: mutual([net, net], data, **settings)[0],
+    ):
+        trained = scheme(training=SHORT, stream=Stream(1), **picked)
+        assert math.isfinite(trained.gradient_norm), trained.note
+    rival = fit(plain, data, training=SHORT, stream=Stream(1)).module
+    assert torch.equal(
+        fit(net, data, training=SHORT, stream=Stream(1), **picked).module.layer.weight, rival.layer.weight
+    )
+
+
+BAD_OUTPUTS = {
+    "a tuple": (lambda z: (z, z), r"gives a tuple of 2; pick the logits in it by output="),
+    "a mapping": (lambda z: {"scores": z}, r"gives a dict with 'scores'; pick the logits"),
+    "too many axes": (
+        lambda z: z[..., None, None].expand(-1, -1, 2, 2),
+        r"gives \(2, 3, 2, 2\) for 2 points|gives \(30, 3",
+    ),
+    "a mean": (lambda z: z.mean(0), r"gives \(3,\) for"),
+    "classes": (lambda z: z.argmax(-1), r"gives torch.int64 numbers"),
+    "statistics over the batch": (lambda z: z - z.mean(0), "other logits with other points around it"),
+    "randomness": (lambda z: nn.functional.dropout(z, 0.5), "other logits with other points around it"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_OUTPUTS)
+def test_other_outputs_are_refused_with_the_cure(case: str) -> None:
+    after, message = BAD_OUTPUTS[case]
+    with pytest.raises(ValueError, match=message):
+        evaluate(Net(after), points())
+
+
+def test_one_logit_is_two_classes() -> None:
+    data = points(classes=2)
+    one = Net(lambda z: z[:, :1], classes=2)
+    two = Net(lambda z: torch.cat([torch.zeros_like(z[:, :1]), z[:, :1]], -1), classes=2)
+    squeezed = Net(lambda z: z[:, 0], classes=2)
+    measures = [evaluate(net, data) for net in (one, two, squeezed)]
+    assert measures[0] == measures[1] == measures[2]
+    trained = [fit(net, data, training=SHORT, stream=Stream(0)).module for net in (one, two, squeezed)]
+    assert torch.equal(trained[0].layer.weight, trained[1].layer.weight)
+    assert torch.equal(trained[0].layer.weight, trained[2].layer.weight)
+    assert logits_in(torch.ones(1, 1), examples=1).tolist() == [[0.0, 1.0]]
+
+
+@pytest.mark.parametrize("before", [written_on, nn.functional.relu_])
+def test_nets_that_write_on_their_inputs_change_nobodys_arrays(before) -> None:
+    net, (x, y) = Net(before=before), points()
+    rival = Net(before=lambda z: before(z.clone()))
+    kept = x.clone()
+    found = evaluate(net, (x, y), teacher=net)
+    assert (found["agreement"], found["divergence"]) == (1.0, 0.0)
+    for data in ((x, y), DataLoader(TensorDataset(x, y), batch_size=30)):
+        mine = fit(net, data, training=SHORT, stream=Stream(0)).module
+        assert torch.equal(
+            mine.layer.weight, fit(rival, data, training=SHORT, stream=Stream(0)).module.layer.weight
+        )
+        terms = hinton(2.0, 0.5)
+        learned = distil(net, net, data, losses=terms, training=SHORT, stream=Stream(0)).module
+        other = distil(rival, rival, data, losses=terms, training=SHORT, stream=Stream(0)).module
+        assert torch.equal(learned.layer.weight, other.layer.weight)
+    assert torch.equal(x, kept)
+
+
+INPUTS = {
+    "float64": lambda x: x.double(),
+    "half": lambda x: x.half(),
+    "requires a gradient": lambda x: x.clone().requires_grad_(),
+    "uint8": lambda x: (x.abs() * 50).to(torch.uint8),
+    "made in inference mode": lambda x: torch.inference_mode()(lambda: x + 0.0)(),
+}
+
+
+@pytest.mark.parametrize("case", INPUTS)
+def test_inputs_come_in_the_precision_of_the_net(case: str) -> None:
+    x, y = points()
+    x = INPUTS[case](x)
+    plain = x.detach().float().clone()
+    assert evaluate(Net(), (x, y)) == evaluate(Net(), (plain, y))
+    mine, rival = (fit(Net(), (z, y), training=SHORT, stream=Stream(0)).module for z in (x, plain))
+    assert torch.equal(mine.layer.weight, rival.layer.weight)
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+def test_training_inside_a_mode_without_gradients_is_training(mode) -> None:
+    rival = fit(Net(), points(), training=SHORT, stream=Stream(0)).module
+    net, data = Net(), points()
+    with mode():
+        mine = fit(net, data, training=SHORT, stream=Stream(0)).module
+        mutual([net, net], data, training=SHORT, stream=Stream(0))
+    assert torch.equal(mine.layer.weight, rival.layer.weight)
+
+
+def wrapped(kind: str, net: nn.Module) -> nn.Module:
+    if kind == "DataParallel":
+        return nn.DataParallel(net)
+    if kind == "compiled":
+        return torch.compile(net, backend="eager")
+    if kind == "traced":
+        return torch.jit.trace(net, torch.zeros(2, 5))
+    return nn.Sequential(net)
+
+
+@pytest.mark.parametrize("kind", ["DataParallel", "compiled", "traced", "Sequential"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_wrapped_modules_are_what_they_wrap(kind: str) -> None:
+    data, net = points(), nn.Linear(5, 3)
+    other = wrapped(kind, net)
+    assert evaluate(other, data, teacher=other) == evaluate(net, data, teacher=net)
+    terms, here = hinton(2.0, 0.5), {"training": SHORT, "stream": Stream(0)}
+    taught = distil(Net(), other, data, losses=terms, **here).module
+    assert torch.equal(
+        taught.layer.weight, distil(Net(), net, data, losses=terms, **here).module.layer.weight
+    )
+
+
+def same_batch(batch, **how) -> bool:
+    """Whether training on these batches is training on (x, y)."""
+    x, y = points()
+    mine = fit(Net(), Batches([batch(x, y)], **how), training=SHORT, stream=Stream(0)).module
+    rival = fit(Net(), [(x, y)], training=SHORT, stream=Stream(0)).module
+    return torch.equal(mine.layer.weight, rival.layer.weight)
+
+
+def test_batches_of_every_make() -> None:
+    assert same_batch(lambda x, y: {"x": x, "labels": y})
+    assert same_batch(lambda x, y: {"pixels": x, "target": y})
+    assert same_batch(lambda x, y: {"index": y, "pixels": x, "class": y}, inputs="pixels", labels="class")
+    assert same_batch(lambda x, y: (x, y, torch.arange(30)), inputs=0, labels=1)
+    assert same_batch(lambda x, y: [x, torch.full((30,), 5), y], inputs=0, labels=2)
+    assert same_batch(lambda x, y: (x, y.to(torch.uint8)))
+    assert same_batch(lambda x, y: (x, y.to(torch.int16)))
+
+
+def test_nets_of_several_inputs_take_them_in_order_or_by_name() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = Net()
+
+        def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            return self.net(x) / lengths[:, None]
+
+    (x, y), lengths = points(), torch.full((30,), 2)
+    half = evaluate(Net(lambda z: z / 2), (x, y))
+    assert evaluate(Two(), Batches([(x, lengths, y)], inputs=(0, 1), labels=2)) == half
+    assert evaluate(Two(), [{"lengths": lengths, "x": x, "labels": y}]) == half
+
+
+BAD_BATCHES = {
+    "three parts": (
+        lambda x, y: (x, y, y),
+        r"3 parts \(\(30, 5\), \(30,\), \(30,\)\); say what they are by Batches",
+    ),
+    "one-hot": (lambda x, y: (x, torch.eye(3)[y]), r"one class number each, labels.argmax\(-1\)"),
+    "whole one-hot": (lambda x, y: (x, torch.eye(3)[y].long()), "one label for each row"),
+    "a column": (lambda x, y: (x, y[:, None]), r"one class number each, labels\[:, 0\]"),
+    "fractions": (lambda x, y: (x, y.float()), r"labels.long\(\)"),
+    "ignored without a word": (lambda x, y: (x, y.clone().fill_(-100)), "leave out the points to ignore"),
+    "words": (lambda x, y: (x, ["cat"] * 30), "labels are a list"),
+    "a number": (lambda x, y: 3, "a batch is a int"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_BATCHES)
+def test_batches_that_can_be_read_in_two_ways_are_refused(case: str) -> None:
+    batch, message = BAD_BATCHES[case]
+    for call in (partial(fit, training=SHORT, stream=Stream(0)), evaluate):
+        with pytest.raises(ValueError, match=message):
+            call(Net(), [batch(*points())])
+
+
+def test_ignored_labels_do_not_count() -> None:
+    x, y = points()
+    marked = y.clone()
+    marked[::3] = -100
+    rest = marked != -100
+    found = evaluate(Net(), Batches((x, marked), ignore_index=-100), teacher=Net())
+    assert found == evaluate(Net(), (x[rest], y[rest]), teacher=Net())
+    mine = fit(Net(), Batches((x, marked), ignore_index=-100), training=SHORT, stream=Stream(0)).module
+    rival = fit(Net(), (x[rest], y[rest]), training=SHORT, stream=Stream(0)).module
+    assert torch.allclose(mine.layer.weight, rival.layer.weight, atol=1e-6)
+
+
+def test_tokens_are_rows_of_logits() -> None:
+    class Tagger(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            with Stream(0).child("tagger").default():
+                self.embed, self.rnn, self.head = (
+                    nn.Embedding(9, 5),
+                    nn.GRU(5, 5, batch_first=True),
+                    nn.Linear(5, 4),
+                )
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            return self.head(self.rnn(self.embed(tokens))[0])
+
+    generator = torch.Generator().manual_seed(1)
+    tokens = torch.randint(9, (12, 6), generator=generator)
+    labels = torch.randint(4, (12, 6), generator=generator)
+    labels[:, 4:] = -100
+    data = Batches(DataLoader(TensorDataset(tokens, labels), batch_size=12), ignore_index=-100)
+    net = Tagger()
+    logits = net(tokens)[:, :4].flatten(0, 1)
+    found = evaluate(net, data)
+    right = (logits.argmax(-1) == labels[:, :4].flatten()).double().mean()
+    assert found["accuracy"] == pytest.approx(float(right))
+    loss = nn.functional.cross_entropy(net(tokens).mT, labels)
+    history = fit(net, data, training=SHORT, stream=Stream(0)).history
+    assert history["value"].iloc[0] == pytest.approx(float(loss), rel=1e-5)
+    taught = distil(Tagger(), net, data, losses=hinton(2.0, 0.9), training=SHORT, stream=Stream(0))
+    assert math.isfinite(taught.gradient_norm)
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        while True:
+            yield from zip(*points(), strict=True)
+
+
+class OneBuffer:
+    """A loader that writes every batch into the same memory."""
+
+    def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return 3
+
+    def __iter__(self):
+        inputs, labels = torch.empty(10, 5), torch.empty(10, dtype=torch.long)
+        for start in (0, 10, 20):
+            inputs.copy_(self.x[start : start + 10])
+            labels.copy_(self.y[start : start + 10])
+            yield inputs, labels
+
+
+def test_loaders_that_never_end_are_cut_where_somebody_says_so() -> None:
+    loader = DataLoader(Endless(), batch_size=10)
+    trained = fit(Net(), loader, training=SHORT, stream=Stream(0))
+    assert math.isfinite(trained.gradient_norm)
+    with pytest.raises(ValueError, match=r"it may have no end; say Batches\(data, most=…\)"):
+        evaluate(Net(), loader)
+    assert evaluate(Net(), Batches(loader, most=3)) == evaluate(Net(), points())
+    with pytest.raises(ValueError, match="an iterator, which is used up"):
+        fit(Net(), iter([points()]), training=SHORT, stream=Stream(0))
+
+
+def test_loaders_that_hand_out_one_buffer_are_read_as_if_they_did_not() -> None:
+    x, y = points()
+    buffered, plain = OneBuffer(x, y), DataLoader(TensorDataset(x, y), batch_size=10)
+    assert evaluate(Net(), buffered, teacher=Net()) == evaluate(Net(), plain, teacher=Net())
+    terms, here = hinton(2.0, 0.9), {"training": SHORT, "stream": Stream(0)}
+    mine, rival = (distil(Net(), Net(), data, losses=terms, **here).module for data in (buffered, plain))
+    assert torch.equal(mine.layer.weight, rival.layer.weight)
+
+
+def batch_normed() -> nn.Module:
+    return nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+
+
+def test_a_last_batch_of_one_example_is_refused_before_the_first_step() -> None:
+    data = TensorDataset(*points(31))
+    with pytest.raises(ValueError, match=r"the last batch of an epoch has one example.*drop_last=True"):
+        fit(batch_normed(), DataLoader(data, batch_size=10), training=SHORT, stream=Stream(0))
+    fit(batch_normed(), DataLoader(data, batch_size=10, drop_last=True), training=SHORT, stream=Stream(0))
+    assert evaluate(batch_normed(), DataLoader(data, batch_size=10))["accuracy"] >= 0
+
+
+class Failing(OneBuffer):
+    """Data whose fourth batch cannot be read."""
+
+    error: type[BaseException] = RuntimeError
+
+    def __iter__(self):
+        for count, batch in enumerate(super().__iter__()):
+            if count == 2:
+                raise self.error("the disk is gone")
+            yield batch
+
+
+@pytest.mark.parametrize("error", [RuntimeError, OSError, KeyboardInterrupt])
+def test_whatever_fails_after_the_last_step_the_training_is_kept(error: type[BaseException]) -> None:
+    data = Failing(*points())
+    data.error = error
+    trained = fit(Net(), data, training=Training(2, optimizer=SGD, device="cpu"), stream=Stream(0))
+    assert math.isnan(trained.gradient_norm)
+    assert not trained.converged(1e9)
+    assert "the disk is gone" in trained.note
+    rival = fit(
+        Net(), OneBuffer(*points()), training=Training(2, optimizer=SGD, device="cpu"), stream=Stream(0)
+    )
+    assert torch.equal(trained.module.layer.weight, rival.module.layer.weight)
+    assert not trained.module.training
+
+
+@pytest.mark.parametrize("name", ["keys", "type", "a.b", "", "student", "projections", "train", "0"])
+def test_terms_may_have_any_name(name: str) -> None:
+    def projected(student: torch.Tensor, teacher: torch.Tensor, stream: Stream) -> nn.Module:
+        return nn.Linear(3, 3)
+
+    loss = nn.functional.mse_loss
+    terms = {
+        name: Term(loss, projection=projected),
+        f"{name}.": Term(loss, projection=projected),
+        "l": labels_term(),
+    }
+    trained = distil(Net(), Net(), points(), losses=terms, training=SHORT, stream=Stream(0))
+    assert set(trained.history["loss"]) == set(terms)
+
+
+def test_errors_of_torch_name_the_net_and_the_shape() -> None:
+    x, y = points()
+    for call in (
+        partial(evaluate, Net(), (x[:, :4], y)),
+        partial(fit, Net(), (x[:, :4], y), training=SHORT, stream=Stream(0)),
+    ):
+        with pytest.raises(ValueError, match=r"does not take a batch of shape \((30|2), 4\): mat1 and mat2"):
+            call()
+
+
+def test_embeddings_are_looked_up_and_bytes_are_numbers() -> None:
+    table = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(12, 3))
+    tokens = torch.randint(9, (5, 3), generator=torch.Generator().manual_seed(0))
+    for dtype in (torch.uint8, torch.int32, torch.int64):
+        if dtype is not torch.uint8:
+            assert torch.equal(Inputs((tokens.to(dtype),)).logits(table), table(tokens))
+    images = (torch.arange(20) * 12).to(torch.uint8).reshape(4, 5)
+    net = nn.Linear(5, 3)
+    assert torch.equal(Inputs((images,)).logits(net), net(images.float()))
