@@ -20,6 +20,7 @@ Pick = int | str | Callable[[Any], Tensor]
 """Which part of a module's output its logits are: a place, a key or attribute, or a function of it."""
 _OUT_OF_MEMORY = torch.OutOfMemoryError
 _TOLERANCE = 1e-3
+_COMPARED = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,11 +128,13 @@ def mixes_examples(net: nn.Module, inputs: Inputs, /, *, pick: Pick | None = Non
     quantised = any(hasattr(part, "_packed_params") for part in net.modules())
     if len(inputs) < 2 or quantised:
         return False
-    pair = inputs.mapped(lambda part: part[:2]).logits(net, pick=pick)
-    first = inputs.mapped(lambda part: part[:1]).logits(net, pick=pick)
-    size = max(1.0, float(pair.abs().max()))
-    gap = (pair[:1] - first).abs()
-    return not bool((gap <= _TOLERANCE * size).all())
+    together = inputs.mapped(lambda part: part[:_COMPARED]).logits(net, pick=pick)
+    alone = [
+        inputs.mapped(lambda part, place=place: part[place : place + 1]).logits(net, pick=pick)  # type: ignore[misc]
+        for place in range(len(together))
+    ]
+    size = max(1.0, float(together.abs().max()))
+    return not bool(((together - torch.cat(alone)).abs() <= _TOLERANCE * size).all())
 
 
 def _for(net: nn.Module) -> Callable[[Tensor], Tensor]:

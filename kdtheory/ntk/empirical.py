@@ -64,6 +64,8 @@ class EmpiricalKernel:
             check_at_least("output", output, 0)
         if not any(p.requires_grad for p in module.parameters()):
             raise ValueError("module has no parameter that requires a gradient, so that its kernel is zero")
+        if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            module = module.module
         self.module, self.output, self.method = module, output, method
         self.route: str | None = None
         self.because = ""

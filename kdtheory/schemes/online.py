@@ -19,6 +19,7 @@ from kdtheory.validate import check_at_least, check_labels
 __all__ = ["mutual"]
 
 
+@torch.inference_mode(False)
 def mutual(
     students: Sequence[nn.Module],
     data: Data,
@@ -91,8 +92,7 @@ def mutual(
         return named
 
     batches, here = as_batches(data), stream.child("training")
-    with torch.inference_mode(False):
-        history, norm, note = descend(cohort, objective, batches, training=training, stream=here)
+    history, norm, note = descend(cohort, objective, batches, training=training, stream=here)
     return [
         Trained(
             student,

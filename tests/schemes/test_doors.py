@@ -87,7 +87,7 @@ BAD_OUTPUTS = {
     "a mapping": (lambda z: {"scores": z}, r"gives a dict with 'scores'; pick the logits"),
     "too many axes": (
         lambda z: z[..., None, None].expand(-1, -1, 2, 2),
-        r"gives \(2, 3, 2, 2\) for 2 points|gives \(30, 3",
+        r"gives \(8, 3, 2, 2\) for 8 points",
     ),
     "a mean": (lambda z: z.mean(0), r"gives \(3,\) for"),
     "classes": (lambda z: z.argmax(-1), r"gives torch.int64 numbers"),
@@ -175,7 +175,7 @@ def wrapped(kind: str, net: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("kind", ["DataParallel", "compiled", "traced", "Sequential"])
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:The .grad attr")
 def test_wrapped_modules_are_what_they_wrap(kind: str) -> None:
     data, net = points(), nn.Linear(5, 3)
     other = wrapped(kind, net)
@@ -281,7 +281,7 @@ def test_tokens_are_rows_of_logits() -> None:
     assert found["accuracy"] == pytest.approx(float(right))
     loss = nn.functional.cross_entropy(net(tokens).mT, labels)
     history = fit(net, data, training=SHORT, stream=Stream(0)).history
-    assert history["value"].iloc[0] == pytest.approx(float(loss), rel=1e-5)
+    assert history["value"].iloc[0] == pytest.approx(loss.item(), rel=1e-5)
     taught = distil(Tagger(), net, data, losses=hinton(2.0, 0.9), training=SHORT, stream=Stream(0))
     assert math.isfinite(taught.gradient_norm)
 
@@ -315,7 +315,7 @@ def test_loaders_that_never_end_are_cut_where_somebody_says_so() -> None:
     assert math.isfinite(trained.gradient_norm)
     with pytest.raises(ValueError, match=r"it may have no end; say Batches\(data, most=…\)"):
         evaluate(Net(), loader)
-    assert evaluate(Net(), Batches(loader, most=3)) == evaluate(Net(), points())
+    assert evaluate(Net(), Batches(loader, most=3)) == pytest.approx(evaluate(Net(), points()))
     with pytest.raises(ValueError, match="an iterator, which is used up"):
         fit(Net(), iter([points()]), training=SHORT, stream=Stream(0))
 
@@ -389,7 +389,7 @@ def test_errors_of_torch_name_the_net_and_the_shape() -> None:
         partial(evaluate, Net(), (x[:, :4], y)),
         partial(fit, Net(), (x[:, :4], y), training=SHORT, stream=Stream(0)),
     ):
-        with pytest.raises(ValueError, match=r"does not take a batch of shape \((30|2), 4\): mat1 and mat2"):
+        with pytest.raises(ValueError, match=r"does not take a batch of shape \((30|8), 4\): mat1 and mat2"):
             call()
 
 

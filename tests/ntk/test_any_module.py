@@ -1,0 +1,106 @@
+"""Kernels of modules that torch.func cannot map over points, of nets that write on their rows; refusals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from kdtheory.ntk import EmpiricalKernel
+from kdtheory.streams import Stream
+
+
+def plain(net: nn.Module, rows: torch.Tensor) -> torch.Tensor:
+    """The rival: one gradient for each point and output, by a loop."""
+    trained = [p for p in net.parameters() if p.requires_grad]
+    slopes = []
+    for row in rows:
+        outputs = net(row[None].clone())[0]
+        parts = [torch.autograd.grad(out, trained, retain_graph=True, allow_unused=True) for out in outputs]
+        filled = [
+            [torch.zeros_like(p) if g is None else g for g, p in zip(part, trained, strict=True)]
+            for part in parts
+        ]
+        slopes.append(torch.stack([torch.cat([g.flatten() for g in part]) for part in filled]))
+    jacobian = torch.stack(slopes)
+    return torch.einsum("iop,jop->ij", jacobian, jacobian) / jacobian.shape[1]
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind: type[nn.RNNBase]) -> None:
+        super().__init__()
+        self.rnn, self.head = kind(5, 7, batch_first=True), nn.Linear(7, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.rnn(x[:, None])[0][:, -1])
+
+
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.layer(x)
+        return z * 2 if bool(z.sum() > 0) else z
+
+
+class Writing(nn.Sequential):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x -= 0.5
+        return super().forward(x)
+
+
+NETS = {
+    "prelu": lambda: nn.Sequential(nn.Linear(5, 8), nn.PReLU(), nn.Linear(8, 3)),
+    "gru": lambda: Recurrent(nn.GRU),
+    "lstm": lambda: Recurrent(nn.LSTM),
+    "data parallel": lambda: nn.DataParallel(nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3))),
+    "writes on its rows": lambda: Writing(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)),
+    "a ReLU in place first": lambda: nn.Sequential(nn.ReLU(inplace=True), nn.Linear(5, 3)),
+    "dropout at rest": lambda: nn.Sequential(nn.Linear(5, 8), nn.Dropout(0.5), nn.Linear(8, 3)).eval(),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.filterwarnings("ignore:the kernel is taken from whole Jacobians")
+def test_the_kernel_is_that_of_one_gradient_after_the_other(name: str) -> None:
+    with Stream(0).child(name).default():
+        net, rows = NETS[name]().double(), torch.randn(6, 5, dtype=torch.float64)
+    kept, truth = rows.clone(), plain(net, rows)
+    for given in (rows, rows.clone().requires_grad_()):
+        kernel = EmpiricalKernel(net)
+        assert torch.allclose(kernel(given), truth, rtol=1e-9)
+        assert torch.allclose(kernel.diagonal(given), truth.diagonal(), rtol=1e-9)
+        assert torch.allclose(kernel(given[:2], given), truth[:2], rtol=1e-9)
+    assert torch.equal(rows, kept)
+
+
+class Changed(nn.Module):
+    def __init__(self, after) -> None:
+        super().__init__()
+        self.layer, self.after = nn.Linear(5, 3), after
+
+    def forward(self, x: torch.Tensor):
+        return self.after(self.layer(x))
+
+
+BAD = {
+    "less the batch mean": (
+        lambda: Changed(lambda z: z - z.mean(0)),
+        "other outputs with other rows around it",
+    ),
+    "functional dropout": (
+        lambda: Changed(lambda z: nn.functional.dropout(z, 0.5)),
+        "other outputs with other rows around it",
+    ),
+    "a tuple": (lambda: Changed(lambda z: (z, z)), "module makes a tuple of one row; wrap it"),
+    "other rows": (lambda: nn.Linear(4, 3), r"does not take rows of shape \(6, 5\): mat1 and mat2"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_modules_without_a_kernel_are_refused(case: str) -> None:
+    net, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        EmpiricalKernel(net())(torch.randn(6, 5, generator=Stream(0).torch()))
