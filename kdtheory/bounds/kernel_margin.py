@@ -55,8 +55,8 @@ def adjusted_supervision_complexity(
     Raises:
         ValueError: K is not symmetric and positive definite, or the targets are not one row for each point.
 
-    >>> adjusted_supervision_complexity(2 * torch.eye(4), torch.ones(4))
-    tensor(1.)
+    >>> round(float(adjusted_supervision_complexity(2 * torch.eye(4), torch.ones(4))), 6)  # √(4/2·8)/4
+    1.0
     """
     return (supervision_complexity(kernel, targets) * kernel.trace()).sqrt() / len(kernel)
 
@@ -89,8 +89,8 @@ def harutyunyan23_kernel_margin(
         delta: δ.
         outputs: k; 1 for two classes told apart by a sign.
         weight: of γ (and of the kernel) if chosen after the data.
-        fixed_in_advance: whether the kernel, the candidates of γ and their shares of δ were fixed before the points
-            were drawn.
+        fixed_in_advance: whether the kernel, the candidates of γ and their shares of δ were fixed before the
+            points were drawn.
         independent_draws: whether the points are independent draws.
 
     Raises:

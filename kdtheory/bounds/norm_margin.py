@@ -64,8 +64,8 @@ def golowich18_margin(
         gamma: γ, chosen beforehand or paid for in `weight`.
         delta: δ.
         weight: of γ (and of the architecture) if chosen after the data.
-        fixed_in_advance: whether the architecture, the candidates of γ and their shares of δ were fixed before
-            the points were drawn.
+        fixed_in_advance: whether the architecture, the candidates of γ and their shares of δ were fixed
+            before the points were drawn.
         independent_draws: whether the points are independent draws.
 
     Raises:

@@ -169,7 +169,8 @@ def product_upper_limit(first: RiskTail, second: RiskTail, /, *, log_level: floa
             break
         best, step = float(nodes[place]), 2 * step
     events = sum(4 / tail.points for tail in (first, second) if tail.exact and tail.points > _MANY)
-    return min(2.0, max(_above_concave(nodes, found), *ends.tolist()) * (1 + _ROUNDING) + events)
+    highest = max(_above_concave(nodes, found), float(ends.max()))
+    return min(2.0, highest * (1 + _ROUNDING) + events)
 
 
 def _above_concave(places: Levels, values: Levels) -> float:
