@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -17,6 +18,7 @@ from kdtheory.types import at_least_float32
 __all__ = [
     "check_at_least",
     "check_finite",
+    "check_flags",
     "check_floating",
     "check_fraction",
     "check_labels",
@@ -25,6 +27,7 @@ __all__ = [
     "check_positive",
     "check_probs",
     "check_same_shape",
+    "check_weight",
     "check_weights",
 ]
 
@@ -58,6 +61,13 @@ def check_finite(name: str, values: Tensor) -> None:
     if not bool(torch.isfinite(extremes).all()):
         bad = int((~torch.isfinite(values)).sum())
         raise ValueError(f"{name} holds {bad} NaN or infinite entries; clean them first")
+
+
+def check_flags(**flags: object) -> None:
+    """Each is True or False: a word that was given, and not a text that would pass for True."""
+    for name, value in flags.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{name} = {value!r} must be True or False: say whether it was so")
 
 
 def check_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -120,6 +130,12 @@ def check_same_shape(first: str, a: Tensor, second: str, b: Tensor) -> None:
         raise ValueError(
             f"{first} has shape {tuple(a.shape)} and {second} {tuple(b.shape)}; they must be the same"
         )
+
+
+def check_weight(name: str, weight: float) -> None:
+    """`weight`, a share of δ or of a prior, lies in (0, 1]."""
+    if not 0 < weight <= 1:
+        raise ValueError(f"{name} = {weight} must lie in (0, 1]")
 
 
 def check_weights(name: str, weights: Float[Tensor, "*batch s"]) -> None:

@@ -18,6 +18,7 @@ from kdtheory.bounds.empirical_bernstein import (
     maurer09_finite_class,
     maurer09_finite_class_radius,
 )
+from kdtheory.bounds.fixed_student import hsu21_fixed_student, hsu21_fixed_student_by_margins
 from kdtheory.bounds.holdout import (
     blum99_progressive,
     clopper34_holdout,
@@ -53,6 +54,7 @@ from kdtheory.bounds.norms import (
 )
 from kdtheory.bounds.occam import langford05_occam, langford05_occam_kl
 from kdtheory.bounds.pac_bayes import gaussian_kl, maurer04_kl_limit, maurer04_pac_bayes_kl
+from kdtheory.bounds.product import fisher32_log_level, product_disagreement_transfer, product_upper_limit
 from kdtheory.bounds.rademacher import (
     RademacherEstimate,
     exact_rademacher,
@@ -62,6 +64,7 @@ from kdtheory.bounds.rademacher import (
     vector_linear_class,
 )
 from kdtheory.bounds.result import Bound, size_needed
+from kdtheory.bounds.tails import RiskTail, coded_tail, holdout_tail, pac_bayes_tail
 from kdtheory.bounds.two_samples import joint_disagreement_transfer, sum_upper_limit
 from kdtheory.bounds.vc import (
     bartlett19_log_growth,
@@ -75,6 +78,7 @@ __all__ = [
     "Bound",
     "NetNorms",
     "RademacherEstimate",
+    "RiskTail",
     "adjusted_supervision_complexity",
     "bartlett02_deviation",
     "bartlett02_deviation_radius",
@@ -84,12 +88,14 @@ __all__ = [
     "bartlett19_vc_dimension",
     "blum99_progressive",
     "clopper34_holdout",
+    "coded_tail",
     "confidence_lipschitz",
     "disagreement_limit",
     "disagreement_transfer",
     "distillation_error",
     "exact_rademacher",
     "finite_class",
+    "fisher32_log_level",
     "gaussian_kl",
     "golowich18_margin",
     "golowich18_relu_net",
@@ -99,10 +105,13 @@ __all__ = [
     "hoeffding63_holdout",
     "hoeffding63_kl_holdout",
     "hoeffding63_radius",
+    "holdout_tail",
     "homogeneous_layers",
     "hsu21_as_printed",
     "hsu21_distillation",
     "hsu21_distillation_by_margins",
+    "hsu21_fixed_student",
+    "hsu21_fixed_student_by_margins",
     "joint_disagreement_transfer",
     "l1_linear_complexity",
     "l2_linear_complexity",
@@ -123,6 +132,9 @@ __all__ = [
     "maurer16_vector_contraction",
     "multiclass_margin",
     "net_norms",
+    "pac_bayes_tail",
+    "product_disagreement_transfer",
+    "product_upper_limit",
     "ramp_loss",
     "relu_net_size",
     "sampled_rademacher",
