@@ -84,7 +84,7 @@ class EqualRows:
     """
 
     tables: Mapping[str, Table]
-    _known: dict[Kind, dict[str, Int[np.ndarray, "_"]]] = field(default_factory=dict)
+    _known: dict[Kind, dict[str, Int[np.ndarray, "_"]]] = field(default_factory=dict, init=False)
 
     def pairs(self, here: str, there: str, /) -> Pairs:
         """(row of `here`, first row of `there` that is equal) for each row of `here` that has one.
