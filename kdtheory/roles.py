@@ -204,7 +204,8 @@ def check_rows(
             raise ValueError(
                 f"{_named(again, role.role, 'repeat', role.role)} ({len(again)} of {len(role)} in all); a "
                 "copy is no new draw: drop the copies (and give examples as they were before augmentation "
-                "or resampling), or name the role in may_repeat if equal rows were drawn independently"
+                "or resampling), or name the role in may_repeat (--repeated-rows) if equal rows were drawn "
+                "independently"
             )
         counts[role.role, role.role] = len(again)
     return {pair: count for pair, count in counts.items() if count}
