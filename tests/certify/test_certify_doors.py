@@ -85,7 +85,7 @@ def test_logits_alone_give_what_modules_give(kind: Callable[[Tensor], Any]) -> N
 
 
 def test_a_row_in_two_roles_is_refused_by_number() -> None:
-    with pytest.raises(ValueError, match=r"rows 990, 991, .* of train are rows 0, 1, .* of holdout \(10 in"):
+    with pytest.raises(ValueError, match=r"rows 990, 991, .* of train are rows 0, 1, .* of holdout \(10 of"):
         certify(TEACHER, train=TRAIN, holdout=(X[990:1100], Y[990:1100]))
     said = says(TEACHER, HOLDOUT[0])
     twice = {"student_logits": said / 2, "teacher_unlabelled": said[5:], "student_unlabelled": said[5:] / 2}
