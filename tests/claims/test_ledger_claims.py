@@ -46,8 +46,8 @@ HEAVY = {
 UNBROKEN: dict[str, dict[str, str]] = {}
 """Claim ↦ part ↦ why nothing breaks it yet. An entry that is no longer needed fails the test: delete it."""
 WITHOUT_POWER: dict[str, str] = {}
-"""Claim ↦ why it says neither what its `power` is of nor why it is `loose`, though an error of a quarter in
-the first function that it uses is not noticed. An entry that is no longer needed fails the test: delete it."""
+"""Claim ↦ why it names neither its `power` nor why it is `loose`, though an error of a quarter in the first
+function that it uses is not noticed. An entry that is no longer needed fails the test: delete it."""
 
 
 def named(claim: Claim) -> str:
