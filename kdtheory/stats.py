@@ -97,7 +97,7 @@ class MeanTest(OneSidedTest):
         return 1.0 if self.mute else float(stats.t.cdf((self.mean - level) / self.standard_error, self.dof))
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Two-sided Student interval of the mean."""
+        """Two-sided Student interval of the mean; where the test is mute, it is too short to be one."""
         half = float(stats.t.ppf(0.5 + confidence / 2, self.dof)) * self.standard_error
         return self.mean - half, self.mean + half
 
@@ -136,7 +136,7 @@ class BoundedTest(OneSidedTest):
     shows nothing but x most often, with the inverse of that as its probability. So n equal values have at
     most twice their exact p-value. The other half is spread over smaller stakes, for values with a spread.
 
-    >>> BoundedTest(np.zeros(100), low=0.0, high=1.0).p_below(0.1) / 0.9**100
+    >>> round(BoundedTest(np.zeros(100), low=0.0, high=1.0).p_below(0.1) / 0.9**100, 3)
     1.0
     >>> round(BoundedTest(np.full(100, 0.5), low=0.0, high=1.0).p_below(0.6) / (0.4 / 0.5) ** 100, 3)
     2.0

@@ -54,6 +54,8 @@ def power_of(
     scaled = claim.power or Scaled(claim.uses[0])
     ways = ("more", "less") if scaled.towards == "both" else (scaled.towards,)
     at_stake = judge(premise)
+    if at_stake in (Verdict.ERROR, Verdict.OUT_OF_SCOPE):
+        errors = ()
     tried = {way: _bisect(scaled, way, at_stake, run, errors) for way in ways}
     name = f"{scaled.target.__module__}.{scaled.target.__qualname__}"
     return Power(name, claim.power is not None, tried)

@@ -14,7 +14,7 @@ from kdtheory.claims.power import noticed, power_of
 from kdtheory.ledger import examined
 
 CLAIMS = list(REGISTRY.values())
-OTHERS = [1.0] * 400
+OTHERS = [1.0] * 500
 """In the place of the p-values of all other claims and controls: as many decisions as a ledger may have, and
 none of them surer than the one that is tested."""
 
