@@ -126,15 +126,16 @@ def mean_test(values: Float[np.ndarray, " trials"], /, *, size: float | None = N
 
 @dataclass(frozen=True)
 class BoundedTest(OneSidedTest):
-    """A test of the mean of independent values in [low, high], valid for every law on it and every n.
+    """A test of the mean of independent values in [low, high], for every law on it and every n.
 
-    Where every value is at an end (0 or 1, scaled) it is the exact binomial test. Elsewhere it bets against
-    the hypothesis μ ≥ level: stake λ multiplies the money by 1 + λ·(level − x) at each trial, which under
-    the hypothesis is no gain on average; by Markov's inequality p = 1/money (Waudby-Smith and Ramdas 2024,
-    Section 4). Half of the money goes on the highest stake 1/(high − level), at which n equal values x give
-    ((high − x)/(high − level))ⁿ. No test could give more: of all laws with mean ≥ level the one on {x, high}
-    shows nothing but x most often, with the inverse of that as its probability. So n equal values have at
-    most twice their exact p-value. The other half is spread over smaller stakes, for values with a spread.
+    Where every value is at an end (0 or 1, scaled) it is the exact binomial test, for outcomes that can be
+    nowhere else; of a law that can, the two tests together err at most twice as often. Elsewhere it bets
+    against the hypothesis μ ≥ level: stake λ multiplies the money by 1 + λ·(level − x) at each trial, which
+    under the hypothesis is no gain on average; by Markov's inequality p = 1/money (Waudby-Smith and Ramdas
+    2024, Section 4). Half of the money goes on the highest stake 1/(high − level), at which n equal values x
+    give ((high − x)/(high − level))ⁿ. No test could give more: of all laws with mean ≥ level the one on
+    {x, high} shows nothing but x most often, with the inverse of that as its probability. So n equal values
+    have at most twice their exact p-value. The other half is spread over smaller stakes, for a spread.
 
     >>> round(BoundedTest(np.zeros(100), low=0.0, high=1.0).p_below(0.1) / 0.9**100, 3)
     1.0
