@@ -1,4 +1,4 @@
-"""One claim examined: its premise, its control and its mutants, each run by the same check.
+"""One claim examined: its premise, its controls, its mutants, its power, each run by the same check.
 
 Whatever a check raises becomes a `Failure`, so that one broken check costs one row and not the ledger.
 """
@@ -6,9 +6,11 @@ Whatever a check raises becomes a `Failure`, so that one broken check costs one 
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,20 +20,25 @@ from threadpoolctl import threadpool_limits
 
 from kdtheory.claims.core import Check, Claim, Mutant, Setting
 from kdtheory.claims.evidence import Evidence, Failure
+from kdtheory.claims.power import Power, power_of
 from kdtheory.streams import Stream
 
-__all__ = ["Examination", "Plan", "examine", "patched"]
+__all__ = ["Examination", "Plan", "examine", "mutated", "patched"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How the claims of a run are examined: seed, tier, data, device, and whether the mutants are run too."""
+    """How the claims of a run are examined: seed, tier, data, device, and whether mutants and power are run.
+
+    The power is a search for the smallest error in a claim's central constant that its check notices.
+    """
 
     seed: int = 0
     tier: str = "quick"
     data: Path | None = None
     device: str = "auto"
     mutants: bool = False
+    power: bool = False
 
     def __post_init__(self) -> None:
         Setting(Stream(self.seed), self.tier)  # refuses a bad seed or tier before anything runs
@@ -46,28 +53,37 @@ class Examination:
     """What the checks of one claim brought back."""
 
     premise: Evidence
-    control: Evidence
+    controls: tuple[Evidence, ...]
     mutants: dict[str, Evidence] | None
+    power: Power | None
 
 
 def examine(claim: Claim, plan: Plan, /) -> Examination:
-    """Run the premise, the control and, if the plan says so, each mutant of a claim."""
+    """Run the premise and the controls and, if the plan says so, each mutant of a claim and its power."""
     setting = plan.setting(claim)
     with _one_thread():
         premise = _run(claim, setting, {})
-        control = _run(claim, setting, dict(claim.control.overrides))
-        if not plan.mutants:
-            return Examination(premise, control, None)
-        mutants = {}
-        for mutant in claim.mutants:
-            with patched(mutant, claim.check):
-                mutants[mutant.name] = _run(claim, setting, {})
-    return Examination(premise, control, mutants)
+        controls = tuple(_run(claim, setting, dict(control.overrides)) for control in claim.controls)
+    mutants = {m.name: mutated(claim, plan, m) for m in claim.mutants} if plan.mutants else None
+    power = power_of(claim, premise, run=functools.partial(mutated, claim, plan)) if plan.power else None
+    return Examination(premise, controls, mutants, power)
 
 
-def _run(claim: Claim, setting: Setting, overrides: dict[str, Any]) -> Evidence:
+def mutated(claim: Claim, plan: Plan, mutant: Mutant, /) -> Evidence:
+    """Run the premise of a claim under a mutant."""
+    with _one_thread():
+        return _run(claim, plan.setting(claim), {}, patched(mutant, claim.check))
+
+
+def _run(
+    claim: Claim,
+    setting: Setting,
+    overrides: dict[str, Any],
+    wrong: AbstractContextManager[None] | None = None,
+) -> Evidence:
     try:
-        return claim.check(setting, **overrides)
+        with wrong or contextlib.nullcontext():
+            return claim.check(setting, **overrides)
     except Exception as error:  # a check that cannot run is a row of the ledger, never its end
         return Failure(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
 
