@@ -114,8 +114,9 @@ def run(
     found = certify(
         teacher, student, train=(images.inputs, images.labels), unlabelled=others.inputs, delta=DELTA,
         shares=SHARES, witness=plan, stream=stream.child("certify"), may_share=[("train", "unlabelled")],
+        fixed_in_advance=True,
     )  # fmt: skip
-    alone = certify(teacher, holdout=(others.inputs, others.labels), delta=DELTA)
+    alone = certify(teacher, holdout=(others.inputs, others.labels), delta=DELTA, fixed_in_advance=True)
     lines: dict[str, Bound] = {}
     for name, bound in ({**alone.lines, **found.lines}).items():
         lines[name] = bound

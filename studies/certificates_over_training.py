@@ -87,7 +87,7 @@ def run(
             teacher, student, train=(images.inputs, images.labels), unlabelled=others.inputs,
             holdout=(others.inputs, others.labels), delta=_DELTA, shares=_SHARES, witness=plan,
             stream=stream.child("certify"), may_share=[("holdout", "unlabelled"), ("train", "unlabelled"),
-            ("train", "holdout")],
+            ("train", "holdout")], fixed_in_advance=True
         )  # fmt: skip
         test, seen = (_error(teacher, part) for part in (others, images))
         values = {name: (bound.value, bound.delta) for name, bound in found.lines.items()}

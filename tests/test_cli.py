@@ -151,6 +151,7 @@ def test_certify_json_is_the_librarys_document(capsys: pytest.CaptureFixture[str
         student_unlabelled=table["su"],
         delta=0.1,
         gamma=2.0,
+        fixed_in_advance=True,
     )
     assert code == 0
     assert document == found.to_json() == json.loads((folder / "c.json").read_text())

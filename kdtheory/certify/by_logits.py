@@ -29,11 +29,13 @@ def certify_logits(
     teacher_unlabelled: Float[Array, "m k"] | None = None,
     student_unlabelled: Float[Array, "m k"] | None = None,
     labels_role: str = "holdout",
+    fixed_in_advance: bool,
+    unmet: Iterable[str] = (),
     delta: float = 0.05,
     gamma: float | Sequence[float] = 1.0,
     shares: Mapping[str, float] | None = None,
-    fixed_in_advance: bool = True,
     may_share: Iterable[tuple[str, str]] = (),
+    may_repeat: Iterable[str] = (),
 ) -> Certificates:
     """The same from logits alone: on labelled points of one role, and on unlabelled ones.
 
@@ -46,7 +48,7 @@ def certify_logits(
         student_logits: g on them.
         teacher_unlabelled, student_unlabelled: f and g on the unlabelled points.
         labels_role: "holdout", points that neither f nor g has seen, or "train".
-        delta, gamma, shares, fixed_in_advance, may_share: as in `certify`.
+        fixed_in_advance, unmet, delta, gamma, shares, may_share, may_repeat: as in `certify`.
 
     Raises:
         ValueError: as in `certify`, or the student's logits are there for one kind of points only.
@@ -76,7 +78,9 @@ def certify_logits(
         gamma=gamma,
         shares=shares,
         fixed_in_advance=fixed_in_advance,
+        unmet=unmet,
         may_share=may_share,
+        may_repeat=may_repeat,
     )
 
 

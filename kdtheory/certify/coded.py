@@ -107,7 +107,9 @@ def least_coded(
     /,
     *,
     delta: float,
+    coded_beforehand: bool,
     centre: Float[Tensor, "size"] | None = None,
+    header: int = 0,
     cost: Callable[[Logits], float] = lambda logits: 0.0,
 ) -> tuple[QuantisedNetwork, Bound]:
     """The coded network whose Occam bound on the points, plus its `cost`, is least; and that bound.
@@ -117,9 +119,11 @@ def least_coded(
 
     Args:
         networks: to choose from.
-        inputs, labels: the points that the code, and `centre`, do not depend on.
+        inputs, labels: the points that test.
         delta: δ.
+        coded_beforehand: whether the code, and `centre`, were fixed without the points.
         centre: where differences are sent from; zero where not given.
+        header: bits that were sent before, such as those of the architecture.
         cost: what else a choice costs, from inputs ↦ logits.
 
     Raises:
@@ -129,7 +133,8 @@ def least_coded(
     for network in networks:
         logits = partial(network.architecture.logits, network.params(centre))
         wrong = logits(inputs).argmax(-1) != labels
-        bound = langford05_occam(wrong, bits=code_length(network), delta=delta, coded_beforehand=True)
+        bits = header + code_length(network)
+        bound = langford05_occam(wrong, bits=bits, delta=delta, coded_beforehand=coded_beforehand)
         value = bound.value + cost(logits)
         if best is None or value < best[0]:
             best = value, network, bound

@@ -36,6 +36,7 @@ def test_certificates_hold_together_on_a_world_of_known_risk() -> None:
             student_unlabelled=tables[1][others.atoms],
             delta=delta,
             may_share=ANY_PAIR,
+            fixed_in_advance=True,
         )
         below = {name for name, bound in found.lines.items() if bound.certificate and bound.value < risk}
         for name in missed:
@@ -67,6 +68,7 @@ def test_certificates_with_witnesses_are_above_a_known_risk_and_say_something() 
         stream=ROOT.child("witnesses"),
         device="cpu",
         progress=lambda done, total: told.append((done, total)),
+        fixed_in_advance=True,
     )
     for name in ("witness_holdout", "witness_coded", "witness_stochastic"):
         assert risk < found.lines[name].value < 1, name

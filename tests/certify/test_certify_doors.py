@@ -45,7 +45,15 @@ SOURCES = {
 @pytest.mark.parametrize("source", SOURCES)
 def test_loaders_and_arrays_give_what_tensors_give(source: str) -> None:
     labelled, kept, others = SOURCES[source]
-    found = certify(TEACHER, STUDENT, train=labelled, holdout=kept, unlabelled=others, batch_size=77)
+    found = certify(
+        TEACHER,
+        STUDENT,
+        train=labelled,
+        holdout=kept,
+        unlabelled=others,
+        batch_size=77,
+        fixed_in_advance=True,
+    )
     for name, bound in FOUND.lines.items():
         assert found.lines[name].value == pytest.approx(bound.value, rel=1e-6), name
 
@@ -60,12 +68,20 @@ def test_logits_give_what_modules_give_where_no_layers_are_needed() -> None:
         for module in (TEACHER, STUDENT)
     ]
     shares = {"holdout": 1, "student_holdout": 1, "training_error": 1}
-    roles = {"train": TRAIN, "holdout": HOLDOUT, "unlabelled": REST, "shares": shares}
+    roles = {
+        "train": TRAIN,
+        "holdout": HOLDOUT,
+        "unlabelled": REST,
+        "shares": shares,
+        "fixed_in_advance": True,
+    }
     by_logits = certify(*tables, **roles)
     assert by_logits.to_json() == certify(TEACHER, STUDENT, **roles).to_json()
     assert (
         "not a module"
-        in certify(*tables, train=TRAIN, holdout=HOLDOUT, unlabelled=REST).skipped["vc_dimension"]
+        in certify(*tables, train=TRAIN, holdout=HOLDOUT, unlabelled=REST, fixed_in_advance=True).skipped[
+            "vc_dimension"
+        ]
     )
 
 
@@ -79,21 +95,27 @@ def test_logits_alone_give_what_modules_give(kind: Callable[[Tensor], Any]) -> N
         teacher_unlabelled=kind(says(TEACHER, REST)),
         student_unlabelled=kind(says(STUDENT, REST)),
         shares=shares,
+        fixed_in_advance=True,
     )
-    pair = certify(TEACHER, STUDENT, holdout=HOLDOUT, unlabelled=REST, shares=shares)
+    pair = certify(TEACHER, STUDENT, holdout=HOLDOUT, unlabelled=REST, shares=shares, fixed_in_advance=True)
     assert [bound.value for bound in plain.bounds] == [bound.value for bound in pair.bounds]
 
 
 def test_a_row_in_two_roles_is_refused_by_number() -> None:
     with pytest.raises(ValueError, match=r"rows 990, 991, .* of train are rows 0, 1, .* of holdout \(10 in"):
-        certify(TEACHER, train=TRAIN, holdout=(X[990:1100], Y[990:1100]))
+        certify(TEACHER, train=TRAIN, holdout=(X[990:1100], Y[990:1100]), fixed_in_advance=True)
     said = says(TEACHER, HOLDOUT[0])
     twice = {"student_logits": said / 2, "teacher_unlabelled": said[5:], "student_unlabelled": said[5:] / 2}
     with pytest.raises(
         ValueError, match="rows 5, 6, 7, 8, 9 of holdout are rows 0, 1, 2, 3, 4 of unlabelled"
     ):
-        certify_logits(said, HOLDOUT[1], **twice)
-    assert certify_logits(said, HOLDOUT[1], **twice, may_share=[("holdout", "unlabelled")]).best is not None
+        certify_logits(said, HOLDOUT[1], **twice, fixed_in_advance=True)
+    assert (
+        certify_logits(
+            said, HOLDOUT[1], **twice, may_share=[("holdout", "unlabelled")], fixed_in_advance=True
+        ).best
+        is not None
+    )
 
 
 def test_one_sample_in_two_roles_gets_no_limit_for_two() -> None:
@@ -104,7 +126,9 @@ def test_one_sample_in_two_roles_gets_no_limit_for_two() -> None:
         "unlabelled": HOLDOUT[0],
         "shares": {"student_holdout": 1},
     }
-    found = certify(TEACHER, **same, may_share=[("holdout", "unlabelled")]).lines["student_holdout"]
+    found = certify(TEACHER, **same, may_share=[("holdout", "unlabelled")], fixed_in_advance=True).lines[
+        "student_holdout"
+    ]
     student, teacher = (says(module, HOLDOUT[0]).argmax(-1) for module in (STUDENT, TEACHER))
     risk = clopper34_holdout((student != HOLDOUT[1]).double(), delta=0.025, fixed_in_advance=True)
     apart = disagreement_transfer(risk, student != teacher, delta=0.025, drawn_afterwards=True)
@@ -114,8 +138,10 @@ def test_one_sample_in_two_roles_gets_no_limit_for_two() -> None:
 
 def test_rows_of_train_that_come_again_are_an_assumption() -> None:
     again = (torch.cat([HOLDOUT[0], TRAIN[0][:3]]), torch.cat([HOLDOUT[1], TRAIN[1][:3]]))
-    found = certify(TEACHER, train=TRAIN, holdout=again, may_share=[("train", "holdout")])
-    said = "the 3 rows of holdout that are in train too are repeats by chance"
+    found = certify(
+        TEACHER, train=TRAIN, holdout=again, may_share=[("train", "holdout")], fixed_in_advance=True
+    )
+    said = "the 3 of 203 rows of holdout that are in train too are repeats by chance"
     assert found.lines["holdout"].assumptions[said]
     assert said not in found.lines["training_error"].assumptions
 
@@ -152,7 +178,7 @@ class Functional(nn.Module):
     ],
 )
 def test_norms_are_read_off_plain_relu_nets_and_no_others(module: nn.Module, is_read: bool) -> None:
-    found = certify(module, train=TRAIN)
+    found = certify(module, train=TRAIN, fixed_in_advance=True)
     assert ("frobenius_norms" in found.lines) == ("vc_dimension" in found.lines) == is_read
     if not is_read:
         assert "Linear layers with ReLU between" in found.skipped["spectral_norms"]
@@ -162,7 +188,9 @@ def test_modules_are_evaluated_in_evaluation_mode_and_put_back() -> None:
     module = nn.Sequential(nn.Linear(64, 32), nn.BatchNorm1d(32), nn.Dropout(0.5), nn.Linear(32, 10)).train()
     module[1].eval()
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    first, second = (certify(module, holdout=HOLDOUT, batch_size=size) for size in (7, 200))
+    first, second = (
+        certify(module, holdout=HOLDOUT, batch_size=size, fixed_in_advance=True) for size in (7, 200)
+    )
     assert [part.training for part in module] == [True, False, True, True]
     assert first.best.value == second.best.value
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
