@@ -30,6 +30,7 @@ from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE
 from kdtheory.populations import train
+from kdtheory.roles import ROLES
 from kdtheory.streams import Stream
 
 CLAIMS = (
@@ -50,7 +51,7 @@ _SHARES = {
     "distillation": 1,
     "frobenius_norms": 1,
     "spectral_norms": 1,
-    "vc_dimension": 1,
+    "vc_dimension": 0,
 }
 _STYLES = {
     "spectral_norms": (PALETTE["vermillion"], "^", "-", "spectral norms"),

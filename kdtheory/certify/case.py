@@ -64,8 +64,8 @@ class Case:
         word: what the caller says of how all this came about.
         inputs: role ↦ points, where they are known.
         workshop: makes the witnesses that were asked for.
-        shared: two roles ↦ how many rows of the second are in the first, where the caller lets them.
-        repeated: role ↦ how many of its rows repeat others of it, where the caller lets them.
+        counts: (a, b) ↦ how many rows of role a are rows of b, and (a, a) ↦ how many repeat an earlier one,
+            where the caller lets them.
     """
 
     teacher: Said
@@ -75,8 +75,7 @@ class Case:
     word: Word
     inputs: dict[str, Shaped[Tensor, "_ *shape"]] = field(default_factory=dict)
     workshop: Workshop | None = None
-    shared: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    repeated: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def has(self, need: str, /) -> bool:
         """Whether one of the things named in `REASONS` is there."""
@@ -113,9 +112,11 @@ def said_by(
         ValueError: it is neither, logits are lacking or unusable, or do not fit the points or their labels.
     """
     if isinstance(predictor, nn.Module):
+        inputs = {role: part.inputs for role, part in points.items() if isinstance(part.inputs, Tensor)}
+        if lacking := [role for role in points if role not in inputs]:
+            raise ValueError(f"{name} is a module, and points of {lacking[0]} are known by logits alone")
         on = {
-            role: said_on(predictor, part.inputs, name=name, batch_size=batch_size)
-            for role, part in points.items()
+            role: said_on(predictor, part, name=name, batch_size=batch_size) for role, part in inputs.items()
         }
     elif isinstance(predictor, Mapping):
         on = {role: _given(name, predictor, role, len(part)) for role, part in points.items()}
@@ -132,8 +133,8 @@ def said_by(
         return Said(on)
     if "train" not in points:
         return Said(on, True)
-    net = relu_net(predictor, [(part.inputs, on[role]) for role, part in points.items()])
-    return Said(on, True, net, net.input_norm(points["train"].inputs) if net else 0.0)
+    net = relu_net(predictor, [(part, on[role]) for role, part in inputs.items()])
+    return Said(on, True, net, net.input_norm(inputs["train"]) if net else 0.0)
 
 
 def _given(name: str, logits: Mapping[str, Any], role: str, points: int) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kdtheory.certify.case import Case, Said, said_by
 from kdtheory.certify.plan import WitnessPlan
@@ -15,7 +15,7 @@ from kdtheory.certify.shares import certificates
 from kdtheory.certify.word import Word
 from kdtheory.certify.workshop import Workshop
 from kdtheory.networks import MLP, Architecture
-from kdtheory.roles import HoldOut, Role, Train, Unlabelled, check_disjoint, shared_rows
+from kdtheory.roles import HoldOut, Role, Train, Unlabelled, check_rows
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 from kdtheory.validate import check_at_least, check_positive
@@ -76,7 +76,8 @@ def certify(
             one of them is a heuristic.
         delta: δ of all bounds together.
         gamma: γ of the margin bounds; of several candidates each bound takes the best and pays for them all.
-        shares: line ↦ its part of δ; lines not named are left out. None takes the fixed parts.
+        shares: line ↦ its part of δ; lines not named are left out, and 0 shows a line that can do without.
+            None takes the fixed parts.
         witness: "distil" trains every kind of witness, a name of `WITNESSES` one kind, a `WitnessPlan` what
             it says; None trains nothing.
         prior: where coded and stochastic witnesses start from. None takes the hold-out witnesses; a share p
@@ -84,7 +85,7 @@ def certify(
             a module of the witnesses' architecture is the user's own, learned on none of these labels, and
             all training points test. That it saw none is the user's word, and printed; the teacher itself is
             refused.
-        may_share: pairs of roles that may have rows in common, as in `check_disjoint`. That rows of train
+        may_share: pairs of roles that may have rows in common, as in `check_rows`. That rows of train
             come again by chance is then an assumption of every line that the other role tests, and is not
             believed of more than half of that role.
         may_repeat: roles in which rows may repeat others; that they do so by chance, the law having atoms, is
@@ -107,8 +108,7 @@ def certify(
     word = Word.of(fixed_in_advance, unmet)
     roles = _roles(train, holdout, unlabelled)
     points = {role.role: role for role in roles}
-    may_share = tuple(may_share)
-    check_disjoint(*roles, may_share=may_share)
+    counts = check_rows(*roles, may_share=may_share, may_repeat=may_repeat)
     check_at_least("batch_size", batch_size, 1)
     said = said_by("teacher", teacher, points, batch_size=batch_size)
     workshop = _workshop(witness, said, points, stream, word, prior=prior, device=device, progress=progress)
@@ -118,9 +118,9 @@ def certify(
         {role.role: role.labels.long().cpu() for role in roles if not isinstance(role, Unlabelled)},
         _gammas(gamma),
         word,
-        {name: role.inputs.cpu() for name, role in points.items()},
+        {name: role.inputs.cpu() for name, role in points.items() if isinstance(role.inputs, Tensor)},
         workshop,
-        {pair: len(rows) for pair, rows in shared_rows(roles).items()} if may_share else {},
+        counts,
     )
     return certificates(case, delta=delta, shares=shares)
 
@@ -175,9 +175,11 @@ def _workshop(
     train, unlabelled = points.get("train"), points.get("unlabelled")
     if not isinstance(train, Train) or unlabelled is None:
         return None
+    assert isinstance(train.inputs, Tensor)
+    assert isinstance(unlabelled.inputs, Tensor)
     return Workshop(
         witness,
-        witness.architecture or _same_shape(teacher, train),
+        witness.architecture or _same_shape(teacher, train.inputs),
         train.inputs.cpu(),
         train.labels.long().cpu(),
         teacher.on["train"],
@@ -191,8 +193,8 @@ def _workshop(
     )
 
 
-def _same_shape(teacher: Said, train: Train) -> Architecture:
+def _same_shape(teacher: Said, inputs: Tensor) -> Architecture:
     """The teacher's own widths, or one hidden layer."""
     if teacher.net is not None:
         return MLP(teacher.net.widths)
-    return MLP((train.inputs[0].numel(), _HIDDEN, teacher.on["train"].shape[-1]))
+    return MLP((inputs[0].numel(), _HIDDEN, teacher.on["train"].shape[-1]))

@@ -63,6 +63,11 @@ class Line:
     rests: tuple[str, ...] = ()
     idle: Callable[[Case], bool] = _no
 
+    @property
+    def may_go_without(self) -> bool:
+        """Whether it may be shown without a share of δ, for it is no certificate or says nothing."""
+        return self.part is None or self.idle is not _no
+
     def roles(self, case: Case, /) -> tuple[str, ...]:
         """The roles whose points test it here."""
         return tuple(labelled_role(case) if role == "labelled" else role for role in self.tests)

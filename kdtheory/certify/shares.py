@@ -31,11 +31,8 @@ def certificates(case: Case, /, *, delta: float, shares: Mapping[str, float] | N
     check_fraction("delta", delta, open_interval=True)
     own = shares is not None
     parts = _given(shares) if shares is not None else {line.name: line.part for line in LINES}
-    skipped = {
-        line.name: _NOT_ASKED if parts[line.name] == 0 else why
-        for line in LINES
-        if (why := case.lack(line.needs)) is not None or parts[line.name] == 0
-    }
+    reasons = {line.name: case.lack(line.needs) if parts[line.name] != 0 else _NOT_ASKED for line in LINES}
+    skipped = {name: reason for name, reason in reasons.items() if reason is not None}
     asked = [line for line in LINES if line.name not in skipped]
     if not asked:
         why = "; ".join(f"{name}: {reason}" for name, reason in skipped.items() if parts[name] != 0)
@@ -61,11 +58,16 @@ def certificates(case: Case, /, *, delta: float, shares: Mapping[str, float] | N
 
 def _given(shares: Mapping[str, float]) -> dict[str, float | None]:
     """Each line's part of δ as the caller has it."""
-    known = tuple(line.name for line in LINES)
+    known = {line.name: line for line in LINES}
+    parts: dict[str, float | None] = dict.fromkeys(known, 0.0)
     for name, part in shares.items():
-        check_one_of("shares", name, known)
+        check_one_of("shares", name, tuple(known))
+        if part == 0 and known[name].may_go_without:
+            parts[name] = None
+            continue
         check_positive(f"shares[{name!r}]", part)
-    return {name: shares.get(name, 0.0) for name in known}
+        parts[name] = part
+    return parts
 
 
 def _may_certify(line: Line, case: Case, assumed: Mapping[str, bool]) -> bool:
@@ -83,16 +85,18 @@ def _declared(bound: Bound, line: Line, case: Case, assumed: Mapping[str, bool],
 
 
 def _repeats(line: Line, case: Case) -> dict[str, bool]:
-    """What the caller says of rows that come again, believed of at most half of a role."""
+    """What the caller says of rows that come again, which is not believed of more than half of a role.
+
+    Rows of train matter where they are in a role that tests what may have learned from them. Where a point is
+    known by its logits alone, equal rows may well be other points, however many they are.
+    """
     roles, said = line.roles(case), {}
-    for (first, other), count in case.shared.items():
-        if first == "train" and other in roles and count:
-            among = len(case.teacher.on[other])
-            sentence = f"the {count} of {among} rows of {other} that are in train too are repeats by chance"
-            said[sentence] = count <= _MOST_REPEATS * among
-    for role, count in case.repeated.items():
-        if role in roles and count:
-            among = len(case.teacher.on[role])
-            sentence = f"the {count} of {among} rows of {role} that repeat others of it do so by chance"
-            said[sentence] = count <= _MOST_REPEATS * among
+    for (role, other), count in case.counts.items():
+        if role not in roles or other not in (role, "train"):
+            continue
+        among, known = len(case.teacher.on[role]), role in case.inputs
+        where = f"that are in {other} too" if other != role else "that repeat others of it"
+        how = "come again by chance" if known else "are other points with the same logits"
+        sentence = f"the {count} of {among} rows of {role} {where} {how}"
+        said[sentence] = not known or count <= _MOST_REPEATS * among
     return said

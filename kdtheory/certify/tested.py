@@ -48,7 +48,7 @@ def student_holdout(case: Case, delta: float) -> Bound:
     """
     assert case.student is not None
     unseen = case.word.holds("unlabelled_unseen")
-    if ("holdout", "unlabelled") in case.shared:
+    if ("holdout", "unlabelled") in case.counts:
         risk = holdout(clopper34_holdout)(replace(case, teacher=case.student), delta / 2)
         return disagreement_transfer(risk, _apart(case), delta=delta / 2, drawn_afterwards=unseen)
     return joint_disagreement_transfer(

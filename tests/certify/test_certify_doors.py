@@ -102,7 +102,7 @@ def test_logits_alone_give_what_modules_give(kind: Callable[[Tensor], Any]) -> N
 
 
 def test_a_row_in_two_roles_is_refused_by_number() -> None:
-    with pytest.raises(ValueError, match=r"rows 990, 991, .* of train are rows 0, 1, .* of holdout \(10 in"):
+    with pytest.raises(ValueError, match=r"rows 990, 991, .* of train are rows 0, 1, .* of holdout \(10 of"):
         certify(TEACHER, train=TRAIN, holdout=(X[990:1100], Y[990:1100]), fixed_in_advance=True)
     said = says(TEACHER, HOLDOUT[0])
     twice = {"student_logits": said / 2, "teacher_unlabelled": said[5:], "student_unlabelled": said[5:] / 2}
@@ -141,7 +141,7 @@ def test_rows_of_train_that_come_again_are_an_assumption() -> None:
     found = certify(
         TEACHER, train=TRAIN, holdout=again, may_share=[("train", "holdout")], fixed_in_advance=True
     )
-    said = "the 3 of 203 rows of holdout that are in train too are repeats by chance"
+    said = "the 3 of 203 rows of holdout that are in train too come again by chance"
     assert found.lines["holdout"].assumptions[said]
     assert said not in found.lines["training_error"].assumptions
 
