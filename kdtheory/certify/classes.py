@@ -17,6 +17,7 @@ from kdtheory.bounds import (
 from kdtheory.certify.case import Case, Said
 from kdtheory.certify.nets import NO_RELU_NET
 from kdtheory.certify.tested import labelled_role
+from kdtheory.certify.word import unlabelled_flags
 
 __all__ = ["as_printed", "distilled", "margin", "says_nothing_by_counting", "vc"]
 
@@ -49,7 +50,13 @@ def margin(limit: Callable[..., Bound]) -> Callable[[Case, float], Bound | str]:
         return _least(
             case,
             lambda gamma, share: limit(
-                logits, labels, **known, gamma=gamma, weight=share, fixed_in_advance=case.word.fixed
+                logits,
+                labels,
+                **known,
+                gamma=gamma,
+                weight=share,
+                fixed_in_advance=case.word.fixed,
+                independent_draws=case.word.holds("independent"),
             ),
         )
 
@@ -67,6 +74,7 @@ def vc(case: Case, delta: float) -> Bound | str:
         log_growth=lambda n: bartlett19_log_growth(net.widths, n=n, bias=net.biased),
         delta=delta,
         fixed_in_advance=case.word.fixed,
+        independent_draws=case.word.holds("independent"),
     )
 
 
@@ -118,7 +126,13 @@ def distilled(limit: Callable[..., Bound], factor: float, name: str) -> Callable
             case.student.on["unlabelled"],
             case.teacher.on["unlabelled"],
         )
-        known = {name: factor * complexity, "delta": delta, "fixed_in_advance": case.word.fixed}
+        known = {
+            name: factor * complexity,
+            "delta": delta,
+            "fixed_in_advance": case.word.fixed,
+            "independent_draws": case.word.holds("independent"),
+            **unlabelled_flags(case.word),
+        }
         return _least(
             case,
             lambda gamma, share: limit(*points, **known, gamma=gamma, weight=weight, gamma_weight=share),

@@ -143,9 +143,11 @@ LINES = (
         distilled(hsu21_distillation_by_margins, 2, "margin_complexity"),
         rests=("gamma",),
     ),
-    Line("frobenius_norms", 1 / 4, _READ, ("train",), margin(golowich18_margin), rests=("class",)),
-    Line("spectral_norms", 1 / 4, _READ, ("train",), margin(bartlett17_margin), rests=("class",)),
-    Line("vc_dimension", 1 / 4, _READ, ("train",), vc, rests=("class",), idle=says_nothing_by_counting),
+    Line("frobenius_norms", 1 / 4, _READ, ("train",), margin(golowich18_margin), rests=("norms",)),
+    Line("spectral_norms", 1 / 4, _READ, ("train",), margin(bartlett17_margin), rests=("norms",)),
+    Line(
+        "vc_dimension", 1 / 4, _READ, ("train",), vc, rests=("architecture",), idle=says_nothing_by_counting
+    ),
     Line("as_printed", None, _DISTILLED, ("labelled", "unlabelled"), as_printed),
     Line("training_error", None, ("train",), ("train",), holdout(clopper34_holdout, "train")),
 )

@@ -10,10 +10,12 @@ from torch import Tensor
 from kdtheory.bounds import Bound
 from kdtheory.bounds.disagreement import disagreement_transfer
 from kdtheory.bounds.holdout import clopper34_holdout
+from kdtheory.bounds.product import product_disagreement_transfer
 from kdtheory.bounds.two_samples import joint_disagreement_transfer
 from kdtheory.certify.case import Case, Said
 from kdtheory.certify.coded import least_coded
 from kdtheory.certify.nets import NO_RELU_NET
+from kdtheory.certify.word import unlabelled_flags
 from kdtheory.coding import encode_architecture, quantise
 from kdtheory.networks import MLP
 
@@ -36,7 +38,8 @@ def holdout(limit: Callable[..., Bound], role: str = "holdout") -> Callable[[Cas
 
     def bound(case: Case, delta: float) -> Bound:
         unseen = role == "holdout" and case.word.holds("holdout_unseen")
-        return limit(_wrong(case.teacher, case, role), delta=delta, fixed_in_advance=unseen)
+        wrong, drawn = _wrong(case.teacher, case, role), case.word.holds("independent")
+        return limit(wrong, delta=delta, fixed_in_advance=unseen, independent_draws=drawn)
 
     return bound
 
@@ -44,19 +47,27 @@ def holdout(limit: Callable[..., Bound], role: str = "holdout") -> Callable[[Cas
 def student_holdout(case: Case, delta: float) -> Bound:
     """Two independent samples in one limit; where they have rows in common, the sum of two limits.
 
-    Both predictors were fixed before both samples, so that the limit for fixed p and q is the right one.
+    Both predictors were fixed before both samples, so that the limit for fixed p and q is the right one. Two
+    limits at δ/2 need no independence of the samples.
     """
     assert case.student is not None
-    unseen = case.word.holds("unlabelled_unseen")
+    holds = case.word.holds
     if ("holdout", "unlabelled") in case.counts:
         risk = holdout(clopper34_holdout)(replace(case, teacher=case.student), delta / 2)
-        return disagreement_transfer(risk, _apart(case), delta=delta / 2, drawn_afterwards=unseen)
+        fresh, one_law = holds("unlabelled_unseen"), holds("one_law")
+        return disagreement_transfer(
+            risk, _apart(case), delta=delta / 2, drawn_afterwards=fresh, same_law=one_law
+        )
+    unseen = holds("holdout_unseen") and holds("unlabelled_unseen")
     return joint_disagreement_transfer(
         _wrong(case.student, case, "holdout"),
         _apart(case),
         delta=delta,
-        fixed_in_advance=case.word.holds("holdout_unseen"),
-        drawn_afterwards=unseen,
+        witness_fixed_in_advance=unseen,
+        predictor_fixed_in_advance=unseen,
+        disjoint_samples=True,
+        independent_draws=holds("independent"),
+        same_law=holds("one_law"),
     )
 
 
@@ -76,14 +87,14 @@ def student_coded(case: Case, delta: float) -> Bound | str:
         networks,
         train,
         case.labels["train"],
-        delta=delta / 2,
+        delta=delta,
         coded_beforehand=True,
+        independent_draws=case.word.holds("independent"),
         header=len(encode_architecture(architecture)),
     )
     said = architecture.logits(network.params(), inputs).argmax(-1)
     apart = said != case.teacher.on["unlabelled"].argmax(-1)
-    unseen = case.word.holds("unlabelled_unseen")
-    return disagreement_transfer(witness, apart, delta=delta / 2, drawn_afterwards=unseen)
+    return product_disagreement_transfer(witness, apart, delta=delta, **unlabelled_flags(case.word))
 
 
 def _apart(case: Case) -> Tensor:

@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kdtheory.validate import check_one_of
+from kdtheory.bounds.assumptions import CLASS_FIXED, CLASSES_FIXED, DRAWN, GRID_FIXED, ONE_LAW, UNSEEN
+from kdtheory.validate import check_flags, check_one_of
 
-__all__ = ["ASSUMPTIONS", "Word"]
+__all__ = ["ASSUMPTIONS", "Word", "unlabelled_flags"]
 
 ASSUMPTIONS = {
-    "independent": "the points of each role are independent draws",
-    "one_law": "labelled and unlabelled points are draws of one law",
+    "independent": DRAWN,
+    "one_law": ONE_LAW,
     "holdout_unseen": "nobody who made or chose a predictor had seen the hold-out points",
-    "unlabelled_unseen": "nobody who made or chose a predictor had seen the unlabelled points",
+    "unlabelled_unseen": UNSEEN,
     "prior_unseen": "the prior saw no label of the points that test",
     "start_unseen": "the start of the witnesses saw no label of the points that test",
 }
@@ -27,8 +28,9 @@ ASSUMPTIONS = {
 
 _FIXED = {
     "plan": "the witnesses' architecture and recipe were fixed without the labels that test them",
-    "class": "the architecture, the candidates of γ and their shares of δ were fixed without the labels",
-    "gamma": "the candidates of γ were fixed without the points that test",
+    "architecture": CLASS_FIXED,
+    "norms": GRID_FIXED,
+    "gamma": CLASSES_FIXED,
     "shares": "the shares of δ were fixed without the points that test",
 }
 """What `fixed_in_advance` stands for, by the line that needs it."""
@@ -46,17 +48,14 @@ class Word:
         ValueError: `fixed` is no bool, or a name is not known.
 
     >>> Word(True, ("one_law",)).sentences(("one_law",))
-    {'labelled and unlabelled points are draws of one law': False}
+    {'the unlabelled points are independent draws from the law of the labelled ones': False}
     """
 
     fixed: bool
     unmet: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.fixed, bool):
-            raise ValueError(
-                f"fixed_in_advance = {self.fixed!r} must be True or False: nothing else is a promise"
-            )
+        check_flags(fixed_in_advance=self.fixed)
         for name in self.unmet:
             check_one_of("unmet", name, tuple(ASSUMPTIONS))
 
@@ -72,3 +71,8 @@ class Word:
     def sentences(self, names: Iterable[str], /) -> dict[str, bool]:
         """Each assumption as a sentence, and whether it holds."""
         return {(_FIXED | ASSUMPTIONS)[name]: self.holds(name) for name in names}
+
+
+def unlabelled_flags(word: Word, /) -> dict[str, bool]:
+    """What a transfer asks of the unlabelled points."""
+    return {"drawn_afterwards": word.holds("unlabelled_unseen"), "same_law": word.holds("one_law")}

@@ -28,25 +28,25 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from kdtheory.bounds.disagreement import disagreement_transfer
-from kdtheory.bounds.holdout import clopper34_holdout, hoeffding63_kl_holdout
+from kdtheory.bounds.product import product_disagreement_transfer
 from kdtheory.bounds.result import Bound
-from kdtheory.bounds.two_samples import joint_disagreement_transfer
+from kdtheory.bounds.tails import RiskTail, holdout_tail
 from kdtheory.certify.coded import distilled_readouts, least_coded, mean_readout, readouts
 from kdtheory.certify.division import Division, divided
 from kdtheory.certify.plan import WitnessPlan
 from kdtheory.certify.prior import Prior, is_the_teacher, own_params
-from kdtheory.certify.word import Word
+from kdtheory.certify.word import Word, unlabelled_flags
 from kdtheory.losses import label_loss
 from kdtheory.networks import MLP, Architecture
 from kdtheory.populations import Population, train
-from kdtheory.stochastic import GaussianPosterior, pac_bayes_certificate, train_posterior
+from kdtheory.stochastic import GaussianPosterior, posterior_tail, train_posterior
 from kdtheory.streams import Stream
 
 __all__ = ["Workshop"]
 
 _COMPARED = 5000
 _TAUGHT = 20_000
+_SAMPLING = 1 / 20  # of δ, for the limit of the Gibbs risk from its draws
 Progress = Callable[[int, int], None]
 
 
@@ -148,18 +148,14 @@ class Workshop:
         rows = self.split[1]
         wrong = self._logits(self.inputs[rows]).mean(0).argmax(-1) != self.labels[rows]
         apart = self._logits(self.unlabelled).mean(0).argmax(-1) != self.teacher_classes
-        fixed, fresh = self._unseen("witness_holdout"), self._fresh
-        return joint_disagreement_transfer(
-            wrong, apart, delta=delta, fixed_in_advance=fixed, drawn_afterwards=fresh
-        )
+        return self._transfer(self._held_out(wrong), apart, delta)
 
     def drawn(self, delta: float, /) -> Bound:
         """Pr[f ≠ y] through a random one of the networks trained on A, with B for the hold-out of all."""
         rows = self.split[1]
         wrong = (self._logits(self.inputs[rows]).argmax(-1) != self.labels[rows]).double()
-        risk = clopper34_holdout if len(wrong) == 1 else hoeffding63_kl_holdout
-        witness = risk(wrong.mean(0), delta=delta / 2, fixed_in_advance=self._unseen("witness_drawn"))
-        return self._transfer(witness, self._logits(self.unlabelled), delta)
+        apart = self._logits(self.unlabelled).argmax(-1) != self.teacher_classes
+        return self._transfer(self._held_out(wrong.mean(0)), apart, delta)
 
     def coded(self, delta: float, /) -> Bound:
         """Pr[f ≠ y] through a read-out of the prior, distilled from f, and coded."""
@@ -175,12 +171,13 @@ class Workshop:
             features[tested].double(),
             self.labels[tested],
             centre=mean,
-            delta=delta / 2,
+            delta=delta,
             coded_beforehand=self._unseen("witness_coded"),
+            independent_draws=self.word.holds("independent"),
             cost=lambda logits: float((logits(seen).argmax(-1) != said).double().mean()),
         )
         sent = architecture.logits(network.params(mean), prior.features(self.unlabelled).double())
-        found = self._transfer(witness, sent, delta)
+        found = self._transfer(witness, sent.argmax(-1) != self.teacher_classes, delta)
         differ = {"numbers that differ": int((network.integers != 0).sum()), "numbers": architecture.size}
         return replace(found, quantities={**found.quantities, **differ})
 
@@ -188,21 +185,26 @@ class Workshop:
         """Pr[f ≠ y] through a Gaussian posterior over students distilled from f, around the prior."""
         rows, draws = self.prior.tested, self.stream.child("draws")
         posterior = self._posterior(delta / 2)
-        witness = pac_bayes_certificate(
+        witness = posterior_tail(
             posterior,
             self.inputs[rows],
             self.labels[rows],
-            delta=delta / 2,
+            delta_sampling=_SAMPLING * delta,
             rounds=self.plan.rounds,
             stream=draws.child("labelled"),
             prior_fixed=self._unseen("witness_stochastic"),
+            fresh_draws=True,
+            independent_draws=self.word.holds("independent"),
         )
         apart = posterior.errors(self.unlabelled, self.teacher_classes, draws.child("unlabelled"))
-        return disagreement_transfer(witness, apart[0], delta=delta / 2, drawn_afterwards=self._fresh)
+        return self._transfer(witness, apart[0], delta)
 
-    def _transfer(self, witness: Bound, logits: Tensor, delta: float) -> Bound:
-        apart = logits.argmax(-1) != self.teacher_classes
-        return disagreement_transfer(witness, apart, delta=delta / 2, drawn_afterwards=self._fresh)
+    def _held_out(self, losses: Tensor) -> RiskTail:
+        drawn = self.word.holds("independent")
+        return holdout_tail(losses, fixed_in_advance=self._unseen("witness_holdout"), independent_draws=drawn)
+
+    def _transfer(self, witness: RiskTail, apart: Tensor, delta: float) -> Bound:
+        return product_disagreement_transfer(witness, apart, delta=delta, **unlabelled_flags(self.word))
 
     def _logits(self, inputs: Tensor) -> Tensor:
         return self.networks.logits(inputs).cpu()
@@ -239,10 +241,6 @@ class Workshop:
             device=self.device,
             progress=self._relay(self.all_steps - steps),
         )
-
-    @property
-    def _fresh(self) -> bool:
-        return self.word.holds("unlabelled_unseen")
 
     @property
     def _size(self) -> int:
