@@ -160,11 +160,7 @@ def log_binomial_tail(k: np.ndarray, n: np.ndarray, q: np.ndarray) -> tuple[np.n
     P = I_{1−q}(n−k, k+1), or one minus the other tail where that is the smaller one: each is B/f with B =
     (n−k)q·pmf(k) and f a continued fraction, and dP/dq = −B/(q(1−q)).
     """
-    deviance = n * _kl(k / n, q, q - k / n)
-    inside = np.maximum(k, 1)
-    stirling = _stirling_error(n) - _stirling_error(inside) - _stirling_error(n - k)
-    peak = 0.5 * np.log(n / (2 * np.pi * inside * (n - k))) + stirling
-    log_pmf = np.where(k == 0, n * np.log1p(-q), peak - deviance)
+    log_pmf, inside = log_binomial_pmf(k, n, q), np.maximum(k, 1)
     odds = np.abs(special.logit(q) - special.logit(inside / (n + 1)))
     rounding = _EPS * (256 + 8 * np.abs(log_pmf) + 2 * inside * odds + 16 * np.sqrt(n * q / (1 - q)))
     log_front = log_pmf + np.log(n - k) + np.log(q)
@@ -177,6 +173,16 @@ def log_binomial_tail(k: np.ndarray, n: np.ndarray, q: np.ndarray) -> tuple[np.n
         log_tail = np.where(lower, log_direct, np.log1p(-other))
         descent = np.where(lower, most, np.exp(log_front + rounding - log_tail)) / (q * (1 - q))
     return log_tail, descent
+
+
+def log_binomial_pmf(k: np.ndarray, n: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """ln P[Bin(n, q) = k] = −n·kl(k/n‖q) + ½ ln(n/(2πk(n−k))) + Stirling's errors; 0 < q < 1."""
+    inside = np.clip(k, 1, np.maximum(n - 1, 1))
+    stirling = _stirling_error(n) - _stirling_error(inside) - _stirling_error(np.maximum(n - inside, 1))
+    peak = 0.5 * np.log(n / (2 * np.pi * inside * np.maximum(n - inside, 1))) + stirling
+    ends = np.where(k == 0, n * np.log1p(-q), n * np.log(q))
+    log_pmf: np.ndarray = np.where((k == 0) | (k == n), ends, peak - n * _kl(k / n, q, q - k / n))
+    return log_pmf
 
 
 def _beta_fraction(
