@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, product
+from itertools import product
 from typing import no_type_check
 
 import numpy as np
@@ -32,8 +32,14 @@ COMPARED = (
 )  # fmt: skip
 """The types of number whose rows can be compared."""
 
-_BLOCK = 2**19
+_BLOCK = 2**21
 _WORD = 8
+_SIGNS = dict.fromkeys(COMPARED, np.uint64(0)) | {
+    torch.float64: np.uint64(0x8000000000000000),
+    torch.float32: np.uint64(0x8000000080000000),
+    torch.float16: np.uint64(0x8000800080008000),
+    torch.bfloat16: np.uint64(0x8000800080008000),
+}
 
 # Of each part of a table, the type that it is compared in, and whether float64 goes straight to float16.
 Kind = tuple[tuple[torch.dtype, bool], ...]
@@ -78,7 +84,7 @@ class EqualRows:
     """
 
     tables: Mapping[str, Table]
-    _known: dict[Kind, dict[str, Int[np.ndarray, "_"]]] = field(default_factory=dict)
+    _known: dict[Kind, dict[str, Int[np.ndarray, "_"]]] = field(default_factory=dict, init=False)
 
     def pairs(self, here: str, there: str, /) -> Pairs:
         """(row of `here`, first row of `there` that is equal) for each row of `here` that has one.
@@ -105,7 +111,7 @@ class EqualRows:
         """A number for each row, the same for those that are equal, of all tables that are compared so."""
         if kind not in self._known:
             names = [a for a in self.tables if any(kind in self._kinds(a, b) for b in self.tables)]
-            tables = [_Words(_parts(self.tables[name]), kind) for name in names]
+            tables = [_Rows(_parts(self.tables[name]), kind) for name in names]
             ends = np.cumsum([len(table) for table in tables])
             self._known[kind] = dict(zip(names, np.split(_labels(tables), ends[:-1]), strict=True))
         return self._known[kind]
@@ -139,14 +145,12 @@ def _parts(table: Table) -> tuple[Tensor, ...]:
     return table.parts if isinstance(table, SideBySide) else (table,)
 
 
-class _Words:
-    """A table as words of 64 bits, equal where rows are equal: the bytes of each part, zeros to its end."""
+class _Rows:
+    """A table whose parts are compared each in one type."""
 
     def __init__(self, parts: Sequence[Tensor], kind: Kind) -> None:
-        self.parts, self.kind = parts, kind
-        widths = [part[:1].numel() for part in parts]
-        sizes = [-(-width * dtype.itemsize // _WORD) for width, (dtype, _) in zip(widths, kind, strict=True)]
-        self.ends = list(accumulate(sizes))
+        self.parts = [part if part.ndim > 1 else part[:, None] for part in parts]
+        self.kind = kind
 
     def __len__(self) -> int:
         return len(self.parts[0])
@@ -154,34 +158,42 @@ class _Words:
     @property
     def at_once(self) -> int:
         """Rows in a block."""
-        return max(1, _BLOCK // (_WORD * self.ends[-1]))
+        return max(1, _BLOCK // sum(part[:1].numel() * _WORD for part in self.parts))
 
-    def of(self, rows: slice | Tensor, /) -> UInt64[np.ndarray, "rows words"]:
-        """Some of the rows."""
-        count = len(self.parts[0][rows])
-        words = torch.zeros(count, self.ends[-1], dtype=torch.int64)
-        for part, (dtype, straight), end, start in zip(
-            self.parts, self.kind, self.ends, [0, *self.ends], strict=False
-        ):
-            values = part[rows].detach().reshape(count, -1)
-            if straight and values.dtype == torch.float64:
-                with np.errstate(over="ignore"):
-                    values = torch.from_numpy(values.cpu().numpy().astype(np.float16))
-            place = words[:, start:end].view(dtype)[:, : values.shape[1]]
-            place.copy_(values)
-            if dtype.is_floating_point:
-                place.add_(0.0)  # −0 becomes 0
-        return words.numpy().view(np.uint64)
+    def of(self, rows: slice | Tensor, /) -> list[Tensor]:
+        """Of each part the rows asked for, in the type that it is compared in."""
+        parts = zip(self.parts, self.kind, strict=True)
+        return [_rounded(part.detach()[rows].flatten(1), *how) for part, how in parts]
 
     def hashes(self) -> UInt64[np.ndarray, "n"]:
         """One word for each row."""
-        found = np.empty(len(self), dtype=np.uint64)
+        found = np.zeros(len(self), dtype=np.uint64)
         for block in _blocks(len(self), self.at_once):
-            _hash(self.of(block), found[block])
+            column = 0
+            for values in self.of(block):
+                words = _words(values)
+                _add_hash(words, _SIGNS[values.dtype], column, found[block])
+                column += words.shape[1]
         return found
 
 
-def _labels(tables: Sequence[_Words]) -> Int[np.ndarray, "n"]:
+def _rounded(values: Tensor, dtype: torch.dtype, straight: bool) -> Tensor:
+    if straight and values.dtype == torch.float64:
+        with np.errstate(over="ignore"):
+            return torch.from_numpy(values.cpu().numpy().astype(np.float16))
+    return values.to("cpu", dtype)
+
+
+def _words(values: Tensor) -> UInt64[np.ndarray, "rows words"]:
+    """The bytes of each row, zeros after the last; a view where rows are whole words."""
+    count, size = len(values), values.shape[1] * values.element_size()
+    data = values.contiguous().view(torch.uint8).numpy().reshape(count, size)
+    if size % _WORD or not data.view(np.uint64).flags.aligned:
+        data = np.pad(data, ((0, 0), (0, -size % _WORD)))
+    return data.view(np.uint64)
+
+
+def _labels(tables: Sequence[_Rows]) -> Int[np.ndarray, "n"]:
     """For each row of all tables, one after the other, the place of the first one that is equal."""
     hashes = np.concatenate([table.hashes() for table in tables])
     first = _first_places(hashes)
@@ -204,7 +216,7 @@ def _first_places(values: np.ndarray) -> Int[np.ndarray, "n"]:
     return first
 
 
-def _equal(tables: Sequence[_Words], rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+def _equal(tables: Sequence[_Rows], rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Whether the one row is the other, both counted through all tables."""
     starts = np.cumsum([0, *(len(table) for table in tables)])
     own, other = (np.searchsorted(starts, places, side="right") - 1 for places in (rows, others))
@@ -215,7 +227,8 @@ def _equal(tables: Sequence[_Words], rows: np.ndarray, others: np.ndarray) -> np
             some = asked[block]
             here = tables[i].of(torch.from_numpy(rows[some] - starts[i]))
             there = tables[j].of(torch.from_numpy(others[some] - starts[j]))
-            equal[some] = (here == there).all(1)
+            same = [(a == b).all(1) for a, b in zip(here, there, strict=True)]
+            equal[some] = torch.stack(same).all(0).numpy()
     return equal
 
 
@@ -225,16 +238,20 @@ def _blocks(n: int, size: int) -> Iterator[slice]:
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def _hash(words, out):
-    """out[i] = Σ_j m(words[i, j] + (j+1)·γ) mod 2⁶⁴, with γ and m of SplitMix64.
+def _add_hash(words, signs, column, out):
+    """out[i] += Σ_j m(w_ij + (column + j + 1)·γ) mod 2⁶⁴, with γ and m of SplitMix64, and 0 for −0 in w.
 
-    Steele, Lea & Flood (2014), "Fast splittable pseudorandom number generators".
+    Steele, Lea & Flood (2014), "Fast splittable pseudorandom number generators". `signs` has the sign bits of
+    the numbers in a word; the sum carries into each that is not zero, and does not carry on.
     """
+    others = ~signs
     for i in range(len(words)):
         total = np.uint64(0)
         for j in range(words.shape[1]):
-            z = words[i, j] + np.uint64(j + 1) * np.uint64(0x9E3779B97F4A7C15)
+            z = words[i, j]
+            z &= ((z & others) + others) | others
+            z += np.uint64(column + j + 1) * np.uint64(0x9E3779B97F4A7C15)
             z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
             total += z ^ (z >> np.uint64(31))
-        out[i] = total
+        out[i] += total
