@@ -17,7 +17,14 @@ from kdtheory.bounds.deviation import uniform_term
 from kdtheory.bounds.norm_margin import ramp_loss
 from kdtheory.bounds.norms import grid_point
 from kdtheory.bounds.result import Bound
-from kdtheory.validate import check_at_least, check_finite, check_flags, check_fraction, check_positive
+from kdtheory.validate import (
+    check_at_least,
+    check_finite,
+    check_flags,
+    check_fraction,
+    check_positive,
+    check_weight,
+)
 
 __all__ = ["adjusted_supervision_complexity", "harutyunyan23_kernel_margin", "supervision_complexity"]
 
@@ -106,8 +113,7 @@ def harutyunyan23_kernel_margin(
     check_positive("trace", trace)
     check_fraction("delta", delta, open_interval=True)
     check_at_least("outputs", outputs, 1)
-    if not 0 < weight <= 1:
-        raise ValueError(f"weight = {weight} must lie in (0, 1]")
+    check_weight("weight", weight)
     n, loss = len(margins), float(ramp_loss(margins.detach(), gamma=gamma).double().mean())
     radius, share = grid_point(math.sqrt(squared_norm))
     factor = 1.0 if outputs == 1 else 2 * math.sqrt(outputs)

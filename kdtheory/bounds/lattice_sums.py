@@ -120,13 +120,15 @@ def _log_tail(samples: TwoSamples, p: Cells, total: float | Cells, delta: float,
     return logs
 
 
-def _reach(samples: TwoSamples, values: Counts) -> Float[np.ndarray, "cells values"]:
+def _reach(samples: TwoSamples, values: Counts) -> Table:
     """The largest L with K/n + L/m ≤ s, for each K: exact in whole numbers, or one too many."""
     k, n, other, m = samples.k, samples.n, samples.other, samples.m
     if n * m < 2**61:
-        return np.minimum((k * m + other * n - values * m) // n, m).astype(float)
+        exact: Table = np.minimum((k * m + other * n - values * m) // n, m).astype(float)
+        return exact
     reach = other + (k - values) * (m / n) * (1 + np.sign(k - values) * 1e-15)
-    return np.minimum(np.floor(reach) + 1, float(m))
+    above: Table = np.minimum(np.floor(reach) + 1, float(m))
+    return above
 
 
 def _normal_tail(size: int, values: Table, rate: Cells, _: float) -> Table:
