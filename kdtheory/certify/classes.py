@@ -87,15 +87,12 @@ def says_nothing_by_counting(case: Case) -> bool:
     return bartlett19_log_growth(net.widths, n=n, bias=net.biased) >= n / 2
 
 
-def _student_class(case: Case) -> tuple[str, float, float] | str:
-    """Role of the labelled points, Rad^vec of the student's class on them, and the class's weight.
+def _student_class(case: Case) -> tuple[float, float] | str:
+    """Rad^vec of the student's class on the training points, and the weight of its radius on the grid.
 
-    On a hold-out the class is the student alone; on training points a ball of nets whose radius is on the
-    grid. Or why there is no such class.
+    Or why there is no such class.
     """
     assert case.student is not None
-    if (role := labelled_role(case)) == "holdout":
-        return role, 0.0, 1.0
     if (why := _unusable("student", case.student)) is not None:
         return why
     assert case.student.net is not None
@@ -107,17 +104,21 @@ def _student_class(case: Case) -> tuple[str, float, float] | str:
         outputs=case.student.net.widths[-1],
         n=len(case.labels["train"]),
     )
-    return "train", complexity, weight
+    return complexity, weight
 
 
-def distilled(limit: Callable[..., Bound], factor: float, name: str) -> Callable[[Case, float], Bound | str]:
-    """Either form of the distillation bound; Rad_n of the margins is at most twice Rad^vec_n."""
+def distilled(
+    of_a_class: Callable[..., Bound], of_one: Callable[..., Bound], factor: float, name: str
+) -> Callable[[Case, float], Bound | str]:
+    """Either form of the distillation bound: for a class on train, for the student alone on a hold-out.
+
+    Rad_n of the margins is at most twice Rad^vec_n. The form for one student multiplies two p-values and
+    needs independent samples; where they have rows in common, that of a class of one adds two limits.
+    """
 
     def bound(case: Case, delta: float) -> Bound | str:
         assert case.student is not None
-        if isinstance(found := _student_class(case), str):
-            return found
-        role, complexity, weight = found
+        role, apart = labelled_role(case), ("holdout", "unlabelled") not in case.counts
         if not bool(torch.isfinite(case.student.on[role]).all()):
             return "a logit of the student is -inf: it has no margin"
         points = (
@@ -126,16 +127,23 @@ def distilled(limit: Callable[..., Bound], factor: float, name: str) -> Callable
             case.student.on["unlabelled"],
             case.teacher.on["unlabelled"],
         )
-        known = {
-            name: factor * complexity,
-            "delta": delta,
-            "fixed_in_advance": case.word.fixed,
-            "independent_draws": case.word.holds("independent"),
-            **unlabelled_flags(case.word),
-        }
+        words = {"independent_draws": case.word.holds("independent"), **unlabelled_flags(case.word)}
+        if role == "holdout" and apart:
+            words |= {
+                "student_fixed_in_advance": case.word.holds("holdout_unseen"),
+                "candidates_fixed_in_advance": case.word.fixed,
+            }
+            return _least(
+                case,
+                lambda gamma, share: of_one(*points, gamma=gamma, delta=delta, gamma_weight=share, **words),
+            )
+        if isinstance(found := (0.0, 1.0) if role == "holdout" else _student_class(case), str):
+            return found
+        complexity, weight = found
+        known = {name: factor * complexity, "fixed_in_advance": case.word.fixed, "weight": weight, **words}
         return _least(
             case,
-            lambda gamma, share: limit(*points, **known, gamma=gamma, weight=weight, gamma_weight=share),
+            lambda gamma, share: of_a_class(*points, gamma=gamma, delta=delta, gamma_weight=share, **known),
         )
 
     return bound
@@ -144,9 +152,10 @@ def distilled(limit: Callable[..., Bound], factor: float, name: str) -> Callable
 def as_printed(case: Case, delta: float) -> Bound | str:
     """The bound of the lecture notes, which has no proof."""
     assert case.student is not None
-    if isinstance(found := _student_class(case), str):
+    role = labelled_role(case)
+    if isinstance(found := (0.0, 1.0) if role == "holdout" else _student_class(case), str):
         return found
-    role, complexity, weight = found
+    complexity, weight = found
     student, teacher, labels = case.student.on[role], case.teacher.on[role], case.labels[role]
     known = {"margin_complexity": 2 * complexity, "delta": delta}
     return _least(

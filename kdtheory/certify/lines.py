@@ -19,6 +19,8 @@ from kdtheory.bounds import (
     golowich18_margin,
     hsu21_distillation,
     hsu21_distillation_by_margins,
+    hsu21_fixed_student,
+    hsu21_fixed_student_by_margins,
 )
 from kdtheory.bounds.holdout import (
     clopper34_holdout,
@@ -47,12 +49,13 @@ class Line:
     Args:
         name: what the table calls it.
         part: its part of δ where nothing else is asked for; 0 leaves it out; None is for what can never be a
-            certificate, and is shown without a share.
+            certificate, or follows from another line, and is shown without a share.
         needs: of `REASONS`.
         tests: the roles whose points test it; "labelled" is the hold-out where there is one, else train.
         bound: the bound, from the case and the line's δ; or why there is none, seen from the data.
         rests: what else it rests on, by the caller's word.
         idle: whether it can say nothing, as far as what the caller gives shows.
+        follows_from: a line that is never above it at the same δ, whose share serves both.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Line:
     bound: Callable[[Case, float], Bound | str]
     rests: tuple[str, ...] = ()
     idle: Callable[[Case], bool] = _no
+    follows_from: str | None = None
 
     @property
     def may_go_without(self) -> bool:
@@ -132,16 +136,17 @@ LINES = (
         1 / 4,
         _DISTILLED,
         ("labelled", "unlabelled"),
-        distilled(hsu21_distillation, 1, "student_complexity"),
+        distilled(hsu21_distillation, hsu21_fixed_student, 1, "student_complexity"),
         rests=("gamma",),
     ),
     Line(
         "distillation_by_margins",
-        1 / 4,
+        None,
         _DISTILLED,
         ("labelled", "unlabelled"),
-        distilled(hsu21_distillation_by_margins, 2, "margin_complexity"),
+        distilled(hsu21_distillation_by_margins, hsu21_fixed_student_by_margins, 2, "margin_complexity"),
         rests=("gamma",),
+        follows_from="distillation",
     ),
     Line("frobenius_norms", 1 / 4, _READ, ("train",), margin(golowich18_margin), rests=("norms",)),
     Line("spectral_norms", 1 / 4, _READ, ("train",), margin(bartlett17_margin), rests=("norms",)),

@@ -45,11 +45,12 @@ def certificates(case: Case, /, *, delta: float, shares: Mapping[str, float] | N
     }
     total, found = sum(sharing.values()), {}
     for line in asked:
-        bound = line.bound(case, delta * sharing[line.name] / total if line.name in sharing else delta)
+        shared = line.name if line.name in sharing else line.follows_from
+        bound = line.bound(case, delta * sharing[shared] / total if shared in sharing else delta)
         if isinstance(bound, str):
             skipped[line.name] = bound
         else:
-            found[line.name] = _declared(bound, line, case, assumed[line.name], line.name in sharing)
+            found[line.name] = _declared(bound, line, case, assumed[line.name], shared in sharing)
     points = {role: len(logits) for role, logits in case.teacher.on.items()}
     unshared = frozenset(found) - frozenset(sharing)
     ordered = {line.name: skipped[line.name] for line in LINES if line.name in skipped}

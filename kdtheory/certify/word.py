@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kdtheory.bounds.assumptions import CLASS_FIXED, CLASSES_FIXED, DRAWN, GRID_FIXED, ONE_LAW, UNSEEN
+from kdtheory.bounds.assumptions import CANDIDATES_FIXED, CLASS_FIXED, DRAWN, GRID_FIXED, ONE_LAW, UNSEEN
 from kdtheory.validate import check_flags, check_one_of
 
 __all__ = ["ASSUMPTIONS", "Word", "unlabelled_flags"]
@@ -30,7 +30,7 @@ _FIXED = {
     "plan": "the witnesses' architecture and recipe were fixed without the labels that test them",
     "architecture": CLASS_FIXED,
     "norms": GRID_FIXED,
-    "gamma": CLASSES_FIXED,
+    "gamma": CANDIDATES_FIXED,
     "shares": "the shares of δ were fixed without the points that test",
 }
 """What `fixed_in_advance` stands for, by the line that needs it."""

@@ -225,7 +225,7 @@ def test_shares_depend_on_what_is_given_and_not_on_what_it_turns_out_to_be() -> 
 
 
 def test_what_cannot_win_takes_no_share() -> None:
-    assert FOUND.unshared == {"vc_dimension", "as_printed", "training_error"}
+    assert FOUND.unshared == {"distillation_by_margins", "vc_dimension", "as_printed", "training_error"}
     assert FOUND.lines["vc_dimension"].vacuous
     small = certify(nn.Linear(64, 10), train=TRAIN, fixed_in_advance=True)
     assert "vc_dimension" in small.unshared, "by 650 weights and 1,000 points alone"
@@ -249,12 +249,29 @@ def test_what_says_something_without_a_share_is_no_certificate() -> None:
     assert "vc_dimension" not in beside.shares
 
 
+def test_a_line_that_follows_from_another_shares_its_delta() -> None:
+    for found in (FOUND, certify(TEACHER, STUDENT, train=TRAIN, unlabelled=REST, fixed_in_advance=True)):
+        one, other = found.lines["distillation"], found.lines["distillation_by_margins"]
+        assert (
+            (one.delta, one.kind)
+            == (other.delta, other.kind)
+            == (found.shares["distillation"], "certificate")
+        )
+        assert one.value <= other.value
+    alone = certify(
+        TEACHER, STUDENT, holdout=HOLDOUT, unlabelled=REST, fixed_in_advance=True,
+        shares={"holdout": 1, "distillation_by_margins": 0}, gamma=0.2,
+    )  # fmt: skip
+    assert not alone.lines["distillation_by_margins"].vacuous
+    assert alone.lines["distillation_by_margins"].kind == "heuristic", "nothing that it follows from"
+
+
 def test_shares_have_a_version() -> None:
     assert FOUND.parts == FOUND.to_json()["parts"] == PARTS == "2026-11"
     assert {line.name: line.part for line in LINES} == {
         "holdout": 8, "holdout_kl": 0, "holdout_hoeffding": 0, "holdout_bernstein": 0, "student_holdout": 8,
         "student_coded": 0.25, "witness_holdout": 8, "witness_drawn": 0, "witness_coded": 2,
-        "witness_stochastic": 2, "distillation": 0.25, "distillation_by_margins": 0.25,
+        "witness_stochastic": 2, "distillation": 0.25, "distillation_by_margins": None,
         "frobenius_norms": 0.25, "spectral_norms": 0.25, "vc_dimension": 0.25, "as_printed": None,
         "training_error": None,
     }, "another part of any line is another version"  # fmt: skip
