@@ -73,14 +73,14 @@ def _ruled_out(samples: TwoSamples, total: float, delta: float, width: float) ->
     lows, highs = edges[:-1], edges[1:]
     while True:
         ends = _log_tail(samples, np.stack([lows, highs]).ravel(), total, delta, width).reshape(2, -1)
-        if bool((ends >= log_delta).any()):
+        if not bool((ends < log_delta).all()):
             return False
         chord = ends.max(0) + _curvature(samples, lows, highs, total, delta) * (highs - lows) ** 2 / 8
-        open_ = chord >= log_delta + math.log1p(-2 * _SHARE)
+        open_ = ~(chord < log_delta + math.log1p(-2 * _SHARE))
         wide = open_ & (highs - lows < 64 * width)
         if wide.any():
             corner = _log_tail(samples, lows[wide], total - highs[wide] + lows[wide], delta, width)
-            open_[wide] = corner >= log_delta
+            open_[wide] = ~(corner < log_delta)
         lows, highs = lows[open_], highs[open_]
         if not len(lows):
             return True
@@ -95,10 +95,10 @@ def _curvature(samples: TwoSamples, lows: Cells, highs: Cells, total: float, del
     found = np.zeros_like(lows)
     for size, low, high in ((samples.n, lows, highs), (samples.m, total - highs, total - lows)):
         low, high = np.clip(low, _TINY, 1.0), np.clip(high, _TINY, 1.0)
-        share = np.minimum(kl_upper_inverse(high, -math.log(_SHARE * delta) / size), samples.seen)
+        share = np.minimum(_bounds(size, high, -math.log(_SHARE * delta))[1] / size, samples.seen)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            rest = np.where(high < 1, (1 - share) / (1 - high) ** 2, np.inf)
-            found += size * (share / low**2 + rest)
+            rest = np.where(high < 1, 1 / (1 - high) ** 2, np.inf)
+            found += size * (np.where(share > 0, share / low / low, 0.0) + rest)
     return found
 
 
@@ -153,9 +153,10 @@ def _summed_tail(size: int, values: Table, rate: Cells, nats: float) -> Table:
 
 
 def _bounds(size: int, rate: Cells, nats: float) -> tuple[Cells, Cells]:
-    """Counts below and above which e^{−nats} of the probability lies at most (Chernoff)."""
-    most = np.minimum(np.ceil(size * kl_upper_inverse(rate, nats / size)), size)
-    least = np.maximum(np.floor(size * (1 - kl_upper_inverse(1 - rate, nats / size))), 0)
+    """Counts below and above which e^{−nats} of the probability lies at most (Bernstein)."""
+    reach = nats / 3 + np.sqrt(nats**2 / 9 + 2 * nats * size * rate * (1 - rate))
+    least = np.maximum(np.floor(size * rate - reach), 0.0)
+    most = np.minimum(np.ceil(size * rate + reach), float(size))
     return least, most
 
 

@@ -18,7 +18,7 @@ from kdtheory.bounds.two_samples import joint_disagreement_transfer, sum_upper_l
 from kdtheory.inversion import binomial_upper_limit
 
 
-@pytest.mark.parametrize(("n", "m"), [(8, 8), (7, 9), (12, 3)])
+@pytest.mark.parametrize(("n", "m"), [(8, 8), (4, 6)])
 @pytest.mark.parametrize("delta", [0.05, 0.3])
 def test_coverage_by_enumeration_of_both_samples(n: int, m: int, delta: float) -> None:
     limits = np.array(
@@ -58,49 +58,49 @@ def exact_sup(k: int, n: int, other: int, m: int, delta: float) -> float:
 
     def likeliest(total: float) -> float:
         best = 0.0
-        p = np.linspace(max(0.0, total - 1), min(1.0, total), 601)
+        p = np.linspace(max(0.0, total - 1), min(1.0, total), 201)
         for _ in range(2):
             q = np.clip(total - p, 0, 1)[:, None]
             chance = (stats.binom.pmf(j, m, q) * stats.binom.cdf(most, n, p[:, None])).sum(-1)
             at = int(chance.argmax())
             best = max(best, float(chance[at]))
-            p = np.linspace(p[max(at - 1, 0)], p[min(at + 1, 600)], 601)
+            p = np.linspace(p[max(at - 1, 0)], p[min(at + 1, 200)], 201)
         return best
 
     low, high = 0.0, 2.0
     if likeliest(2.0) >= delta:
         return 2.0
-    for _ in range(40):
+    for _ in range(30):
         middle = (low + high) / 2
         low, high = (middle, high) if likeliest(middle) >= delta else (low, middle)
     return low
 
 
-@pytest.mark.parametrize(("n", "m"), [(1, 3), (5, 5), (4, 7)])
+@pytest.mark.parametrize(("n", "m"), [(1, 3), (5, 5), (3, 4)])
 @pytest.mark.parametrize("delta", [1e-12, 0.05, 0.3])
 def test_never_below_the_largest_sum_and_within_one_percent(n: int, m: int, delta: float) -> None:
     for k, other in itertools.product(range(n + 1), range(m + 1)):
         if (k + 2 * other) % 3:
             continue
         truth, found = exact_sup(k, n, other, m, delta), sum_upper_limit(k, n, other, m, delta=delta)
-        assert truth * (1 - 1e-9) <= found <= truth + 0.01 * (truth - k / n - other / m)
+        assert truth * (1 - 1e-8) <= found <= truth + 0.01 * (truth - k / n - other / m)
 
 
 @pytest.mark.parametrize(
     "counts",
-    [(20, 200, 9, 300), (0, 100, 0, 1000), (100, 1000, 30, 2000), (0, 30, 500, 5000), (50, 50, 3, 1000)],
+    [(20, 200, 9, 150), (0, 100, 0, 300), (0, 500, 3, 40), (50, 50, 3, 200)],
 )
 @pytest.mark.parametrize("delta", [1e-12, 0.05])
 def test_medium_samples_within_one_percent(counts: tuple[int, int, int, int], delta: float) -> None:
     k, n, other, m = counts
     truth, found = exact_sup(*counts, delta), sum_upper_limit(*counts, delta=delta)
-    assert truth * (1 - 1e-9) <= found <= truth + 0.01 * (truth - k / n - other / m)
+    assert truth * (1 - 1e-8) <= found <= truth + 0.01 * (truth - k / n - other / m)
 
 
 @pytest.mark.parametrize(("n", "m"), [(3000, 3000), (20_000, 20_000)])
 @pytest.mark.parametrize(("p", "q"), [(0.1, 0.03), (0.4, 0.3)])
 def test_three_ways_to_one_limit(n: int, m: int, p: float, q: float) -> None:
-    """In closed form for equal samples, by the normal bound, and summed: outward of the first by what they say."""
+    """In closed form for equal samples, by the normal bound, and summed: outward by what they say."""
     counts = int(n * p), n, int(m * q), m
     exact = sum_upper_limit(*counts, delta=0.05)
     radius = exact - counts[0] / n - counts[2] / m
@@ -113,10 +113,13 @@ def test_three_ways_to_one_limit(n: int, m: int, p: float, q: float) -> None:
 
 def test_the_normal_bound_is_above_every_chance() -> None:
     """The bound with its constants, over all p and q of lines p + q ≤ 1, where samples are large enough."""
-    for k, n, other, m in ((300, 1500, 100, 2500), (700, 1500, 400, 2500), (10, 1500, 1200, 2500)):
+    for k, n, other, m in ((300, 1500, 60, 1600), (700, 1500, 300, 1600), (10, 1500, 800, 1600)):
         limit, loss = normal_sum_limit(TwoSamples(k, n, other, m), 0.05)
         assert loss < 1
-        assert exact_sup(k, n, other, m, 0.05) <= limit
+        sizes = np.arange(m + 1), (k * m + other * n - np.arange(m + 1) * n) // m
+        for p in np.linspace(0, limit, 41):
+            chance = stats.binom.pmf(sizes[0], m, limit - p) @ stats.binom.cdf(sizes[1], n, p)
+            assert chance < 0.05
 
 
 @pytest.mark.parametrize("size", [10**7, 10**9])
