@@ -199,6 +199,26 @@ def test_every_column_counts(dtype: torch.dtype, width: int) -> None:
     assert EqualRows({"x": sides}).pairs("x", "x").tolist() == [[width + 1, 0]]
 
 
+def test_tables_are_read_once_by_blocks_and_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    words = module._words
+
+    def noted(values: Tensor) -> np.ndarray:
+        read.append(values.numel())
+        return words(values)
+
+    monkeypatch.setattr(module, "_words", noted)
+    monkeypatch.setattr(module, "_BLOCK", 4096)
+    tables = {
+        name: torch.arange(40 * n).reshape(n, 40).float() for name, n in (("x", 99), ("y", 50), ("z", 1))
+    }
+    rows = EqualRows(tables)
+    assert [len(rows.pairs(*pair)) for pair in product("xyz", repeat=2)] == [0, 50, 1, 50, 0, 1, 1, 1, 0]
+    assert sum(read) == 40 * (99 + 50 + 1)
+    assert max(read) * 8 <= 4096
+    assert np.shares_memory(words(tables["x"]), tables["x"].numpy()), "no copy of whole words"
+
+
 def test_the_hash_tells_rows_apart() -> None:
     """A poor one leaves the answer right and takes time: few words, permuted ones, one bit in one word."""
     values = np.array(list(product(range(8), repeat=5)), dtype=np.uint64)
