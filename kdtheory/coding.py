@@ -8,6 +8,9 @@ arithmetic coding with the Krichevsky–Trofimov estimate: a symbol that was see
 probability (c + ½)/(t + K + ½), so that no table is sent. The coder keeps 64 bits of the interval's width,
 and ends a block of 2^15 bits or less by the dyadic interval of 2 bits more that lies inside: no block is the
 beginning of another, so neither is a message.
+
+Where the receiver does not know the architecture, a fully connected net's comes first: the number of layers
+and the width of each by the gamma code (2⌊log₂ d⌋ + 1 bits), and a bit for the biases.
 """
 
 from __future__ import annotations
@@ -20,10 +23,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kdtheory.networks import Architecture
+from kdtheory.networks import MLP, Architecture
 from kdtheory.validate import check_at_least, check_finite
 
-__all__ = ["QuantisedNetwork", "code_length", "decode_network", "encode_network", "quantise"]
+__all__ = [
+    "QuantisedNetwork",
+    "code_length",
+    "decode_architecture",
+    "decode_network",
+    "encode_architecture",
+    "encode_network",
+    "quantise",
+]
 
 _BLOCK_BITS = 2**15
 _PRECISION = 64
@@ -148,6 +159,37 @@ def encode_network(network: QuantisedNetwork, /) -> str:
 def code_length(network: QuantisedNetwork, /) -> int:
     """b, the number of bits of the message: what an Occam bound charges."""
     return len(encode_network(network))
+
+
+def encode_architecture(architecture: MLP, /) -> str:
+    """The widths of a ReLU net but that of its input, which both ends know, and whether it has biases.
+
+    Raises:
+        ValueError: the activation is another.
+
+    >>> encode_architecture(MLP((64, 5, 2)))  # γ(2) γ(5) γ(2) 1
+    '010001010101'
+    """
+    if architecture.activation != "relu":
+        raise ValueError(f"activation = {architecture.activation!r}; the code is for relu alone")
+    outputs = architecture.widths[1:]
+    return "".join(map(_gamma, (len(outputs), *outputs))) + str(int(architecture.bias))
+
+
+def decode_architecture(message: str, /, *, inputs: int) -> tuple[MLP, str]:
+    """The architecture that a message begins with, and what is left of the message after it.
+
+    Raises:
+        ValueError: the message ends too early.
+    """
+    layers, message = _ungamma(message)
+    widths = [inputs]
+    for _ in range(layers):
+        width, message = _ungamma(message)
+        widths.append(width)
+    if not message:
+        raise ValueError("message ends before the bit for the biases")
+    return MLP(tuple(widths), bias=message[0] == "1"), message[1:]
 
 
 def decode_network(message: str, /, *, architecture: Architecture) -> tuple[QuantisedNetwork, str]:

@@ -82,7 +82,9 @@ def run(stream: Stream, *, train: int, holdout: int, steps: int, student_steps: 
     x, y = images.inputs[order].unflatten(-1, (1, 8, 8)), images.labels[order]
     kept, rest = (x[train : train + holdout], y[train : train + holdout]), x[train + holdout :]
     teacher, student = _networks((x[:train], y[:train]), steps, student_steps, stream)
-    roles = {"train": (x[:train], y[:train]), "holdout": kept, "unlabelled": rest}
+    roles = {
+        "train": (x[:train], y[:train]), "holdout": kept, "unlabelled": rest, "fixed_in_advance": True,
+    }  # fmt: skip
     both = {
         "larger": (teacher, certify(teacher.module, student.module, **roles)),
         "smaller": (student, certify(student.module, **roles)),

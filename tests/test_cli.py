@@ -134,7 +134,8 @@ def test_study_runs_a_script_of_the_users_own(capsys: pytest.CaptureFixture[str]
     assert (folder / "runs/figures/line/table.csv").read_text() == "x\n0\n1\n"
 
 
-HOLDOUT = ["certify", "--teacher-logits", "t.npy", "--labels", "y.npy"]
+UNSAID = ["certify", "--teacher-logits", "t.npy", "--labels", "y.npy"]
+HOLDOUT = [*UNSAID, "--fixed-in-advance"]
 PAIR = ["--student-logits", "s.npy", "--unlabelled-teacher", "tu.npy", "--unlabelled-student", "su.npy"]
 
 
@@ -160,6 +161,7 @@ def test_certify_prints_a_table_of_terms_and_ends_well(capsys: pytest.CaptureFix
     assert "empirical risk" in out
     assert "vc_dimension left out: no training labels were given" in flat
     assert "with probability at least 0.95 all certificates hold, and by the best of them (holdout)" in flat
+    assert "one call counts, not the best of several calls, plans or seeds" in flat
 
 
 @pytest.mark.usefixtures("logits")
@@ -175,6 +177,7 @@ def test_certify_json_is_the_librarys_document(capsys: pytest.CaptureFixture[str
         student_unlabelled=table["su"],
         delta=0.1,
         gamma=2.0,
+        fixed_in_advance=True,
     )
     assert code == 0
     assert document == found.to_json() == json.loads((folder / "c.json").read_text())
@@ -195,6 +198,37 @@ def test_certify_ends_with_1_where_nothing_is_said(capsys: pytest.CaptureFixture
     np.save("y.npy", (read_logits("t.npy").argmax(-1).numpy() + 1) % 5)  # wrong at every point
     code, out, _ = run(capsys, *HOLDOUT)
     assert (code, "that says nothing" in out) == (1, True)
+
+
+@pytest.mark.usefixtures("logits")
+def test_certify_must_be_told_what_was_fixed_in_advance(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, *UNSAID)
+    assert (code, out, "--fixed-in-advance" in err, len(err.strip().splitlines())) == (2, "", True, 1)
+    kinds = {}
+    for said in ("--fixed-in-advance", "--not-fixed-in-advance"):
+        document = json.loads(run(capsys, *UNSAID, *PAIR, said, "--json")[1])
+        kinds[said] = {bound["line"]: bound["kind"] for bound in document["bounds"]}
+    assert kinds["--fixed-in-advance"]["distillation"] == "certificate"
+    assert kinds["--not-fixed-in-advance"]["distillation"] == "heuristic"
+    assert kinds["--not-fixed-in-advance"]["student_holdout"] == "certificate"
+
+
+@pytest.mark.usefixtures("logits")
+def test_certify_believes_that_something_does_not_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    document = json.loads(run(capsys, *HOLDOUT, *PAIR, "--unmet", "one_law", "--json")[1])
+    kinds = {bound["line"]: bound["kind"] for bound in document["bounds"]}
+    assert (kinds["holdout"], kinds["student_holdout"]) == ("certificate", "heuristic")
+    code, out, _ = run(capsys, *HOLDOUT, "--unmet", "independent", "--unmet", "one_law")
+    assert (code, "no certificate" in out) == (1, True)
+
+
+@pytest.mark.usefixtures("logits")
+def test_certify_counts_no_copy_twice(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    for name in ("t", "y"):
+        np.save(folder / f"{name}.npy", np.repeat(np.load(folder / f"{name}.npy"), 2, axis=0))
+    code, _, err = run(capsys, *HOLDOUT)
+    assert (code, "(400 of 800 in all)" in err, "--repeated-rows" in err) == (2, True, True)
+    assert run(capsys, *HOLDOUT, "--repeated-rows")[0] == 0
 
 
 @pytest.mark.usefixtures("logits")
@@ -219,6 +253,7 @@ def test_certify_allows_equal_rows_where_told(capsys: pytest.CaptureFixture[str]
         (["--student-logits", "s.npy", "--unlabelled-teacher", "tu.npy"], "--unlabelled-student lacking"),
         (["--delta", "abc"], "Invalid value for '--delta'"),
         (["--labels-role", "test"], "labels_role = 'test'"),
+        (["--unmet", "luck"], "unmet = 'luck'"),
         (["--delta", "0"], "delta = 0"),
         (["--gamma", "-1"], "gamma = -1"),
         (["--figure", "c.doc"], "must end in one of"),

@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from kdtheory.coding import QuantisedNetwork, code_length, decode_network, encode_network, quantise
+from kdtheory.coding import (
+    QuantisedNetwork,
+    code_length,
+    decode_architecture,
+    decode_network,
+    encode_architecture,
+    encode_network,
+    quantise,
+)
 from kdtheory.networks import MLP, ModuleArchitecture
 from kdtheory.streams import Stream
 
@@ -146,3 +154,56 @@ def test_bad_input_is_named() -> None:
     for end in (0, 5, 20, len(message) - 1):
         with pytest.raises(ValueError, match="message ends"):
             decode_network(message[:end], architecture=MLP((8, 5, 3)))
+
+
+# Architectures
+
+
+@given(st.lists(st.integers(1, 5000), min_size=1, max_size=5), st.booleans(), st.text("01", max_size=20))
+@settings(derandomize=True, deadline=None)
+def test_an_architecture_is_sent_before_whatever_follows(widths: list[int], bias: bool, rest: str) -> None:
+    architecture = MLP((7, *widths), bias=bias)
+    message = encode_architecture(architecture)
+    assert decode_architecture(message + rest, inputs=7) == (architecture, rest)
+    layers = [2 * math.floor(math.log2(number)) + 1 for number in (len(widths), *widths)]
+    assert len(message) == sum(layers) + 1
+
+
+def test_a_network_of_unknown_widths_is_sent_and_found_again() -> None:
+    network = a_network((8, 5, 3), levels=7)
+    message = encode_architecture(network.architecture) + encode_network(network)
+    architecture, rest = decode_architecture(message + "1011", inputs=8)
+    found, after = decode_network(rest, architecture=architecture)
+    assert after == "1011"
+    assert torch.equal(found.params(), network.params())
+
+
+def test_messages_of_all_architectures_satisfy_krafts_inequality() -> None:
+    """Nets on one input with up to six parameters and K = 1, with all exponents; then the widths alone."""
+    total = 0.0
+    for widths in [(1, 1), (1, 2), (1, 3), (1, 1, 1), (1, 1, 2)]:
+        for architecture in (MLP(widths), MLP(widths, bias=False)):
+            header = len(encode_architecture(architecture))
+            tensors = architecture.unpack(torch.arange(architecture.size).double()).values()
+            for integers in itertools.product((-1, 0, 1), repeat=architecture.size):
+                whole = torch.tensor(integers)
+                sent = sum(bool(whole[place.long().reshape(-1)].any()) for place in tensors)
+                network = QuantisedNetwork(architecture, 1, (0,) * len(tensors), whole)
+                total += 128**sent * 2.0 ** -(header + code_length(network))
+    assert 0.01 < total <= 1
+    widths = itertools.chain.from_iterable(
+        itertools.product(range(1, 33), repeat=layers) for layers in (1, 2, 3)
+    )
+    alone = sum(2.0 ** -len(encode_architecture(MLP((1, *out)))) * 2 for out in widths)
+    assert 0.5 < alone <= 1
+
+
+@pytest.mark.parametrize("message", ["", "1", "0101", "1001"])
+def test_an_architecture_that_is_cut_short_is_refused(message: str) -> None:
+    with pytest.raises(ValueError, match="message ends"):
+        decode_architecture(message, inputs=3)
+
+
+def test_only_relu_nets_have_such_a_code() -> None:
+    with pytest.raises(ValueError, match="activation = 'tanh'"):
+        encode_architecture(MLP((2, 2), activation="tanh"))

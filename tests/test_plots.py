@@ -76,6 +76,7 @@ def test_certificates_are_drawn_where_their_values_are(ax):
         student_logits=said / 9,
         teacher_unlabelled=said + 1,
         student_unlabelled=said / 9 + 1,
+        fixed_in_advance=True,
     )
     draw_certificates(ax, found.to_frame())
     ax.figure.draw_without_rendering()

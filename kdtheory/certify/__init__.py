@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from kdtheory.certify.by_logits import certify_logits
+from kdtheory.certify.division import Division, split
 from kdtheory.certify.door import certify
-from kdtheory.certify.lines import LINES
+from kdtheory.certify.lines import LINES, PARTS
 from kdtheory.certify.plan import WITNESSES, WitnessPlan
 from kdtheory.certify.result import Certificates
+from kdtheory.certify.word import ASSUMPTIONS
 
-__all__ = ["LINES", "WITNESSES", "Certificates", "WitnessPlan", "certify", "certify_logits"]
+__all__ = [
+    "ASSUMPTIONS",
+    "LINES",
+    "PARTS",
+    "WITNESSES",
+    "Certificates",
+    "Division",
+    "WitnessPlan",
+    "certify",
+    "certify_logits",
+    "split",
+]

@@ -28,16 +28,19 @@ def certify_logits(
     teacher_unlabelled: Float[Array, "m k"] | None = None,
     student_unlabelled: Float[Array, "m k"] | None = None,
     labels_role: str = "holdout",
+    fixed_in_advance: bool,
+    unmet: Iterable[str] = (),
     delta: float = 0.05,
     gamma: float | Sequence[float] = 1.0,
     shares: Mapping[str, float] | None = None,
-    fixed_in_advance: bool = True,
     may_share: Iterable[tuple[str, str]] = (),
+    may_repeat: Iterable[str] = (),
 ) -> Certificates:
     """The same from logits alone: on labelled points of one role, and on unlabelled ones.
 
     Tensors or NumPy arrays. A point is known by its logits here: two equal rows in two roles are taken for
-    one point.
+    one point, and two in one role for a copy; `may_share` and `may_repeat` say that they are other points,
+    as where a network says few things.
 
     Args:
         teacher_logits: f on the labelled points.
@@ -45,13 +48,14 @@ def certify_logits(
         student_logits: g on them.
         teacher_unlabelled, student_unlabelled: f and g on the unlabelled points.
         labels_role: "holdout", points that neither f nor g has seen, or "train".
-        delta, gamma, shares, fixed_in_advance, may_share: as in `certify`.
+        fixed_in_advance, unmet, delta, gamma, shares, may_share, may_repeat: as in `certify`.
 
     Raises:
         ValueError: as in `certify`, or the student's logits are there for one kind of points only.
 
-    >>> found = certify_logits(torch.eye(2).repeat(100, 1), torch.tensor([0, 1] * 100))
-    >>> round(found.best.value, 4)
+    >>> logits = np.stack([np.arange(200), np.zeros(200)], -1)
+    >>> found = certify_logits(logits + 1, np.zeros(200, int), fixed_in_advance=True)
+    >>> round(found.best.value, 4)  # 1 − 0.05^(1/200)
     0.0149
     """
     check_one_of("labels_role", labels_role, ROLES[:2])
@@ -75,7 +79,9 @@ def certify_logits(
         gamma=gamma,
         shares=shares,
         fixed_in_advance=fixed_in_advance,
+        unmet=unmet,
         may_share=may_share,
+        may_repeat=may_repeat,
     )
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from kdtheory.certify.nets import ReluNet, relu_net, said_on
+from kdtheory.certify.word import Word
 from kdtheory.certify.workshop import Workshop
 from kdtheory.networks import MLP
 from kdtheory.roles import Role, Unlabelled, tensor_of
@@ -20,17 +21,18 @@ __all__ = ["REASONS", "Case", "Said", "said_by"]
 REASONS = {
     "train": "no training labels were given",
     "holdout": "no hold-out labels were given",
+    "labels": "no labels were given",
     "unlabelled": "no unlabelled points were given",
     "student": "no student was given",
-    "teacher's norms": "the teacher is not a module made of Linear layers with ReLU between them",
-    "student's norms": "the student is not a module made of Linear layers with ReLU between them",
-    "student's class": "it needs a hold-out, or a student made of Linear and ReLU layers",
+    "teacher module": "the teacher is not a module: its layers are not known",
+    "student module": "the student is not a module: its layers are not known",
+    "student class": "it needs a hold-out, or a student that is a module",
     "witness holdout": "no such witness was asked for",
     "witness coded": "no such witness was asked for",
     "witness stochastic": "no such witness was asked for",
     "an MLP": "the witness's architecture is no MLP, which a stochastic one must be",
 }
-"""Why a bound does not apply: one sentence for each thing that it may need."""
+"""Why a bound does not apply: one sentence for each thing that it may need, all in the caller's hand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +41,13 @@ class Said:
 
     Args:
         on: role ↦ logits.
-        net: the layers.
+        module: whether it was given as one.
+        net: the layers of a plain ReLU net.
         input_norm: (Σ‖x_i‖²)^½ of the training points, as the net takes them.
     """
 
     on: dict[str, Float[Tensor, "_ k"]]
+    module: bool = False
     net: ReluNet | None = None
     input_norm: float = 0.0
 
@@ -57,36 +61,39 @@ class Case:
         student: g, or None.
         labels: role ↦ labels, for "train" and "holdout".
         gammas: candidates of γ; each pays for their number.
-        fixed: whether architectures, γ and shares were fixed before the labelled points were seen.
+        word: what the caller says of how all this came about.
         inputs: role ↦ points, where they are known.
         workshop: makes the witnesses that were asked for.
-        repeats: two roles ↦ how many rows they have in common, where the caller lets them.
+        counts: (a, b) ↦ how many rows of role a are rows of b, and (a, a) ↦ how many repeat an earlier one,
+            where the caller lets them.
     """
 
     teacher: Said
     student: Said | None
     labels: dict[str, Int[Tensor, "_"]]
     gammas: tuple[float, ...]
-    fixed: bool
+    word: Word
     inputs: dict[str, Shaped[Tensor, "_ *shape"]] = field(default_factory=dict)
     workshop: Workshop | None = None
-    repeats: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def has(self, need: str, /) -> bool:
         """Whether one of the things named in `REASONS` is there."""
         student, workshop = self.student, self.workshop
         if need in ("train", "holdout"):
             return need in self.labels
+        if need == "labels":
+            return bool(self.labels)
         if need == "unlabelled":
             return "unlabelled" in self.teacher.on
         if need == "student":
             return student is not None
-        if need == "teacher's norms":
-            return self.teacher.net is not None
-        if need == "student's norms":
-            return student is not None and student.net is not None
-        if need == "student's class":
-            return self.has("holdout") or (self.has("train") and self.has("student's norms"))
+        if need == "teacher module":
+            return self.teacher.module
+        if need == "student module":
+            return student is not None and student.module
+        if need == "student class":
+            return self.has("holdout") or (self.has("train") and self.has("student module"))
         if need == "an MLP":
             return workshop is not None and isinstance(workshop.architecture, MLP)
         return workshop is not None and need.removeprefix("witness ") in workshop.plan.kinds
@@ -122,10 +129,12 @@ def said_by(
             check_labels(f"{role} labels", part.labels, logits.shape[-1])
     if len(classes := {logits.shape[-1] for logits in on.values()}) > 1:
         raise ValueError(f"{name} has {sorted(classes)} classes on different points; give one number")
-    if not isinstance(predictor, nn.Module) or "train" not in points:
+    if not isinstance(predictor, nn.Module):
         return Said(on)
-    net = relu_net(predictor, inputs["train"], on["train"])
-    return Said(on, net, net.input_norm(inputs["train"]) if net else 0.0)
+    if "train" not in points:
+        return Said(on, True)
+    net = relu_net(predictor, [(part, on[role]) for role, part in inputs.items()])
+    return Said(on, True, net, net.input_norm(inputs["train"]) if net else 0.0)
 
 
 def _given(name: str, logits: Mapping[str, Any], role: str, points: int) -> Tensor:

@@ -9,6 +9,7 @@ sent, for as good as none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import product
@@ -17,8 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kdtheory.bounds.occam import langford05_occam
-from kdtheory.bounds.result import Bound
+from kdtheory.bounds.tails import RiskTail, coded_tail
 from kdtheory.coding import QuantisedNetwork, code_length, quantise
 from kdtheory.networks import MLP
 
@@ -107,34 +107,39 @@ def least_coded(
     /,
     *,
     delta: float,
+    coded_beforehand: bool,
+    independent_draws: bool,
     centre: Float[Tensor, "size"] | None = None,
+    header: int = 0,
     cost: Callable[[Logits], float] = lambda logits: 0.0,
-) -> tuple[QuantisedNetwork, Bound]:
-    """The coded network whose Occam bound on the points, plus its `cost`, is least; and that bound.
+) -> tuple[QuantisedNetwork, RiskTail]:
+    """The coded network whose Occam limit on the points, plus its `cost`, is least; and what the points say.
 
-    The bound holds for all messages at once, so the choice may look at the points; `cost` must not look at
-    any that will be used afterwards.
+    That holds for all messages at once, so the choice may look at the points; `cost` must not look at any
+    that will be used afterwards.
 
     Args:
         networks: to choose from.
-        inputs, labels: the points that the code, and `centre`, do not depend on.
-        delta: δ.
+        inputs, labels: the points that test.
+        delta: δ of a transfer; messages are compared at half of it.
+        coded_beforehand: whether the code, and `centre`, were fixed without the points.
+        independent_draws: whether the points are independent draws.
         centre: where differences are sent from; zero where not given.
+        header: bits that were sent before, such as those of the architecture.
         cost: what else a choice costs, from inputs ↦ logits.
 
     Raises:
         ValueError: there is no network.
     """
-    best: tuple[float, QuantisedNetwork, Bound] | None = None
+    best: tuple[float, QuantisedNetwork, RiskTail] | None = None
+    flags = {"coded_beforehand": coded_beforehand, "independent_draws": independent_draws}
     for network in networks:
         logits = partial(network.architecture.logits, network.params(centre))
         wrong = logits(inputs).argmax(-1) != labels
-        bound = langford05_occam(
-            wrong, bits=code_length(network), delta=delta, coded_beforehand=True, independent_draws=True
-        )
-        value = bound.value + cost(logits)
+        tail = coded_tail(wrong, bits=header + code_length(network), **flags)
+        value = float(tail.limits(math.log(delta / 2))) + cost(logits)
         if best is None or value < best[0]:
-            best = value, network, bound
+            best = value, network, tail
     if best is None:
         raise ValueError("networks is empty; give at least one")
     return best[1], best[2]

@@ -12,9 +12,10 @@ from kdtheory.certify.case import Case, Said, said_by
 from kdtheory.certify.plan import WitnessPlan
 from kdtheory.certify.result import Certificates
 from kdtheory.certify.shares import certificates
+from kdtheory.certify.word import Word
 from kdtheory.certify.workshop import Workshop
 from kdtheory.networks import MLP, Architecture
-from kdtheory.roles import ROLES, HoldOut, Role, Train, Unlabelled, check_rows
+from kdtheory.roles import HoldOut, Role, Train, Unlabelled, check_rows
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 from kdtheory.validate import check_at_least, check_positive
@@ -33,13 +34,15 @@ def certify(
     train: Any = None,
     holdout: Any = None,
     unlabelled: Any = None,
+    fixed_in_advance: bool,
+    unmet: Iterable[str] = (),
     delta: float = 0.05,
     gamma: float | Sequence[float] = 1.0,
     shares: Mapping[str, float] | None = None,
     witness: str | WitnessPlan | None = None,
     prior: float | nn.Module | None = None,
-    fixed_in_advance: bool = True,
     may_share: Iterable[tuple[str, str]] = (),
+    may_repeat: Iterable[str] = (),
     stream: Stream | None = None,
     device: str | torch.device = "auto",
     batch_size: int = 1024,
@@ -48,11 +51,15 @@ def certify(
     """Every bound on Pr[argmax f(x) ≠ y] that applies to a teacher f, at one δ for all; why others do not.
 
     Honest by roles: `train` may have been seen by anyone, so that what is computed there holds for whole
-    classes or codes, or is marked a heuristic; `holdout` and `unlabelled` points were drawn after f and g
-    were fixed. A point that sits in two roles is refused.
+    classes or codes, or is marked a heuristic; nobody who made or chose f and g has seen `holdout` and
+    `unlabelled` points. A point that sits in two roles, or twice in one, is refused. Give examples before
+    augmentation: versions of one example are no independent draws, and near copies are not noticed.
 
-    δ is split before anything is computed: by fixed parts, 8 for a hold-out or what is tested by one, 2 for
-    coded and stochastic students, 1 for a bound over a class or a heuristic, or by `shares`.
+    δ is split before anything is computed: by fixed parts (`PARTS` is their version), 8 for a hold-out or
+    what is tested by one, 2 for coded and stochastic witnesses, ¼ for what hangs on δ hardly at all, or by
+    `shares`. The parts that count are those of the lines that what is given allows; a line that cannot be a
+    certificate takes none. One call counts: the best of several, with other plans, seeds or networks, is not
+    covered, and δ itself belongs to what is fixed beforehand.
 
     Args:
         teacher: a module, evaluated in evaluation mode where it is and left as it was; or its logits, as a
@@ -60,47 +67,60 @@ def certify(
         student: the same for g.
         train, holdout: labelled points: `Train`/`HoldOut`, (inputs, labels), a Dataset or a DataLoader.
         unlabelled: points without labels: `Unlabelled`, an array, a Dataset or a DataLoader.
+        fixed_in_advance: whether the witnesses' architecture (by default the teacher's) and recipe, the
+            candidates of γ, the class of f and `shares` were fixed without the labels that test. Where not,
+            every line that rests on one of them is a heuristic: all of them where `shares` are given. Choices
+            that were made on the rows A of `split` alone were fixed without the labels of B.
+        unmet: names of `ASSUMPTIONS` that do not hold: "unlabelled_unseen" of a semi-supervised f, "one_law"
+            of unlabelled points from elsewhere, "independent" of a series in time. Every line that rests on
+            one of them is a heuristic.
         delta: δ of all bounds together.
         gamma: γ of the margin bounds; of several candidates each bound takes the best and pays for them all.
-        shares: line ↦ its part of δ; lines not named are left out. None takes the fixed parts.
+        shares: line ↦ its part of δ; lines not named are left out, and 0 shows a line that can do without.
+            None takes the fixed parts.
         witness: "distil" trains every kind of witness, a name of `WITNESSES` one kind, a `WitnessPlan` what
             it says; None trains nothing.
         prior: where coded and stochastic witnesses start from. None takes the hold-out witnesses; a share p
             trains a network on the labels of that part of the training points, the rest of which tests;
-            a module of the witnesses' architecture is the user's own, learned on other data altogether, and
-            all training points test.
-        fixed_in_advance: whether architectures, γ and shares were fixed before the labelled points were seen;
-            where not, bounds over classes are heuristics.
+            a module of the witnesses' architecture is the user's own, learned on none of these labels, and
+            all training points test. That it saw none is the user's word, and printed; the teacher itself is
+            refused.
         may_share: pairs of roles that may have rows in common, as in `check_rows`. That rows of train
-            come again by chance is then an assumption of every bound that rests on the other role.
+            come again by chance is then an assumption of every line that the other role tests, and is not
+            believed of more than half of that role.
+        may_repeat: roles in which rows may repeat others; that they do so by chance, the law having atoms, is
+            then an assumption of every line that the role tests, and is not believed of more than half of it.
         stream: where witnesses take their randomness from; needed for `witness` only.
         device: where witnesses are trained.
         batch_size: of the evaluation.
         progress: called with (done, total) steps of the witnesses' training.
 
     Raises:
-        ValueError: a row sits in two roles, arrays do not fit each other, a number is out of range, a name is
-            not known, or there is no labelled point.
+        ValueError: a row sits in two roles or twice in one, arrays do not fit each other, a number is out of
+            range, a name is not known, there is no labelled point, or prior or start is the teacher.
 
     >>> says, points = torch.eye(2).repeat(100, 1), torch.arange(200.0)[:, None]
-    >>> found = certify({"holdout": says}, holdout=(points, torch.tensor([0, 1] * 100)))
+    >>> held = points, torch.tensor([0, 1] * 100)
+    >>> found = certify({"holdout": says}, holdout=held, fixed_in_advance=True)
     >>> found.best_line, round(found.best.value, 4)  # 1 − 0.05^(1/200)
     ('holdout', 0.0149)
     """
+    word = Word.of(fixed_in_advance, unmet)
     roles = _roles(train, holdout, unlabelled)
     points = {role.role: role for role in roles}
-    counts = check_rows(*roles, may_share=may_share, may_repeat=ROLES)
+    counts = check_rows(*roles, may_share=may_share, may_repeat=may_repeat)
     check_at_least("batch_size", batch_size, 1)
     said = said_by("teacher", teacher, points, batch_size=batch_size)
+    workshop = _workshop(witness, said, points, stream, word, prior=prior, device=device, progress=progress)
     case = Case(
         said,
         None if student is None else _student(student, said, points, batch_size),
         {role.role: role.labels.long().cpu() for role in roles if not isinstance(role, Unlabelled)},
         _gammas(gamma),
-        fixed_in_advance,
+        word,
         {name: role.inputs.cpu() for name, role in points.items() if isinstance(role.inputs, Tensor)},
-        _workshop(witness, said, points, stream, prior=prior, device=device, progress=progress),
-        {(one, other): k for (other, one), k in counts.items() if ROLES.index(one) < ROLES.index(other)},
+        workshop,
+        counts,
     )
     return certificates(case, delta=delta, shares=shares)
 
@@ -137,6 +157,7 @@ def _workshop(
     teacher: Said,
     points: Mapping[str, Role],
     stream: Stream | None,
+    word: Word,
     *,
     prior: float | nn.Module | None,
     device: str | torch.device,
@@ -165,6 +186,7 @@ def _workshop(
         unlabelled.inputs.cpu(),
         teacher.on["unlabelled"].argmax(-1),
         stream,
+        word,
         prior,
         device,
         progress,

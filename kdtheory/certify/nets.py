@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,9 +15,14 @@ from torch import Tensor, nn
 
 from kdtheory.bounds import NetNorms, homogeneous_layers, net_norms
 
-__all__ = ["ReluNet", "relu_net", "said_on"]
+__all__ = ["NO_RELU_NET", "ReluNet", "relu_net", "said_on"]
+
+NO_RELU_NET = "not a module made of Linear layers with ReLU between them"
 
 _BATCH = 1024
+_ASKED_AGAIN = 64
+_CLOSE = 1e-3
+_FAR = (-1.0, 10.0, -10.0, 1e4, -1e4)
 _PLAIN = (nn.Linear, nn.ReLU, nn.Flatten, nn.Dropout, nn.Identity)
 
 
@@ -27,27 +32,51 @@ def said_on(
 ) -> Float[Tensor, "n k"]:
     """A module's logits in evaluation mode, float64 on the CPU; each part's own mode is put back.
 
-    The module stays where it is, and in its own type of number; the points go there, a batch at a time.
+    The module stays where it is, and in its own type of number; copies of the points go there, a batch at a
+    time. A few points are asked again in other company, for a bound is about a function of one point.
 
     Raises:
-        ValueError: it does not take the points, or its output is not a row of numbers for each.
+        ValueError: it does not take the points, its output is not a row of numbers for each, or what it says
+            of a point depends on the others of its batch, or on chance.
     """
+    with _evaluating(module):
+        said = _said(module, inputs, name, batch_size)
+        few = torch.linspace(0, len(inputs) - 1, min(len(inputs), _ASKED_AGAIN)).long().flip(0)
+        again = _said(module, inputs[few], name, max(1, min(batch_size - 1, len(few) // 4)))
+    if not _alike(said[few], again):
+        raise ValueError(
+            f"{name} says something else of the same points in another batch; give a module whose logits "
+            "are a function of each point alone: batch normalisation with running statistics, dropout that "
+            "evaluation mode turns off"
+        )
+    return said
+
+
+def _alike(said: Tensor, again: Tensor) -> bool:
+    """Equal up to rounding, −∞ and NaN in the same places."""
+    return torch.allclose(said, again, rtol=0.0, atol=_CLOSE * _size(said), equal_nan=True)
+
+
+def _size(logits: Tensor) -> float:
+    """The largest finite logit, and one at least."""
+    return max(1.0, float(logits[torch.isfinite(logits)].abs().amax())) if logits.isfinite().any() else 1.0
+
+
+def _said(module: nn.Module, inputs: Tensor, name: str, batch_size: int) -> Tensor:
     own = next(iter([*module.parameters(), *module.buffers()]), torch.empty(0))
     dtype = own.dtype if inputs.dtype.is_floating_point and own.dtype.is_floating_point else inputs.dtype
     parts = []
-    with _evaluating(module):
-        for part in inputs.split(batch_size):
-            try:
-                logits = module(part.to(device=own.device, dtype=dtype))
-            except RuntimeError as error:
-                why = str(error).partition("\n")[0]
-                raise ValueError(
-                    f"{name} does not take points of shape {tuple(part.shape)}: {why}"
-                ) from error
-            if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(part):
-                shown = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-                raise ValueError(f"{name} gives {shown} for {len(part)} points; wrap it to give n × k logits")
-            parts.append(logits.double().cpu())
+    for part in inputs.split(batch_size):
+        try:
+            # A copy, for a module may work in place.
+            logits = module(part.to(device=own.device, dtype=dtype, copy=True))
+        except (RuntimeError, ValueError) as error:
+            why = str(error).partition("\n")[0]
+            raise ValueError(f"{name} does not take points of shape {tuple(part.shape)}: {why}") from error
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(part):
+            shown = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(f"{name} gives {shown} for {len(part)} points; wrap it to give n × k logits")
+        parts.append(logits.double().cpu())
     return torch.cat(parts)
 
 
@@ -108,13 +137,16 @@ class ReluNet:
         return hidden
 
 
-def relu_net(
-    module: nn.Module, inputs: Shaped[Tensor, "n *shape"], logits: Float[Tensor, "n k"], /
-) -> ReluNet | None:
+def relu_net(module: nn.Module, said: Iterable[tuple[Tensor, Tensor]], /) -> ReluNet | None:
     """The layers of a module made of `nn.Linear` with ReLU between; None where it is something else.
 
     Seen by its parts, and by whether the chain of its linear layers, in the order in which they were
-    declared, gives the module's own logits on the points.
+    declared, gives the module's own logits: on the points, and on multiples of some of them, −1 to ±10⁴
+    times, where units that are always on or always off among the points change sides.
+
+    Args:
+        module: the module.
+        said: points and the module's logits on them, for each role.
     """
     leaves = [part for part in module.modules() if not list(part.children())]
     linear = [part for part in leaves if isinstance(part, nn.Linear)]
@@ -129,16 +161,26 @@ def relu_net(
         for part, weight in zip(linear, weights, strict=True)
     )
     net = ReluNet(weights, biases, any(part.bias is not None for part in linear))
-    return net if _follows(net, inputs, logits) else None
+    known = list(said)
+    if not all(_follows(net, inputs, logits) for inputs, logits in known):
+        return None
+    few = known[0][0][:_ASKED_AGAIN]
+    return net if all(_follows_at(net, module, factor * few.double()) for factor in _FAR) else None
+
+
+def _follows_at(net: ReluNet, module: nn.Module, inputs: Tensor) -> bool:
+    try:
+        return _follows(net, inputs, said_on(module, inputs, name="module"))
+    except ValueError:  # no ReLU net refuses a point
+        return False
 
 
 def _follows(net: ReluNet, inputs: Tensor, logits: Tensor) -> bool:
     fits = all(after.shape[1] == before.shape[0] for before, after in pairwise(net.weights))
     if not fits or inputs[0].numel() != net.widths[0] or logits.shape[1] != net.widths[-1]:
         return False
-    size = max(1.0, float(logits.abs().max()))
     parts = zip(inputs.split(_BATCH), logits.split(_BATCH), strict=True)
-    return all(float((net.logits(part) - own).abs().max()) <= 1e-3 * size for part, own in parts)
+    return all(_alike(own, net.logits(part)) for part, own in parts)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ _EPOCHS, _DISTILLED_EPOCHS, _LEAST_STEPS = 10, 3, 1000
 
 @dataclass(frozen=True, eq=False)
 class WitnessPlan:
-    """Which witnesses to train, and how.
+    """Which witnesses to train, and how: fixed without the labels of B, or `fixed_in_advance` is False.
 
     A certificate through a witness is the witness's risk plus its disagreement with the teacher. What makes
     networks of one shape agree is a recipe that is stable: the same start, a falling rate, a mean of the last
@@ -31,8 +31,9 @@ class WitnessPlan:
         kinds: of `WITNESSES`.
         architecture: None takes the teacher's own widths if it is a plain ReLU net, else one hidden layer of
             256; a stochastic witness must be an `MLP`.
-        initial: parameters that every network starts from, such as those that the teacher started from; they
-            must not depend on any training label. None draws each its own.
+        initial: parameters that every network starts from, such as those that the teacher started from. That
+            they saw no training label is the caller's word, and printed; the teacher's own are refused. None
+            draws each its own.
         members: how many hold-out witnesses, to be averaged.
         held_out: the share of the training points in B.
         augmentation: n examples to c·n, all of them one version after the other, fixed in advance; networks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -11,20 +11,31 @@ import pandas as pd
 
 from kdtheory.bounds import Bound
 
-__all__ = ["Certificates"]
+__all__ = ["OWN_PARTS", "Certificates"]
 
-_SCHEMA = 1
+OWN_PARTS = "own"
+"""What stands for a version where the caller gave the parts of δ."""
+
+_SCHEMA = 2
+"""2: `parts`, `share` of each bound (0 where it has none), lines that are shown without a share."""
+
+_ONE_CALL = "one call counts, not the best of several calls, plans or seeds"
 
 
 @dataclass(frozen=True)
 class Certificates:
     """Bounds on one teacher's risk Pr[argmax f ≠ y]: its certificates hold all at once, at 1 − δ.
 
+    At once means those of one call. Of several calls, with other plans, seeds or networks, each holds at its
+    own 1 − δ; the best of j calls, chosen afterwards, needs δ/j in each.
+
     Args:
         delta: δ of all of them together: each has a share of it that was fixed beforehand.
         lines: the bounds by name, the hold-out line first.
         skipped: the names of those that do not apply, and why.
         points: how many points of each role.
+        unshared: names of lines that take no share of δ: heuristics, and what says nothing by its form.
+        parts: the version of the fixed parts of δ, or "own".
 
     Raises:
         ValueError: the shares sum to more than δ.
@@ -34,9 +45,11 @@ class Certificates:
     lines: Mapping[str, Bound]
     skipped: Mapping[str, str]
     points: Mapping[str, int]
+    unshared: frozenset[str] = frozenset()
+    parts: str = OWN_PARTS
 
     def __post_init__(self) -> None:
-        total = sum(bound.delta for bound in self.lines.values())
+        total = sum(self.shares.values())
         if total > self.delta * (1 + 1e-9):
             raise ValueError(f"the shares sum to {total}, more than delta = {self.delta}")
         for name in ("lines", "skipped", "points"):
@@ -49,8 +62,8 @@ class Certificates:
 
     @property
     def shares(self) -> dict[str, float]:
-        """How δ is split."""
-        return {name: bound.delta for name, bound in self.lines.items()}
+        """How δ is split over the lines that take a share of it."""
+        return {name: bound.delta for name, bound in self.lines.items() if name not in self.unshared}
 
     @property
     def best_line(self) -> str | None:
@@ -60,8 +73,11 @@ class Certificates:
 
     @property
     def best(self) -> Bound | None:
-        """The least certificate, which may be chosen after the fact, for all hold at once."""
-        return None if self.best_line is None else self.lines[self.best_line]
+        """The least certificate, at the δ of all: it was chosen afterwards, and all hold at once at that δ.
+
+        `lines` has the same bound at its own share, which holds for a line that was named beforehand.
+        """
+        return None if self.best_line is None else replace(self.lines[self.best_line], delta=self.delta)
 
     @property
     def vacuous(self) -> bool:
@@ -74,7 +90,8 @@ class Certificates:
         if self.best is None:
             return "no certificate: every number is a heuristic"
         claim = f"with probability at least {1 - self.delta:g} all certificates hold, and by the best of them"
-        return f"{claim} ({self.best_line}) the error is at most {self.best.value:.6g}"
+        nothing = ": that says nothing" if self.vacuous else ""
+        return f"{claim} ({self.best_line}) the error is at most {self.best.value:.6g}{nothing}; {_ONE_CALL}"
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each term of each bound, and one, `total`, for its value."""
@@ -94,18 +111,20 @@ class Certificates:
             "vacuous": self.vacuous,
             "statement": self.statement,
             "points": dict(self.points),
-            "bounds": [_plain(name, bound) for name, bound in self.lines.items()],
+            "parts": self.parts,
+            "bounds": [_plain(name, bound, self.shares.get(name, 0.0)) for name, bound in self.lines.items()],
             "skipped": dict(self.skipped),
         }
 
 
-def _plain(line: str, bound: Bound) -> dict[str, Any]:
+def _plain(line: str, bound: Bound, share: float) -> dict[str, Any]:
     return {
         "line": line,
         "bound": bound.name,
         "value": float(bound.value),
         "terms": {name: float(value) for name, value in bound.terms.items()},
         "delta": float(bound.delta),
+        "share": float(share),
         "kind": bound.kind,
         "vacuous": bool(bound.vacuous),
         "trivial": float(bound.trivial),

@@ -1,4 +1,4 @@
-"""How δ is split over the lines that apply, before any bound is computed."""
+"""How δ is split over the lines, before any bound is computed, and what the lines rest on."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from dataclasses import replace
 
 from kdtheory.bounds import Bound
 from kdtheory.certify.case import Case
-from kdtheory.certify.lines import LINES, Line
-from kdtheory.certify.result import Certificates
+from kdtheory.certify.lines import LINES, PARTS, Line
+from kdtheory.certify.result import OWN_PARTS, Certificates
 from kdtheory.validate import check_fraction, check_one_of, check_positive
 
 __all__ = ["certificates"]
+
+_NOT_ASKED = "it was not asked for in shares"
+_MOST_REPEATS = 1 / 2
 
 
 def certificates(case: Case, /, *, delta: float, shares: Mapping[str, float] | None) -> Certificates:
@@ -26,41 +29,75 @@ def certificates(case: Case, /, *, delta: float, shares: Mapping[str, float] | N
         ValueError: δ outside (0, 1), an unknown line, a part that is not positive, or no line applies.
     """
     check_fraction("delta", delta, open_interval=True)
-    parts = _parts(shares)
-    reasons = {line.name: _reason(line, case, parts) for line in LINES}
+    own = shares is not None
+    parts = _given(shares) if shares is not None else {line.name: line.part for line in LINES}
+    reasons = {line.name: case.lack(line.needs) if parts[line.name] != 0 else _NOT_ASKED for line in LINES}
     skipped = {name: reason for name, reason in reasons.items() if reason is not None}
     asked = [line for line in LINES if line.name not in skipped]
     if not asked:
-        why = "; ".join(f"{name}: {reason}" for name, reason in skipped.items() if parts[name])
+        why = "; ".join(f"{name}: {reason}" for name, reason in skipped.items() if parts[name] != 0)
         raise ValueError(f"no bound applies ({why}); give labelled points, or other shares")
-    total = sum(parts[line.name] for line in asked)
-    found = {line: line.bound(case, delta * parts[line.name] / total) for line in asked}
-    lines = {line.name: _declared(b, line, case) for line, b in found.items() if isinstance(b, Bound)}
-    skipped |= {line.name: reason for line, reason in found.items() if isinstance(reason, str)}
-    points = {role: len(logits) for role, logits in case.teacher.on.items()}
-    return Certificates(delta, lines, skipped, points)
-
-
-def _reason(line: Line, case: Case, parts: Mapping[str, float]) -> str | None:
-    return case.lack(line.needs) if parts[line.name] else "it was not asked for in shares"
-
-
-def _declared(bound: Bound, line: Line, case: Case) -> Bound:
-    """The bound with what the caller says of rows that are in two roles."""
-    said = {
-        f"the {count} rows of {other} that are in train too are repeats by chance": True
-        for (first, other), count in case.repeats.items()
-        if first == "train" and other in line.needs
+    assumed = {line.name: line.assumed(case, own_shares=own) for line in asked}
+    sharing = {
+        line.name: part
+        for line in asked
+        if (part := parts[line.name]) is not None and (own or _may_certify(line, case, assumed[line.name]))
     }
-    return replace(bound, assumptions={**bound.assumptions, **said}) if said else bound
+    total, found = sum(sharing.values()), {}
+    for line in asked:
+        shared = line.name if line.name in sharing else line.follows_from
+        bound = line.bound(case, delta * sharing[shared] / total if shared in sharing else delta)
+        if isinstance(bound, str):
+            skipped[line.name] = bound
+        else:
+            found[line.name] = _declared(bound, line, case, assumed[line.name], shared in sharing)
+    points = {role: len(logits) for role, logits in case.teacher.on.items()}
+    unshared = frozenset(found) - frozenset(sharing)
+    ordered = {line.name: skipped[line.name] for line in LINES if line.name in skipped}
+    return Certificates(delta, found, ordered, points, unshared, OWN_PARTS if own else PARTS)
 
 
-def _parts(shares: Mapping[str, float] | None) -> dict[str, float]:
-    """Each line's part of δ."""
-    if shares is None:
-        return {line.name: line.part for line in LINES}
-    known = tuple(line.name for line in LINES)
+def _given(shares: Mapping[str, float]) -> dict[str, float | None]:
+    """Each line's part of δ as the caller has it."""
+    known = {line.name: line for line in LINES}
+    parts: dict[str, float | None] = dict.fromkeys(known, 0.0)
     for name, part in shares.items():
-        check_one_of("shares", name, known)
+        check_one_of("shares", name, tuple(known))
+        if part == 0 and known[name].may_go_without:
+            parts[name] = None
+            continue
         check_positive(f"shares[{name!r}]", part)
-    return {name: shares.get(name, 0.0) for name in known}
+        parts[name] = part
+    return parts
+
+
+def _may_certify(line: Line, case: Case, assumed: Mapping[str, bool]) -> bool:
+    """Whether it may be a certificate that says something, as far as the caller's word goes."""
+    return all(assumed.values()) and not line.idle(case)
+
+
+def _declared(bound: Bound, line: Line, case: Case, assumed: Mapping[str, bool], has_share: bool) -> Bound:
+    """The bound with all that it rests on by the caller's word, and with what one call can promise."""
+    assumptions = {**bound.assumptions, **assumed, **_repeats(line, case)}
+    if not has_share and all(assumptions.values()) and not bound.vacuous:
+        assumptions["a share of δ was set aside for it (name it in shares)"] = False
+    over = f"{bound.over}, of one call and not the best of several,"
+    return replace(bound, assumptions=assumptions, over=over)
+
+
+def _repeats(line: Line, case: Case) -> dict[str, bool]:
+    """What the caller says of rows that come again, which is not believed of more than half of a role.
+
+    Rows of train matter where they are in a role that tests what may have learned from them. Where a point is
+    known by its logits alone, equal rows may well be other points, however many they are.
+    """
+    roles, said = line.roles(case), {}
+    for (role, other), count in case.counts.items():
+        if role not in roles or other not in (role, "train"):
+            continue
+        among, known = len(case.teacher.on[role]), role in case.inputs
+        where = f"that are in {other} too" if other != role else "that repeat others of it"
+        how = "come again by chance" if known else "are other points with the same logits"
+        sentence = f"the {count} of {among} rows of {role} {where} {how}"
+        said[sentence] = not known or count <= _MOST_REPEATS * among
+    return said

@@ -1,6 +1,7 @@
 """Witnesses: networks trained to be certified in the teacher's stead, from the teacher's own training labels.
 
-The training points are split at random, before anything is trained, into a part A and the rest B:
+The training points are split at random, before anything is trained, into a part A and the rest B
+(`kdtheory.certify.split` tells which):
 
 - hold-out: networks trained on the labels of A, tested on B, as one (the mean of their logits) or drawn;
 - coded: a student distilled from the teacher, on points of A and B alike: a linear read-out of the networks
@@ -8,10 +9,12 @@ The training points are split at random, before anything is trained, into a part
 - stochastic: a Gaussian posterior over weights around the first network, distilled from the teacher on all
   points, with a PAC-Bayes certificate on B.
 
-The two last may start from another prior than the networks of A, and then have a B of their own.
+The two last may start from another prior than the networks of A, and then have a B of their own, which holds
+the first or lies in it.
 
 The hold-out witnesses must not learn from the teacher: it has seen the labels of B, and they would then be no
-hold-out. The two others may, for their bounds allow it. None of them sees the unlabelled points.
+hold-out. The two others may, for their bounds allow it. None of them sees the unlabelled points. That nobody
+chose their recipe by the labels of B is the caller's word.
 """
 
 from __future__ import annotations
@@ -19,31 +22,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from kdtheory.bounds.disagreement import disagreement_transfer
-from kdtheory.bounds.holdout import clopper34_holdout, hoeffding63_kl_holdout
 from kdtheory.bounds.product import product_disagreement_transfer
 from kdtheory.bounds.result import Bound
-from kdtheory.bounds.tails import holdout_tail
+from kdtheory.bounds.tails import RiskTail, holdout_tail
 from kdtheory.certify.coded import distilled_readouts, least_coded, mean_readout, readouts
+from kdtheory.certify.division import Division, divided
 from kdtheory.certify.plan import WitnessPlan
-from kdtheory.certify.prior import Prior, own_params
+from kdtheory.certify.prior import Prior, is_the_teacher, own_params
+from kdtheory.certify.word import Word, unlabelled_flags
 from kdtheory.losses import label_loss
 from kdtheory.networks import MLP, Architecture
 from kdtheory.populations import Population, train
-from kdtheory.stochastic import GaussianPosterior, pac_bayes_certificate, train_posterior
+from kdtheory.stochastic import GaussianPosterior, posterior_tail, train_posterior
 from kdtheory.streams import Stream
-from kdtheory.validate import check_fraction
 
 __all__ = ["Workshop"]
 
 _COMPARED = 5000
 _TAUGHT = 20_000
-_LEAST = 8
+_SAMPLING = 1 / 20  # of δ, for the limit of the Gibbs risk from its draws
 Progress = Callable[[int, int], None]
 
 
@@ -59,13 +62,15 @@ class Workshop:
         unlabelled: the points on which teacher and witness are compared.
         teacher_classes: the teacher's class there.
         stream: where the split, the initialisations, the order and the draws come from.
+        word: what the caller says of how plan and starts came about.
         own_prior: None for the networks of A; a share of the training points to learn a prior on; or a module
             of the user's own, learned on none of them.
         device: where to train.
         progress: called with (done, total) steps.
 
     Raises:
-        ValueError: fewer than 8 points to test by, or a prior that cannot be used.
+        ValueError: fewer than 8 points to test by, or a prior or start that cannot be used, or that is the
+            teacher itself.
     """
 
     plan: WitnessPlan
@@ -76,6 +81,7 @@ class Workshop:
     unlabelled: Shaped[Tensor, "m *shape"]
     teacher_classes: Int[Tensor, "m"]
     stream: Stream
+    word: Word
     own_prior: float | nn.Module | None = None
     device: str | torch.device = "auto"
     progress: Progress | None = None
@@ -84,12 +90,28 @@ class Workshop:
         for name in ("inputs", "unlabelled"):
             rows = getattr(self, name).float().reshape(-1, *self.architecture.input_shape)
             object.__setattr__(self, name, rows)
-        self._check_share("held_out", self.plan.held_out)
-        if isinstance(self.own_prior, float):
-            check_fraction("prior", self.own_prior, open_interval=True)
-            self._check_share("1 − prior", 1 - self.own_prior)
-        elif isinstance(self.own_prior, nn.Module):
-            own_params(self.own_prior, self.architecture, self.inputs[:64])
+        _ = self.split
+        if (initial := self.plan.initial) is not None:
+            if initial.shape != (self.architecture.size,):
+                shapes = (
+                    f"shape {tuple(initial.shape)}, and {self.architecture.name} {self.architecture.size}"
+                )
+                raise ValueError(f"initial has {shapes} parameters; give one vector of that size")
+            self._refuse_the_teacher("initial", initial.detach().cpu().float())
+        if isinstance(self.own_prior, nn.Module):
+            params = own_params(self.own_prior, self.architecture, self.inputs[:64])
+            self._refuse_the_teacher("prior", params)
+        elif isinstance(self.own_prior, Real) and not isinstance(self.own_prior, bool):
+            object.__setattr__(self, "own_prior", float(self.own_prior))
+            self._divided(1 - float(self.own_prior), "1 − prior")
+        elif self.own_prior is not None:
+            kind = type(self.own_prior).__name__
+            raise ValueError(f"prior is a {kind}; give a share of the training points, or a module")
+
+    def rests_on(self, line: str, /) -> list[str]:
+        """Names of `ASSUMPTIONS` that a line through a witness rests on besides."""
+        own = isinstance(self.own_prior, nn.Module) and line in ("witness_coded", "witness_stochastic")
+        return ["prior_unseen"] if own else ["start_unseen"] * (self.plan.initial is not None)
 
     @property
     def all_steps(self) -> int:
@@ -100,9 +122,9 @@ class Workshop:
         return self._network_steps + taught + students * self.plan.student_steps(self._size)
 
     @cached_property
-    def split(self) -> tuple[Int[Tensor, "a"], Int[Tensor, "b"]]:
+    def split(self) -> Division:
         """The rows of A and of B, drawn without a look at them."""
-        return self._divided("split", self.plan.held_out)
+        return self._divided(self.plan.held_out, "held_out")
 
     @cached_property
     def networks(self) -> Population:
@@ -117,7 +139,7 @@ class Workshop:
         if isinstance(self.own_prior, nn.Module):
             params = own_params(self.own_prior, self.architecture, self.inputs[:64])
             return Prior(self.architecture, params[None], torch.arange(self._size))
-        learned, tested = self._divided("prior split", 1 - self.own_prior)
+        learned, tested = self._divided(1 - self.own_prior, "1 − prior")
         network = self._trained(learned, "prior", 1, self._network_steps)
         return Prior(self.architecture, network.params.cpu(), tested)
 
@@ -126,18 +148,14 @@ class Workshop:
         rows = self.split[1]
         wrong = self._logits(self.inputs[rows]).mean(0).argmax(-1) != self.labels[rows]
         apart = self._logits(self.unlabelled).mean(0).argmax(-1) != self.teacher_classes
-        witness = holdout_tail(wrong, fixed_in_advance=True, independent_draws=True)
-        return product_disagreement_transfer(
-            witness, apart, delta=delta, drawn_afterwards=True, same_law=True
-        )
+        return self._transfer(self._held_out(wrong), apart, delta)
 
     def drawn(self, delta: float, /) -> Bound:
         """Pr[f ≠ y] through a random one of the networks trained on A, with B for the hold-out of all."""
         rows = self.split[1]
         wrong = (self._logits(self.inputs[rows]).argmax(-1) != self.labels[rows]).double()
-        risk = clopper34_holdout if len(wrong) == 1 else hoeffding63_kl_holdout
-        witness = risk(wrong.mean(0), delta=delta / 2, fixed_in_advance=True, independent_draws=True)
-        return self._transfer(witness, self._logits(self.unlabelled), delta)
+        apart = self._logits(self.unlabelled).argmax(-1) != self.teacher_classes
+        return self._transfer(self._held_out(wrong.mean(0)), apart, delta)
 
     def coded(self, delta: float, /) -> Bound:
         """Pr[f ≠ y] through a read-out of the prior, distilled from f, and coded."""
@@ -153,11 +171,13 @@ class Workshop:
             features[tested].double(),
             self.labels[tested],
             centre=mean,
-            delta=delta / 2,
+            delta=delta,
+            coded_beforehand=self._unseen("witness_coded"),
+            independent_draws=self.word.holds("independent"),
             cost=lambda logits: float((logits(seen).argmax(-1) != said).double().mean()),
         )
         sent = architecture.logits(network.params(mean), prior.features(self.unlabelled).double())
-        found = self._transfer(witness, sent, delta)
+        found = self._transfer(witness, sent.argmax(-1) != self.teacher_classes, delta)
         differ = {"numbers that differ": int((network.integers != 0).sum()), "numbers": architecture.size}
         return replace(found, quantities={**found.quantities, **differ})
 
@@ -165,23 +185,26 @@ class Workshop:
         """Pr[f ≠ y] through a Gaussian posterior over students distilled from f, around the prior."""
         rows, draws = self.prior.tested, self.stream.child("draws")
         posterior = self._posterior(delta / 2)
-        witness = pac_bayes_certificate(
+        witness = posterior_tail(
             posterior,
             self.inputs[rows],
             self.labels[rows],
-            delta=delta / 2,
+            delta_sampling=_SAMPLING * delta,
             rounds=self.plan.rounds,
             stream=draws.child("labelled"),
-            prior_fixed=True,
+            prior_fixed=self._unseen("witness_stochastic"),
             fresh_draws=True,
-            independent_draws=True,
+            independent_draws=self.word.holds("independent"),
         )
         apart = posterior.errors(self.unlabelled, self.teacher_classes, draws.child("unlabelled"))
-        return disagreement_transfer(witness, apart[0], delta=delta / 2, drawn_afterwards=True, same_law=True)
+        return self._transfer(witness, apart[0], delta)
 
-    def _transfer(self, witness: Bound, logits: Tensor, delta: float) -> Bound:
-        apart = logits.argmax(-1) != self.teacher_classes
-        return disagreement_transfer(witness, apart, delta=delta / 2, drawn_afterwards=True, same_law=True)
+    def _held_out(self, losses: Tensor) -> RiskTail:
+        drawn = self.word.holds("independent")
+        return holdout_tail(losses, fixed_in_advance=self._unseen("witness_holdout"), independent_draws=drawn)
+
+    def _transfer(self, witness: RiskTail, apart: Tensor, delta: float) -> Bound:
+        return product_disagreement_transfer(witness, apart, delta=delta, **unlabelled_flags(self.word))
 
     def _logits(self, inputs: Tensor) -> Tensor:
         return self.networks.logits(inputs).cpu()
@@ -239,15 +262,20 @@ class Workshop:
     def _held(self, share: float) -> int:
         return round(share * self._size)
 
-    def _divided(self, name: str, share: float) -> tuple[Tensor, Tensor]:
-        order = torch.from_numpy(self.stream.child(name).numpy().permutation(self._size))
-        held = self._held(share)
-        return order[held:], order[:held]
+    def _divided(self, share: float, name: str) -> Division:
+        return divided(self._size, share, stream=self.stream, name=name)
 
-    def _check_share(self, name: str, share: float) -> None:
-        if not _LEAST <= self._held(share) <= self._size - 1:
-            few = f"of {self._size} training points must leave {_LEAST} or more to test by"
-            raise ValueError(f"{name} = {share:g} {few}, and one or more to learn from")
+    def _refuse_the_teacher(self, name: str, params: Tensor) -> None:
+        known = self.inputs, self.labels, self.teacher_logits, self.unlabelled, self.teacher_classes
+        if is_the_teacher(self.architecture, params, *known):
+            raise ValueError(
+                f"{name} is the teacher, which may have seen the labels that test; give one that has not, "
+                "or, where the teacher has seen none of them either, give them as holdout"
+            )
+
+    def _unseen(self, line: str) -> bool:
+        """Whether what starts there was fixed without the labels that test it."""
+        return all(map(self.word.holds, ("plan", *self.rests_on(line))))
 
     def _relay(self, before: int) -> Progress | None:
         """Tell `progress` of one training among all of them."""

@@ -11,13 +11,14 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from kdtheory.bounds import Bound
-from kdtheory.certify import Certificates, certify_logits
+from kdtheory.certify import ASSUMPTIONS, Certificates, certify_logits
 from kdtheory.certify.by_logits import check_together
 from kdtheory.cli.app import app, out_console
 from kdtheory.datasets import read_labels, read_logits
 from kdtheory.plots import certificates_figure
 from kdtheory.records import write_file, write_json
 
+_DOUBTED = [name for name in ASSUMPTIONS if name not in ("prior_unseen", "start_unseen")]
 COLOURS = {"certificate": "green", "heuristic": "yellow"}
 SUFFIXES = (".pdf", ".png", ".svg")
 
@@ -26,6 +27,13 @@ SUFFIXES = (".pdf", ".png", ".svg")
 def certify_files(
     teacher_logits: Annotated[Path, typer.Option(help="On the labelled points: n × k.")],
     labels: Annotated[Path, typer.Option(help="Their class numbers, 0 to k − 1.")],
+    fixed_in_advance: Annotated[
+        bool,
+        typer.Option(
+            "--fixed-in-advance/--not-fixed-in-advance",
+            help="Whether γ and what else can be chosen was chosen without the points that test.",
+        ),
+    ],
     student_logits: Annotated[Path | None, typer.Option(help="The student's on the same points.")] = None,
     unlabelled_teacher: Annotated[Path | None, typer.Option(help="On unlabelled points: m × k.")] = None,
     unlabelled_student: Annotated[Path | None, typer.Option(help="The student's on those.")] = None,
@@ -37,6 +45,13 @@ def certify_files(
     shared_rows: Annotated[
         bool, typer.Option("--shared-rows", help="Equal rows in both roles are chance, not one point.")
     ] = False,
+    repeated_rows: Annotated[
+        bool, typer.Option("--repeated-rows", help="Equal rows within a role are chance, not copies.")
+    ] = False,
+    unmet: Annotated[
+        list[str] | None,
+        typer.Option(help=f"What does not hold, and makes heuristics: {', '.join(_DOUBTED)}."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
     figure: Annotated[Path | None, typer.Option(help="Draw the table: .svg, .png or .pdf.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the JSON document here too.")] = None,
@@ -61,9 +76,12 @@ def certify_files(
         teacher_unlabelled=others,
         student_unlabelled=both,
         labels_role=labels_role,
+        fixed_in_advance=fixed_in_advance,
+        unmet=unmet or (),
         delta=delta,
         gamma=gamma,
         may_share=[(labels_role, "unlabelled")] if shared_rows else (),
+        may_repeat=(labels_role, "unlabelled") if repeated_rows else (),
     )
     document = found.to_json()
     if out is not None:
@@ -85,13 +103,15 @@ def _print(found: Certificates) -> None:
     for column in ("δ", "needed"):
         table.add_column(column, justify="right")
     for name, bound in found.lines.items():
-        table.add_row(*_cells(name, bound), style="bold" if name == found.best_line else None)
+        table.add_row(
+            *_cells(name, bound, name in found.shares), style="bold" if name == found.best_line else None
+        )
     out_console.print(table)
     for line in _summary(found):
         out_console.print(line, highlight=False)
 
 
-def _cells(name: str, bound: Bound) -> list[str]:
+def _cells(name: str, bound: Bound, has_share: bool) -> list[str]:
     kind = f"[{COLOURS[bound.kind]}]{bound.kind}[/]" + (", [cyan]vacuous[/]" if bound.vacuous else "")
     terms = " + ".join(f"{escape(term)} {value:.4g}" for term, value in bound.terms.items() if value)
     needed = "" if bound.needed is None else f"{bound.needed:,}"
@@ -100,7 +120,7 @@ def _cells(name: str, bound: Bound) -> list[str]:
         f"{bound.value:.4g}",
         kind,
         terms,
-        f"{bound.delta:.4f}",
+        f"{bound.delta:.4f}" if has_share else "",
         needed,
     ]
 
@@ -108,4 +128,4 @@ def _cells(name: str, bound: Bound) -> list[str]:
 def _summary(found: Certificates) -> list[str]:
     lines = [f"[dim]{name} left out: {escape(reason)}[/]" for name, reason in found.skipped.items()]
     lines.append(f"δ = {found.delta:g} in all, split as in the table before anything was computed")
-    return [*lines, escape(found.statement) + (": that says nothing" if found.vacuous and found.best else "")]
+    return [*lines, escape(found.statement)]

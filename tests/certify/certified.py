@@ -29,7 +29,7 @@ def learned(widths: tuple[int, ...], steps: int, **teaching: Tensor) -> nn.Modul
 
 TEACHER = learned((64, 32, 10), 200)
 STUDENT = learned((64, 10), 200, teacher_probs=TEACHER(TRAIN[0]).softmax(-1).detach())
-FOUND = certify(TEACHER, STUDENT, train=TRAIN, holdout=HOLDOUT, unlabelled=REST)
+FOUND = certify(TEACHER, STUDENT, train=TRAIN, holdout=HOLDOUT, unlabelled=REST, fixed_in_advance=True)
 
 
 @torch.no_grad()

@@ -21,50 +21,85 @@ from kdtheory import certify
 from kdtheory.certify import WitnessPlan, certify_logits
 
 TABLE: dict[str, tuple[Callable[[], object], str]] = {
-    "nothing labelled": (lambda: certify(TEACHER, unlabelled=REST), "train and holdout are both None"),
-    "teacher: no module": (lambda: certify("teacher", holdout=HOLDOUT), "teacher is a str"),
-    "teacher: a tensor": (lambda: certify(HOLDOUT[0], holdout=HOLDOUT), "teacher is a Tensor"),
-    "teacher: not a table": (lambda: certify(nn.Flatten(0), holdout=HOLDOUT), "give n × k logits"),
+    "nothing labelled": (
+        lambda: certify(TEACHER, unlabelled=REST, fixed_in_advance=True),
+        "train and holdout are both None",
+    ),
+    "teacher: no module": (
+        lambda: certify("teacher", holdout=HOLDOUT, fixed_in_advance=True),
+        "teacher is a str",
+    ),
+    "teacher: a tensor": (
+        lambda: certify(HOLDOUT[0], holdout=HOLDOUT, fixed_in_advance=True),
+        "teacher is a Tensor",
+    ),
+    "teacher: not a table": (
+        lambda: certify(nn.Flatten(0), holdout=HOLDOUT, fixed_in_advance=True),
+        "give n × k logits",
+    ),
     "teacher: NaN": (
-        lambda: certify({"holdout": HOLDOUT[0] * nan}, holdout=HOLDOUT),
+        lambda: certify({"holdout": HOLDOUT[0] * nan}, holdout=HOLDOUT, fixed_in_advance=True),
         "teacher logits on holdout",
     ),
-    "teacher: rows": (lambda: certify({"holdout": HOLDOUT[0][:3]}, holdout=HOLDOUT), "give 200 rows"),
+    "teacher: rows": (
+        lambda: certify({"holdout": HOLDOUT[0][:3]}, holdout=HOLDOUT, fixed_in_advance=True),
+        "give 200 rows",
+    ),
     "teacher: a role lacks": (
-        lambda: certify({"train": TRAIN[0]}, holdout=HOLDOUT),
+        lambda: certify({"train": TRAIN[0]}, holdout=HOLDOUT, fixed_in_advance=True),
         "no logits for 'holdout'",
     ),
     "student: classes": (
-        lambda: certify(TEACHER, nn.Linear(64, 3), holdout=HOLDOUT),
+        lambda: certify(TEACHER, nn.Linear(64, 3), holdout=HOLDOUT, fixed_in_advance=True),
         "labels spans|same classes",
     ),
     "student: more classes": (
-        lambda: certify(TEACHER, nn.Linear(64, 12), holdout=HOLDOUT),
+        lambda: certify(TEACHER, nn.Linear(64, 12), holdout=HOLDOUT, fixed_in_advance=True),
         "the same classes",
     ),
-    "labels: out of range": (lambda: certify(TEACHER, holdout=(X, Y + 5)), "holdout labels spans"),
-    "δ = 0": (lambda: certify(TEACHER, holdout=HOLDOUT, delta=0.0), "delta"),
-    "δ = 1": (lambda: certify(TEACHER, holdout=HOLDOUT, delta=1.0), "delta"),
-    "γ = 0": (lambda: certify(TEACHER, holdout=HOLDOUT, gamma=0.0), "gamma"),
-    "γ: none": (lambda: certify(TEACHER, holdout=HOLDOUT, gamma=[]), "number of gammas"),
-    "batch of none": (lambda: certify(TEACHER, holdout=HOLDOUT, batch_size=0), "batch_size"),
-    "shares: unknown": (lambda: certify(TEACHER, holdout=HOLDOUT, shares={"luck": 1}), "shares = 'luck'"),
+    "labels: out of range": (
+        lambda: certify(TEACHER, holdout=(X, Y + 5), fixed_in_advance=True),
+        "holdout labels spans",
+    ),
+    "δ = 0": (lambda: certify(TEACHER, holdout=HOLDOUT, delta=0.0, fixed_in_advance=True), "delta"),
+    "δ = 1": (lambda: certify(TEACHER, holdout=HOLDOUT, delta=1.0, fixed_in_advance=True), "delta"),
+    "γ = 0": (lambda: certify(TEACHER, holdout=HOLDOUT, gamma=0.0, fixed_in_advance=True), "gamma"),
+    "γ: none": (
+        lambda: certify(TEACHER, holdout=HOLDOUT, gamma=[], fixed_in_advance=True),
+        "number of gammas",
+    ),
+    "batch of none": (
+        lambda: certify(TEACHER, holdout=HOLDOUT, batch_size=0, fixed_in_advance=True),
+        "batch_size",
+    ),
+    "shares: unknown": (
+        lambda: certify(TEACHER, holdout=HOLDOUT, shares={"luck": 1}, fixed_in_advance=True),
+        "shares = 'luck'",
+    ),
     "shares: none": (
-        lambda: certify(TEACHER, holdout=HOLDOUT, shares={"holdout": 0}),
+        lambda: certify(TEACHER, holdout=HOLDOUT, shares={"holdout": 0}, fixed_in_advance=True),
         r"shares\['holdout'\]",
     ),
     "shares: nothing applies": (
-        lambda: certify(TEACHER, holdout=HOLDOUT, shares={"vc_dimension": 1}),
+        lambda: certify(TEACHER, holdout=HOLDOUT, shares={"vc_dimension": 1}, fixed_in_advance=True),
         "no bound applies .*no training labels",
     ),
     "witness: unknown": (
-        lambda: certify(TEACHER, holdout=HOLDOUT, witness="luck", stream=ROOT),
+        lambda: certify(TEACHER, holdout=HOLDOUT, witness="luck", stream=ROOT, fixed_in_advance=True),
         "witness = 'luck'",
     ),
-    "witness: no stream": (lambda: certify(TEACHER, train=TRAIN, witness="distil"), "stream = None"),
+    "witness: no stream": (
+        lambda: certify(TEACHER, train=TRAIN, witness="distil", fixed_in_advance=True),
+        "stream = None",
+    ),
     "witness: nothing to test by": (
         lambda: certify(
-            TEACHER, train=TRAIN, unlabelled=REST, stream=ROOT, witness=WitnessPlan(held_out=0.001)
+            TEACHER,
+            train=TRAIN,
+            unlabelled=REST,
+            stream=ROOT,
+            witness=WitnessPlan(held_out=0.001),
+            fixed_in_advance=True,
         ),
         "held_out = 0.001",
     ),
@@ -73,28 +108,40 @@ TABLE: dict[str, tuple[Callable[[], object], str]] = {
     "plan: all held out": (lambda: WitnessPlan(held_out=1.0), "held_out"),
     "device": (
         lambda: certify(
-            TEACHER, train=TRAIN, unlabelled=REST, witness="distil", stream=ROOT, device="abacus"
+            TEACHER,
+            train=TRAIN,
+            unlabelled=REST,
+            witness="distil",
+            stream=ROOT,
+            device="abacus",
+            fixed_in_advance=True,
         ),
         "device = 'abacus'",
     ),
-    "logits: role": (lambda: certify_logits(X, Y, labels_role="test"), "labels_role = 'test'"),
+    "logits: role": (
+        lambda: certify_logits(X, Y, labels_role="test", fixed_in_advance=True),
+        "labels_role = 'test'",
+    ),
     "logits: a student without unlabelled points": (
-        lambda: certify_logits(X, Y, student_logits=X, teacher_unlabelled=REST),
+        lambda: certify_logits(X, Y, student_logits=X, teacher_unlabelled=REST, fixed_in_advance=True),
         "student_unlabelled lacking",
     ),
     "logits: unlabelled points of no student": (
-        lambda: certify_logits(X, Y, student_unlabelled=REST),
+        lambda: certify_logits(X, Y, student_unlabelled=REST, fixed_in_advance=True),
         "student_logits, teacher_unlabelled lacking",
     ),
-    "logits: rows": (lambda: certify_logits(X, Y, student_logits=X[:3]), "1797 and 3 rows"),
-    "logits: labels": (lambda: certify_logits(X, Y[:3]), "1797 rows and 3 labels"),
-    "logits: NaN": (lambda: certify_logits(X * nan, Y), "teacher logits on holdout"),
+    "logits: rows": (
+        lambda: certify_logits(X, Y, student_logits=X[:3], fixed_in_advance=True),
+        "1797 and 3 rows",
+    ),
+    "logits: labels": (lambda: certify_logits(X, Y[:3], fixed_in_advance=True), "1797 rows and 3 labels"),
+    "logits: NaN": (lambda: certify_logits(X * nan, Y, fixed_in_advance=True), "teacher logits on holdout"),
     "points that the module does not take": (
-        lambda: certify(TEACHER, holdout=(X[:, :60], Y)),
+        lambda: certify(TEACHER, holdout=(X[:, :60], Y), fixed_in_advance=True),
         r"teacher does not take points of shape \(\d+, 60\): ",
     ),
     "logits: no numbers": (
-        lambda: certify_logits(X.numpy().astype(str), Y),
+        lambda: certify_logits(X.numpy().astype(str), Y, fixed_in_advance=True),
         "teacher logits on holdout has elements of <U",
     ),
 }

@@ -15,6 +15,7 @@ from scipy import stats
 from kdtheory import MLP, certify, train
 from kdtheory.certify import WitnessPlan, certify_logits
 from kdtheory.losses import label_loss
+from kdtheory.roles import ROLES
 
 
 def test_certificates_hold_together_on_a_world_of_known_risk() -> None:
@@ -36,6 +37,8 @@ def test_certificates_hold_together_on_a_world_of_known_risk() -> None:
             student_unlabelled=tables[1][others.atoms],
             delta=delta,
             may_share=ANY_PAIR,
+            may_repeat=ROLES,
+            fixed_in_advance=True,
         )
         below = {name for name, bound in found.lines.items() if bound.certificate and bound.value < risk}
         for name in missed:
@@ -64,9 +67,11 @@ def test_certificates_with_witnesses_are_above_a_known_risk_and_say_something() 
         unlabelled=others.inputs.float(),
         witness=WitnessPlan(members=2, held_out=0.3, steps=100, distilled_steps=80, learning_rate=0.01),
         may_share=ANY_PAIR,
+        may_repeat=ROLES,
         stream=ROOT.child("witnesses"),
         device="cpu",
         progress=lambda done, total: told.append((done, total)),
+        fixed_in_advance=True,
     )
     for name in ("witness_holdout", "witness_coded", "witness_stochastic"):
         assert risk < found.lines[name].value < 1, name
