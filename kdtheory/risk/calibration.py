@@ -50,7 +50,7 @@ def top_label_calibration_error(
 ) -> Float[Tensor, ""]:
     """Σ_b (n_b/n) |accuracy_b − confidence_b| over bins of the largest probability (Guo et al. 2017, ECE).
 
-    Bins of equal width on (0, 1], each with its upper end. An estimate: biased upward on few points, and
+    Bins ((b − 1)/B, b/B] of equal width, their ends as `probs` can hold them. An estimate: biased upward on few points, and
     blind to all but the largest entry; the strict error of a known world is `calibration_error`.
 
     Args:
@@ -73,7 +73,9 @@ def top_label_calibration_error(
             f"labels has shape {tuple(labels.shape)}; give one for each of the {len(probs)} rows"
         )
     confidence, chosen = probs.max(-1)
-    place = (confidence * bins).ceil().long().sub(1).clamp(0, bins - 1)
+    # Compared with the ends themselves: confidence · B rounds across them (0.07 · 100 > 7).
+    ends = (torch.arange(1, bins + 1, dtype=torch.float64, device=probs.device) / bins).to(probs.dtype)
+    place = torch.searchsorted(ends, confidence).clamp_max(bins - 1)
     gap = (chosen == labels).to(probs.dtype) - confidence
     sums = gap.new_zeros(bins).index_add(0, place, gap)
     total: Tensor = sums.abs().sum() / len(probs)
