@@ -8,8 +8,8 @@ Everything happens in a copy of the tree (`forks.py`). Every wrong version (`mut
 its own, and meets the doctests of its module, the tests that mirror it (those that name its functions most
 often come first, the first failure ends it), and, if it is still there, the claims whose `uses` name a
 function of the module or of one that imports it. The named wrong versions of `mutants.toml` come first, then
-a sample that depends on the seed and the text of a module only; so a table can be resumed: what was noticed is
-kept, what was not is tried again.
+a sample that depends on the seed and the text of a module only. A table is resumed: what was noticed is kept,
+what was not is tried again.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ __all__ = ["Mutation", "mutations"]
 
 AIMS_NOT_AT_VALUES = re.compile(
     r"block|chunk|tile|thread|bytes|entries|memory|budget|tolerance|xtol|rtol|atol|max_iter|maxiter|iterations"
-    r"|portion|at_once|stacklevel|maxsize|^device$|^strict$|^non_blocking$",
+    r"|portion|at_once|stacklevel|maxsize|^name$|^device$|^strict$|^non_blocking$",
     re.IGNORECASE,
 )
 EXCHANGED: dict[type[ast.AST], type[ast.AST]] = {

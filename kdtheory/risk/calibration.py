@@ -50,8 +50,9 @@ def top_label_calibration_error(
 ) -> Float[Tensor, ""]:
     """Σ_b (n_b/n) |accuracy_b − confidence_b| over bins of the largest probability (Guo et al. 2017, ECE).
 
-    Bins ((b − 1)/B, b/B] of equal width, their ends as `probs` can hold them. An estimate: biased upward on few points, and
-    blind to all but the largest entry; the strict error of a known world is `calibration_error`.
+    Bins ((b − 1)/B, b/B] of equal width, their ends as `probs` can hold them. An estimate: biased upward on
+    few points, and blind to all but the largest entry; the strict error of a known world is
+    `calibration_error`.
 
     Args:
         probs: what is forecast.

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.risk._doors import check_labelled, check_table
+from kdtheory.validate import check_labels, check_logits
 
 __all__ = ["accuracy", "distilled_losses", "distilled_risk", "one_hot_losses", "one_hot_risk"]
 
@@ -23,13 +24,15 @@ def accuracy(
     """(1/n) Σ 1[argmax f(x_n) = y_n], the share of points whose label is the likeliest one; float64.
 
     Raises:
-        ValueError: the rows do not match.
+        ValueError: a logit is NaN or +∞, a label is out of range, or the rows do not match.
 
     >>> accuracy(torch.eye(2), torch.tensor([0, 0]))
     tensor(0.5000, dtype=torch.float64)
     """
     if logits.shape[-2] != labels.shape[-1]:
         raise ValueError(f"logits has {logits.shape[-2]} rows and labels {labels.shape[-1]}; give one each")
+    check_logits("logits", logits)
+    check_labels("labels", labels, logits.shape[-1])
     right: Tensor = (logits.argmax(-1) == labels).double().mean(-1)
     return right
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.risk._doors import check_world
-from kdtheory.validate import check_at_least
+from kdtheory.validate import check_at_least, check_finite
 
 __all__ = ["GradientNoise", "gradient_noise", "network_gradient_noise"]
 
@@ -63,6 +63,7 @@ def gradient_noise(
     >>> noise.one_hot, noise.distilled, noise.label_noise
     (tensor(1.), tensor(0.), tensor(1.))
     """
+    check_finite("gradients", gradients)
     check_world(gradients[..., 0], probs, weights)
     by_atom = (probs[..., None] * gradients).sum(-2)
     mean = (weights[..., None] * by_atom).sum(-2)

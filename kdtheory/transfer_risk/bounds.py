@@ -96,7 +96,9 @@ def power_function_transfer_risk(
     """
     _check(student, oracle)
     _check(student, power)
+    check_finite("residual_norm", residual_norm)
     seen = student if projection is None else projection
+    _check(student, seen)
     return _share(oracle.abs() + student.sign() * seen <= power * residual_norm[..., None], student)
 
 
@@ -118,6 +120,7 @@ def label_free_transfer_risk(
     tensor(0.5000)
     """
     _check(student, power)
+    check_finite("residual_norm", residual_norm)
     return _share(student.abs() <= power * residual_norm[..., None], student)
 
 

@@ -106,3 +106,9 @@ def test_top_label_error_is_a_loop_over_bins(bins: int) -> None:
     labels = torch.tensor([3 if hit else 4 for hit in right])
     found = float(top_label_calibration_error(rows, labels, bins=bins))
     assert found == pytest.approx(binned(confidences, right, bins), abs=1e-7)
+
+
+def test_a_confidence_above_one_by_rounding_is_in_the_last_bin() -> None:
+    probs = torch.tensor([[1 + 5e-7, 0.0], [0.96, 0.04]], dtype=torch.float64)
+    found = float(top_label_calibration_error(probs, torch.tensor([1, 0]), bins=20))
+    assert found == pytest.approx(abs(-1 + 0.04) / 2, abs=1e-6)
