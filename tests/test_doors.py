@@ -1,7 +1,7 @@
 """Every public door, argument by argument: what is no number, or does not fit the others, is refused.
 
-The tables of bad input in the tests of each topic name messages; here each tensor in turn has one NaN or
-one row less, and each setting is NaN or a negative number. Shapes are not checked by type, as in a user's process.
+The tables of bad input in the tests of each topic name messages; here each tensor in turn has one NaN or one
+row less, and each setting is NaN or negative. Shapes are not checked by type, as in a user's process.
 """
 
 from __future__ import annotations
