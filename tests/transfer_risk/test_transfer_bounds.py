@@ -9,15 +9,19 @@ from fractions import Fraction
 import pytest
 import torch
 
+from kdtheory.ntk.linear import LinearKernel
 from kdtheory.transfer_risk import (
     angle_tail,
     average_transfer_risk,
     data_inefficiency,
     ji20_transfer_risk,
     label_free_transfer_risk,
+    linear_function,
     misjudging_probability,
     nested_students,
     power_function_transfer_risk,
+    projection_angle,
+    transfer_curve,
     transfer_risk,
 )
 
@@ -122,3 +126,49 @@ def test_inefficiency_is_of_the_mean_norm_and_not_of_its_logarithm() -> None:
 def test_inefficiency_of_a_power_of_n_is_the_power(exponent: float) -> None:
     norms = torch.arange(1.0, 2002.0, dtype=torch.float64)[None] ** exponent
     assert float(data_inefficiency(norms)[-1]) == pytest.approx(exponent, rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_unseen_of_an_oracle_is_rounded_up_and_by_little(dtype: torch.dtype) -> None:
+    eps = torch.finfo(dtype).eps
+    oracle = torch.tensor(3.0, dtype=dtype)
+    seen = oracle * (1 - torch.tensor([0.0, eps, 100 * eps, 1e-3, 0.5, 1.0], dtype=torch.float64)).to(dtype)
+    angles, unseen = projection_angle(seen, oracle)
+    for square, angle, rest in zip(seen.tolist(), angles.tolist(), unseen.tolist(), strict=True):
+        gap = 3 - Fraction(square)
+        assert gap < Fraction(rest) ** 2 <= gap + Fraction(200 * eps)
+        exact = math.asin(math.sqrt(float(gap) / 3))
+        assert exact * (1 - 2 * eps) <= angle <= exact + 2 * math.sqrt(100 * eps)
+    assert float(angles[-1]) == pytest.approx(math.pi / 2)
+    with pytest.raises(ValueError, match="no projection is longer"):
+        projection_angle(oracle * (1 + 2e4 * eps), oracle)
+
+
+def test_shares_and_angles_keep_the_digits_of_their_type() -> None:
+    # An angle of .3 is one of at least .3, and seven tenths of ten points are .7, in float64.
+    for edge in (0.3, 0.7, 1.1):
+        assert angle_tail(torch.tensor([edge], dtype=torch.float64))(edge) == 1.0
+    angles = torch.linspace(0.05, 1.55, 10, dtype=torch.float64)
+    tail = angle_tail(angles)
+    assert [tail(angle) for angle in angles.tolist()] == [(10 - k) / 10 for k in range(10)]
+    for count in range(11):
+        wrong = torch.arange(10) < count
+        assert float(transfer_risk(1 - 2 * wrong.double(), torch.ones(10).double())) == count / 10
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 7, 9])
+def test_the_bound_by_angles_in_a_curve_is_the_share_itself(count: int) -> None:
+    # Seen (1, 1), oracle along the first axis: ᾱ = π/4; the points have angles of .2 or 1.2 with it.
+    angles = torch.where(torch.arange(10) < count, 1.2, 0.2).double()
+    fresh = torch.stack([angles.cos(), angles.sin()], 1)
+    oracle = linear_function(torch.tensor([1.0, 0.0]).double())
+    curve = transfer_curve(LinearKernel(), torch.ones(1, 2).double(), oracle, fresh, sizes=(1,))
+    assert float(curve.ji_zhu) == count / 10
+
+
+def test_an_angle_within_its_rounding_of_the_edge_counts() -> None:
+    tail = angle_tail(torch.tensor([0.5, 1.0], dtype=torch.float64))
+    eps = torch.finfo(torch.float64).eps
+    assert [tail(1.0 + shift * eps) for shift in (-1, 0, 2, 100)] == [0.5, 0.5, 0.5, 0.0]
+    assert tail.upper(0.5, delta=0.1) == 1.0
+    assert tail.upper(1.1, delta=0.4) == pytest.approx(math.sqrt(math.log(2.5) / 4))
