@@ -42,14 +42,14 @@ TARGETS = {
 ENOUGH = 0.95
 
 
-def tried(tree: Tree, target: str, mutation: Mutation, *, stamp: int, seconds: float) -> str:
+def tried(tree: Tree, target: str, mutation: Mutation, *, stamp: int, seconds: float, claims: bool) -> str:
     """By what the wrong version is noticed, or nothing."""
     module, original = Path(mutation.module), (tree.root / mutation.module).read_text()
     tree.write(module, mutation.applied(original), stamp)
     try:
         tests = tree.tests(target, module)
         by = forked(lambda: tested(tree, [module], tests), tree.root, seconds)
-        if not by and (tree.root / tree.package / "claims").is_dir():
+        if not by and claims and (tree.root / tree.package / "claims").is_dir():
             by = forked(lambda: examined(tree, dotted(module)), tree.root, 120)
             by = "" if by == "timeout" else by  # claims may just be slow
     finally:
@@ -114,7 +114,11 @@ def saved(rows: Sequence[dict[str, str]], table: Path, commit: str, seed: int) -
 
 
 def work(
-    tree: Tree, pending: Sequence[tuple[str, Mutation]], rows: list[dict[str, str]], save: Callable[[], None]
+    tree: Tree,
+    pending: Sequence[tuple[str, Mutation]],
+    rows: list[dict[str, str]],
+    save: Callable[[], None],
+    claims: bool,
 ) -> None:
     """Try what is pending, and save after each."""
     targets = list(dict.fromkeys(target for target, _ in pending))
@@ -129,7 +133,8 @@ def work(
                 raise typer.BadParameter(f"the tests of {target} fail without any wrong version: {by}")
             limits[target] = 60 + 3 * (time.monotonic() - start)
         start = time.monotonic()
-        by = tried(tree, target, mutation, stamp=10**9 + 2 * number, seconds=limits[target])
+        stamp = 10**9 + 2 * number
+        by = tried(tree, target, mutation, stamp=stamp, seconds=limits[target], claims=claims)
         outcome, seconds = "noticed" if by else "survived", f"{time.monotonic() - start:.1f}"
         typer.echo(
             f"{number + 1}/{len(pending)} {mutation.module}:{mutation.line} {outcome} {by} ({seconds} s)"
@@ -148,6 +153,7 @@ def main(
     table: Annotated[Path | None, typer.Option(help="Where results go and are resumed from.")] = None,
     fresh: Annotated[bool, typer.Option(help="Try again what was noticed, too.")] = False,
     check: Annotated[bool, typer.Option(help="Exit code 1 below 95 %.")] = False,
+    claims: Annotated[bool, typer.Option(help="Ask the claims, where no test noticed.")] = True,
     show: Annotated[bool, typer.Option(help="List the wrong versions and stop.")] = False,
 ) -> None:
     """Try wrong versions of the library, and say which are noticed."""
@@ -184,7 +190,7 @@ def main(
                 pending.append((target, mutation))
             elif row:
                 rows.append(mutation.row | {key: row[key] for key in ("outcome", "by", "seconds")})
-        work(tree, pending, rows, lambda: saved(rows, table, git.stdout.strip(), seed))
+        work(tree, pending, rows, lambda: saved(rows, table, git.stdout.strip(), seed), claims)
     share, words = summary(rows)
     typer.echo(words)
     for row in rows:
