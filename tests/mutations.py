@@ -45,6 +45,9 @@ DROPPED = {
     "sort",
 }  # fmt: skip
 
+UNSWAPPED = {"getattr", "isinstance", "issubclass", "hasattr", "min", "max", "minimum", "maximum", "cat"}
+"""Whose first two arguments may change places, or must not."""
+
 
 @dataclass(frozen=True)
 class Mutation:
@@ -230,7 +233,7 @@ def _called(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
         elif node.args:
             yield "function left out", node.args[0]
     plain = not any(isinstance(argument, ast.Starred | ast.Constant) for argument in node.args[:2])
-    if len(node.args) >= 2 and plain and name not in {"getattr", "isinstance", "issubclass", "hasattr"}:
+    if len(node.args) >= 2 and plain and name not in UNSWAPPED:
         yield "arguments exchanged", _changed(node, args=[node.args[1], node.args[0], *node.args[2:]])
     for place, keyword in enumerate(node.keywords):
         settled = isinstance(keyword.value, ast.Constant | ast.UnaryOp | ast.Attribute)

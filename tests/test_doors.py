@@ -238,3 +238,42 @@ def test_every_argument_of_a_door_is_looked_at(door: str) -> None:
         if not isinstance(value, str):
             for bad in [math.nan] if name in EITHER_SIGN else [math.nan, -1]:
                 refused(door, args, settings | {name: bad})
+
+
+LEFT_OUT: dict[str, dict[str, Any]] = {
+    "kd_loss": {"hard_weight": 0.75, "soft": "kl", "temperature_squared": True, "reduction": "batchmean"},
+    "kd_gradient": {"temperature_squared": True},
+    "jensen_shannon": {"beta": 0.5, "continuous": False},
+    "entropy": {"temperature": 1.0},
+    "mean_peer": {"temperature": 1.0},
+    "from_mean_peer": {"temperature": 1.0},
+    "attention_transfer": {"power": 2.0},
+    "attention_masks": {"form": "joint"},
+    "attention_masked_loss": {"form": "joint"},
+    "attention_guided_loss": {"temperature": 0.1, "form": "joint", "map_weight": 1.0, "mask_weight": 1.0},
+    "local_structure": {"edges": None, "similarity": "euclidean"},
+    "local_structure_loss": {"edges": None, "similarity": "euclidean"},
+    "polynomial": {"degree": 2, "offset": 0.0},
+    "rbf": {"scale": 1.0},
+    "correlation_kernel": {"gamma": 0.4, "order": 2},
+    "correlation_congruence": {"gamma": 0.4, "order": 2},
+    "similarity_probs": {"with_itself": False},
+    "probabilistic_transfer": {"with_itself": False},
+    "top_label": {"bins": 15},
+    "cholesky": {"jitter": 0.0},
+    "slope": {"temperature": 1.0, "temperature_squared": False},
+    "effective_logits": {"temperature": 1.0, "temperature_squared": False},
+    "overruling": {"temperature": 1.0, "temperature_squared": False},
+    "eckart_young": {"norm": "frobenius"},
+}
+"""What the documentation says of settings that are not given: the papers' values, or ours."""
+
+
+@pytest.mark.parametrize("door", LEFT_OUT)
+def test_settings_left_out_are_what_the_documentation_says(door: str) -> None:
+    function, args, settings = DOORS[door]
+    rest = {name: value for name, value in settings.items() if name not in LEFT_OUT[door]}
+    if door == "kd_loss":
+        rest |= {"weight": 0.25}
+    plain, given = function(*args, **rest), function(*args, **rest | LEFT_OUT[door])
+    torch.testing.assert_close(plain, given, rtol=0, atol=0)
