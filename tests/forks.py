@@ -134,9 +134,9 @@ def imported_once(tree: Tree, tests: Sequence[str]) -> None:
         raise RuntimeError(f"{tree.package} was imported from {module.__file__}, not from the copy")
 
 
-def forget(tree: Tree, modules: Sequence[str]) -> None:
-    """Let the next import of the modules, of all that they reach, and of the tests be a new one."""
-    gone = {name for module in modules for name in tree.reached(module)}
+def forget(tree: Tree, module: str) -> None:
+    """Let the next import of the module, of all that it reaches, and of the tests be a new one."""
+    gone = tree.reached(module)
     tests = str(tree.root / "tests")
     for name, loaded in list(sys.modules.items()):
         helper = name in {"conftest", "typecheck"} or name.endswith(".conftest")
@@ -165,7 +165,10 @@ def forget(tree: Tree, modules: Sequence[str]) -> None:
 
 
 def forked(task: Callable[[], Any], folder: Path, seconds: float) -> Any:
-    """What the task returns (plain JSON) in a process of its own; "timeout", or "died: …"."""
+    """What the task returns (plain JSON) in a process of its own; "timeout", or "died: …".
+
+    The limit is of processor time, which no other process changes; ten times as much may pass on the clock.
+    """
     answer, log = folder / "answer.json", folder / "log.txt"
     answer.unlink(missing_ok=True)
     child = os.fork()
@@ -175,6 +178,7 @@ def forked(task: Callable[[], Any], folder: Path, seconds: float) -> Any:
             place = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(place, 1)
             os.dup2(place, 2)
+            resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 5))
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
             answer.write_text(json.dumps(task()))
         except BaseException:
@@ -182,13 +186,13 @@ def forked(task: Callable[[], Any], folder: Path, seconds: float) -> Any:
             sys.stderr.flush()
         finally:
             os._exit(0)
-    end = time.monotonic() + seconds
-    while os.waitpid(child, os.WNOHANG)[0] == 0:
+    end = time.monotonic() + 10 * seconds
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
         if time.monotonic() > end:
             os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return "timeout"
         time.sleep(0.02)
+    if os.WIFSIGNALED(ended[1]) and os.WTERMSIG(ended[1]) in (signal.SIGXCPU, signal.SIGKILL):
+        return "timeout"
     if answer.exists():
         return json.loads(answer.read_text())
     return f"died: {(log.read_text(errors='replace').strip().splitlines() or [''])[-1][:60]}"
@@ -208,11 +212,11 @@ class First:
             self.name = self.name or report.nodeid
 
 
-def tested(tree: Tree, modules: Sequence[Path], tests: Sequence[str]) -> str:
-    """The first test or doctest that fails on the modules as they are now, or nothing."""
-    forget(tree, [dotted(module) for module in modules])
+def tested(tree: Tree, module: Path, tests: Sequence[str]) -> str:
+    """The first of the tests that fails on the module as it is now, or nothing."""
+    forget(tree, dotted(module))
     first = First()
-    for part in ([*map(str, modules), *tests[:2]], tests[2:]):  # what will hardly be needed is imported later
+    for part in (tests[:3], tests[3:]):  # what will hardly be needed is imported later
         code = pytest.main(["-x", *PYTEST, *part], plugins=[first]) if part else 0
         if code not in (0, 5):
             return first.name or f"pytest's exit code {int(code)}"
@@ -221,7 +225,7 @@ def tested(tree: Tree, modules: Sequence[Path], tests: Sequence[str]) -> str:
 
 def examined(tree: Tree, module: str) -> str:
     """The first claim that comes out otherwise than declared, of those that use the module or an importer."""
-    forget(tree, [module])
+    forget(tree, module)
     claims = importlib.import_module(f"{tree.package}.claims")
     level = 0.05 / (2 * len(claims.REGISTRY))
     users = {module} | {name for name, used in tree.imports.items() if module in used}
