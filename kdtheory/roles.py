@@ -2,15 +2,16 @@
 
 A bound is only as honest as its split. `Train` are labelled points that predictors may have been trained on;
 `HoldOut` labelled points that none of them has seen; `Unlabelled` inputs that were drawn after all of them
-were fixed. `check_disjoint` compares the rows themselves: a point that sits in two roles is an error.
+were fixed. `check_rows` compares the rows themselves: a point that sits in two roles, or twice in one, is an
+error. A near copy, such as the same image shifted by a pixel or scaled to another range, it cannot see.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,13 +21,24 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from kdtheory.datasets import Images
+from kdtheory.rows import COMPARED, EqualRows, SideBySide, Table
 
-__all__ = ["ROLES", "HoldOut", "Train", "Unlabelled", "check_disjoint", "shared_rows", "tensor_of"]
+__all__ = [
+    "ROLES",
+    "HoldOut",
+    "SideBySide",
+    "Train",
+    "Unlabelled",
+    "check_rows",
+    "repeated_rows",
+    "shared_rows",
+    "tensor_of",
+]
 
 ROLES = ("train", "holdout", "unlabelled")
 _LOADED_AT_ONCE = 1024
-_HASHED_AT_ONCE = 4096
 _SHOWN = 5
+_WIDEST = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,21 +46,24 @@ class _Labelled:
     """Labelled points of one role.
 
     Args:
-        inputs: one point a row, of any further shape.
+        inputs: one point a row, of any further shape; or tables by which points are known, side by side,
+            such as the logits of two networks, where −∞ is allowed.
         labels: the class number of each.
 
     Raises:
-        ValueError: no point, inputs that are not finite, labels that are no class numbers, or not one each.
+        ValueError: no point, inputs that are not finite real numbers, labels that are no class numbers, or
+            not one each.
     """
 
     role: ClassVar[str]
-    inputs: Shaped[Tensor, "n *shape"]
+    inputs: Shaped[Tensor, "n *shape"] | SideBySide
     labels: Int[Tensor, "m"]
 
     def __post_init__(self) -> None:
         _check_inputs(self.role, self.inputs)
         labels = self.labels
-        if labels.dtype.is_floating_point or labels.dtype == torch.bool or labels.ndim != 1:
+        whole = labels.dtype in COMPARED and not labels.dtype.is_floating_point and labels.dtype != torch.bool
+        if not whole or labels.ndim != 1:
             shown = f"dtype {labels.dtype} and shape {tuple(labels.shape)}"
             raise ValueError(f"{self.role} labels have {shown}; give one whole class number for each point")
         if len(labels) != len(self.inputs):
@@ -72,7 +87,9 @@ class _Labelled:
         if isinstance(source, (_Labelled, Unlabelled)):
             raise ValueError(f"{cls.role} was given points whose role is {source.role}; a point has one role")
         if labels is not None:
-            return cls(tensor_of(cls.role, source), tensor_of(f"{cls.role} labels", labels))
+            return cls(_inputs_of(cls.role, source), tensor_of(f"{cls.role} labels", labels))
+        if isinstance(source, tuple) and len(source) > 1:
+            return cls.of(*source[:2])
         columns = _columns(cls.role, source)
         if len(columns) < 2:
             raise ValueError(f"{cls.role} has no labels; give (inputs, labels), a Dataset or a DataLoader")
@@ -103,14 +120,14 @@ class Unlabelled:
     """Inputs alone, drawn after the predictors were fixed.
 
     Args:
-        inputs: one point a row, of any further shape.
+        inputs: as in `Train`.
 
     Raises:
-        ValueError: no point, or inputs that are not finite.
+        ValueError: no point, or inputs that are not finite real numbers.
     """
 
     role: ClassVar[str] = "unlabelled"
-    inputs: Shaped[Tensor, "n *shape"]
+    inputs: Shaped[Tensor, "n *shape"] | SideBySide
 
     def __post_init__(self) -> None:
         _check_inputs(self.role, self.inputs)
@@ -129,107 +146,154 @@ class Unlabelled:
             return source
         if isinstance(source, _Labelled):
             raise ValueError(f"{cls.role} was given points whose role is {source.role}; a point has one role")
-        if isinstance(source, (Tensor, np.ndarray)):
-            return cls(tensor_of(cls.role, source))
+        if isinstance(source, (Tensor, np.ndarray, SideBySide)):
+            return cls(_inputs_of(cls.role, source))
         return cls(_columns(cls.role, source)[0])
 
 
 Role = Train | HoldOut | Unlabelled
 
 
-def check_disjoint(*roles: Role, may_share: Iterable[tuple[str, str]] = ()) -> None:
-    """No row of one role is, byte for byte, a row of another.
+def check_rows(
+    *roles: Role, may_share: Iterable[tuple[str, str]] = (), may_repeat: Iterable[str] = ()
+) -> dict[tuple[str, str], int]:
+    """No row of one role is a row of another, and no row of a role repeats an earlier one.
+
+    A copy of a point is no new draw: it counts twice in n, and may be learned from in one place and tested in
+    another. Rows are compared as `EqualRows` says: exactly, and across types of number as rounded copies.
 
     Args:
         roles: the points of each.
         may_share: pairs of roles that may have rows in common: ("holdout", "unlabelled"), which may be the
             same points; and with "train", for independent draws from a law with atoms, where repeats are
             chance. Never for a copy of training points.
+        may_repeat: roles that may hold a row more than once, by the same chance. Never for copies.
+
+    Returns:
+        For (a, b), how many rows of a are rows of b too; for (a, a), how many repeat an earlier row of a.
+        Only where there are any.
 
     Raises:
-        ValueError: a row sits in two roles (the message names the first), their rows have different shapes,
-            or `may_share` names something else.
+        ValueError: a row sits in two roles, or twice in one (the message names the first), rows have
+            different shapes, a role is given twice, or `may_share` or `may_repeat` names something else.
 
     >>> import torch
     >>> train, rest = torch.arange(6.0).reshape(3, 2), torch.tensor([[8.0, 9.0], [2.0, 3.0]])
-    >>> check_disjoint(Train.of(train, [0, 1, 0]), Unlabelled.of(rest))
+    >>> check_rows(Train.of(train, [0, 1, 0]), Unlabelled.of(rest))
     Traceback (most recent call last):
         ...
-    ValueError: rows 1 of train are rows 1 of unlabelled (1 in all); a point has one role: ...
+    ValueError: rows 1 of train are rows 1 of unlabelled (1 of 3 and 1 of 2 in all); a point has one role: ...
+    >>> check_rows(Unlabelled.of(torch.tensor([5.0, 7.0, 5.0, 5.0])), may_repeat=["unlabelled"])
+    {('unlabelled', 'unlabelled'): 2}
     """
-    allowed = list(may_share)
-    for pair in allowed:
+    shared, repeated = {frozenset(pair) for pair in _pairs_of_roles(may_share)}, _names_of_roles(may_repeat)
+    rows = _rows_of(roles)
+    counts: dict[tuple[str, str], int] = {}
+    for first, second in itertools.combinations(roles, 2):
+        here, there = rows.pairs(first.role, second.role), rows.pairs(second.role, first.role)
+        if len(here) and {first.role, second.role} not in shared:
+            raise ValueError(
+                f"{_named(here, first.role, 'are', second.role)} ({len(here)} of {len(first)} and "
+                f"{len(there)} of {len(second)} in all); a point has one role: drop them from one, or name "
+                "the pair in may_share (--shared-rows) if they were drawn independently"
+            )
+        counts |= {(first.role, second.role): len(here), (second.role, first.role): len(there)}
+    for role in roles:
+        again = rows.pairs(role.role, role.role)
+        if len(again) and role.role not in repeated:
+            raise ValueError(
+                f"{_named(again, role.role, 'repeat', role.role)} ({len(again)} of {len(role)} in all); a "
+                "copy is no new draw: drop the copies (and give examples as they were before augmentation "
+                "or resampling), or name the role in may_repeat (--repeated-rows) if equal rows were drawn "
+                "independently"
+            )
+        counts[role.role, role.role] = len(again)
+    return {pair: count for pair, count in counts.items() if count}
+
+
+def shared_rows(first: Role, second: Role, /) -> Int[np.ndarray, "pairs 2"]:
+    """(row of the first, first row of the second that is equal) for each row of the first that has one.
+
+    Raises:
+        ValueError: their rows have different shapes, or they are of one role.
+
+    >>> import torch
+    >>> train, holdout = Train.of(torch.tensor([1.0, 2.0, 1.0]), [0, 0, 0]), HoldOut.of([0, 1, 1], [0, 0, 0])
+    >>> shared_rows(train, holdout).tolist(), shared_rows(holdout, train).tolist()
+    ([[0, 1], [2, 1]], [[1, 0], [2, 0]])
+    """
+    return _rows_of((first, second)).pairs(first.role, second.role)
+
+
+def repeated_rows(role: Role, /) -> Int[np.ndarray, "pairs 2"]:
+    """(row, the first row that it repeats) for each row that is equal to an earlier one.
+
+    >>> import torch
+    >>> repeated_rows(Unlabelled.of(torch.tensor([5.0, 0.0, 5.0, -0.0]))).tolist()
+    [[2, 0], [3, 1]]
+    """
+    return _rows_of((role,)).pairs(role.role, role.role)
+
+
+def _rows_of(roles: Sequence[Role]) -> EqualRows:
+    for first, second in itertools.combinations(roles, 2):
+        if first.role == second.role:
+            raise ValueError(f"two sets of points have the role {first.role}; give all of a role as one")
+        if (here := _row_shape(first.inputs)) != (there := _row_shape(second.inputs)):
+            shapes = f"{here} in {first.role}, {there}"
+            raise ValueError(f"a row has shape {shapes} in {second.role}; give points of one shape")
+    return EqualRows({role.role: role.inputs for role in roles})
+
+
+def _row_shape(inputs: Table) -> tuple[Any, ...]:
+    if isinstance(inputs, SideBySide):
+        return tuple(tuple(part.shape[1:]) for part in inputs.parts)
+    return tuple(inputs.shape[1:])
+
+
+def _pairs_of_roles(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    given = list(pairs)
+    for pair in given:
         if len(set(pair)) != 2 or not set(pair) <= set(ROLES):
             raise ValueError(f"may_share names {pair!r}; give pairs of {', '.join(ROLES)}")
-    for first, second in itertools.combinations(roles, 2):
-        if first.inputs.shape[1:] != second.inputs.shape[1:]:
-            shapes = f"{tuple(first.inputs.shape[1:])} in {first.role}, {tuple(second.inputs.shape[1:])}"
-            raise ValueError(f"a row has shape {shapes} in {second.role}; give points of one shape")
-    for (one, other), pairs in shared_rows(roles, may_share=allowed).items():
-        here, there = (", ".join(str(pair[side]) for pair in pairs[:_SHOWN]) for side in (0, 1))
-        raise ValueError(
-            f"rows {here} of {one} are rows {there} of {other} ({len(pairs)} in all); a point has one "
-            "role: drop them from one, or name the pair in may_share (--shared-rows) if they were drawn "
-            "independently"
-        )
+    return given
 
 
-def shared_rows(
-    roles: Sequence[Role], /, *, may_share: Iterable[tuple[str, str]] = ()
-) -> dict[tuple[str, str], list[tuple[int, int]]]:
-    """For each two roles that have rows in common: (row in the first, row in the second) for each of them.
-
-    Rows are compared by a hash of their bytes, 0 and −0 alike; where the roles' types of number differ, in
-    float32 (whole numbers in int64). Where a role repeats a row, its first place is named.
-    """
-    allowed = {frozenset(pair) for pair in may_share}
-    pairs = [pair for pair in itertools.combinations(roles, 2) if {p.role for p in pair} not in allowed]
-    dtype = _one_dtype([role.inputs.dtype for role in roles])
-    places = {role.role: _first_places(role.inputs, dtype) for role in {r for pair in pairs for r in pair}}
-    found = {}
-    for first, second in pairs:
-        here, there = places[first.role], places[second.role]
-        if both := sorted((row, there[key]) for key, row in here.items() if key in there):
-            found[first.role, second.role] = both
-    return found
+def _names_of_roles(names: Iterable[str]) -> list[str]:
+    given = list(names)
+    for name in given:
+        if name not in ROLES:
+            raise ValueError(f"may_repeat names {name!r}; give a list of some of {', '.join(ROLES)}")
+    return given
 
 
-def _one_dtype(dtypes: list[torch.dtype]) -> torch.dtype:
-    """The type that rows are compared in: their own where it is one that NumPy has."""
-    kinds = set(dtypes)
-    if len(kinds) == 1 and dtypes[0] != torch.bfloat16:
-        return dtypes[0]
-    return torch.float32 if any(dtype.is_floating_point for dtype in kinds) else torch.int64
-
-
-def _first_places(inputs: Tensor, dtype: torch.dtype) -> dict[bytes, int]:
-    """The hash of each row, and the first row that has it."""
-    first: dict[bytes, int] = {}
-    for row, key in enumerate(_keys(inputs, dtype)):
-        first.setdefault(key, row)
-    return first
-
-
-def _keys(inputs: Tensor, dtype: torch.dtype) -> Iterator[bytes]:
-    for part in inputs.detach().split(_HASHED_AT_ONCE):
-        # Adding zero turns −0 into 0, which compares equal but has another sign bit.
-        rows = (part.cpu().to(dtype).reshape(len(part), -1) + 0).contiguous().numpy()
-        for row in rows:
-            yield blake2b(row.data, digest_size=16).digest()
+def _named(pairs: Int[np.ndarray, "pairs 2"], one: str, verb: str, other: str) -> str:
+    """The first few of them in words."""
+    here, there = (", ".join(map(str, pairs[:_SHOWN, side])) for side in (0, 1))
+    return f"rows {here} of {one} {verb} rows {there} of {other}"
 
 
 def tensor_of(name: str, values: Any, /) -> Tensor:
-    """A tensor or array of numbers as a tensor without a graph.
+    """A tensor or array of numbers as a tensor without a graph; the memory is shared where it can be.
 
     Raises:
-        ValueError: its elements are no numbers.
+        ValueError: its elements are no real numbers, or have more than 64 bits.
     """
     if isinstance(values, Tensor):
         return values.detach()
     array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name} has elements of {array.dtype}; give numbers")
-    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > _WIDEST:
+        raise ValueError(f"{name} has elements of {array.dtype}; give real numbers of at most 64 bits")
+    dtype = array.dtype.newbyteorder("=")
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:  # torch hardly knows these
+        if array.size and array.max() > np.iinfo(np.int64).max:
+            raise ValueError(f"{name} goes up to {array.max()}; give whole numbers below 2**63")
+        dtype = np.dtype(np.int64)
+    return torch.from_numpy(np.require(array, dtype=dtype, requirements=("C", "W")))
+
+
+def _inputs_of(name: str, values: Any) -> Table:
+    return values if isinstance(values, SideBySide) else tensor_of(name, values)
 
 
 def _columns(name: str, source: Any) -> tuple[Tensor, ...]:
@@ -251,10 +315,15 @@ def _columns(name: str, source: Any) -> tuple[Tensor, ...]:
     return tuple(torch.cat(column).detach() for column in zip(*batches, strict=True))
 
 
-def _check_inputs(name: str, inputs: Tensor) -> None:
-    if inputs.ndim == 0 or inputs.numel() == 0:
-        raise ValueError(
-            f"{name} has inputs of shape {tuple(inputs.shape)}; give at least one point, a row each"
-        )
-    if inputs.dtype.is_floating_point and not bool(torch.isfinite(inputs).all()):
-        raise ValueError(f"{name} has inputs that are NaN or infinite; clean them first")
+def _check_inputs(name: str, inputs: Table) -> None:
+    known_by = isinstance(inputs, SideBySide)
+    for part in inputs.parts if isinstance(inputs, SideBySide) else (inputs,):
+        if part.ndim == 0 or part.numel() == 0:
+            shape = tuple(part.shape)
+            raise ValueError(f"{name} has inputs of shape {shape}; give at least one point, a row each")
+        if part.dtype not in COMPARED:
+            types = ", ".join(str(dtype).removeprefix("torch.") for dtype in COMPARED)
+            raise ValueError(f"{name} has inputs of {part.dtype}; give real numbers of a type among {types}")
+        low, high = (float(value) for value in torch.aminmax(part.detach()))  # NaN comes through both
+        if not high < math.inf or (low == -math.inf and not known_by):
+            raise ValueError(f"{name} has inputs that are NaN or infinite; clean them first")

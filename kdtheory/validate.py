@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 __all__ = [
     "check_at_least",
     "check_finite",
+    "check_flags",
     "check_fraction",
     "check_labels",
     "check_logits",
@@ -57,6 +59,13 @@ def check_finite(name: str, values: Tensor) -> None:
         raise ValueError(f"{name} holds {bad} NaN or infinite entries; clean them first")
 
 
+def check_flags(**flags: object) -> None:
+    """Each is True or False: a word that was given, and not a text that would pass for True."""
+    for name, value in flags.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{name} = {value!r} must be True or False: say whether it was so")
+
+
 def check_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     """`value` is one of the named choices."""
     if value not in choices:
@@ -69,8 +78,9 @@ def check_logits(name: str, logits: Float[Tensor, "*batch k"]) -> None:
         raise ValueError(f"{name} has shape {tuple(logits.shape)}; its last axis must be 2 classes or more")
     if logits.numel() == 0:
         raise ValueError(f"{name} has shape {tuple(logits.shape)}: there is no row; give at least one")
-    bad = torch.isnan(logits) | (logits == math.inf) | torch.isneginf(logits).all(-1, keepdim=True)
-    if bool(bad.any()):
+    low, high = (float(end) for end in torch.aminmax(logits.detach()))  # NaN comes through; nothing is copied
+    if not high < math.inf or (low == -math.inf and bool(torch.isneginf(logits.detach().amax(-1)).any())):
+        bad = torch.isnan(logits) | (logits == math.inf) | torch.isneginf(logits).all(-1, keepdim=True)
         raise ValueError(
             f"{name} holds NaN, +inf or a row of -inf ({int(bad.sum())} entries); clean them first"
         )

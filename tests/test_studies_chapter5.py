@@ -78,3 +78,18 @@ def test_the_benchmark_of_rademacher_complexities_estimates_what_it_times() -> N
     small.draw(ax, rows)
     assert ax.get_xlabel()
     assert ax.get_ylabel()
+
+
+def test_the_benchmark_of_certificates_measures_both_sides_where_it_has_them() -> None:
+    small = study("benchmark_certify")
+    (row,) = small.run(Stream(0), **small.small)
+    sides = ["", "earlier_"] if row["earlier"] == small.small["commit"] else [""]
+    for side in sides:
+        assert row[f"{side}seconds"] > 0
+        assert row[f"{side}memory_mb"] >= 0
+        assert 0.2 < row[f"{side}bound"] < 1
+    alone = row | {"earlier": "none"} | {key: None for key in row if key.startswith("earlier_")}
+    for rows in (pd.DataFrame([row]), pd.DataFrame([alone])):
+        axes = Figure().subplots(1, small.panels)
+        small.draw(axes, rows)
+        assert all(ax.get_xlabel() and ax.get_ylabel() for ax in axes)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from kdtheory.validate import check_at_least, check_fraction, check_positive, check_probs
+from kdtheory.validate import check_at_least, check_fraction, check_logits, check_positive, check_probs
 
 
 def test_numbers_are_compared_in_double_precision() -> None:
@@ -37,3 +39,19 @@ def test_rows_may_miss_one_by_rounding_only() -> None:
     check_probs("p", torch.full((2, 3), 1 / 3))
     with pytest.raises(ValueError, match="misses a sum of one"):
         check_probs("p", torch.full((2, 3), 1 / 3 + 1e-3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_logits_may_rule_classes_out_but_not_all_of_a_row(dtype: torch.dtype) -> None:
+    fine = torch.tensor([[0.0, 1.0, -math.inf], [-math.inf, 2.0, -math.inf], [1.0, 2.0, 3.0]], dtype=dtype)
+    check_logits("f", fine)
+    check_logits("f", fine[:, None].requires_grad_())
+    bad = {(0, 0): math.nan, (2, 1): math.inf, (1, 1): -math.inf, (1, 0): math.nan, (0, 2): math.inf}
+    for place, value in bad.items():
+        spoilt = fine.clone()
+        spoilt[place] = value
+        count = 3 if value == -math.inf else 1
+        with pytest.raises(ValueError, match=rf"f holds NaN, \+inf or a row of -inf \({count} entries\)"):
+            check_logits("f", spoilt)
+    with pytest.raises(ValueError, match=r"\(9 entries\)"):
+        check_logits("f", torch.full((3, 3), -math.inf, dtype=dtype))

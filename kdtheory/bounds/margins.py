@@ -8,6 +8,7 @@ Hsu, Ji, Telgarsky & Wang (2021); their Φ is the ℓ1 norm, twice the label-fre
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
@@ -36,6 +37,8 @@ __all__ = [
     "softmax_distance_lipschitz",
 ]
 
+_BLOCK = 2**17
+
 
 def softmax_confidence(
     logits: Float[Tensor, "*batch k"], labels: Int[Tensor, "*batch"], /, *, gamma: float
@@ -53,7 +56,9 @@ def softmax_confidence(
     """
     _check_pair(logits, labels)
     check_positive("gamma", gamma)
-    return _softened(logits, gamma).gather(-1, labels[..., None]).squeeze(-1)
+    return _by_blocks(
+        lambda part, y: _softened(part, gamma).gather(-1, y[..., None]).squeeze(-1), logits, labels
+    )
 
 
 def multiclass_margin(
@@ -68,9 +73,12 @@ def multiclass_margin(
     tensor([2.])
     """
     _check_pair(logits, labels)
-    own = one_hot(labels, logits.shape[-1]).bool()
-    others = logits.masked_fill(own, -math.inf).amax(-1)
-    return logits.gather(-1, labels[..., None]).squeeze(-1) - others
+
+    def margins(part: Tensor, y: Tensor) -> Tensor:
+        others = part.masked_fill(one_hot(y, part.shape[-1]).bool(), -math.inf).amax(-1)
+        return part.gather(-1, y[..., None]).squeeze(-1) - others
+
+    return _by_blocks(margins, logits, labels)
 
 
 def margin_surrogate(
@@ -105,8 +113,11 @@ def softmax_distance(
     """
     _check_twins(student_logits, teacher_logits)
     check_positive("gamma", gamma)
-    apart = _softened(student_logits, gamma) - _softened(teacher_logits, gamma)
-    return apart.abs().sum(-1) / 2
+    return _by_blocks(
+        lambda u, v: (_softened(u, gamma) - _softened(v, gamma)).abs().sum(-1) / 2,
+        student_logits,
+        teacher_logits,
+    )
 
 
 def distillation_error(
@@ -198,6 +209,15 @@ def margin_surrogate_lipschitz(*, gamma: float) -> float:
     """
     check_positive("gamma", gamma)
     return 1 / (4 * gamma)
+
+
+def _by_blocks(values: Callable[[Tensor, Tensor], Tensor], logits: Tensor, others: Tensor) -> Tensor:
+    """One value for each row, a block of rows at a time: what is held beside the logits stays small."""
+    rows = max(1, _BLOCK // max(1, logits[:1].numel()))
+    if logits.ndim < 2 or len(logits) <= rows:
+        return values(logits, others)
+    parts = zip(logits.split(rows), others.split(rows), strict=True)
+    return torch.cat([values(*part) for part in parts])
 
 
 def _softened(logits: Tensor, gamma: float) -> Tensor:

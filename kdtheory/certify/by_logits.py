@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.certify.door import certify
 from kdtheory.certify.result import Certificates
-from kdtheory.roles import ROLES, tensor_of
+from kdtheory.roles import ROLES, SideBySide, tensor_of
 from kdtheory.validate import check_logits, check_one_of
 
 __all__ = ["certify_logits", "check_together"]
@@ -96,18 +95,16 @@ def check_together(**given: Any) -> None:
         raise ValueError(f"{lacking} lacking: a student and unlabelled points go together; give all three")
 
 
-def _side_by_side(role: str, teacher: Any, student: Any) -> Tensor | None:
-    """The logits by which a point is known; −∞, which rules a class out, as the least number there is."""
+def _side_by_side(role: str, teacher: Any, student: Any) -> SideBySide | None:
+    """The logits by which a point is known."""
     known = []
     for name, logits in (("teacher", teacher), ("student", student)):
         if logits is not None:
-            table = tensor_of(f"{name} logits on {role}", logits)
-            check_logits(f"{name} logits on {role}", table)
-            known.append(table.double().cpu())
+            known.append(tensor_of(f"{name} logits on {role}", logits))
+            check_logits(f"{name} logits on {role}", known[-1])
     if not known:
         return None
     if len(known[0]) != len(known[-1]):
         rows = f"{len(known[0])} and {len(known[-1])}"
         raise ValueError(f"teacher and student logits on {role} have {rows} rows; give the same points")
-    joined = torch.cat(known, -1)
-    return joined.clamp_min(torch.finfo(joined.dtype).min)
+    return SideBySide(tuple(known))

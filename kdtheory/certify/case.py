@@ -105,9 +105,11 @@ def said_by(
         ValueError: it is neither, logits are lacking or unusable, or do not fit the points or their labels.
     """
     if isinstance(predictor, nn.Module):
+        inputs = {role: part.inputs for role, part in points.items() if isinstance(part.inputs, Tensor)}
+        if lacking := [role for role in points if role not in inputs]:
+            raise ValueError(f"{name} is a module, and points of {lacking[0]} are known by logits alone")
         on = {
-            role: said_on(predictor, part.inputs, name=name, batch_size=batch_size)
-            for role, part in points.items()
+            role: said_on(predictor, part, name=name, batch_size=batch_size) for role, part in inputs.items()
         }
     elif isinstance(predictor, Mapping):
         on = {role: _given(name, predictor, role, len(part)) for role, part in points.items()}
@@ -122,9 +124,8 @@ def said_by(
         raise ValueError(f"{name} has {sorted(classes)} classes on different points; give one number")
     if not isinstance(predictor, nn.Module) or "train" not in points:
         return Said(on)
-    inputs = points["train"].inputs
-    net = relu_net(predictor, inputs, on["train"])
-    return Said(on, net, net.input_norm(inputs) if net else 0.0)
+    net = relu_net(predictor, inputs["train"], on["train"])
+    return Said(on, net, net.input_norm(inputs["train"]) if net else 0.0)
 
 
 def _given(name: str, logits: Mapping[str, Any], role: str, points: int) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kdtheory.certify.case import Case, Said, said_by
 from kdtheory.certify.plan import WitnessPlan
@@ -14,7 +14,7 @@ from kdtheory.certify.result import Certificates
 from kdtheory.certify.shares import certificates
 from kdtheory.certify.workshop import Workshop
 from kdtheory.networks import MLP, Architecture
-from kdtheory.roles import HoldOut, Role, Train, Unlabelled, check_disjoint, shared_rows
+from kdtheory.roles import ROLES, HoldOut, Role, Train, Unlabelled, check_rows
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 from kdtheory.validate import check_at_least, check_positive
@@ -71,7 +71,7 @@ def certify(
             all training points test.
         fixed_in_advance: whether architectures, γ and shares were fixed before the labelled points were seen;
             where not, bounds over classes are heuristics.
-        may_share: pairs of roles that may have rows in common, as in `check_disjoint`. That rows of train
+        may_share: pairs of roles that may have rows in common, as in `check_rows`. That rows of train
             come again by chance is then an assumption of every bound that rests on the other role.
         stream: where witnesses take their randomness from; needed for `witness` only.
         device: where witnesses are trained.
@@ -89,8 +89,7 @@ def certify(
     """
     roles = _roles(train, holdout, unlabelled)
     points = {role.role: role for role in roles}
-    may_share = tuple(may_share)
-    check_disjoint(*roles, may_share=may_share)
+    counts = check_rows(*roles, may_share=may_share, may_repeat=ROLES)
     check_at_least("batch_size", batch_size, 1)
     said = said_by("teacher", teacher, points, batch_size=batch_size)
     case = Case(
@@ -99,9 +98,9 @@ def certify(
         {role.role: role.labels.long().cpu() for role in roles if not isinstance(role, Unlabelled)},
         _gammas(gamma),
         fixed_in_advance,
-        {name: role.inputs.cpu() for name, role in points.items()},
+        {name: role.inputs.cpu() for name, role in points.items() if isinstance(role.inputs, Tensor)},
         _workshop(witness, said, points, stream, prior=prior, device=device, progress=progress),
-        {pair: len(rows) for pair, rows in shared_rows(roles).items()} if may_share else {},
+        {(one, other): k for (other, one), k in counts.items() if ROLES.index(one) < ROLES.index(other)},
     )
     return certificates(case, delta=delta, shares=shares)
 
@@ -155,9 +154,11 @@ def _workshop(
     train, unlabelled = points.get("train"), points.get("unlabelled")
     if not isinstance(train, Train) or unlabelled is None:
         return None
+    assert isinstance(train.inputs, Tensor)
+    assert isinstance(unlabelled.inputs, Tensor)
     return Workshop(
         witness,
-        witness.architecture or _same_shape(teacher, train),
+        witness.architecture or _same_shape(teacher, train.inputs),
         train.inputs.cpu(),
         train.labels.long().cpu(),
         teacher.on["train"],
@@ -170,8 +171,8 @@ def _workshop(
     )
 
 
-def _same_shape(teacher: Said, train: Train) -> Architecture:
+def _same_shape(teacher: Said, inputs: Tensor) -> Architecture:
     """The teacher's own widths, or one hidden layer."""
     if teacher.net is not None:
         return MLP(teacher.net.widths)
-    return MLP((train.inputs[0].numel(), _HIDDEN, teacher.on["train"].shape[-1]))
+    return MLP((inputs[0].numel(), _HIDDEN, teacher.on["train"].shape[-1]))

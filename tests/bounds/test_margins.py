@@ -53,6 +53,22 @@ def test_batches_of_any_shape() -> None:
     torch.testing.assert_close(whole[1, 2], single, rtol=1e-14, atol=0)
 
 
+@pytest.mark.parametrize("block", [1, 7, 15, 45, 10**6])
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (11, 4), (5, 3, 4)])
+def test_blocks_of_rows_do_not_show(
+    shape: tuple[int, ...], block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    f, g = logits(*shape).requires_grad_(), logits(*shape, name="g")
+    y = (torch.arange(f[..., 0].numel()) % 4).reshape(shape[:-1])
+    whole = [softmax_confidence(f, y, gamma=0.5), multiclass_margin(f, y), softmax_distance(f, g, gamma=0.5)]
+    slopes = [torch.autograd.grad(value.sum(), f)[0] for value in whole]
+    monkeypatch.setattr("kdtheory.bounds.margins._BLOCK", block)
+    parts = [softmax_confidence(f, y, gamma=0.5), multiclass_margin(f, y), softmax_distance(f, g, gamma=0.5)]
+    for one, other, slope in zip(whole, parts, slopes, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-14, atol=1e-15)
+        torch.testing.assert_close(torch.autograd.grad(other.sum(), f)[0], slope, rtol=1e-12, atol=1e-15)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_dtype_is_kept_and_extreme_gamma_does_not_overflow(dtype: torch.dtype) -> None:
     v = torch.tensor([[1000.0, -1000.0, 0.0]], dtype=dtype)

@@ -85,7 +85,7 @@ def test_logits_alone_give_what_modules_give(kind: Callable[[Tensor], Any]) -> N
 
 
 def test_a_row_in_two_roles_is_refused_by_number() -> None:
-    with pytest.raises(ValueError, match=r"rows 990, 991, .* of train are rows 0, 1, .* of holdout \(10 in"):
+    with pytest.raises(ValueError, match=r"rows 990, 991, .* of train are rows 0, 1, .* of holdout \(10 of"):
         certify(TEACHER, train=TRAIN, holdout=(X[990:1100], Y[990:1100]))
     said = says(TEACHER, HOLDOUT[0])
     twice = {"student_logits": said / 2, "teacher_unlabelled": said[5:], "student_unlabelled": said[5:] / 2}
@@ -106,8 +106,10 @@ def test_one_sample_in_two_roles_gets_no_limit_for_two() -> None:
     }
     found = certify(TEACHER, **same, may_share=[("holdout", "unlabelled")]).lines["student_holdout"]
     student, teacher = (says(module, HOLDOUT[0]).argmax(-1) for module in (STUDENT, TEACHER))
-    risk = clopper34_holdout((student != HOLDOUT[1]).double(), delta=0.025, fixed_in_advance=True)
-    apart = disagreement_transfer(risk, student != teacher, delta=0.025, drawn_afterwards=True)
+    risk = clopper34_holdout(
+        (student != HOLDOUT[1]).double(), delta=0.025, fixed_in_advance=True, independent_draws=True
+    )
+    apart = disagreement_transfer(risk, student != teacher, delta=0.025, drawn_afterwards=True, same_law=True)
     assert found.value == pytest.approx(apart.value)
     assert found.certificate
 

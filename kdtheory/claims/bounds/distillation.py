@@ -111,6 +111,9 @@ def _draw(stream: Stream, kind: int, teacher: str) -> tuple[float, list[float]]:
         "delta": DELTA,
         "weight": 0.5,
         "fixed_in_advance": not memoriser,
+        "drawn_afterwards": True,
+        "independent_draws": True,
+        "same_law": True,
     }
 
     def complexity(inputs: Tensor) -> float:

@@ -217,7 +217,10 @@ def averaged_witnesses_share_a_holdout(setting: Setting, /, *, trained: str = "o
         said = nets.logits(world.inputs).argmax(-1).cpu()
         losses = (said[:, atoms_of(holdout)] != holdout.labels).double().mean(0)
         risk = risks_of(nets, world).mean().expand(draws)
-    chernoff = [hoeffding63_kl_holdout(row, delta=DELTA, fixed_in_advance=True).value for row in losses]
+    chernoff = [
+        hoeffding63_kl_holdout(row, delta=DELTA, fixed_in_advance=True, independent_draws=True).value
+        for row in losses
+    ]
     radius = maurer09_finite_class_radius(losses.var(-1), n=100, class_size=1, delta=DELTA)
     return Joint(
         parts={

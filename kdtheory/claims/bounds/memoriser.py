@@ -86,6 +86,9 @@ def printed_lemma_bounds_a_teacher_that_saw_the_sample(
                 delta=DELTA,
                 student_complexity=0.0,
                 fixed_in_advance=True,
+                drawn_afterwards=True,
+                independent_draws=True,
+                same_law=True,
             )
         bounds.append(found.value)
     return Coverage.of(truth, bounds, delta=DELTA)

@@ -110,6 +110,7 @@ def kernel_margin_bound_covers_the_classifier(setting: Setting, /, *, classifier
             gamma=0.5,
             delta=DELTA,
             fixed_in_advance=classifier == "ridge",
+            independent_draws=True,
         )
         truth.append(error)
         bounds.append(found.value)
