@@ -36,7 +36,7 @@ TARGETS = {
     "losses": DOORS, "risk": DOORS, "transfer_risk": DOORS, "self_distillation": DOORS, "compression": DOORS,
     "multiview": DOORS, "coding": [], "stats": [], "claims/evidence": ["tests/claims/test_core.py"],
     "claims/verdict": ["tests/claims/test_evidence.py", "tests/claims/test_core.py"], "populations": [],
-    "bounds": DOORS, "inversion": [], "stochastic": [], "roles": [], "certify": [], "ntk": DOORS,
+    "bounds": DOORS, "inversion": [], "stochastic": [], "roles": [], "rows": [], "certify": [], "ntk": DOORS,
 }  # fmt: skip
 """What is mutated, and the tests it has besides those that mirror it."""
 ENOUGH = 0.95
