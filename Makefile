@@ -5,7 +5,7 @@ READY := .venv/.ready
 # One process for each core, and one thread in each.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: verify test test-slow lint mutants report studies clean
+.PHONY: verify test test-slow lint mutants mutate report studies clean
 
 verify: $(READY)
 	$(BIN)/kdtheory verify $(ARGS)
@@ -23,6 +23,10 @@ lint: $(READY)
 
 mutants: $(READY)
 	$(BIN)/kdtheory verify --mutants $(ARGS)
+
+# One-line wrong versions of the library, and the tests and claims that notice them; the table is tests/mutants.csv.
+mutate: $(READY)
+	$(BIN)/python tests/mutate.py --check $(ARGS)
 
 report: $(READY)
 	$(BIN)/kdtheory report $(ARGS)

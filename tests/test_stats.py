@@ -168,3 +168,42 @@ def test_a_rate_needs_a_sweep_of_positive_values(
 def test_one_trial_has_no_interval() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         mean_test(np.array([1.0]))
+
+
+@pytest.mark.parametrize("level", [-0.4, 0.0, 0.25, 0.3, 0.9])
+def test_outside_a_point_is_the_two_sided_test(level: float) -> None:
+    values = RNG.normal(0.3, 1.0, 25)
+    expected = stats.ttest_1samp(values, level).pvalue
+    assert mean_test(values).p_outside(level, 0.0) == pytest.approx(expected)
+
+
+def test_outside_an_interval_either_side_pays_for_both() -> None:
+    test = MeanTest(mean=1.0, standard_error=0.5, dof=9)
+    above, below = stats.t.sf((1.0 - 0.3) / 0.5, 9), stats.t.sf((1.0 - 0.1) / 0.5, 9)
+    assert test.p_outside(0.1, 0.2) == pytest.approx(2 * above)
+    assert MeanTest(-1.0, 0.5, 9).p_outside(0.1, 0.2) == pytest.approx(2 * below)
+    assert MeanTest(0.1, 0.5, 9).p_outside(0.1, 0.2) == 1.0  # never more than one
+    assert test.p_above(0.7) + test.p_below(0.7) == pytest.approx(1.0)
+
+
+def test_a_mean_on_the_edge_is_outside_no_oftener_than_alpha() -> None:
+    # The true mean is on an edge of the interval; at width 0, p ≤ α comes as often as it says.
+    rng = Stream(3).child("outside").numpy()
+    means, errors = rng.normal(size=20_000), np.sqrt(rng.chisquare(9, size=20_000) / 9)
+    for margin in (0.0, 0.5):
+        small = [
+            MeanTest(float(m + margin), float(e), 9).p_outside(0.0, margin) <= 0.1
+            for m, e in zip(means, errors, strict=True)
+        ]
+        limit = stats.binomtest(sum(small), len(small), 0.1, alternative="greater").pvalue
+        assert limit > 1e-4
+        if margin == 0:
+            assert stats.binomtest(sum(small), len(small), 0.1).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.99])
+def test_intervals_of_any_confidence_are_statsmodels(confidence: float) -> None:
+    values = RNG.normal(0.3, 1.0, 12)
+    expected = DescrStatsW(values).tconfint_mean(alpha=1 - confidence)
+    assert mean_test(values).interval(confidence) == pytest.approx(expected)
+    assert mean_test(values[:2]).dof == 1

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from kdtheory.validate import check_at_least
+from kdtheory.validate import check_at_least, check_finite
 
 __all__ = ["first_view", "missed_share", "missed_view_probability", "views_held"]
 
@@ -26,6 +26,9 @@ def views_held(
         num_views: V.
         threshold: ϱ.
 
+    Raises:
+        ValueError: a projection is not finite, or there are not V features for each class.
+
     >>> views_held(torch.tensor([[[2.0, 0.1, 0.0, 0.0]], [[0.1, 0.1, 0.9, 1.0]]]), num_views=2, threshold=0.2)
     tensor([[ True, False],
             [ True,  True]])
@@ -37,13 +40,18 @@ def views_held(
 def first_view(
     projections: Float[Tensor, "*members k r f"], /, *, num_views: int
 ) -> Int[Tensor, "*members k"]:
-    """The view with the largest projection max_r ⟨w_{c,r}, v⟩: at the start, the one that should win."""
+    """The view with the largest projection max_r ⟨w_{c,r}, v⟩: at the start, the one that should win.
+
+    Raises:
+        ValueError: as `views_held`.
+    """
     return _own_tops(projections, num_views).argmax(-1)
 
 
 def _own_tops(projections: Tensor, num_views: int) -> Tensor:
     classes, features = projections.shape[-3], projections.shape[-1]
     check_at_least("num_views", num_views, 1)
+    check_finite("projections", projections)
     if features != classes * num_views:
         raise ValueError(
             f"projections have {features} features; {classes} classes of {num_views} views have "

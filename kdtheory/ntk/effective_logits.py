@@ -55,6 +55,7 @@ def distillation_slope(
     """
     _check(teacher_logits, labels, soft_ratio, temperature)
     check_same_shape("logits", logits, "teacher_logits", teacher_logits)
+    check_finite("logits", logits)
     soft = torch.sigmoid(logits / temperature) - torch.sigmoid(teacher_logits / temperature)
     hard = torch.sigmoid(logits) - labels
     return soft_ratio * _soft_scale(temperature, temperature_squared) * soft + (1 - soft_ratio) * hard

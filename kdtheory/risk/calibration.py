@@ -52,8 +52,9 @@ def top_label_calibration_error(
 ) -> Float[Tensor, ""]:
     """Σ_b (n_b/n) |accuracy_b − confidence_b| over bins of the largest probability (Guo et al. 2017, ECE).
 
-    Bins of equal width on (0, 1], each with its upper end. An estimate: biased upward on few points, and
-    blind to all but the largest entry; the strict error of a known world is `calibration_error`.
+    Bins ((b − 1)/B, b/B] of equal width, their ends as `probs` can hold them. An estimate: biased upward on
+    few points, and blind to all but the largest entry; the strict error of a known world is
+    `calibration_error`.
 
     Args:
         probs: what is forecast.
@@ -75,7 +76,9 @@ def top_label_calibration_error(
             f"labels has shape {tuple(labels.shape)}; give one for each of the {len(probs)} rows"
         )
     confidence, chosen = at_least_float32(probs)[0].max(-1)
-    place = (confidence * bins).ceil().long().sub(1).clamp(0, bins - 1)
+    # Compared with the ends themselves: confidence · B rounds across them (0.07 · 100 > 7).
+    ends = torch.arange(1, bins + 1, dtype=torch.float64, device=probs.device) / bins
+    place = torch.searchsorted(ends.to(confidence.dtype), confidence).clamp_max(bins - 1)
     gap = (chosen == labels).to(confidence) - confidence
     sums = gap.new_zeros(bins).index_add(0, place, gap)
     total: Tensor = sums.abs().sum() / len(probs)

@@ -71,7 +71,7 @@ def total_variation(
     """Σ_s ρ(s)·½Σ_a |π̂(a|s) − π(a|s)|, in [0, 1].
 
     Raises:
-        ValueError: rows are no probabilities, or the weights are no law.
+        ValueError: rows are no probabilities, the weights are no law, or their numbers differ.
 
     >>> total_variation(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.5, 0.5]]), torch.ones(1))
     tensor(0.5000)
@@ -79,6 +79,12 @@ def total_variation(
     check_probs("estimate", estimate)
     check_probs("teacher", teacher)
     check_weights("weights", weights)
+    _check_rows(weights, teacher)
+    if estimate.shape[-2:] != teacher.shape:
+        raise ValueError(
+            f"estimate has shape {tuple(estimate.shape)} and teacher {tuple(teacher.shape)}; "
+            "their last two axes must be the same"
+        )
     return ((estimate - teacher).abs().sum(-1) / 2) @ weights
 
 
@@ -97,7 +103,8 @@ def hidden_mass(
         feedback: "partial" or "soft".
 
     Raises:
-        ValueError: n < 1, hard feedback (which shows the probability of nothing), or no probabilities.
+        ValueError: n < 1, hard feedback (which shows the probability of nothing), no probabilities, or not
+            a weight for each row.
 
     >>> hidden_mass(torch.tensor([0.5, 0.5]), torch.eye(2), n=2, feedback="soft")
     0.25
@@ -106,6 +113,7 @@ def hidden_mass(
     check_at_least("n", n, 1)
     check_weights("weights", weights)
     check_probs("teacher", teacher)
+    _check_rows(weights, teacher)
     mass = weights if feedback == "soft" else weights[:, None] * teacher
     return float((mass * (1 - mass) ** n).sum())
 
@@ -148,3 +156,8 @@ def partial_label_limit(probs: Float[Tensor, "*batch k"], /) -> Float[Tensor, "*
     check_probs("probs", probs)
     squares = probs.square()
     return squares / squares.sum(-1, keepdim=True)
+
+
+def _check_rows(weights: Tensor, teacher: Tensor) -> None:
+    if weights.shape != teacher.shape[:1]:
+        raise ValueError(f"weights has {len(weights)} entries for {len(teacher)} rows; give one each")

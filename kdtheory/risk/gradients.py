@@ -23,7 +23,7 @@ from torch import Tensor
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.risk._doors import check_world
 from kdtheory.types import at_least_float32
-from kdtheory.validate import check_at_least
+from kdtheory.validate import check_at_least, check_finite
 
 __all__ = ["GradientNoise", "gradient_noise", "network_gradient_noise"]
 
@@ -64,6 +64,7 @@ def gradient_noise(
     >>> noise.one_hot, noise.distilled, noise.label_noise
     (tensor(1.), tensor(0.), tensor(1.))
     """
+    check_finite("gradients", gradients)
     check_world(gradients[..., 0], probs, weights)
     gradients, probs, weights = at_least_float32(gradients, probs, weights)
     by_atom = (probs[..., None] * gradients).sum(-2)

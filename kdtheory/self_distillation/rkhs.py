@@ -267,7 +267,7 @@ def _ratio(eigenvalues: Tensor, norm: float, error: float) -> float:
     """‖y‖/√(Kε), which must exceed one."""
     check_eigenvalues(eigenvalues, positive=True)
     check_positive("error", error)
-    check_finite("norm", torch.tensor(norm))
+    check_finite("norm", torch.tensor(norm, dtype=torch.float64))
     ratio = norm / math.sqrt(len(eigenvalues) * error)
     if ratio <= 1:
         raise ValueError(

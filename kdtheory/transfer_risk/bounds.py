@@ -96,7 +96,9 @@ def power_function_transfer_risk(
     """
     _check(student, oracle)
     _check(student, power)
+    check_finite("residual_norm", residual_norm)
     seen = student if projection is None else projection
+    _check(student, seen)
     return _share(oracle.abs() + student.sign() * seen <= power * residual_norm[..., None], student)
 
 
@@ -118,6 +120,7 @@ def label_free_transfer_risk(
     tensor(0.5000)
     """
     _check(student, power)
+    check_finite("residual_norm", residual_norm)
     return _share(student.abs() <= power * residual_norm[..., None], student)
 
 
@@ -162,9 +165,9 @@ def misjudging_probability(
     tensor([0.5000, 0.1587, 0.0000])
     """
     _check(student, power)
-    ratio = student.abs() / power.clamp_min(torch.finfo(power.dtype).tiny)
+    ratio = student.abs() / power.clamp_min(torch.finfo(power.dtype).tiny)  # 0 over 0 is 0: a coin
     # torch's own normal distribution function loses the digits of small tails.
-    return torch.where((power <= 0) & (student == 0), 0.5, torch.erfc(ratio / math.sqrt(2)) / 2)
+    return torch.erfc(ratio / math.sqrt(2)) / 2
 
 
 def _share(event: Tensor, like: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from kdtheory.compression import (
     model_size,
     narrow,
     neyshabur18_perturbation,
+    predictions_unchanged,
     pruned,
     truncated_svd,
 )
@@ -185,3 +186,45 @@ def test_bad_input_is_named(call, named: str, unchecked_shapes: None) -> None:
     net = architecture.module(architecture.init(Stream(0), members=1), 0)
     with pytest.raises(ValueError, match=named):
         call(net)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 10])
+def test_lemma_2_asks_for_a_change_of_one_part_in_the_depth_in_every_layer(depth: int) -> None:
+    ones = [torch.eye(1, dtype=torch.float64)] * depth
+    for worst in range(depth):
+        for share, met in ((1 / depth, True), (1.001 / depth, False), (0.999 / depth, True)):
+            changes = [(share if layer == worst else 0.5 / depth) * one for layer, one in enumerate(ones)]
+            assert neyshabur18_perturbation(ones, changes, input_norm=1.0).assumption_met is met
+
+
+def test_where_lemma_2_says_that_it_holds_it_does_and_far_outside_it_does_not() -> None:
+    # Aligned layers (numbers): the output goes from Πw to Πw(1 + t), which no bound may be below.
+    for depth in (1, 2, 3, 10, 30):
+        weights = [torch.full((1, 1), 1.5, dtype=torch.float64)] * depth
+        for share in (0.01, 0.9 / depth, 1 / depth, 2 / depth, 0.5, 0.9, 1.0):
+            bound = neyshabur18_perturbation(weights, [share * w for w in weights], input_norm=2.0)
+            moved = 2.0 * 1.5**depth * ((1 + share) ** depth - 1)
+            assert bound.refined == pytest.approx(moved, rel=1e-9)
+            assert bound.assumption_met == (bound.ratios[0] <= 1 / depth)
+            if bound.assumption_met:
+                assert moved <= bound.value
+    assert moved > 100 * bound.value  # thirty layers that change by all of themselves
+
+
+def test_a_perturbation_bound_is_linear_in_its_input_and_counts_every_layer() -> None:
+    weights = [torch.diag(torch.tensor([2.0, 1.0])).double(), torch.diag(torch.tensor([0.5, 4.0])).double()]
+    changes = [torch.diag(torch.tensor([0.0, 0.5])).double(), torch.diag(torch.tensor([1.0, 0.0])).double()]
+    one, three = (neyshabur18_perturbation(weights, changes, input_norm=size) for size in (1.0, 3.0))
+    assert one.ratios == pytest.approx((0.25, 0.25))
+    assert one.norm_product == pytest.approx(8.0)
+    assert one.value == pytest.approx(torch.e * 8.0 * 0.5)
+    assert one.refined == pytest.approx(8.0 * (1.25**2 - 1))
+    assert (three.value, three.refined) == pytest.approx((3 * one.value, 3 * one.refined))
+
+
+def test_a_tie_is_never_safe() -> None:
+    logits = torch.tensor([[1.0, 1.0, 0.0], [2.0, 0.0, 0.0]], dtype=torch.float64)
+    assert predictions_unchanged(logits, change=0.0).tolist() == [False, True]
+    change = 2.0 / 2**0.5
+    assert predictions_unchanged(logits, change=change * (1 + 1e-12)).tolist() == [False, False]
+    assert predictions_unchanged(logits, change=change * (1 - 1e-12)).tolist() == [False, True]

@@ -8,6 +8,7 @@ import math
 import pytest
 import scipy.linalg
 import torch
+import torch.nn.utils.prune
 
 from kdtheory.compression import (
     best_sparse,
@@ -124,3 +125,28 @@ def test_margin_above_the_change_keeps_the_argmax_and_below_does_not() -> None:
 def test_bad_input_is_named(call, named: str, unchecked_shapes: None) -> None:
     with pytest.raises(ValueError, match=named):
         call()
+
+
+def test_only_a_mask_of_its_own_hides_entries_of_a_parameter() -> None:
+    class Odd(torch.nn.Module):
+        """A parameter with the name that pruning gives, and no mask; and a buffer that is none."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale_orig = torch.nn.Parameter(torch.ones(5))
+            self.layer = torch.nn.Linear(4, 2, bias=False)
+            self.register_buffer("layer_mask", torch.zeros(2, 4))
+
+    odd = Odd()
+    assert (model_size(odd).parameters, model_size(odd).nonzero) == (13, 13)
+    torch.nn.utils.prune.l1_unstructured(odd.layer, "weight", amount=6)
+    assert (model_size(odd).parameters, model_size(odd).nonzero) == (13, 7)
+    assert model_size(odd).bits == 5 * 32 + sparse_bits(8, 2, bits_per_weight=32)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5)])
+def test_the_two_factors_have_one_norm(shape: tuple[int, int]) -> None:
+    w = matrix(6, *shape)
+    left, right = low_rank_factors(w, rank=3)
+    torch.testing.assert_close(left.mT @ left, right @ right.mT)
+    torch.testing.assert_close(left @ right, w)

@@ -84,5 +84,5 @@ def test_bad_input_is_named(net, params, world) -> None:
         network_gradient_noise(net.logits, params, *world, chunk_size=0)
     with pytest.raises(ValueError, match="probs"):
         network_gradient_noise(net.logits, params, inputs, 2 * probs, weights)
-    with pytest.raises(ValueError, match="losses holds"):
+    with pytest.raises(ValueError, match="gradients holds"):
         gradient_noise(torch.full((S, K, 2), torch.nan, dtype=torch.float64), probs, weights)

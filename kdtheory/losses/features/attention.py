@@ -6,6 +6,7 @@ take one Euclidean norm over the whole batch instead, which weighs examples by h
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -210,12 +211,15 @@ def attention_guided_loss(
         mask_weight: β.
 
     Raises:
-        ValueError: as `attention_masks`.
+        ValueError: as `attention_masks`, or a weight is negative or not finite.
 
     >>> one = torch.ones(1, 1, 2, 2)
     >>> attention_guided_loss(3 * one, one)
     tensor(10.)
     """
+    for name, weight in (("map_weight", map_weight), ("mask_weight", mask_weight)):
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"{name} = {weight} must be finite and at least 0")
     maps = attention_map_loss(student_features, teacher_features)
     masked = attention_masked_loss(student_features, teacher_features, temperature=temperature, form=form)
     return map_weight * maps + mask_weight * masked

@@ -5,6 +5,7 @@ z_i is the feature vector of example i, E the set of edges, s the similarity.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -33,13 +34,16 @@ def polynomial_similarity(
     """s(z_i, z_j) = (⟨z_i, z_j⟩ + c)^d; degree and offset are ours unless given.
 
     Raises:
-        ValueError: d < 1.
+        ValueError: d < 1, or a feature or the offset is not finite.
 
     >>> polynomial_similarity(torch.tensor([[1.0], [2.0]]), degree=2, offset=1.0)
     tensor([[ 4.,  9.],
             [ 9., 25.]])
     """
     check_at_least("degree", degree, 1)
+    check_finite("features", features)
+    if not math.isfinite(offset):
+        raise ValueError(f"offset = {offset} must be finite")
     return (_inner_products(features) + offset) ** degree
 
 
@@ -47,13 +51,14 @@ def rbf_similarity(features: Float[Tensor, "n d"], /, *, scale: float = 1.0) -> 
     """s(z_i, z_j) = exp(−‖z_i − z_j‖²/(2σ)); σ is ours unless given.
 
     Raises:
-        ValueError: σ ≤ 0.
+        ValueError: σ ≤ 0, or a feature is not finite.
 
     >>> rbf_similarity(torch.tensor([[0.0], [2.0]]), scale=2.0).log()
     tensor([[ 0., -1.],
             [-1.,  0.]])
     """
     check_positive("scale", scale)
+    check_finite("features", features)
     return (-_squared_distances(features) / (2 * scale)).exp()
 
 
