@@ -188,32 +188,32 @@ def _words(values: Tensor) -> UInt64[np.ndarray, "rows words"]:
     """The bytes of each row, zeros after the last; a view where rows are whole words."""
     count, size = len(values), values.shape[1] * values.element_size()
     data = values.contiguous().view(torch.uint8).numpy().reshape(count, size)
-    if size % _WORD or not data.view(np.uint64).flags.aligned:
+    if size % _WORD:
         data = np.pad(data, ((0, 0), (0, -size % _WORD)))
     return data.view(np.uint64)
 
 
 def _labels(tables: Sequence[_Rows]) -> Int[np.ndarray, "n"]:
-    """For each row of all tables, one after the other, the place of the first one that is equal."""
+    """For each row of all tables, one after the other, a place of the row, the same for equal ones."""
     hashes = np.concatenate([table.hashes() for table in tables])
-    first = _first_places(hashes)
-    doubtful = np.flatnonzero(first != np.arange(len(first)))
+    leaders = _leaders(hashes)
+    doubtful = np.flatnonzero(leaders != np.arange(len(leaders)))
     while len(doubtful):
-        others = doubtful[~_equal(tables, doubtful, first[doubtful])]
-        # Of other rows with the same hash the first one takes the place of the one that they differ from.
-        first[others] = others[_first_places(hashes[others])]
-        doubtful = others[first[others] != others]
-    return first
+        others = doubtful[~_equal(tables, doubtful, leaders[doubtful])]
+        # Of the rows that differ from the leader of their hash one leads the others, until none differs.
+        leaders[others] = others[_leaders(hashes[others])]
+        doubtful = others[leaders[others] != others]
+    return leaders
 
 
-def _first_places(values: np.ndarray) -> Int[np.ndarray, "n"]:
-    """For each entry, the place of the first one that has its value."""
-    order = values.argsort(kind="stable")
+def _leaders(values: np.ndarray) -> Int[np.ndarray, "n"]:
+    """For each entry a place where its value is, one place for each value."""
+    order = values.argsort()
     ordered = values[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(values)])
-    first = np.empty_like(order)
-    first[order] = np.repeat(order[starts], np.diff(starts, append=len(values)))
-    return first
+    leaders = np.empty_like(order)
+    leaders[order] = np.repeat(order[starts], np.diff(starts, append=len(values)))
+    return leaders
 
 
 def _equal(tables: Sequence[_Rows], rows: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -148,6 +148,10 @@ def test_a_row_in_two_roles_is_an_error_that_names_rows() -> None:
         ValueError, match=r"rows 0, 1, 2, 3, 4 of holdout .* \(10 of 10 and 10 of 20 in all\)"
     ):
         check_rows(train, holdout, Unlabelled(X[30:]))
+    with pytest.raises(
+        ValueError, match=r"rows 29 of train are rows 0 of unlabelled \(1 of 30 and 1 of 1 in"
+    ):
+        check_rows(train, holdout, Unlabelled(X[29:30]))
     counts = check_rows(train, holdout, Unlabelled(X[30:]), may_share=[("unlabelled", "holdout")])
     assert counts == {("holdout", "unlabelled"): 10, ("unlabelled", "holdout"): 10}
     with pytest.raises(ValueError, match="of train are rows"):
@@ -180,9 +184,12 @@ def test_arrays_of_every_kind_of_number() -> None:
         array = np.array([[0, 1], [1, 1]], dtype=kind)
         assert shared_rows(*in_roles(array, torch.tensor([[1, 1]]))).tolist() == [[1, 0]], kind
         assert len(Train.of(X[:2], array[:, 0].astype(kind if kind not in (">f8", "f2", "?") else "u2"))) == 2
+    for kind, most in (("u2", 2**16 - 1), ("u4", 2**32 - 1), ("u8", 2**63 - 1), (">i8", 2**63 - 1)):
+        assert tensor_of("it", np.array([most], dtype=kind)).tolist() == [most]
     still = np.arange(6.0).reshape(3, 2)
     assert np.shares_memory(tensor_of("it", still).numpy(), still), "no copy where none is needed"
     still.setflags(write=False)
+    assert tensor_of("it", still).tolist() == still.tolist(), "a copy, for torch cannot hold it still"
     assert torch.equal(tensor_of("it", still[::-1]), torch.tensor([[4.0, 5.0], [2.0, 3.0], [0.0, 1.0]]))
 
 

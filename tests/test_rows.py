@@ -173,6 +173,7 @@ LAYOUTS = {
     "transposed": lambda x: x.T.contiguous().T,
     "every other row": lambda x: torch.stack([x, x + 50], 1).flatten(0, 1)[::2],
     "some columns": lambda x: torch.cat([x, torch.arange(len(x))[:, None].to(x)], 1)[:, :6],
+    "off the boundary of a word": lambda x: torch.cat([torch.zeros(1), x.flatten()])[1:].reshape(x.shape),
     "expanded": lambda x: x[:, :1, None].expand(-1, 5, 2),
     "with a graph": lambda x: x.clone().requires_grad_(),
 }
@@ -194,9 +195,18 @@ def test_the_layout_in_memory_does_not_matter(layout: str) -> None:
 def test_every_column_counts(dtype: torch.dtype, width: int) -> None:
     """Rows that differ in one column alone, at the end of a word and beyond it."""
     rows = torch.cat([torch.zeros(1, width), torch.eye(width), torch.zeros(1, width)]).to(dtype)
-    assert EqualRows({"x": rows}).pairs("x", "x").tolist() == [[width + 1, 0]]
-    sides = SideBySide((rows[:, :1], rows))
-    assert EqualRows({"x": sides}).pairs("x", "x").tolist() == [[width + 1, 0]]
+    for parts in ((rows,), (rows[:, :1], rows), (rows, rows[:, -1:])):
+        assert EqualRows({"x": SideBySide(parts)}).pairs("x", "x").tolist() == [[width + 1, 0]]
+        kind = ((dtype, False),) * len(parts)
+        assert len(np.unique(module._Rows(parts, kind).hashes())) == width + 1, "the hash sees them all"
+
+
+def test_the_hash_tells_one_side_from_the_other() -> None:
+    one, two = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]])
+    sides = torch.cat([one, two]), torch.cat([two, one])
+    kind = ((torch.float32, False),) * 2
+    assert len(np.unique(module._Rows(sides, kind).hashes())) == 2
+    assert EqualRows({"x": SideBySide(sides)}).pairs("x", "x").tolist() == []
 
 
 def test_tables_are_read_once_by_blocks_and_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
