@@ -94,8 +94,8 @@ def run(
             fixed_in_advance=True,
         )  # fmt: skip
         test, seen = (_error(teacher, part) for part in (others, images))
-        lines = alone.lines | found.lines
-        values = {name: (bound.value, bound.delta) for name, bound in lines.items()}
+        lines, shares = alone.lines | found.lines, alone.shares | found.shares
+        values = {name: (bound.value, shares.get(name, math.nan)) for name, bound in lines.items()}
         values |= {"test_error": (test, math.nan), "gap": (abs(test - seen), math.nan)}
         facts = {"epochs": length, "images": images.name, "steps": steps}
         rows += [{**facts, "line": name, "value": v, "delta": d} for name, (v, d) in values.items()]

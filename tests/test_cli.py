@@ -162,6 +162,8 @@ def test_certify_prints_a_table_of_terms_and_ends_well(capsys: pytest.CaptureFix
     assert "vc_dimension left out: no training labels were given" in flat
     assert "with probability at least 0.95 all certificates hold, and by the best of them (holdout)" in flat
     assert "one call counts, not the best of several calls, plans or seeds" in flat
+    assert "holdout rests on this: the points are independent draws from the law in question; " in flat
+    assert "as_printed is a heuristic; it is not so that the statement has a proof" in flat
 
 
 @pytest.mark.usefixtures("logits")

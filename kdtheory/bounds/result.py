@@ -14,7 +14,7 @@ from kdtheory.validate import check_at_least, check_fraction
 
 __all__ = ["Bound", "size_needed"]
 
-_LARGEST_SIZE = 10**18
+_LARGEST_SIZE = 2**52  # the limits of counts go up to 2^53
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def size_needed(value_at: Callable[[int], float], /, *, trivial: float = 1.0, le
         least: the least size at which the bound exists.
 
     Returns:
-        The size; None where 10^18 would not do.
+        The size; None where 2^52 would not do.
 
     Raises:
         ValueError: `least` is no whole number of at least 1, or the trivial level or a bound is NaN.

@@ -27,7 +27,8 @@ ASSUMPTIONS = {
 """Name ↦ sentence: what holds by the caller's word, unless it is named in `unmet`."""
 
 _FIXED = {
-    "plan": "the witnesses' architecture and recipe were fixed without the labels that test them",
+    "plan": "the witnesses' architecture and recipe, and the random stream, were fixed without the labels "
+    "that test them",
     "architecture": CLASS_FIXED,
     "norms": GRID_FIXED,
     "gamma": CANDIDATES_FIXED,

@@ -33,6 +33,7 @@ from kdtheory.bounds.result import Bound
 from kdtheory.bounds.tails import RiskTail, holdout_tail
 from kdtheory.certify.coded import distilled_readouts, least_coded, mean_readout, readouts
 from kdtheory.certify.division import Division, divided
+from kdtheory.certify.nets import alike
 from kdtheory.certify.plan import WitnessPlan
 from kdtheory.certify.prior import Prior, is_the_teacher, own_params
 from kdtheory.certify.word import Word, unlabelled_flags
@@ -46,6 +47,7 @@ __all__ = ["Workshop"]
 
 _COMPARED = 5000
 _TAUGHT = 20_000
+_TRIED = 32
 _SAMPLING = 1 / 20  # of δ, for the limit of the Gibbs risk from its draws
 Progress = Callable[[int, int], None]
 
@@ -91,6 +93,7 @@ class Workshop:
             rows = getattr(self, name).float().reshape(-1, *self.architecture.input_shape)
             object.__setattr__(self, name, rows)
         _ = self.split
+        self._check_architecture()
         if (initial := self.plan.initial) is not None:
             if initial.shape != (self.architecture.size,):
                 shapes = (
@@ -264,6 +267,18 @@ class Workshop:
 
     def _divided(self, share: float, name: str) -> Division:
         return divided(self._size, share, stream=self.stream, name=name)
+
+    @torch.no_grad()
+    def _check_architecture(self) -> None:
+        """A witness is a function of each point alone: it must say the same of a point in any batch."""
+        params = self.architecture.init(self.stream.child("tried"), members=1)[0]
+        few = self.inputs[:_TRIED]
+        again = [self.architecture.logits(params, part) for part in few.flip(0).split(_TRIED // 4)]
+        if not alike(self.architecture.logits(params, few), torch.cat(again).flip(0)):
+            raise ValueError(
+                f"architecture = {self.architecture.name} says something else of the same points in another "
+                "batch; give one whose logits are a function of each point alone"
+            )
 
     def _refuse_the_teacher(self, name: str, params: Tensor) -> None:
         known = self.inputs, self.labels, self.teacher_logits, self.unlabelled, self.teacher_classes

@@ -128,4 +128,9 @@ def _cells(name: str, bound: Bound, has_share: bool) -> list[str]:
 def _summary(found: Certificates) -> list[str]:
     lines = [f"[dim]{name} left out: {escape(reason)}[/]" for name, reason in found.skipped.items()]
     lines.append(f"δ = {found.delta:g} in all, split as in the table before anything was computed")
+    for name, bound in found.lines.items():
+        if unmet := [sentence for sentence, met in bound.assumptions.items() if not met]:
+            lines.append(f"[dim]{name} is a heuristic; it is not so that {escape('; '.join(unmet))}[/]")
+    if found.best is not None:
+        lines.append(f"{found.best_line} rests on this: {escape('; '.join(found.best.assumptions))}")
     return [*lines, escape(found.statement)]

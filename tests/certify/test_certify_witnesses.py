@@ -28,6 +28,7 @@ from kdtheory.certify.workshop import Workshop
 from kdtheory.coding import code_length, quantise
 from kdtheory.inversion import binomial_upper_limit
 from kdtheory.losses import label_loss
+from kdtheory.networks import ModuleArchitecture
 
 
 def workshop(
@@ -98,6 +99,20 @@ def test_a_witness_of_ones_own_architecture_and_of_one_kind() -> None:
     )
     assert "witness_holdout" in found.lines
     assert found.skipped["witness_coded"] == "no such witness was asked for"
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_an_architecture_that_looks_at_the_batch_is_refused() -> None:
+    def made() -> nn.Module:
+        norm = nn.BatchNorm1d(16, track_running_stats=False)
+        return nn.Sequential(nn.Linear(64, 16), norm, nn.ReLU(), nn.Linear(16, 10))
+
+    plan = WitnessPlan(kinds=("holdout",), architecture=ModuleArchitecture(made, input_shape=(64,)), steps=3)
+    with pytest.raises(ValueError, match="in another batch"):
+        certify(
+            TEACHER, train=TRAIN, unlabelled=REST, witness=plan, stream=ROOT, device="cpu",
+            fixed_in_advance=True,
+        )  # fmt: skip
 
 
 def test_one_network_is_its_own_mean_and_its_own_draw() -> None:

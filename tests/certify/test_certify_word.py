@@ -38,7 +38,8 @@ def test_what_was_not_fixed_is_a_heuristic_and_takes_no_share(not_fixed: Certifi
     assert certain == {"holdout", "student_holdout", "student_coded"}, "a code does not care who chose widths"
     assert set(not_fixed.shares) == certain
     assert sum(not_fixed.shares.values()) == pytest.approx(0.05)
-    plan = "the witnesses' architecture and recipe were fixed without the labels that test them"
+    plan = "the witnesses' architecture and recipe, and the random stream, were fixed without the labels "
+    plan += "that test them"
     for name in WITNESSES:
         assert not_fixed.lines[name].assumptions[plan] is False
         assert not_fixed.lines[name].delta == 0.05

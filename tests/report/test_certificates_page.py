@@ -25,6 +25,7 @@ def test_the_page_has_every_line_term_and_reason_and_asks_for_nothing(found: Cer
     for line, bound in found.lines.items():
         assert line.replace("_", " ") in page
         assert all(term.replace("_", " ").replace("'", "&#39;") in page for term in bound.terms)
+        assert all(sentence.replace("'", "&#39;") in page for sentence in bound.assumptions)
     assert all(line.replace("_", " ") in page for line in found.skipped)
     assert "a &lt;b&gt; net" in page
     assert "<b>" not in page
