@@ -6,7 +6,7 @@ it uses) and its power: the value of its central function is multiplied by 1 + e
 judged as one ledger. The table has a row for each part of each claim: the controls and the mutants under
 which that part is decided otherwise, those by which it is only left unsure, and the claim's errors. The
 figure counts claims by that error: of a claim that says which directions matter, the larger of them; of
-another, the smaller of both. "Not ×2" is none of them.
+another, the smaller of both. "Not ×2" is none of them; "not measured" is a function whose value has no scale.
 
 Records are kept under runs/power, so that a run that was stopped goes on, as long as the code is the same.
 One that is interrupted by Ctrl-C (`timeout -s INT 3600 kdtheory study power_of_claims`) makes the table of
@@ -59,7 +59,7 @@ SMALL = {
     "jobs": 1,
     "records": None,
 }
-NEVER, NOT_RUN = "not ×2", "not run"
+NEVER, UNMEASURED, NOT_RUN = "not ×2", "not measured", "not run"
 
 
 def run(
@@ -129,8 +129,8 @@ def _rows(finding: dict[str, Any]) -> list[dict[str, Any]]:
             "left_unsure_by": "; ".join(broken["unsure"]),
             "scaled": power["target"],
             "declared": power["declared"],
-            "notices_more": errors["more"],
-            "notices_less": errors["less"],
+            "notices_more": errors.get("more", ""),
+            "notices_less": errors.get("less", ""),
             "not_measured": power["because"],
             "loose": finding["loose"],
         }
@@ -145,7 +145,7 @@ def _told(error: float | None) -> str:
 def draw(ax: Any, rows: pd.DataFrame) -> None:
     """Claims by chapter and by the smallest error that they notice."""
     claims = rows[rows.verdict != NOT_RUN].drop_duplicates("claim")
-    levels = [*map(_told, ERRORS), NEVER]
+    levels = [*map(_told, ERRORS), NEVER, UNMEASURED]
     ranks = claims.apply(_rank, axis=1, levels=levels)
     chapters = claims.section.astype(str).str.split(".").str[0].astype(int)
     names = sorted(chapters.unique())

@@ -57,6 +57,17 @@ def test_what_is_declared_counts_by_its_worse_direction(study: Study, rows: pd.D
         assert ax.images[0].get_array()[0].tolist().index(1) == column
 
 
+def test_what_has_no_scale_is_not_told_as_unnoticed(study: Study) -> None:
+    broken = {"verdict": "SUPPORTED", "controls": [], "mutants": [], "unsure": []}
+    power = {"target": "f", "declared": False, "notices": {"more": None, "less": None}, "because": "no scale"}
+    finding = {"section": "1.1", "name": "x", "verdict": "SUPPORTED", "parts": {"": broken}, "loose": ""}
+    (row,) = study.run.__globals__["_rows"](finding | {"power": power})
+    assert (row["notices_more"], row["notices_less"]) == ("not measured", "not measured")
+    ax = Figure().subplots()
+    study.draw(ax, pd.DataFrame([row]))
+    assert ax.images[0].get_array()[0].tolist().index(1) == 9
+
+
 def test_what_comes_last_is_in_the_ledger(study: Study) -> None:
     assert set(study.run.__globals__["LAST"]) <= set(REGISTRY)
 
