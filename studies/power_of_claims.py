@@ -115,7 +115,7 @@ def _place(section: str) -> list[int]:
 def _rows(finding: dict[str, Any]) -> list[dict[str, Any]]:
     power = finding["power"]
     errors = {
-        way: _told(power["notices"][way]) if way in power["notices"] else "" for way in ("more", "less")
+        way: UNMEASURED if power["because"] else _told(error) for way, error in power["notices"].items()
     }
     return [
         {
