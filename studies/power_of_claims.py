@@ -6,7 +6,11 @@ it uses) and its power: the value of its central function is multiplied by 1 + e
 judged as one ledger. The table has a row for each part of each claim: the controls and the mutants under
 which that part is decided otherwise, those by which it is only left unsure, and the claim's errors. The
 figure counts claims by that error: of a claim that says which directions matter, the larger of them; of
-another, the smaller of both. "Not ×2" is none of them. `LEFT_OUT` are claims that train networks for long.
+another, the smaller of both. "Not ×2" is none of them; "not measured" is a function whose value has no scale.
+
+Records are kept under runs/power, so that a run that was stopped goes on, as long as the code is the same.
+One that is interrupted by Ctrl-C (`timeout -s INT 3600 kdtheory study power_of_claims`) makes the table of
+what is there, and says "not run" of the other claims. Those that train networks for long come last.
 
 To look at: how far to the left a chapter stands. Identities notice a percent; a bound with a loose constant
 notices nothing unless one of its parts is tight, and says why.
@@ -14,18 +18,23 @@ notices nothing unless one of its parts is tight, and says why.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from kdtheory.claims import REGISTRY, Plan
+import kdtheory
+from kdtheory.claims import REGISTRY, Claim, Plan
+from kdtheory.claims.finding import SCHEMA
 from kdtheory.claims.power import ERRORS
-from kdtheory.ledger import verify
+from kdtheory.ledger import collate, examined
+from kdtheory.records import Record, RunDirectory
 from kdtheory.streams import Stream
 
-LEFT_OUT = (
+LAST = (
     "disagreement_transfers_a_certificate",
     "distillation_bound_covers_the_teacher",
     "distillation_forces_every_feature_in_the_printed_world",
@@ -42,41 +51,71 @@ LEFT_OUT = (
     "training_the_average_is_not_an_ensemble",
     "wide_nets_train_like_their_linear_models",
 )
-"""Claims that take more than five seconds once, and the search runs a check ten times."""
+"""Claims whose check takes more than five seconds, and a search runs it some ten times."""
 CLAIMS = ()
-CONFIG = {"only": (), "left_out": LEFT_OUT, "jobs": 1}
+CONFIG = {"claims": (), "jobs": 1, "records": "runs/power"}
 SMALL = {
-    "only": ("kd_gradient_is_the_closed_form", "zero_relation_loss_does_not_mean_equal_logits"),
-    "left_out": (),
+    "claims": ("kd_gradient_is_the_closed_form", "zero_relation_loss_does_not_mean_equal_logits"),
     "jobs": 1,
+    "records": None,
 }
-NEVER = "not ×2"
+NEVER, UNMEASURED, NOT_RUN = "not ×2", "not measured", "not run"
 
 
 def run(
-    stream: Stream, *, data: Path | None, only: Sequence[str], left_out: Sequence[str], jobs: int
+    stream: Stream, *, data: Path | None, claims: Sequence[str], jobs: int, records: str | None
 ) -> list[dict[str, Any]]:
     """Rows: section, claim, verdict, part, its verdict, what breaks it, and the errors that are noticed."""
-    claims = [
-        claim
-        for name, claim in REGISTRY.items()
-        if name not in left_out
-        and (not only or name in only)
-        and claim.check.__module__.startswith("kdtheory.")
+    chosen = [REGISTRY[name] for name in claims] or [
+        claim for claim in REGISTRY.values() if claim.check.__module__.startswith("kdtheory.")
     ]
+    chosen.sort(key=lambda claim: (claim.name in LAST, _place(claim.section), claim.name))
     plan = Plan(seed=stream.seed, data=data, device="cpu", mutants=True, power=True)
-    findings = verify(claims, plan, jobs=jobs)["findings"]
-    return [row for finding in sorted(findings, key=_place) for row in _rows(finding)]
+    found = _examined(chosen, plan, jobs, records)
+    findings = collate(found, plan)["findings"] if found else []
+    rows = [row for finding in findings for row in _rows(finding)]
+    there = {row["claim"] for row in rows}
+    rows += [
+        {"section": claim.section, "claim": claim.name, "verdict": NOT_RUN}
+        for claim in chosen
+        if claim.name not in there
+    ]
+    return sorted(rows, key=lambda row: (_place(row["section"]), row["claim"]))
 
 
-def _place(finding: dict[str, Any]) -> tuple[list[int], str]:
-    return [int(number) for number in finding["section"].split(".")], finding["name"]
+def _examined(claims: Sequence[Claim], plan: Plan, jobs: int, records: str | None) -> list[Record]:
+    """The records of the claims, as many as there are when the run is stopped."""
+    asked = {"schema": SCHEMA, "seed": plan.seed, "data": str(plan.data), "code": _digest()}
+    there = RunDirectory(Path(records), asked, resume=True) if records else None
+    with there or contextlib.nullcontext():
+        kept = there.finished() if there else {}
+        missing = [claim for claim in claims if claim.name not in kept]
+        try:
+            for record in examined(missing, plan, jobs=jobs) if missing else ():
+                kept[record["name"]] = record
+                if there:
+                    there.save(record)
+        except KeyboardInterrupt:
+            pass  # what is there is told
+    return [kept[claim.name] for claim in claims if claim.name in kept]
+
+
+def _digest() -> str:
+    """Of all code of the package."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(kdtheory.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _place(section: str) -> list[int]:
+    return [int(number) for number in section.split(".")]
 
 
 def _rows(finding: dict[str, Any]) -> list[dict[str, Any]]:
     power = finding["power"]
     errors = {
-        way: _told(power["notices"][way]) if way in power["notices"] else "" for way in ("more", "less")
+        way: UNMEASURED if power["because"] else _told(error) for way, error in power["notices"].items()
     }
     return [
         {
@@ -90,8 +129,8 @@ def _rows(finding: dict[str, Any]) -> list[dict[str, Any]]:
             "left_unsure_by": "; ".join(broken["unsure"]),
             "scaled": power["target"],
             "declared": power["declared"],
-            "notices_more": errors["more"],
-            "notices_less": errors["less"],
+            "notices_more": errors.get("more", ""),
+            "notices_less": errors.get("less", ""),
             "not_measured": power["because"],
             "loose": finding["loose"],
         }
@@ -105,8 +144,8 @@ def _told(error: float | None) -> str:
 
 def draw(ax: Any, rows: pd.DataFrame) -> None:
     """Claims by chapter and by the smallest error that they notice."""
-    claims = rows.drop_duplicates("claim")
-    levels = [*map(_told, ERRORS), NEVER]
+    claims = rows[rows.verdict != NOT_RUN].drop_duplicates("claim")
+    levels = [*map(_told, ERRORS), NEVER, UNMEASURED]
     ranks = claims.apply(_rank, axis=1, levels=levels)
     chapters = claims.section.astype(str).str.split(".").str[0].astype(int)
     names = sorted(chapters.unique())

@@ -11,6 +11,7 @@ import pytest
 from kdtheory.claims import REGISTRY, Plan
 from kdtheory.claims.evidence import Coverage, Failure, Identity, Joint, OutOfScope, WorstRatio, to_record
 from kdtheory.claims.finding import broken_by
+from kdtheory.cli.ledger import _summary
 from kdtheory.ledger import as_document, collate, exit_code, verify
 from kdtheory.records import RunDirectory
 
@@ -149,6 +150,16 @@ def test_the_record_says_what_breaks_each_part() -> None:
     assert row["parts"] == {"": {"verdict": "REFUTED", "controls": ["b0"], "mutants": None, "unsure": []}}
     (row,) = only(record("x", premise, Joint(parts={"a": FALSE})))["findings"]
     assert broken_by(row)["b"] == "no control; mutants were not run"
+
+
+def test_readings_are_counted_apart_from_misprints() -> None:
+    misprint, reading = (record(name, FALSE, TRUE, expected="REFUTED") for name in "xy")
+    ledger = only(misprint, reading | {"reading": "'all' is read as 'any'"}, record("z", TRUE, FALSE))
+    lines = _summary(ledger)
+    assert "1 of the refuted as expected are misprints" in lines
+    assert "1 REFUTED as literally read; the charitable reading is the control" in lines
+    assert [row["reading"] for row in as_document(ledger)["findings"]] == ["", "'all' is read as 'any'", ""]
+    assert not any("literally" in line for line in _summary(only(misprint)))
 
 
 def without_seconds(ledger: dict) -> dict:

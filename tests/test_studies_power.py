@@ -57,5 +57,43 @@ def test_what_is_declared_counts_by_its_worse_direction(study: Study, rows: pd.D
         assert ax.images[0].get_array()[0].tolist().index(1) == column
 
 
-def test_what_is_left_out_is_in_the_ledger(study: Study) -> None:
-    assert set(study.config["left_out"]) <= set(REGISTRY)
+def test_what_has_no_scale_is_not_told_as_unnoticed(study: Study) -> None:
+    broken = {"verdict": "SUPPORTED", "controls": [], "mutants": [], "unsure": []}
+    power = {"target": "f", "declared": False, "notices": {"more": None, "less": None}, "because": "no scale"}
+    finding = {"section": "1.1", "name": "x", "verdict": "SUPPORTED", "parts": {"": broken}, "loose": ""}
+    (row,) = study.run.__globals__["_rows"](finding | {"power": power})
+    assert (row["notices_more"], row["notices_less"]) == ("not measured", "not measured")
+    ax = Figure().subplots()
+    study.draw(ax, pd.DataFrame([row]))
+    assert ax.images[0].get_array()[0].tolist().index(1) == 9
+
+
+def test_what_comes_last_is_in_the_ledger(study: Study) -> None:
+    assert set(study.run.__globals__["LAST"]) <= set(REGISTRY)
+
+
+def test_a_stopped_run_tells_what_is_there_and_goes_on(
+    study: Study, rows: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = study.run.__globals__
+    examined, ran = names["examined"], []
+
+    def stopped(claims, plan, *, jobs):
+        for record in examined(claims[:1], plan, jobs=jobs):
+            ran.append(record["name"])
+            yield record
+        if len(claims) > 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(names, "examined", stopped)
+    settings = study.small | {"records": str(tmp_path / "power")}
+    stream = Stream(0).child("studies", NAME)
+    first = pd.DataFrame(study.run(stream, data=None, **settings))
+    assert first.verdict.tolist() == ["SUPPORTED", "not run"]
+    study.draw(Figure().subplots(), first)
+    second = pd.DataFrame(study.run(stream, data=None, **settings))
+    assert ran == [*study.small["claims"]]
+    pd.testing.assert_frame_equal(second, rows)
+    monkeypatch.setitem(names, "_digest", lambda: "of other code")
+    with pytest.raises(ValueError, match="holds a run with code"):
+        study.run(stream, data=None, **settings)
