@@ -130,7 +130,8 @@ def work(
 ) -> None:
     """Try what is pending, and save after each."""
     targets = list(dict.fromkeys(target for target, _ in pending))
-    imported_once(tree, [test for target in targets for test in tree.tests(target)])
+    if pending:
+        imported_once(tree, [test for target in targets for test in tree.tests(target)])
     sound: set[str] = set()
     for number, (target, mutation) in enumerate(pending):
         start, stamp = time.monotonic(), 10**9 + 2 * number
