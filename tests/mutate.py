@@ -110,7 +110,7 @@ def summary(rows: Sequence[dict[str, str]]) -> tuple[float, str]:
     return share, f"{len(rows)} wrong versions: {words}; {share:.1%} of those that change anything noticed"
 
 
-def saved(rows: Sequence[dict[str, str]], table: Path, commit: str, seed: int) -> None:
+def saved(rows: Sequence[dict[str, str]], table: Path, commit: str, seed: str) -> None:
     """The table, under a line with commit, seed and score."""
     with table.open("w", newline="") as file:
         file.write(f"# commit {commit}, seed {seed}: {summary(rows)[1]}\n")
@@ -191,7 +191,13 @@ def main(
                 pending.append((target, mutation))
             elif row:
                 rows.append(mutation.row | {key: row[key] for key in ("outcome", "by", "seconds")})
-        work(tree, pending, rows, lambda: saved(rows, table, git.stdout.strip(), seed), claims)
+        work(
+            tree,
+            pending,
+            rows,
+            lambda: saved(rows, table, git.stdout.strip(), f"{seed}, {len(wanted)} drawn"),
+            claims,
+        )
     share, words = summary(rows)
     typer.echo(words)
     for row in rows:
