@@ -207,3 +207,22 @@ def test_an_architecture_that_is_cut_short_is_refused(message: str) -> None:
 def test_only_relu_nets_have_such_a_code() -> None:
     with pytest.raises(ValueError, match="activation = 'tanh'"):
         encode_architecture(MLP((2, 2), activation="tanh"))
+
+
+def test_every_parameter_goes_to_the_nearest_point_of_a_fine_lattice() -> None:
+    # In float32 some of 20,000 quotients up to 50,000 would be rounded across a half.
+    architecture, generator = MLP((199, 100, 1)), Stream(5).torch()
+    params = torch.randn(architecture.size, generator=generator)
+    for centre in (None, torch.randn(architecture.size, generator=generator)):
+        network = quantise(params, architecture=architecture, levels=50_000, centre=centre)
+        offset = params.double() if centre is None else params.double() - centre.double()
+        sent, meant = (architecture.unpack(flat) for flat in (network.integers.double(), offset))
+        for exponent, (name, values) in zip(network.exponents, meant.items(), strict=True):
+            step = 2 ** (exponent / 4)
+            assert float((values - step * sent[name]).abs().max()) <= step * (0.5 + 1e-9)
+
+
+@pytest.mark.parametrize("levels", [0, -1])
+def test_a_lattice_has_one_level_or_more(levels: int) -> None:
+    with pytest.raises(ValueError, match="levels"):
+        a_network(levels=levels)
