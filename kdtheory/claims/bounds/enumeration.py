@@ -32,10 +32,11 @@ def log_misses(limits: np.ndarray, counts: np.ndarray, n: int) -> np.ndarray:
 def log_any(log_chance: np.ndarray | float, log_members: float) -> np.ndarray:
     """ln P[any of M independent events of one chance], M = e^{log_members} of any size."""
     expected = np.asarray(log_chance) + log_members  # ln of the mean number; P = 1 − e^{−mean} for large M
-    few = log_members < 20
-    exact = math.exp(log_members) * np.log1p(-np.exp(log_chance)) if few else -np.exp(np.minimum(expected, 50))
     with np.errstate(divide="ignore"):
-        chance: np.ndarray = np.log(-np.expm1(exact))
+        none = -np.exp(np.minimum(expected, 50.0))  # ln P[none of many]
+        if log_members < 20:
+            none = math.exp(log_members) * np.log1p(-np.exp(log_chance))
+        chance: np.ndarray = np.log(-np.expm1(none))
     return np.where(expected < -30, expected, chance)
 
 
