@@ -1,16 +1,29 @@
-"""Wrong versions of a bound's parts that many claims must notice: a constant off by a tenth."""
+"""Wrong versions of a bound's parts that many claims must notice: a constant off by a tenth, a term left out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kdtheory.bounds.result import Bound
 from kdtheory.inversion import kl_upper_inverse
 
-__all__ = ["kl_inverse_at", "scaled"]
+__all__ = ["kl_inverse_at", "scaled", "with_term"]
+
+
+def with_term(form: Callable[..., Bound], name: str, factor: float) -> Callable[..., Bound]:
+    """The bound with one of its terms multiplied."""
+
+    def wrong(*inputs: Any, **settings: Any) -> Bound:
+        bound = form(*inputs, **settings)
+        more = (factor - 1) * bound.terms[name]
+        return replace(bound, value=bound.value + more, terms={**bound.terms, name: bound.terms[name] + more})
+
+    return wrong
 
 
 def scaled(function: Callable[..., Any], factor: float) -> Callable[..., Any]:
