@@ -22,6 +22,7 @@ __all__ = ["bernoulli_kl", "binomial_upper_limit", "binomial_upper_limits", "kl_
 _EPS = float(np.finfo(float).eps)
 _LEAST = 1e-300
 _MOST_STEPS = 100
+_MOST_TERMS = 500
 
 
 def bernoulli_kl(p: ArrayLike, q: ArrayLike, /) -> np.ndarray:
@@ -119,14 +120,14 @@ def binomial_upper_limits(successes: ArrayLike, trials: ArrayLike, /, *, log_del
 
 
 def _binomial_limits(k: np.ndarray, n: np.ndarray, log_delta: np.ndarray) -> np.ndarray:
-    """Newton on ln P[Bin(n, q) ≤ k] = ln δ, which is concave in q, from the Chernoff limit inwards."""
-    limit = kl_upper_inverse(k / n, -log_delta / n)
+    """Newton on ln P[Bin(n, q) ≤ k] = ln δ, which is concave in q, from a limit that is too large inwards."""
+    limit = outer_binomial_limits(k, n, log_delta)
     for _ in range(_MOST_STEPS):
         rows = np.flatnonzero((k < n) & (limit < 1) & (limit > 0))
         if not len(rows):
             break
         q = limit[rows]
-        log_tail, descent = _log_binomial_tail(k[rows], n[rows], q)
+        log_tail, descent = log_binomial_tail(k[rows], n[rows], q)
         step = (log_delta[rows] - log_tail) / descent
         step = np.where(step > 2 * _EPS * q, step, 0.0)
         limit[rows] = q - step
@@ -136,24 +137,70 @@ def _binomial_limits(k: np.ndarray, n: np.ndarray, log_delta: np.ndarray) -> np.
     return outward
 
 
-def _log_binomial_tail(k: np.ndarray, n: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ln P[Bin(n, q) ≤ k] rounded up, and minus its derivative in q; k < n, 0 < q < 1.
+def outer_binomial_limits(successes: ArrayLike, trials: ArrayLike, log_delta: ArrayLike, /) -> np.ndarray:
+    """Above sup{q : P[Bin(n, q) ≤ k] ≥ δ} by one event at most where that is small: no tail is summed.
 
-    P = pmf(k)·S with S = 1 + Σ_j of falling ratios, and dP/dq = −(n−k)/(1−q)·pmf(k).
+    P ≤ Φ(c), c = ±√(2n·kl((k+1)/n‖q)) with the sign of (k+1)/n − q (Zubkov & Serov 2013), and Chernoff's
+    bound.
     """
-    series, term, least = np.ones_like(q), np.ones_like(q), k.copy()
-    terms = 0
-    while terms < k.max() and bool((term > _EPS / 16 * series).any()):
-        term = term * (np.maximum(least, 0) * (1 - q) / ((n - least + 1) * q))
-        series, least, terms = series + term, least - 1, terms + 1
+    k, n, log_delta = (np.asarray(a, dtype=float) for a in (successes, trials, log_delta))
+    share = np.minimum((k + 1) / n, 1.0)
+    normal = special.ndtri_exp(log_delta)
+    nats = normal**2 / (2 * n) * (1 + 64 * _EPS)
+    beyond = kl_upper_inverse(share, np.where(normal <= 0, nats, 0.0))
+    within = 1 - kl_upper_inverse(1 - share, np.where(normal > 0, nats * (1 - 256 * _EPS), 0.0)) + 16 * _EPS
+    close = np.where(normal <= 0, beyond, np.where(share < 1, within, 1.0))
+    least: np.ndarray = np.minimum(kl_upper_inverse(k / n, -log_delta / n), close)
+    return least
+
+
+def log_binomial_tail(k: np.ndarray, n: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ln P[Bin(n, q) ≤ k] rounded up, and minus its derivative in q rounded up; k < n, 0 < q < 1.
+
+    P = I_{1−q}(n−k, k+1), or one minus the other tail where that is the smaller one: each is B/f with B =
+    (n−k)q·pmf(k) and f a continued fraction, and dP/dq = −B/(q(1−q)).
+    """
     deviance = n * _kl(k / n, q, q - k / n)
     inside = np.maximum(k, 1)
     stirling = _stirling_error(n) - _stirling_error(inside) - _stirling_error(n - k)
     peak = 0.5 * np.log(n / (2 * np.pi * inside * (n - k))) + stirling
     log_pmf = np.where(k == 0, n * np.log1p(-q), peak - deviance)
     odds = np.abs(special.logit(q) - special.logit(inside / (n + 1)))
-    rounding = _EPS * (256 + 8 * np.abs(log_pmf) + 2 * inside * odds + 4 * terms)
-    return log_pmf + np.log(series) + rounding, (n - k) / ((1 - q) * series)
+    rounding = _EPS * (256 + 8 * np.abs(log_pmf) + 2 * inside * odds + 16 * np.sqrt(n * q / (1 - q)))
+    log_front = log_pmf + np.log(n - k) + np.log(q)
+    lower = (n + 1) * q > k + 1
+    sides = (n - k, k + 1, 1 - q, q), (k + 1, n - k, q, 1 - q)
+    least, most = _beta_fraction(*(np.where(lower, *side) for side in zip(*sides, strict=True)))
+    log_direct = log_front - np.log(least) + rounding
+    other = np.where(lower, 0.0, np.minimum(np.exp(log_front - np.log(most) - rounding), 1.0))
+    with np.errstate(divide="ignore"):
+        log_tail = np.where(lower, log_direct, np.log1p(-other))
+        descent = np.where(lower, most, np.exp(log_front + rounding - log_tail)) / (q * (1 - q))
+    return log_tail, descent
+
+
+def _beta_fraction(
+    a: np.ndarray, b: np.ndarray, x: np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two sides of f in I_x(a, b) = x^a·y^b/(B(a, b)·f), y = 1 − x ≥ b/(a+b), b whole (DiDonato & Morris
+    1992).
+
+    f = b₀ + a₁/(b₁ + a₂/(b₂ + …)) with positive entries up to the last, so that one convergent in two is
+    below f and the other above; by Lentz, for about (6/z)² steps where x is z standard deviations from the
+    mean.
+    """
+    drift = a * y - b * x + 1
+    value = a * drift / (a + 1)
+    before, ratio, inverse = value, value, np.zeros_like(value)
+    for m in range(1, _MOST_TERMS):
+        odd = a + 2 * m - 1
+        top = (a + m - 1) * (a + b + m - 1) * m * np.maximum(b - m, 0.0) * (x / odd) ** 2
+        bottom = m + m * np.maximum(b - m, 0.0) * x / odd + (a + m) * (drift + m * (2 - x)) / (odd + 2)
+        inverse, ratio = 1 / (bottom + top * inverse), bottom + top / ratio
+        before, value = value, value * ratio * inverse
+        if not bool((np.abs(value - before) > _EPS * value).any()):
+            break
+    return np.minimum(before, value), np.maximum(before, value)
 
 
 def _stirling_error(n: np.ndarray) -> np.ndarray:

@@ -22,13 +22,14 @@ from torch import Tensor
 
 from kdtheory.bounds.pac_bayes import maurer04_kl_limit, maurer04_pac_bayes_kl
 from kdtheory.bounds.result import Bound
+from kdtheory.bounds.tails import RiskTail, pac_bayes_tail
 from kdtheory.networks import MLP
 from kdtheory.networks._mlp_tape import ACTIVATIONS
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 from kdtheory.validate import check_at_least, check_fraction, check_labels, check_positive, check_probs
 
-__all__ = ["PRIOR_STDS", "GaussianPosterior", "pac_bayes_certificate", "train_posterior"]
+__all__ = ["PRIOR_STDS", "GaussianPosterior", "pac_bayes_certificate", "posterior_tail", "train_posterior"]
 
 PRIOR_STDS = tuple(2 ** (-j / 256) for j in range(4096))
 """The grid of λ, 1 down to 2^{−16}. A bound at the best of them pays ln 4096, and for the distance to it
@@ -92,6 +93,8 @@ def pac_bayes_certificate(
     rounds: int,
     stream: Stream,
     prior_fixed: bool,
+    fresh_draws: bool,
+    independent_draws: bool,
 ) -> Bound:
     """The PAC-Bayes-kl bound of one posterior, δ split 9 to 1 between the theorem and the sampling of g.
 
@@ -101,10 +104,14 @@ def pac_bayes_certificate(
         delta: δ in total.
         rounds: how often each point is tested by a fresh g.
         stream: where the draws of g come from; nothing else may use it.
-        prior_fixed: whether the prior's mean was fixed before the points were drawn.
+        prior_fixed: whether the prior's mean and grid were fixed before the points were drawn.
+        fresh_draws: whether nothing else has used the stream, the training of Q least of all.
+        independent_draws: whether the points are independent draws.
 
     Raises:
-        ValueError: n < 8, rounds < 1, δ outside (0, 1), or labels that are no classes.
+        ValueError: n < 8, rounds < 1, δ outside (0, 1), labels that are no classes, or a flag neither True
+        nor
+            False.
     """
     errors = posterior.errors(inputs, labels, stream, rounds=rounds)
     return maurer04_pac_bayes_kl(
@@ -113,7 +120,43 @@ def pac_bayes_certificate(
         delta=0.9 * delta,
         delta_sampling=0.1 * delta,
         prior_fixed=prior_fixed,
-        fresh_draws=True,
+        fresh_draws=fresh_draws,
+        independent_draws=independent_draws,
+        priors=len(posterior.prior_stds),
+    )
+
+
+def posterior_tail(
+    posterior: GaussianPosterior,
+    inputs: Float[Tensor, "n d"],
+    labels: Int[Tensor, "n"],
+    /,
+    *,
+    delta_sampling: float,
+    rounds: int,
+    stream: Stream,
+    prior_fixed: bool,
+    fresh_draws: bool,
+    independent_draws: bool,
+) -> RiskTail:
+    """The p-value of one posterior's Gibbs risk, for a transfer under one δ: `pac_bayes_tail` of its draws.
+
+    Args:
+        posterior, inputs, labels, rounds, stream, prior_fixed, fresh_draws, independent_draws: as in
+            `pac_bayes_certificate`.
+        delta_sampling: δ of the sampling of g.
+
+    Raises:
+        ValueError: as `pac_bayes_certificate`.
+    """
+    errors = posterior.errors(inputs, labels, stream, rounds=rounds)
+    return pac_bayes_tail(
+        errors,
+        divergence=float(posterior.divergence),
+        delta_sampling=delta_sampling,
+        prior_fixed=prior_fixed,
+        fresh_draws=fresh_draws,
+        independent_draws=independent_draws,
         priors=len(posterior.prior_stds),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 __all__ = [
     "check_at_least",
     "check_finite",
+    "check_flags",
     "check_fraction",
     "check_labels",
     "check_logits",
@@ -55,6 +57,13 @@ def check_finite(name: str, values: Tensor) -> None:
     if not bool(torch.isfinite(extremes).all()):
         bad = int((~torch.isfinite(values)).sum())
         raise ValueError(f"{name} holds {bad} NaN or infinite entries; clean them first")
+
+
+def check_flags(**flags: object) -> None:
+    """Each is True or False: a word that was given, and not a text that would pass for True."""
+    for name, value in flags.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{name} = {value!r} must be True or False: say whether it was so")
 
 
 def check_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

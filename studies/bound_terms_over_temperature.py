@@ -91,7 +91,14 @@ def run(
     complexity = golowich18_vector_relu_net(
         norm_product=norm, input_norm=math.sqrt(square), depth=1, outputs=images.num_classes, n=len(points[0])
     )
-    settings = {"delta": _DELTA, "weight": weight, "fixed_in_advance": True}
+    settings = {
+        "delta": _DELTA,
+        "weight": weight,
+        "fixed_in_advance": True,
+        "drawn_afterwards": True,
+        "independent_draws": True,
+        "same_law": True,
+    }
     forms: dict[str, Callable[[float], Bound]] = {
         "soft-max": lambda gamma: hsu21_distillation(
             *points, gamma=gamma, student_complexity=complexity, **settings

@@ -38,7 +38,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from kdtheory.bounds import Bound, joint_disagreement_transfer
+from kdtheory.bounds import Bound, holdout_tail, product_disagreement_transfer
 from kdtheory.certify import WitnessPlan, certify
 from kdtheory.datasets import Images, load_splits
 from kdtheory.losses import distillation, label_loss
@@ -176,9 +176,10 @@ def _as_chosen(bound: Bound) -> Bound:
     """The same counts at δ over the number of recipes: valid whichever of these was taken."""
     held, unlabelled = (int(bound.quantities[name]) for name in ("points", "unlabelled points"))
     errors, apart = int(bound.quantities["errors"]), round(bound.terms["disagreement"] * unlabelled)
-    return joint_disagreement_transfer(
-        torch.arange(held) < errors, torch.arange(unlabelled) < apart, delta=bound.delta / RECIPES,
-        fixed_in_advance=True, drawn_afterwards=True,
+    witness = holdout_tail(torch.arange(held) < errors, fixed_in_advance=True, independent_draws=True)
+    return product_disagreement_transfer(
+        witness, torch.arange(unlabelled) < apart, delta=bound.delta / RECIPES, drawn_afterwards=True,
+        same_law=True,
     )  # fmt: skip
 
 

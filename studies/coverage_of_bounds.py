@@ -195,7 +195,15 @@ def _gibbs(errors: np.ndarray, risks: np.ndarray, n: int, delta: float) -> np.nd
 def _distillation(pair: Tensor, labels: Tensor, at: Tensor, there: Tensor, delta: float) -> np.ndarray:
     """The distillation bound in each draw: both predictors fixed beforehand, so that no class is charged."""
     f, g = pair
-    settings = {"gamma": 1.0, "delta": delta, "student_complexity": 0.0, "fixed_in_advance": True}
+    settings = {
+        "gamma": 1.0,
+        "delta": delta,
+        "student_complexity": 0.0,
+        "fixed_in_advance": True,
+        "drawn_afterwards": True,
+        "independent_draws": True,
+        "same_law": True,
+    }
     values = [
         hsu21_distillation(g[a], y, g[b], f[b], **settings).value
         for a, b, y in zip(at, there, labels, strict=True)

@@ -33,7 +33,7 @@ from matplotlib.ticker import NullFormatter
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from kdtheory.bounds import clopper34_holdout, joint_disagreement_transfer
+from kdtheory.bounds import clopper34_holdout, holdout_tail, product_disagreement_transfer
 from kdtheory.datasets import Images, load_splits
 from kdtheory.losses import label_loss
 from kdtheory.networks import MLP
@@ -175,9 +175,13 @@ def _ways(lab: _Lab) -> dict[str, tuple[float, float]]:
     teacher = lab.classes(lab.learned(n, "teacher"), others.inputs)
     says = lab.classes(witness, others.inputs)
     wrong = lab.classes(witness, lab.inputs[learned:]) != lab.labels[learned:]
-    limit = clopper34_holdout(wrong, delta=_DELTA, fixed_in_advance=True)
-    inherited = joint_disagreement_transfer(
-        wrong, says != teacher, delta=_DELTA, fixed_in_advance=True, drawn_afterwards=True
+    limit = clopper34_holdout(wrong, delta=_DELTA, fixed_in_advance=True, independent_draws=True)
+    inherited = product_disagreement_transfer(
+        holdout_tail(wrong, fixed_in_advance=True, independent_draws=True),
+        says != teacher,
+        delta=_DELTA,
+        drawn_afterwards=True,
+        same_law=True,
     )
     return {
         "hold-out": (limit.value, _share(says != others.labels)),
@@ -198,7 +202,7 @@ def _self_certified(lab: _Lab, learned: int, prior: Tensor) -> tuple[float, floa
     )  # fmt: skip
     bound = pac_bayes_certificate(
         posterior, lab.inputs[learned:], lab.labels[learned:], delta=_DELTA, rounds=10,
-        stream=stream.child("tested"), prior_fixed=True,
+        stream=stream.child("tested"), prior_fixed=True, fresh_draws=True, independent_draws=True
     )  # fmt: skip
     errors = posterior.errors(lab.others.inputs, lab.others.labels, stream.child("judged"))
     return bound.value, _share(errors)

@@ -26,7 +26,7 @@ P = torch.full((3, 4), 0.25, dtype=torch.float64)
 W = torch.full((3,), 1 / 3, dtype=torch.float64)
 WORLD = random_finite_world(Stream(0), atoms=3, num_classes=4, dim=2)
 KD = {"temperature": 2.0, "weight": 0.5}
-FIXED = {"fixed_in_advance": True}
+FIXED = {"fixed_in_advance": True, "independent_draws": True}
 
 
 def with_(value: float, tensor: torch.Tensor = Z) -> torch.Tensor:

@@ -91,7 +91,15 @@ def test_training_lowers_the_bound_below_a_half() -> None:
             device="cpu",
         )  # fmt: skip
         bound = pac_bayes_certificate(
-            posterior, inputs, labels, delta=0.05, rounds=5, stream=Stream(6), prior_fixed=True
+            posterior,
+            inputs,
+            labels,
+            delta=0.05,
+            rounds=5,
+            stream=Stream(6),
+            prior_fixed=True,
+            fresh_draws=True,
+            independent_draws=True,
         )
         assert bound.certificate
         assert bound.delta == pytest.approx(0.05)

@@ -53,6 +53,7 @@ from kdtheory.bounds.norms import (
 )
 from kdtheory.bounds.occam import langford05_occam, langford05_occam_kl
 from kdtheory.bounds.pac_bayes import gaussian_kl, maurer04_kl_limit, maurer04_pac_bayes_kl
+from kdtheory.bounds.product import fisher32_log_level, product_disagreement_transfer, product_upper_limit
 from kdtheory.bounds.rademacher import (
     RademacherEstimate,
     exact_rademacher,
@@ -62,6 +63,7 @@ from kdtheory.bounds.rademacher import (
     vector_linear_class,
 )
 from kdtheory.bounds.result import Bound, size_needed
+from kdtheory.bounds.tails import RiskTail, coded_tail, holdout_tail, pac_bayes_tail
 from kdtheory.bounds.two_samples import joint_disagreement_transfer, sum_upper_limit
 from kdtheory.bounds.vc import (
     bartlett19_log_growth,
@@ -75,6 +77,7 @@ __all__ = [
     "Bound",
     "NetNorms",
     "RademacherEstimate",
+    "RiskTail",
     "adjusted_supervision_complexity",
     "bartlett02_deviation",
     "bartlett02_deviation_radius",
@@ -84,12 +87,14 @@ __all__ = [
     "bartlett19_vc_dimension",
     "blum99_progressive",
     "clopper34_holdout",
+    "coded_tail",
     "confidence_lipschitz",
     "disagreement_limit",
     "disagreement_transfer",
     "distillation_error",
     "exact_rademacher",
     "finite_class",
+    "fisher32_log_level",
     "gaussian_kl",
     "golowich18_margin",
     "golowich18_relu_net",
@@ -99,6 +104,7 @@ __all__ = [
     "hoeffding63_holdout",
     "hoeffding63_kl_holdout",
     "hoeffding63_radius",
+    "holdout_tail",
     "homogeneous_layers",
     "hsu21_as_printed",
     "hsu21_distillation",
@@ -123,6 +129,9 @@ __all__ = [
     "maurer16_vector_contraction",
     "multiclass_margin",
     "net_norms",
+    "pac_bayes_tail",
+    "product_disagreement_transfer",
+    "product_upper_limit",
     "ramp_loss",
     "relu_net_size",
     "sampled_rademacher",

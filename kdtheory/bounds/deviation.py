@@ -7,8 +7,9 @@ import math
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.bounds.assumptions import CLASS_FIXED, DRAWN
 from kdtheory.bounds.result import Bound
-from kdtheory.validate import check_at_least, check_finite, check_fraction
+from kdtheory.validate import check_at_least, check_finite, check_flags, check_fraction
 
 __all__ = ["bartlett02_deviation", "bartlett02_deviation_radius", "hoeffding63_radius"]
 
@@ -62,7 +63,13 @@ def bartlett02_deviation_radius(complexity: float, /, *, n: int, delta: float) -
 
 
 def bartlett02_deviation(
-    values: Float[Tensor, "n"], /, *, complexity: float, delta: float, fixed_in_advance: bool
+    values: Float[Tensor, "n"],
+    /,
+    *,
+    complexity: float,
+    delta: float,
+    fixed_in_advance: bool,
+    independent_draws: bool,
 ) -> Bound:
     """E h ≤ mean h + 2·Rad̂_n(H) + 3√(ln(2/δ)/2n), for whichever h of the class the sample led to.
 
@@ -73,12 +80,14 @@ def bartlett02_deviation(
         complexity: Rad̂_n(H) on these points, or an upper bound on it.
         delta: δ.
         fixed_in_advance: whether the class H was fixed before the sample was seen.
+        independent_draws: whether the points are independent draws.
 
     Raises:
         ValueError: a value outside [0, 1], a negative complexity, or δ outside (0, 1).
 
     >>> import torch
-    >>> bound = bartlett02_deviation(torch.zeros(100), complexity=0.1, delta=0.05, fixed_in_advance=True)
+    >>> bound = bartlett02_deviation(torch.zeros(100), complexity=0.1, delta=0.05, fixed_in_advance=True,
+    ...     independent_draws=True)
     >>> bound.terms["complexity"], bound.vacuous
     (0.2, False)
     """
@@ -95,10 +104,11 @@ def bartlett02_deviation(
     def value_at(size: int) -> float:
         return mean + 2 * complexity * math.sqrt(n / size) + uniform_term(size, delta)
 
+    check_flags(fixed_in_advance=fixed_in_advance, independent_draws=independent_draws)
     assumptions = {
-        "the points are independent draws": True,
+        DRAWN: independent_draws,
         "the values lie in [0, 1]": True,
-        "the class was fixed before the sample was seen": fixed_in_advance,
+        CLASS_FIXED: fixed_in_advance,
     }
     return Bound(
         "bartlett02_deviation",

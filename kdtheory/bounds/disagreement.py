@@ -20,14 +20,15 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from kdtheory.bounds.holdout import maurer09_holdout, unit_mean
+from kdtheory.bounds.assumptions import ONE_LAW, UNSEEN
+from kdtheory.bounds.empirical_bernstein import maurer09_finite_class_radius
+from kdtheory.bounds.holdout import unit_mean
 from kdtheory.bounds.result import Bound
 from kdtheory.inversion import binomial_upper_limit, kl_upper_inverse
-from kdtheory.validate import check_at_least, check_fraction, check_one_of
+from kdtheory.validate import check_at_least, check_flags, check_fraction, check_one_of
 
 __all__ = ["disagreement_limit", "disagreement_transfer"]
 
-UNSEEN = "the unlabelled points were drawn after the predictor and its witness were fixed"
 Method = Literal["kl", "bernstein"]
 
 
@@ -54,12 +55,13 @@ def disagreement_limit(
     """
     check_one_of("method", method, ("kl", "bernstein"))
     check_fraction("delta", delta, open_interval=True)
-    rows = _table(disagreements)
+    rows = disagreement_table(disagreements)
     mean, points = unit_mean("disagreements", rows.mean(0))
     if len(rows) == 1:
         return binomial_upper_limit(int(rows.sum()), points, delta=delta)
     if method == "bernstein":
-        return maurer09_holdout(rows.mean(0), delta=delta, fixed_in_advance=True).value
+        variance = rows.mean(0).var()
+        return mean + float(maurer09_finite_class_radius(variance, n=points, class_size=1, delta=delta))
     return float(kl_upper_inverse(mean, -math.log(delta) / points))
 
 
@@ -70,6 +72,7 @@ def disagreement_transfer(
     *,
     delta: float,
     drawn_afterwards: bool,
+    same_law: bool,
     method: Method = "kl",
 ) -> Bound:
     """Pr[f ≠ y] ≤ Pr[g ≠ y] + Pr[f ≠ g]: the witness's bound at its δ₁, and the disagreement's limit at δ₂.
@@ -85,6 +88,7 @@ def disagreement_transfer(
             witness a fresh g at each point.
         delta: δ₂.
         drawn_afterwards: whether the points were drawn after f and g (or Q) were fixed.
+        same_law: whether the unlabelled points are independent draws from the law of the labelled ones.
         method: for several witnesses, as in `disagreement_limit`.
 
     Raises:
@@ -92,13 +96,16 @@ def disagreement_transfer(
 
     >>> import torch
     >>> from kdtheory.bounds.holdout import clopper34_holdout
-    >>> witness = clopper34_holdout(torch.zeros(59), delta=0.05, fixed_in_advance=True)
-    >>> bound = disagreement_transfer(witness, torch.zeros(59), delta=0.05, drawn_afterwards=True)
+    >>> witness = clopper34_holdout(torch.zeros(59), delta=0.05, fixed_in_advance=True,
+    ...     independent_draws=True)
+    >>> bound = disagreement_transfer(witness, torch.zeros(59), delta=0.05, drawn_afterwards=True,
+    ...     same_law=True)
     >>> round(bound.value, 3), bound.delta  # twice 0.0495
     (0.099, 0.1)
     """
+    check_flags(drawn_afterwards=drawn_afterwards, same_law=same_law)
     limit = disagreement_limit(disagreements, delta=delta, method=method)
-    rows = _table(disagreements)
+    rows = disagreement_table(disagreements)
     mean = float(rows.mean())
 
     def at_size(size: int) -> float:
@@ -110,7 +117,7 @@ def disagreement_transfer(
         (witness.value + limit) * (1 + 4e-16),
         {**witness.terms, "disagreement": mean, "disagreement radius": limit - mean},
         witness.delta + delta,
-        {**witness.assumptions, UNSEEN: drawn_afterwards},
+        {**witness.assumptions, UNSEEN: drawn_afterwards, ONE_LAW: same_law},
         trivial=witness.trivial,
         value_at=at_size,
         over=f"{witness.over} and the {rows.shape[1]} unlabelled ones",
@@ -118,7 +125,8 @@ def disagreement_transfer(
     )
 
 
-def _table(disagreements: Tensor) -> Tensor:
+def disagreement_table(disagreements: Tensor) -> Tensor:
+    """A row of 0 and 1 for each witness, or a `ValueError`."""
     check_at_least("the number of disagreements", disagreements.numel(), 1)
     rows: Tensor = torch.atleast_2d(disagreements.double()).flatten(0, -2)
     if not bool(((rows == 0) | (rows == 1)).all()):

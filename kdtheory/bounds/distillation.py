@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.bounds.assumptions import CLASSES_FIXED, DRAWN, ONE_LAW, UNSEEN
 from kdtheory.bounds.deviation import single_term, uniform_term
 from kdtheory.bounds.margins import (
     distillation_error,
@@ -29,7 +30,7 @@ from kdtheory.bounds.margins import (
     softmax_confidence,
 )
 from kdtheory.bounds.result import Bound
-from kdtheory.validate import check_fraction, check_positive
+from kdtheory.validate import check_flags, check_fraction, check_positive
 
 __all__ = ["hsu21_as_printed", "hsu21_distillation", "hsu21_distillation_by_margins"]
 
@@ -51,6 +52,9 @@ def hsu21_distillation(
     gamma_weight: float = 1.0,
     density_ratio: float = 1.0,
     fixed_in_advance: bool,
+    drawn_afterwards: bool,
+    independent_draws: bool,
+    same_law: bool,
 ) -> Bound:
     """Pr[argmax f ≠ y] ≤ the six terms above: loss, complexity and deviation of g; then those of f and g.
 
@@ -71,8 +75,13 @@ def hsu21_distillation(
             choice of γ is paid for in both lines, that of the class only where functions are not fixed.
         density_ratio: ‖dμ/dν‖_∞ where the unlabelled points are drawn from ν instead of μ; multiplies the
             second line.
-        fixed_in_advance: whether classes and weights were fixed before any data, and (where there is no joint
-            complexity) f and g before the unlabelled points.
+        fixed_in_advance: whether the classes, the candidates of γ and all shares of δ were fixed before any
+            data.
+        drawn_afterwards: whether the unlabelled points were drawn after f and g were fixed; not asked for,
+            and not printed, where there is a joint complexity.
+        independent_draws: whether the points are independent draws.
+        same_law: whether the unlabelled points are independent draws from the law of the labelled ones (or
+            one of the density ratio given).
 
     Raises:
         ValueError: γ, δ, a complexity, p_j or the density ratio out of range, or logits or labels that are.
@@ -80,13 +89,13 @@ def hsu21_distillation(
     >>> import torch
     >>> sure = torch.tensor([[9.0, 0.0]]).repeat(10_000, 1).double()
     >>> bound = hsu21_distillation(sure, torch.zeros(10_000).long(), sure, sure, gamma=1.0, delta=0.05,
-    ...     student_complexity=0.01, fixed_in_advance=True)
+    ...     student_complexity=0.01, fixed_in_advance=True, drawn_afterwards=True, independent_draws=True,
+    ...     same_law=True)
     >>> [round(term, 4) for term in bound.terms.values()]
     [0.0002, 0.02, 0.0888, 0.0, 0.0, 0.0272]
     """
-    settings = _Settings(
-        gamma, delta, joint_complexity, weight, gamma_weight, density_ratio, fixed_in_advance
-    )
+    words = _assumptions(fixed_in_advance, drawn_afterwards, independent_draws, same_law, joint_complexity)
+    settings = _Settings(gamma, delta, joint_complexity, weight, gamma_weight, density_ratio, words)
     _check_complexity("student_complexity", student_complexity)
     losses = 1 - softmax_confidence(student_logits, labels, gamma=gamma)
     apart = label_free_distillation_error(student_unlabelled, teacher_unlabelled, gamma=gamma)
@@ -110,6 +119,9 @@ def hsu21_distillation_by_margins(
     gamma_weight: float = 1.0,
     density_ratio: float = 1.0,
     fixed_in_advance: bool,
+    drawn_afterwards: bool,
+    independent_draws: bool,
+    same_law: bool,
 ) -> Bound:
     """The same with (2/n)Σσ(ln(k−1) − m_i/γ) + (1/γ)·Rad_n(margins of G_j) for the first two terms.
 
@@ -124,7 +136,8 @@ def hsu21_distillation_by_margins(
         gamma: γ.
         delta: δ.
         margin_complexity: Rad_n of the margins of G_j, or an upper bound on it.
-        joint_complexity, weight, gamma_weight, density_ratio, fixed_in_advance: as in `hsu21_distillation`.
+        joint_complexity, weight, gamma_weight, density_ratio, fixed_in_advance, drawn_afterwards,
+            independent_draws, same_law: as in `hsu21_distillation`.
 
     Raises:
         ValueError: γ, δ, a complexity, p_j or the density ratio out of range, or logits or labels that are.
@@ -132,13 +145,13 @@ def hsu21_distillation_by_margins(
     >>> import torch
     >>> sure = torch.tensor([[9.0, 0.0]]).repeat(10_000, 1).double()
     >>> bound = hsu21_distillation_by_margins(sure, torch.zeros(10_000).long(), sure, sure, gamma=1.0,
-    ...     delta=0.05, margin_complexity=0.02, fixed_in_advance=True)
+    ...     delta=0.05, margin_complexity=0.02, fixed_in_advance=True, drawn_afterwards=True,
+    ...     independent_draws=True, same_law=True)
     >>> round(bound.terms["student's complexity"], 4)
     0.02
     """
-    settings = _Settings(
-        gamma, delta, joint_complexity, weight, gamma_weight, density_ratio, fixed_in_advance
-    )
+    words = _assumptions(fixed_in_advance, drawn_afterwards, independent_draws, same_law, joint_complexity)
+    settings = _Settings(gamma, delta, joint_complexity, weight, gamma_weight, density_ratio, words)
     _check_complexity("margin_complexity", margin_complexity)
     margins = multiclass_margin(student_logits, labels)
     losses = margin_surrogate(margins, gamma=gamma, num_classes=student_logits.shape[-1])
@@ -229,7 +242,7 @@ class _Settings:
     weight: float
     gamma_weight: float
     density_ratio: float
-    fixed_in_advance: bool
+    assumptions: dict[str, bool]
 
     def __post_init__(self) -> None:
         check_positive("gamma", self.gamma)
@@ -261,17 +274,13 @@ def _bound(
             **_second_line(error, shrunk, scale, settings),
         }
 
-    assumptions = {
-        "the points are independent draws": True,
-        "classes, weights and whatever counts as fixed were fixed in advance": settings.fixed_in_advance,
-    }
     found = terms(n)
     return Bound(
         name,
         sum(found.values()),
         found,
         settings.delta,
-        assumptions,
+        settings.assumptions,
         value_at=lambda size: sum(terms(size).values()),
         least=2,
         over="both samples",
@@ -283,6 +292,23 @@ def _bound(
             "density_ratio": settings.density_ratio,
         },
     )
+
+
+def _assumptions(
+    fixed_in_advance: bool,
+    drawn_afterwards: bool,
+    independent_draws: bool,
+    same_law: bool,
+    joint_complexity: float | None,
+) -> dict[str, bool]:
+    check_flags(
+        fixed_in_advance=fixed_in_advance,
+        drawn_afterwards=drawn_afterwards,
+        independent_draws=independent_draws,
+        same_law=same_law,
+    )
+    words = {DRAWN: independent_draws, CLASSES_FIXED: fixed_in_advance, ONE_LAW: same_law}
+    return words if joint_complexity is not None else {**words, UNSEEN: drawn_afterwards}
 
 
 def _first_line(loss: float, complexity: float, n: int, settings: _Settings) -> Terms:

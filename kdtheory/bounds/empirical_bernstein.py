@@ -17,8 +17,9 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.bounds.assumptions import CLASS_FIXED, DRAWN
 from kdtheory.bounds.result import Bound
-from kdtheory.validate import check_at_least, check_finite, check_fraction
+from kdtheory.validate import check_at_least, check_finite, check_flags, check_fraction
 
 __all__ = [
     "maurer09_covering",
@@ -86,7 +87,13 @@ def maurer09_covering_radius(
 
 
 def maurer09_finite_class(
-    values: Float[Tensor, "n"], /, *, class_size: int, delta: float, fixed_in_advance: bool
+    values: Float[Tensor, "n"],
+    /,
+    *,
+    class_size: int,
+    delta: float,
+    fixed_in_advance: bool,
+    independent_draws: bool,
 ) -> Bound:
     """E h ≤ mean h + √(2V̂ ln(2|F|/δ)/N) + 7 ln(2|F|/δ)/(3(N−1)) for one h of a finite class.
 
@@ -98,12 +105,14 @@ def maurer09_finite_class(
         delta: δ.
         fixed_in_advance: whether the class was fixed before the sample was seen; if not, the number is a
             heuristic.
+        independent_draws: whether the points are independent draws.
 
     Raises:
         ValueError: a value outside [0, 1], N < 2, |F| < 1, or δ outside (0, 1).
 
     >>> import torch
-    >>> bound = maurer09_finite_class(torch.zeros(8), class_size=1, delta=0.05, fixed_in_advance=True)
+    >>> bound = maurer09_finite_class(torch.zeros(8), class_size=1, delta=0.05, fixed_in_advance=True,
+    ...     independent_draws=True)
     >>> round(3 * bound.value, 3), bound.vacuous, list(bound.terms)  # ln 40 / 3
     (3.689, True, ['empirical risk', 'radius'])
     """
@@ -114,11 +123,17 @@ def maurer09_finite_class(
     def radius(n: int) -> Tensor:
         return maurer09_finite_class_radius(variance, n=n, class_size=class_size, delta=delta)
 
-    return _bound("maurer09_finite_class", values, radius, 2, delta, fixed_in_advance)
+    return _bound("maurer09_finite_class", values, radius, 2, delta, fixed_in_advance, independent_draws)
 
 
 def maurer09_covering(
-    values: Float[Tensor, "n"], /, *, covering_number: int, delta: float, fixed_in_advance: bool
+    values: Float[Tensor, "n"],
+    /,
+    *,
+    covering_number: int,
+    delta: float,
+    fixed_in_advance: bool,
+    independent_draws: bool,
 ) -> Bound:
     """E h ≤ mean h + √(18V̂ ln(M/δ)/N) + 15 ln(M/δ)/(N−1) for one h of a class with a covering number.
 
@@ -130,12 +145,14 @@ def maurer09_covering(
         delta: δ.
         fixed_in_advance: whether the class was fixed before the sample was seen; if not, the number is a
             heuristic.
+        independent_draws: whether the points are independent draws.
 
     Raises:
         ValueError: a value outside [0, 1], N < 16, a covering number below 1, or δ outside (0, 1).
 
     >>> import torch
-    >>> maurer09_covering(torch.zeros(16), covering_number=8, delta=0.05, fixed_in_advance=False).kind
+    >>> maurer09_covering(torch.zeros(16), covering_number=8, delta=0.05, fixed_in_advance=False,
+    ...     independent_draws=True).kind
     'heuristic'
     """
     check_at_least("n", values.shape[0], 16)
@@ -145,7 +162,7 @@ def maurer09_covering(
     def radius(n: int) -> Tensor:
         return maurer09_covering_radius(variance, n=n, covering_number=covering_number, delta=delta)
 
-    return _bound("maurer09_covering", values, radius, 16, delta, fixed_in_advance)
+    return _bound("maurer09_covering", values, radius, 16, delta, fixed_in_advance, independent_draws)
 
 
 def _bound(
@@ -155,13 +172,15 @@ def _bound(
     least: int,
     delta: float,
     fixed_in_advance: bool,
+    independent_draws: bool,
 ) -> Bound:
     n, mean = values.shape[0], float(values.detach().double().mean())
     terms = {"empirical risk": mean, "radius": float(radius(n))}
+    check_flags(fixed_in_advance=fixed_in_advance, independent_draws=independent_draws)
     assumptions = {
-        "the points are independent draws": True,
+        DRAWN: independent_draws,
         "the values lie in [0, 1]": True,
-        "the class was fixed before the sample was seen": fixed_in_advance,
+        CLASS_FIXED: fixed_in_advance,
     }
     return Bound(
         name,

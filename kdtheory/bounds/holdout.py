@@ -17,11 +17,12 @@ import numpy as np
 from jaxtyping import Shaped
 from torch import Tensor
 
+from kdtheory.bounds.assumptions import DRAWN, EACH_FIXED, FIXED, GUESSED
 from kdtheory.bounds.deviation import hoeffding63_radius
 from kdtheory.bounds.empirical_bernstein import maurer09_finite_class_radius
 from kdtheory.bounds.result import Bound
 from kdtheory.inversion import binomial_upper_limit, kl_upper_inverse
-from kdtheory.validate import check_at_least, check_finite, check_fraction
+from kdtheory.validate import check_at_least, check_finite, check_flags, check_fraction
 
 __all__ = [
     "blum99_progressive",
@@ -31,12 +32,12 @@ __all__ = [
     "maurer09_holdout",
 ]
 
-DRAWN = "the points are independent draws from the law in question"
-FIXED = "the predictor was fixed before the points were drawn"
 IN_UNIT_INTERVAL = "the losses lie in [0, 1]"
 
 
-def clopper34_holdout(errors: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_advance: bool) -> Bound:
+def clopper34_holdout(
+    errors: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_advance: bool, independent_draws: bool
+) -> Bound:
     """e ≤ sup{q : P[Bin(n, q) ≤ k] ≥ δ}, k = Σ errors: the exact limit.
 
     Clopper & Pearson (1934), the upper limit alone at confidence 1 − δ. It is attained: for no δ and n is a
@@ -46,12 +47,13 @@ def clopper34_holdout(errors: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_
         errors: 0 or 1 (or booleans) at each point.
         delta: δ.
         fixed_in_advance: whether the predictor was fixed before the points were drawn.
+        independent_draws: whether the points are independent draws.
 
     Raises:
         ValueError: no point, a value other than 0 and 1, or δ outside (0, 1).
 
     >>> import torch
-    >>> bound = clopper34_holdout(torch.zeros(59), delta=0.05, fixed_in_advance=True)
+    >>> bound = clopper34_holdout(torch.zeros(59), delta=0.05, fixed_in_advance=True, independent_draws=True)
     >>> round(bound.value, 4), bound.needed  # 1 − 0.05^(1/59)
     (0.0495, 1)
     """
@@ -62,11 +64,13 @@ def clopper34_holdout(errors: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_
     def value_at(size: int) -> float:
         return binomial_upper_limit(_scaled(wrong, n, size), size, delta=delta)
 
-    counts = {"errors": wrong}
-    return _bound("clopper34_holdout", wrong / n, limit, n, delta, fixed_in_advance, value_at, counts=counts)
+    counts, flags = {"errors": wrong}, (fixed_in_advance, independent_draws)
+    return _bound("clopper34_holdout", wrong / n, limit, n, delta, flags, value_at, counts=counts)
 
 
-def hoeffding63_kl_holdout(values: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_advance: bool) -> Bound:
+def hoeffding63_kl_holdout(
+    values: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_advance: bool, independent_draws: bool
+) -> Bound:
     """e ≤ kl⁻¹(ê, ln(1/δ)/n), for losses in [0, 1].
 
     Hoeffding (1963), Theorem 1 in its relative-entropy form; for losses of 0 and 1 it is Chernoff's bound,
@@ -77,12 +81,14 @@ def hoeffding63_kl_holdout(values: Shaped[Tensor, "n"], /, *, delta: float, fixe
         values: the losses, or their means over several predictors.
         delta: δ.
         fixed_in_advance: whether the predictors were fixed before the points were drawn.
+        independent_draws: whether the points are independent draws.
 
     Raises:
         ValueError: no point, a loss outside [0, 1], or δ outside (0, 1).
 
     >>> import torch
-    >>> bound = hoeffding63_kl_holdout(torch.zeros(10), delta=0.25, fixed_in_advance=True)
+    >>> bound = hoeffding63_kl_holdout(torch.zeros(10), delta=0.25, fixed_in_advance=True,
+    ...     independent_draws=True)
     >>> round(bound.value, 6)  # 1 − δ^{1/n}
     0.129449
     """
@@ -92,10 +98,14 @@ def hoeffding63_kl_holdout(values: Shaped[Tensor, "n"], /, *, delta: float, fixe
     def limit(size: int) -> float:
         return float(kl_upper_inverse(mean, -math.log(delta) / size))
 
-    return _bound("hoeffding63_kl_holdout", mean, limit(n), n, delta, fixed_in_advance, limit)
+    return _bound(
+        "hoeffding63_kl_holdout", mean, limit(n), n, delta, (fixed_in_advance, independent_draws), limit
+    )
 
 
-def hoeffding63_holdout(values: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_advance: bool) -> Bound:
+def hoeffding63_holdout(
+    values: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_advance: bool, independent_draws: bool
+) -> Bound:
     """e ≤ ê + √(ln(1/δ)/(2n)), for losses in [0, 1].
 
     Hoeffding (1963), Theorem 1. Vacuous where n ≤ ln(1/δ)/(2(1 − ê)²).
@@ -104,12 +114,14 @@ def hoeffding63_holdout(values: Shaped[Tensor, "n"], /, *, delta: float, fixed_i
         values: the losses, or their means over several predictors.
         delta: δ.
         fixed_in_advance: whether the predictors were fixed before the points were drawn.
+        independent_draws: whether the points are independent draws.
 
     Raises:
         ValueError: no point, a loss outside [0, 1], or δ outside (0, 1).
 
     >>> import torch
-    >>> hoeffding63_holdout(torch.zeros(8), delta=math.exp(-4), fixed_in_advance=True).value  # √(4/16)
+    >>> hoeffding63_holdout(torch.zeros(8), delta=math.exp(-4), fixed_in_advance=True,
+    ...     independent_draws=True).value  # √(4/16)
     0.5
     """
     mean, n = unit_mean("values", values)
@@ -118,10 +130,14 @@ def hoeffding63_holdout(values: Shaped[Tensor, "n"], /, *, delta: float, fixed_i
     def limit(size: int) -> float:
         return mean + hoeffding63_radius(size, delta=delta)
 
-    return _bound("hoeffding63_holdout", mean, limit(n), n, delta, fixed_in_advance, limit)
+    return _bound(
+        "hoeffding63_holdout", mean, limit(n), n, delta, (fixed_in_advance, independent_draws), limit
+    )
 
 
-def maurer09_holdout(values: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_advance: bool) -> Bound:
+def maurer09_holdout(
+    values: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_advance: bool, independent_draws: bool
+) -> Bound:
     """e ≤ ê + √(2V̂ ln(2/δ)/n) + 7 ln(2/δ)/(3(n−1)), for losses in [0, 1], V̂ their sample variance.
 
     Maurer & Pontil (2009), Theorem 4.
@@ -130,12 +146,13 @@ def maurer09_holdout(values: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_a
         values: the losses, or their means over several predictors.
         delta: δ.
         fixed_in_advance: whether the predictors were fixed before the points were drawn.
+        independent_draws: whether the points are independent draws.
 
     Raises:
         ValueError: n < 2, a loss outside [0, 1], or δ outside (0, 1).
 
     >>> import torch
-    >>> bound = maurer09_holdout(torch.zeros(8), delta=0.05, fixed_in_advance=True)
+    >>> bound = maurer09_holdout(torch.zeros(8), delta=0.05, fixed_in_advance=True, independent_draws=True)
     >>> round(3 * bound.value, 3)  # ln 40 / 3
     3.689
     """
@@ -146,11 +163,20 @@ def maurer09_holdout(values: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_a
     def limit(size: int) -> float:
         return mean + float(maurer09_finite_class_radius(variance, n=size, class_size=1, delta=delta))
 
-    return _bound("maurer09_holdout", mean, limit(n), n, delta, fixed_in_advance, limit, least=2)
+    return _bound(
+        "maurer09_holdout", mean, limit(n), n, delta, (fixed_in_advance, independent_draws), limit, least=2
+    )
 
 
 def blum99_progressive(
-    values: Shaped[Tensor, "n"], /, *, guess: float, delta: float, each_fixed_before_its_point: bool
+    values: Shaped[Tensor, "n"],
+    /,
+    *,
+    guess: float,
+    delta: float,
+    each_fixed_before_its_point: bool,
+    guess_made_without_the_points: bool,
+    independent_draws: bool,
 ) -> Bound:
     """ē ≤ (1 − e^{−λê − ln(1/δ)/n})/(1 − e^{−λ}): mean risk of predictors each fixed before its own point.
 
@@ -167,12 +193,16 @@ def blum99_progressive(
         delta: δ.
         each_fixed_before_its_point: whether each predictor is a function of other data and of points
             tested before its own.
+        guess_made_without_the_points: whether the guess was made without any of the n points. One made of
+            their mean breaks the bound, and the more so the more points there are.
+        independent_draws: whether the points are independent draws.
 
     Raises:
         ValueError: no point, a loss or the guess outside [0, 1], or δ outside (0, 1).
 
     >>> import torch
-    >>> bound = blum99_progressive(torch.zeros(10), guess=0, delta=0.25, each_fixed_before_its_point=True)
+    >>> bound = blum99_progressive(torch.zeros(10), guess=0, delta=0.25, each_fixed_before_its_point=True,
+    ...                            guess_made_without_the_points=True, independent_draws=True)
     >>> round(bound.value, 6)  # λ = ∞: 1 − δ^{1/n}
     0.129449
     """
@@ -183,10 +213,16 @@ def blum99_progressive(
     def limit(size: int) -> float:
         return progressive_limit(mean, guess, size, delta)
 
+    check_flags(
+        each_fixed_before_its_point=each_fixed_before_its_point,
+        guess_made_without_the_points=guess_made_without_the_points,
+        independent_draws=independent_draws,
+    )
     assumptions = {
-        DRAWN: True,
+        DRAWN: independent_draws,
         IN_UNIT_INTERVAL: True,
-        "each predictor was fixed before its own point was drawn": each_fixed_before_its_point,
+        EACH_FIXED: each_fixed_before_its_point,
+        GUESSED: guess_made_without_the_points,
     }
     quantities = {"points": n, "guess": guess}
     terms = _terms(mean, limit(n))
@@ -239,13 +275,15 @@ def _bound(
     limit: float,
     n: int,
     delta: float,
-    fixed: bool,
+    flags: tuple[bool, bool],
     value_at: Callable[[int], float],
     *,
     least: int = 1,
     counts: Mapping[str, float] | None = None,
 ) -> Bound:
-    assumptions = {DRAWN: True, IN_UNIT_INTERVAL: True, FIXED: fixed}
+    fixed, drawn = flags
+    check_flags(fixed_in_advance=fixed, independent_draws=drawn)
+    assumptions = {DRAWN: drawn, IN_UNIT_INTERVAL: True, FIXED: fixed}
     quantities = {"points": n, **(counts or {})}
     return Bound(
         name,

@@ -12,11 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.bounds.assumptions import DRAWN, KERNEL_FIXED
 from kdtheory.bounds.deviation import uniform_term
 from kdtheory.bounds.norm_margin import ramp_loss
 from kdtheory.bounds.norms import grid_point
 from kdtheory.bounds.result import Bound
-from kdtheory.validate import check_at_least, check_finite, check_fraction, check_positive
+from kdtheory.validate import check_at_least, check_finite, check_flags, check_fraction, check_positive
 
 __all__ = ["adjusted_supervision_complexity", "harutyunyan23_kernel_margin", "supervision_complexity"]
 
@@ -71,6 +72,7 @@ def harutyunyan23_kernel_margin(
     outputs: int = 1,
     weight: float = 1.0,
     fixed_in_advance: bool,
+    independent_draws: bool,
 ) -> Bound:
     """Pr[err] ≤ (1/n)Σ ramp(m_i/γ) + (2/γ)·B·√(tr K)/n + 3√(ln(2/(δp))/2n), B ≥ ‖f‖ on a grid, p its weight.
 
@@ -87,13 +89,15 @@ def harutyunyan23_kernel_margin(
         delta: δ.
         outputs: k; 1 for two classes told apart by a sign.
         weight: of γ (and of the kernel) if chosen after the data.
-        fixed_in_advance: whether the kernel, γ's candidates and their weights were fixed before the sample.
+        fixed_in_advance: whether the kernel, the candidates of γ and their shares of δ were fixed before the points
+            were drawn.
+        independent_draws: whether the points are independent draws.
 
     Raises:
         ValueError: a margin is not finite, or a norm, tr K, γ, δ, k or the weight out of range.
 
     >>> bound = harutyunyan23_kernel_margin(torch.ones(900), squared_norm=4.0, trace=900.0, gamma=1.0,
-    ...     delta=0.05, fixed_in_advance=True)
+    ...     delta=0.05, fixed_in_advance=True, independent_draws=True)
     >>> round(bound.terms["complexity"], 6)  # 2·2·30/900
     0.133333
     """
@@ -115,9 +119,10 @@ def harutyunyan23_kernel_margin(
         return {"margin loss": loss, "complexity": 2 * shrunk, "deviation": deviation}
 
     found = terms(n)
+    check_flags(fixed_in_advance=fixed_in_advance, independent_draws=independent_draws)
     assumptions = {
-        "the points are independent draws": True,
-        "the kernel and the weights were fixed before the sample was seen": fixed_in_advance,
+        DRAWN: independent_draws,
+        KERNEL_FIXED: fixed_in_advance,
     }
     return Bound(
         "harutyunyan23_kernel_margin",

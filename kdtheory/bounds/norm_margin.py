@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.bounds.assumptions import DRAWN, GRID_FIXED
 from kdtheory.bounds.deviation import uniform_term
 from kdtheory.bounds.margins import multiclass_margin
 from kdtheory.bounds.norms import NetNorms, bartlett17_complexity, golowich18_vector_relu_net, grid_point
 from kdtheory.bounds.result import Bound
-from kdtheory.validate import check_finite, check_fraction, check_positive
+from kdtheory.validate import check_finite, check_flags, check_fraction, check_positive
 
 __all__ = ["bartlett17_margin", "golowich18_margin", "ramp_loss"]
 
@@ -48,6 +49,7 @@ def golowich18_margin(
     delta: float,
     weight: float = 1.0,
     fixed_in_advance: bool,
+    independent_draws: bool,
 ) -> Bound:
     """Pr[argmax f ≠ y] ≤ mean ramp(m/γ) + (4/γ)·Rad^vec_n + 3√(ln(2/(δp))/2n), Rad^vec by Frobenius norms.
 
@@ -62,7 +64,9 @@ def golowich18_margin(
         gamma: γ, chosen beforehand or paid for in `weight`.
         delta: δ.
         weight: of γ (and of the architecture) if chosen after the data.
-        fixed_in_advance: whether architecture, γ's candidates and weights were fixed before the sample.
+        fixed_in_advance: whether the architecture, the candidates of γ and their shares of δ were fixed before
+            the points were drawn.
+        independent_draws: whether the points are independent draws.
 
     Raises:
         ValueError: logits or labels out of range, or a norm, γ, δ or the weight.
@@ -70,7 +74,7 @@ def golowich18_margin(
     >>> import torch
     >>> norms = NetNorms((1.0,), (1.0,), (1.0,), (3, 2))
     >>> bound = golowich18_margin(torch.eye(2).repeat(200, 1), torch.tensor([0, 1] * 200), norms=norms,
-    ...     input_norm=20.0, gamma=1.0, delta=0.05, fixed_in_advance=True)
+    ...     input_norm=20.0, gamma=1.0, delta=0.05, fixed_in_advance=True, independent_draws=True)
     >>> round(bound.terms["complexity"], 4), bound.terms["margin loss"]  # 4·√2·20/400
     (0.2828, 0.0)
     """
@@ -83,7 +87,15 @@ def golowich18_margin(
     quantities = {"n": n, "gamma": gamma, "norm_product": product, "weight": share * weight}
     settings = {"gamma": gamma, "delta": delta, "weight": weight, "share": share}
     margins = multiclass_margin(logits, labels)
-    return _bound("golowich18_margin", margins, 2 * vector / gamma, settings, quantities, fixed_in_advance)
+    return _bound(
+        "golowich18_margin",
+        margins,
+        2 * vector / gamma,
+        settings,
+        quantities,
+        fixed_in_advance,
+        independent_draws,
+    )
 
 
 def bartlett17_margin(
@@ -97,6 +109,7 @@ def bartlett17_margin(
     delta: float,
     weight: float = 1.0,
     fixed_in_advance: bool,
+    independent_draws: bool,
 ) -> Bound:
     """Pr[argmax f ≠ y] ≤ mean ramp(m/γ) + 2·Rad_n + 3√(ln(2/(δp))/2n), Rad by spectral norms and covering.
 
@@ -104,7 +117,8 @@ def bartlett17_margin(
     constant √2/γ), reference matrices zero. Πs_j and each ratio b_j/s_j are rounded up to the grid.
 
     Args:
-        logits, labels, norms, input_norm, gamma, delta, weight, fixed_in_advance: as in `golowich18_margin`.
+        logits, labels, norms, input_norm, gamma, delta, weight, fixed_in_advance, independent_draws: as in
+            `golowich18_margin`.
 
     Raises:
         ValueError: logits or labels out of range, or a norm, γ, δ or the weight.
@@ -112,7 +126,7 @@ def bartlett17_margin(
     >>> import torch
     >>> norms = NetNorms((1.0,), (1.0,), (1.0,), (3, 2))
     >>> bartlett17_margin(torch.eye(2).repeat(200, 1), torch.tensor([0, 1] * 200), norms=norms,
-    ...     input_norm=20.0, gamma=1.0, delta=0.05, fixed_in_advance=True).vacuous
+    ...     input_norm=20.0, gamma=1.0, delta=0.05, fixed_in_advance=True, independent_draws=True).vacuous
     True
     """
     n = len(logits)
@@ -133,7 +147,9 @@ def bartlett17_margin(
     quantities = {"n": n, "gamma": gamma, "spectral_product": product, "weight": share * weight}
     settings = {"gamma": gamma, "delta": delta, "weight": weight, "share": share}
     margins = multiclass_margin(logits, labels)
-    return _bound("bartlett17_margin", margins, complexity, settings, quantities, fixed_in_advance)
+    return _bound(
+        "bartlett17_margin", margins, complexity, settings, quantities, fixed_in_advance, independent_draws
+    )
 
 
 def _bound(
@@ -143,6 +159,7 @@ def _bound(
     settings: Mapping[str, float],
     quantities: Mapping[str, float],
     fixed_in_advance: bool,
+    independent_draws: bool,
 ) -> Bound:
     check_fraction("delta", settings["delta"], open_interval=True)
     if not 0 < settings["weight"] <= 1:
@@ -155,9 +172,10 @@ def _bound(
         return {"margin loss": loss, "complexity": 2 * shrunk, "deviation": uniform_term(size, delta)}
 
     found = terms(n)
+    check_flags(fixed_in_advance=fixed_in_advance, independent_draws=independent_draws)
     assumptions = {
-        "the points are independent draws": True,
-        "architecture and weights were fixed before the sample was seen": fixed_in_advance,
+        DRAWN: independent_draws,
+        GRID_FIXED: fixed_in_advance,
     }
     return Bound(
         name,

@@ -15,14 +15,13 @@ from collections.abc import Callable
 from jaxtyping import Shaped
 from torch import Tensor
 
-from kdtheory.bounds.holdout import DRAWN, IN_UNIT_INTERVAL, unit_mean, zero_or_one
+from kdtheory.bounds.assumptions import CODED, DRAWN
+from kdtheory.bounds.holdout import IN_UNIT_INTERVAL, unit_mean, zero_or_one
 from kdtheory.bounds.result import Bound
 from kdtheory.inversion import binomial_upper_limit, kl_upper_inverse
-from kdtheory.validate import check_fraction
+from kdtheory.validate import check_flags, check_fraction
 
 __all__ = ["langford05_occam", "langford05_occam_kl", "occam_log_delta"]
-
-CODED = "the code was fixed before the points were drawn"
 
 
 def occam_log_delta(bits: float, /, *, delta: float) -> float:
@@ -45,7 +44,13 @@ def occam_log_delta(bits: float, /, *, delta: float) -> float:
 
 
 def langford05_occam(
-    errors: Shaped[Tensor, "n"], /, *, bits: float, delta: float, coded_beforehand: bool
+    errors: Shaped[Tensor, "n"],
+    /,
+    *,
+    bits: float,
+    delta: float,
+    coded_beforehand: bool,
+    independent_draws: bool,
 ) -> Bound:
     """e ≤ sup{q : P[Bin(n, q) ≤ k] ≥ δ·2^{−b}}, k = Σ errors: the exact limit, at the code word's share of δ.
 
@@ -56,12 +61,14 @@ def langford05_occam(
         bits: b, all that has to be sent counted.
         delta: δ.
         coded_beforehand: whether the code was fixed before the points were drawn; the classifier need not be.
+        independent_draws: whether the points are independent draws.
 
     Raises:
         ValueError: no point, a value other than 0 and 1, b negative, or δ outside (0, 1).
 
     >>> import torch
-    >>> bound = langford05_occam(torch.zeros(10), bits=8, delta=0.25, coded_beforehand=True)
+    >>> bound = langford05_occam(torch.zeros(10), bits=8, delta=0.25, coded_beforehand=True,
+    ...     independent_draws=True)
     >>> round(bound.value, 6), round(bound.terms["radius"], 6)  # 1 − 2^{−10/10}, 1 − 2^{−2/10}
     (0.5, 0.129449)
     """
@@ -74,11 +81,17 @@ def langford05_occam(
 
     parts = wrong / n, limit(n, math.log(delta)), limit(n)
     quantities = {"points": n, "errors": wrong, "bits": bits}
-    return _bound("langford05_occam", parts, delta, coded_beforehand, limit, quantities)
+    return _bound("langford05_occam", parts, delta, (coded_beforehand, independent_draws), limit, quantities)
 
 
 def langford05_occam_kl(
-    values: Shaped[Tensor, "n"], /, *, bits: float, delta: float, coded_beforehand: bool
+    values: Shaped[Tensor, "n"],
+    /,
+    *,
+    bits: float,
+    delta: float,
+    coded_beforehand: bool,
+    independent_draws: bool,
 ) -> Bound:
     """e ≤ kl⁻¹(ê, (b ln 2 + ln(1/δ))/n), for losses in [0, 1].
 
@@ -89,12 +102,14 @@ def langford05_occam_kl(
         bits: b, all that has to be sent counted.
         delta: δ.
         coded_beforehand: whether the code was fixed before the points were drawn; the classifier need not be.
+        independent_draws: whether the points are independent draws.
 
     Raises:
         ValueError: no point, a loss outside [0, 1], b negative, or δ outside (0, 1).
 
     >>> import torch
-    >>> bound = langford05_occam_kl(torch.zeros(10), bits=8, delta=0.25, coded_beforehand=True)
+    >>> bound = langford05_occam_kl(torch.zeros(10), bits=8, delta=0.25, coded_beforehand=True,
+    ...     independent_draws=True)
     >>> round(bound.value, 6)  # 1 − 2^{−(8 + 2)/10}
     0.5
     """
@@ -106,20 +121,24 @@ def langford05_occam_kl(
 
     parts = mean, limit(n, math.log(delta)), limit(n)
     quantities = {"points": n, "bits": bits}
-    return _bound("langford05_occam_kl", parts, delta, coded_beforehand, limit, quantities)
+    return _bound(
+        "langford05_occam_kl", parts, delta, (coded_beforehand, independent_draws), limit, quantities
+    )
 
 
 def _bound(
     name: str,
     parts: tuple[float, float, float],
     delta: float,
-    coded: bool,
+    flags: tuple[bool, bool],
     value_at: Callable[[int], float],
     quantities: dict[str, float],
 ) -> Bound:
     """`parts`: the mean, the limit were the code length zero, the limit."""
     mean, without_code, limit = parts
     terms = {"empirical risk": mean, "radius": without_code - mean, "code length": limit - without_code}
-    assumptions = {DRAWN: True, IN_UNIT_INTERVAL: True, CODED: coded}
+    coded, drawn = flags
+    check_flags(coded_beforehand=coded, independent_draws=drawn)
+    assumptions = {DRAWN: drawn, IN_UNIT_INTERVAL: True, CODED: coded}
     over = f"the {quantities['points']:.0f} labelled points"
     return Bound(name, limit, terms, delta, assumptions, value_at=value_at, over=over, quantities=quantities)

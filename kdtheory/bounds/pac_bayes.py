@@ -14,10 +14,11 @@ from jaxtyping import Float, Shaped
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from kdtheory.bounds.holdout import DRAWN, IN_UNIT_INTERVAL, unit_mean
+from kdtheory.bounds.assumptions import DRAWN, FRESH, PRIOR
+from kdtheory.bounds.holdout import IN_UNIT_INTERVAL, unit_mean
 from kdtheory.bounds.result import Bound
 from kdtheory.inversion import kl_upper_inverse
-from kdtheory.validate import check_at_least, check_fraction, check_positive, check_same_shape
+from kdtheory.validate import check_at_least, check_flags, check_fraction, check_positive, check_same_shape
 
 __all__ = [
     "gaussian_kl",
@@ -26,9 +27,6 @@ __all__ = [
     "maurer04_pac_bayes_kl",
     "sampled_risk_limit",
 ]
-
-PRIOR = "the prior was fixed before the points were drawn"
-FRESH = "the draws of g are independent of each other and of everything else"
 
 
 def gaussian_kl(
@@ -119,6 +117,7 @@ def maurer04_pac_bayes_kl(
     delta_sampling: float,
     prior_fixed: bool,
     fresh_draws: bool,
+    independent_draws: bool,
     priors: int = 1,
 ) -> Bound:
     """kl(ê_Q‖e_Q) ≤ (KL(Q‖P) + ln(2√n/δ))/n, inverted at an upper limit of ê_Q from its draws.
@@ -133,6 +132,7 @@ def maurer04_pac_bayes_kl(
         delta_sampling: δ of the limit of ê_Q; the bound fails with probability at most the sum of the two.
         prior_fixed: whether the prior was fixed before the points were drawn (learned on others, at most).
         fresh_draws: whether every value has a g of its own, drawn for it.
+        independent_draws: whether the points are independent draws.
         priors: J, the number of priors that P was chosen from with the points in view.
 
     Raises:
@@ -141,10 +141,11 @@ def maurer04_pac_bayes_kl(
 
     >>> import torch
     >>> bound = maurer04_pac_bayes_kl(torch.zeros(9, 16), divergence=1.0, delta=0.04, delta_sampling=0.01,
-    ...                               prior_fixed=True, fresh_draws=True)
+    ...                               prior_fixed=True, fresh_draws=True, independent_draws=True)
     >>> list(bound.terms), round(bound.delta, 3)
     (['sampled Gibbs risk', 'sampling of g', 'radius', 'divergence'], 0.05)
     """
+    check_flags(prior_fixed=prior_fixed, fresh_draws=fresh_draws, independent_draws=independent_draws)
     check_at_least("priors", priors, 1)
     check_fraction("delta", delta, open_interval=True)
     n = values.shape[1]
@@ -166,7 +167,7 @@ def maurer04_pac_bayes_kl(
         value,
         terms,
         delta + delta_sampling,
-        {DRAWN: True, IN_UNIT_INTERVAL: True, PRIOR: prior_fixed, FRESH: fresh_draws},
+        {DRAWN: independent_draws, IN_UNIT_INTERVAL: True, PRIOR: prior_fixed, FRESH: fresh_draws},
         value_at=limit,
         least=8,
         over=f"the {n} labelled points and the draws of g",

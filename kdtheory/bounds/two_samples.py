@@ -15,11 +15,17 @@ from jaxtyping import Bool, Float, Int, Shaped
 from scipy import special
 from torch import Tensor
 
-from kdtheory.bounds.disagreement import UNSEEN
-from kdtheory.bounds.holdout import DRAWN, FIXED, zero_or_one
+from kdtheory.bounds.assumptions import (
+    DISJOINT,
+    DRAWN,
+    ONE_LAW,
+    PREDICTOR_FIXED_FIRST,
+    WITNESS_FIXED_FIRST,
+)
+from kdtheory.bounds.holdout import zero_or_one
 from kdtheory.bounds.result import Bound
 from kdtheory.inversion import kl_upper_inverse
-from kdtheory.validate import check_at_least, check_fraction
+from kdtheory.validate import check_at_least, check_flags, check_fraction
 
 __all__ = ["joint_disagreement_transfer", "sum_upper_limit"]
 
@@ -39,32 +45,48 @@ def joint_disagreement_transfer(
     /,
     *,
     delta: float,
-    fixed_in_advance: bool,
-    drawn_afterwards: bool,
+    witness_fixed_in_advance: bool,
+    predictor_fixed_in_advance: bool,
+    disjoint_samples: bool,
+    independent_draws: bool,
+    same_law: bool,
 ) -> Bound:
     """Pr[f ≠ y] ≤ sup{p + q : P[K/n + L/m ≤ k/n + l/m] ≥ δ}, K ~ Bin(n, p), L ~ Bin(m, q).
 
-    k of n points are errors of g, at l of m points f ≠ g. The disagreement transfer for a witness with a
-    hold-out, derived here: `sum_upper_limit`. `needed` is a
-    number of unlabelled points, by kl inversion of each term at δ/2, the errors being as they are.
+    k of n points are errors of g, at l of m points f ≠ g. The disagreement transfer for an f and a g that had
+    both been fixed when the first of the n + m points was drawn, derived here: `sum_upper_limit`. Where f may
+    depend on the labelled points, q does, K and L are no two binomials, and the limit fails:
+    `product_disagreement_transfer` holds there. `needed` is a number of unlabelled points, by kl inversion of
+    each term at δ/2, the errors being as they are.
 
     Args:
         errors: g ≠ y as 0 and 1 at each point of the hold-out.
         disagreements: f ≠ g as 0 and 1 at each unlabelled point.
         delta: δ.
-        fixed_in_advance: whether g was fixed before the hold-out was drawn.
-        drawn_afterwards: whether the unlabelled points were drawn after f and g were fixed.
+        witness_fixed_in_advance: whether g was fixed before either sample was drawn.
+        predictor_fixed_in_advance: whether f was.
+        disjoint_samples: whether no point is in both samples.
+        independent_draws: whether the labelled points are independent draws.
+        same_law: whether the unlabelled points are independent draws from the law of the labelled ones.
 
     Raises:
-        ValueError: no point, values other than 0 and 1, or δ outside (0, 1).
+        ValueError: no point, values other than 0 and 1, δ outside (0, 1), or a flag neither True nor False.
 
     >>> import torch
     >>> wrong, apart = torch.arange(1000) < 100, torch.arange(1000) < 30
-    >>> bound = joint_disagreement_transfer(wrong, apart, delta=0.05, fixed_in_advance=True,
-    ...                                     drawn_afterwards=True)
+    >>> bound = joint_disagreement_transfer(
+    ...     wrong, apart, delta=0.05, witness_fixed_in_advance=True, predictor_fixed_in_advance=True,
+    ...     disjoint_samples=True, independent_draws=True, same_law=True)
     >>> [round(term, 2) for term in bound.terms.values()]  # 1.64·√(0.1·0.9 + 0.03·0.97)/√1000 and a little
     [0.1, 0.03, 0.02]
     """
+    check_flags(
+        witness_fixed_in_advance=witness_fixed_in_advance,
+        predictor_fixed_in_advance=predictor_fixed_in_advance,
+        disjoint_samples=disjoint_samples,
+        independent_draws=independent_draws,
+        same_law=same_law,
+    )
     wrong, apart = zero_or_one("errors", errors), zero_or_one("disagreements", disagreements)
     n, m, k, differ = len(wrong), len(apart), int(wrong.sum()), int(apart.sum())
     limit = sum_upper_limit(k, n, differ, m, delta=delta)
@@ -78,7 +100,13 @@ def joint_disagreement_transfer(
         limit,
         {"empirical risk": k / n, "disagreement": differ / m, "joint radius": limit - k / n - differ / m},
         delta,
-        {DRAWN: True, FIXED: fixed_in_advance, UNSEEN: drawn_afterwards},
+        {
+            DRAWN: independent_draws,
+            WITNESS_FIXED_FIRST: witness_fixed_in_advance,
+            PREDICTOR_FIXED_FIRST: predictor_fixed_in_advance,
+            DISJOINT: disjoint_samples,
+            ONE_LAW: same_law,
+        },
         value_at=at_size,
         over=f"the {n} labelled points and the {m} unlabelled ones",
         quantities={"points": n, "errors": k, "unlabelled points": m, "witnesses": 1},

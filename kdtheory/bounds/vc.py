@@ -10,8 +10,9 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+from kdtheory.bounds.assumptions import CLASS_FIXED, DRAWN
 from kdtheory.bounds.result import Bound
-from kdtheory.validate import check_at_least, check_fraction
+from kdtheory.validate import check_at_least, check_flags, check_fraction
 
 __all__ = [
     "bartlett19_log_growth",
@@ -117,7 +118,14 @@ def sauer72_log_growth(dimension: int, /, *, n: int) -> float:
 
 
 def vapnik71(
-    error: float, /, *, n: int, log_growth: Callable[[int], float], delta: float, fixed_in_advance: bool
+    error: float,
+    /,
+    *,
+    n: int,
+    log_growth: Callable[[int], float],
+    delta: float,
+    fixed_in_advance: bool,
+    independent_draws: bool,
 ) -> Bound:
     """Pr[f(x) ≠ y] ≤ ê + √(2 ln Π(n)/n) + √(ln(1/δ)/2n) for all f of the class at once.
 
@@ -132,11 +140,13 @@ def vapnik71(
             `lambda n: bartlett19_log_growth(widths, n=n)`.
         delta: δ.
         fixed_in_advance: whether the class was fixed before the sample was seen.
+        independent_draws: whether the points are independent draws.
 
     Raises:
         ValueError: ê outside [0, 1], n < 1, or δ outside (0, 1).
 
-    >>> vapnik71(0.0, n=50, log_growth=lambda n: n / 2, delta=0.05, fixed_in_advance=True).terms["capacity"]
+    >>> vapnik71(0.0, n=50, log_growth=lambda n: n / 2, delta=0.05, fixed_in_advance=True,
+    ...     independent_draws=True).terms["capacity"]
     1.0
     """
     check_fraction("error", error)
@@ -147,9 +157,10 @@ def vapnik71(
         capacity, deviation = math.sqrt(2 * log_growth(size) / size), math.sqrt(-math.log(delta) / (2 * size))
         return {"empirical risk": error, "capacity": capacity, "deviation": deviation}
 
+    check_flags(fixed_in_advance=fixed_in_advance, independent_draws=independent_draws)
     assumptions = {
-        "the points are independent draws": True,
-        "the class was fixed before the sample was seen": fixed_in_advance,
+        DRAWN: independent_draws,
+        CLASS_FIXED: fixed_in_advance,
     }
     found = terms(n)
     return Bound(

@@ -129,7 +129,9 @@ def least_coded(
     for network in networks:
         logits = partial(network.architecture.logits, network.params(centre))
         wrong = logits(inputs).argmax(-1) != labels
-        bound = langford05_occam(wrong, bits=code_length(network), delta=delta, coded_beforehand=True)
+        bound = langford05_occam(
+            wrong, bits=code_length(network), delta=delta, coded_beforehand=True, independent_draws=True
+        )
         value = bound.value + cost(logits)
         if best is None or value < best[0]:
             best = value, network, bound

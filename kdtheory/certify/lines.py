@@ -70,7 +70,12 @@ def _holdout(limit: Callable[..., Bound], role: str = "holdout") -> Callable[[Ca
     """The teacher tested on the points of a role; on its training points the number is a heuristic."""
 
     def bound(case: Case, delta: float) -> Bound:
-        return limit(_wrong(case.teacher, case, role), delta=delta, fixed_in_advance=role == "holdout")
+        return limit(
+            _wrong(case.teacher, case, role),
+            delta=delta,
+            fixed_in_advance=role == "holdout",
+            independent_draws=True,
+        )
 
     return bound
 
@@ -80,13 +85,18 @@ def _student_holdout(case: Case, delta: float) -> Bound:
     assert case.student is not None
     if ("holdout", "unlabelled") in case.repeats:
         risk = _holdout(clopper34_holdout)(replace(case, teacher=case.student), delta / 2)
-        return disagreement_transfer(risk, _apart(case), delta=delta / 2, drawn_afterwards=True)
+        return disagreement_transfer(
+            risk, _apart(case), delta=delta / 2, drawn_afterwards=True, same_law=True
+        )
     return joint_disagreement_transfer(
         _wrong(case.student, case, "holdout"),
         _apart(case),
         delta=delta,
-        fixed_in_advance=True,
-        drawn_afterwards=True,
+        witness_fixed_in_advance=True,
+        predictor_fixed_in_advance=True,
+        disjoint_samples=True,
+        independent_draws=True,
+        same_law=True,
     )
 
 
@@ -102,7 +112,7 @@ def _student_coded(case: Case, delta: float) -> Bound:
     network, witness = least_coded(networks, train, case.labels["train"], delta=delta / 2)
     said = architecture.logits(network.params(), inputs).argmax(-1)
     apart = said != case.teacher.on["unlabelled"].argmax(-1)
-    return disagreement_transfer(witness, apart, delta=delta / 2, drawn_afterwards=True)
+    return disagreement_transfer(witness, apart, delta=delta / 2, drawn_afterwards=True, same_law=True)
 
 
 def _apart(case: Case) -> Tensor:
@@ -141,7 +151,13 @@ def _margin(limit: Callable[..., Bound]) -> Callable[[Case, float], Bound | str]
         return _least(
             case,
             lambda gamma, share: limit(
-                logits, labels, **known, gamma=gamma, weight=share, fixed_in_advance=case.fixed
+                logits,
+                labels,
+                **known,
+                gamma=gamma,
+                weight=share,
+                fixed_in_advance=case.fixed,
+                independent_draws=True,
             ),
         )
 
@@ -157,6 +173,7 @@ def _vc(case: Case, delta: float) -> Bound:
         log_growth=lambda n: bartlett19_log_growth(net.widths, n=n, bias=net.biased),
         delta=delta,
         fixed_in_advance=case.fixed,
+        independent_draws=True,
     )
 
 
@@ -200,7 +217,14 @@ def _distillation(
             case.student.on["unlabelled"],
             case.teacher.on["unlabelled"],
         )
-        known = {name: factor * complexity, "delta": delta, "fixed_in_advance": case.fixed}
+        known = {
+            name: factor * complexity,
+            "delta": delta,
+            "fixed_in_advance": case.fixed,
+            "drawn_afterwards": True,
+            "independent_draws": True,
+            "same_law": True,
+        }
         return _least(
             case,
             lambda gamma, share: limit(*points, **known, gamma=gamma, weight=weight, gamma_weight=share),

@@ -26,8 +26,9 @@ from torch import Tensor, nn
 
 from kdtheory.bounds.disagreement import disagreement_transfer
 from kdtheory.bounds.holdout import clopper34_holdout, hoeffding63_kl_holdout
+from kdtheory.bounds.product import product_disagreement_transfer
 from kdtheory.bounds.result import Bound
-from kdtheory.bounds.two_samples import joint_disagreement_transfer
+from kdtheory.bounds.tails import holdout_tail
 from kdtheory.certify.coded import distilled_readouts, least_coded, mean_readout, readouts
 from kdtheory.certify.plan import WitnessPlan
 from kdtheory.certify.prior import Prior, own_params
@@ -125,8 +126,9 @@ class Workshop:
         rows = self.split[1]
         wrong = self._logits(self.inputs[rows]).mean(0).argmax(-1) != self.labels[rows]
         apart = self._logits(self.unlabelled).mean(0).argmax(-1) != self.teacher_classes
-        return joint_disagreement_transfer(
-            wrong, apart, delta=delta, fixed_in_advance=True, drawn_afterwards=True
+        witness = holdout_tail(wrong, fixed_in_advance=True, independent_draws=True)
+        return product_disagreement_transfer(
+            witness, apart, delta=delta, drawn_afterwards=True, same_law=True
         )
 
     def drawn(self, delta: float, /) -> Bound:
@@ -134,7 +136,7 @@ class Workshop:
         rows = self.split[1]
         wrong = (self._logits(self.inputs[rows]).argmax(-1) != self.labels[rows]).double()
         risk = clopper34_holdout if len(wrong) == 1 else hoeffding63_kl_holdout
-        witness = risk(wrong.mean(0), delta=delta / 2, fixed_in_advance=True)
+        witness = risk(wrong.mean(0), delta=delta / 2, fixed_in_advance=True, independent_draws=True)
         return self._transfer(witness, self._logits(self.unlabelled), delta)
 
     def coded(self, delta: float, /) -> Bound:
@@ -171,13 +173,15 @@ class Workshop:
             rounds=self.plan.rounds,
             stream=draws.child("labelled"),
             prior_fixed=True,
+            fresh_draws=True,
+            independent_draws=True,
         )
         apart = posterior.errors(self.unlabelled, self.teacher_classes, draws.child("unlabelled"))
-        return disagreement_transfer(witness, apart[0], delta=delta / 2, drawn_afterwards=True)
+        return disagreement_transfer(witness, apart[0], delta=delta / 2, drawn_afterwards=True, same_law=True)
 
     def _transfer(self, witness: Bound, logits: Tensor, delta: float) -> Bound:
         apart = logits.argmax(-1) != self.teacher_classes
-        return disagreement_transfer(witness, apart, delta=delta / 2, drawn_afterwards=True)
+        return disagreement_transfer(witness, apart, delta=delta / 2, drawn_afterwards=True, same_law=True)
 
     def _logits(self, inputs: Tensor) -> Tensor:
         return self.networks.logits(inputs).cpu()

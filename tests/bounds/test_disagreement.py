@@ -16,7 +16,7 @@ from kdtheory.bounds.pac_bayes import maurer04_pac_bayes_kl
 from kdtheory.inversion import binomial_upper_limit, kl_upper_inverse
 from kdtheory.streams import Stream
 
-AFTERWARDS = {"drawn_afterwards": True}
+AFTERWARDS = {"drawn_afterwards": True, "same_law": True}
 
 
 def flips(wrong: int, n: int) -> torch.Tensor:
@@ -24,21 +24,21 @@ def flips(wrong: int, n: int) -> torch.Tensor:
 
 
 def a_witness(wrong: int = 10, n: int = 200, delta: float = 0.02):
-    return clopper34_holdout(flips(wrong, n), delta=delta, fixed_in_advance=True)
+    return clopper34_holdout(flips(wrong, n), delta=delta, fixed_in_advance=True, independent_draws=True)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_covers_and_is_tight_where_both_errors_add_up(seed: int) -> None:
     # f leaves g on a tenth of all points, where g is right; g errs on another tenth: Pr[f ≠ y] = 0.2.
     places = torch.from_numpy(Stream(seed).child("test_disagreement").numpy().random((2, 40_000)))
-    witness = clopper34_holdout(places[0] < 0.1, delta=0.001, fixed_in_advance=True)
+    witness = clopper34_holdout(places[0] < 0.1, delta=0.001, fixed_in_advance=True, independent_draws=True)
     bound = disagreement_transfer(witness, places[1] > 0.9, delta=0.001, **AFTERWARDS)
     assert 0.2 <= bound.value < 0.22
 
 
 def test_record_joins_the_witnesss() -> None:
     witness = a_witness()
-    bound = disagreement_transfer(witness, flips(5, 300), delta=0.03, drawn_afterwards=False)
+    bound = disagreement_transfer(witness, flips(5, 300), delta=0.03, drawn_afterwards=False, same_law=True)
     assert list(bound.terms) == ["empirical risk", "radius", "disagreement", "disagreement radius"]
     assert sum(bound.terms.values()) == pytest.approx(bound.value, rel=1e-14)
     assert bound.value >= witness.value + binomial_upper_limit(5, 300, delta=0.03)
@@ -51,7 +51,9 @@ def test_record_joins_the_witnesss() -> None:
 
 
 def test_any_certificate_will_do() -> None:
-    coded = langford05_occam(flips(20, 500), bits=40, delta=0.025, coded_beforehand=True)
+    coded = langford05_occam(
+        flips(20, 500), bits=40, delta=0.025, coded_beforehand=True, independent_draws=True
+    )
     stochastic = maurer04_pac_bayes_kl(
         flips(40, 1000).reshape(2, 500),
         divergence=3.0,
@@ -59,6 +61,7 @@ def test_any_certificate_will_do() -> None:
         delta_sampling=0.005,
         prior_fixed=True,
         fresh_draws=True,
+        independent_draws=True,
     )
     for witness in (coded, stochastic):
         bound = disagreement_transfer(witness, flips(30, 1000), delta=0.025, **AFTERWARDS)
@@ -82,9 +85,9 @@ def test_several_witnesses_are_bounded_by_their_mean() -> None:
     assert disagreement_limit(rows, delta=0.05, method="bernstein") == pytest.approx(
         float(mean.mean()) + radius
     )
-    witness = hoeffding63_kl_holdout(mean, delta=0.02, fixed_in_advance=True)
+    witness = hoeffding63_kl_holdout(mean, delta=0.02, fixed_in_advance=True, independent_draws=True)
     assert disagreement_transfer(witness, rows, delta=0.03, **AFTERWARDS).quantities["witnesses"] == 3
-    assert maurer09_holdout(mean, delta=0.02, fixed_in_advance=True).value < 1
+    assert maurer09_holdout(mean, delta=0.02, fixed_in_advance=True, independent_draws=True).value < 1
 
 
 def test_mean_of_witnesses_covers_by_enumeration() -> None:

@@ -23,7 +23,14 @@ def randn(*shape: int, name: str = "g") -> torch.Tensor:
 
 G, GU, FU = randn(50, 3), randn(80, 3, name="gu"), randn(80, 3, name="fu")
 Y = torch.arange(50) % 3
-SETTINGS = {"gamma": 0.7, "delta": 0.05, "fixed_in_advance": True}
+SETTINGS = {
+    "gamma": 0.7,
+    "delta": 0.05,
+    "fixed_in_advance": True,
+    "drawn_afterwards": True,
+    "independent_draws": True,
+    "same_law": True,
+}
 
 
 def by_hand(*, joint: float | None, weight: float = 1.0, ratio: float = 1.0) -> list[float]:
@@ -120,7 +127,14 @@ def test_bound_is_monotone() -> None:
 
 def test_gamma_trades_loss_for_complexity() -> None:
     logits, labels = SURE.repeat(400, 1), torch.zeros(400, dtype=torch.long)
-    settings = {"delta": 0.05, "student_complexity": 0.1, "fixed_in_advance": True}
+    settings = {
+        "delta": 0.05,
+        "student_complexity": 0.1,
+        "fixed_in_advance": True,
+        "drawn_afterwards": True,
+        "independent_draws": True,
+        "same_law": True,
+    }
     small, large = (
         hsu21_distillation(logits, labels, logits, logits, gamma=gamma, **settings) for gamma in (1.0, 10.0)
     )
@@ -130,7 +144,15 @@ def test_gamma_trades_loss_for_complexity() -> None:
 
 def test_needed_size_is_where_the_bound_starts_to_speak() -> None:
     logits, labels = SURE.repeat(30, 1), torch.zeros(30, dtype=torch.long)
-    settings = {"gamma": 1.0, "delta": 0.05, "student_complexity": 0.0, "fixed_in_advance": True}
+    settings = {
+        "gamma": 1.0,
+        "delta": 0.05,
+        "student_complexity": 0.0,
+        "fixed_in_advance": True,
+        "drawn_afterwards": True,
+        "independent_draws": True,
+        "same_law": True,
+    }
     bound = hsu21_distillation(logits, labels, logits, logits, **settings)
     assert bound.vacuous
     assert bound.needed is not None
@@ -141,7 +163,15 @@ def test_needed_size_is_where_the_bound_starts_to_speak() -> None:
 
 
 def test_unmet_assumptions_make_a_heuristic_and_gradients_do_no_harm() -> None:
-    settings = {"gamma": 0.7, "delta": 0.05, "student_complexity": 0.1, "fixed_in_advance": False}
+    settings = {
+        "gamma": 0.7,
+        "delta": 0.05,
+        "student_complexity": 0.1,
+        "fixed_in_advance": False,
+        "drawn_afterwards": True,
+        "independent_draws": True,
+        "same_law": True,
+    }
     bound = hsu21_distillation(G.clone().requires_grad_(), Y, GU, FU.clone().requires_grad_(), **settings)
     assert bound.kind == "heuristic"
 

@@ -85,14 +85,18 @@ def test_covering_form_is_the_looser_one_for_a_single_function() -> None:
 
 def test_bounds_add_up_and_use_the_unbiased_variance() -> None:
     values = torch.tensor([0.0, 1.0] * 10, dtype=torch.float64)
-    bound = maurer09_finite_class(values, class_size=3, delta=0.1, fixed_in_advance=True)
+    bound = maurer09_finite_class(
+        values, class_size=3, delta=0.1, fixed_in_advance=True, independent_draws=True
+    )
     variance = number(np.var(values.numpy(), ddof=1).item())
     radius = maurer09_finite_class_radius(variance, n=20, class_size=3, delta=0.1)
     assert bound.terms["empirical risk"] == 0.5
     assert bound.terms["radius"] == pytest.approx(float(radius), rel=1e-14)
     assert bound.value == pytest.approx(0.5 + float(radius), rel=1e-14)
     assert bound.certificate
-    cover = maurer09_covering(values, covering_number=10, delta=0.1, fixed_in_advance=False)
+    cover = maurer09_covering(
+        values, covering_number=10, delta=0.1, fixed_in_advance=False, independent_draws=True
+    )
     assert cover.kind == "heuristic"
     assert cover.vacuous
 
@@ -121,10 +125,20 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="variance has negative"):
         maurer09_finite_class_radius(number(-0.1), n=10, class_size=1, delta=0.1)
     with pytest.raises(ValueError, match="values"):
-        maurer09_finite_class(torch.tensor([0.0, 1.5]), class_size=1, delta=0.1, fixed_in_advance=True)
+        maurer09_finite_class(
+            torch.tensor([0.0, 1.5]), class_size=1, delta=0.1, fixed_in_advance=True, independent_draws=True
+        )
     with pytest.raises(ValueError, match="values holds 1 NaN"):
-        maurer09_finite_class(torch.tensor([0.0, math.nan]), class_size=1, delta=0.1, fixed_in_advance=True)
+        maurer09_finite_class(
+            torch.tensor([0.0, math.nan]),
+            class_size=1,
+            delta=0.1,
+            fixed_in_advance=True,
+            independent_draws=True,
+        )
     with pytest.raises(ValueError, match="n = 1"):
-        maurer09_finite_class(torch.tensor([0.5]), class_size=1, delta=0.1, fixed_in_advance=True)
+        maurer09_finite_class(
+            torch.tensor([0.5]), class_size=1, delta=0.1, fixed_in_advance=True, independent_draws=True
+        )
     with pytest.raises(ValueError, match="epsilon"):
         segment_covering_number(0.0)

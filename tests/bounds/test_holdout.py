@@ -20,7 +20,7 @@ from kdtheory.bounds.holdout import (
 )
 from kdtheory.inversion import binomial_upper_limit, kl_upper_inverse
 
-FIXED = {"fixed_in_advance": True}
+FIXED = {"fixed_in_advance": True, "independent_draws": True}
 DOORS = [clopper34_holdout, hoeffding63_kl_holdout, hoeffding63_holdout, maurer09_holdout]
 
 
@@ -56,7 +56,7 @@ def test_bernstein_is_the_smallest_where_averaged_losses_vary_little() -> None:
 
 @pytest.mark.parametrize("door", DOORS)
 def test_records_add_up_and_state_their_assumptions(door) -> None:
-    bound = door(flips(3, 50), delta=0.1, fixed_in_advance=False)
+    bound = door(flips(3, 50), delta=0.1, fixed_in_advance=False, independent_draws=True)
     assert sum(bound.terms.values()) == pytest.approx(bound.value, rel=1e-14)
     assert bound.terms["empirical risk"] == 0.06
     assert bound.kind == "heuristic"
@@ -120,10 +120,24 @@ def test_progressive_coverage_is_exact_for_unequal_risks(guess: float, risks: tu
 
 
 def test_progressive_record() -> None:
-    bound = blum99_progressive(flips(20, 200), guess=0.1, delta=0.05, each_fixed_before_its_point=True)
+    bound = blum99_progressive(
+        flips(20, 200),
+        guess=0.1,
+        delta=0.05,
+        each_fixed_before_its_point=True,
+        guess_made_without_the_points=True,
+        independent_draws=True,
+    )
     assert bound.certificate
     assert bound.value == progressive_limit(0.1, 0.1, 200, 0.05)
-    assert blum99_progressive(flips(1, 9), guess=0.0, delta=0.1, each_fixed_before_its_point=True).vacuous
+    assert blum99_progressive(
+        flips(1, 9),
+        guess=0.0,
+        delta=0.1,
+        each_fixed_before_its_point=True,
+        guess_made_without_the_points=True,
+        independent_draws=True,
+    ).vacuous
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -137,4 +151,11 @@ def test_bad_input_is_named(door) -> None:
     with pytest.raises(ValueError, match="other than 0 and 1"):
         clopper34_holdout(torch.tensor([0.5]), delta=0.1, **FIXED)
     with pytest.raises(ValueError, match="guess"):
-        blum99_progressive(flips(1, 9), guess=1.5, delta=0.1, each_fixed_before_its_point=True)
+        blum99_progressive(
+            flips(1, 9),
+            guess=1.5,
+            delta=0.1,
+            each_fixed_before_its_point=True,
+            guess_made_without_the_points=True,
+            independent_draws=True,
+        )

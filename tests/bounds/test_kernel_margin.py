@@ -49,7 +49,14 @@ def test_the_ball_has_the_complexity_that_the_bound_uses() -> None:
 def test_terms_by_hand() -> None:
     margins = torch.tensor([2.0, 0.25, -1.0, 0.5], dtype=torch.float64).repeat(100)
     bound = harutyunyan23_kernel_margin(
-        margins, squared_norm=5.0, trace=400.0, gamma=0.5, delta=0.1, weight=0.5, fixed_in_advance=True
+        margins,
+        squared_norm=5.0,
+        trace=400.0,
+        gamma=0.5,
+        delta=0.1,
+        weight=0.5,
+        fixed_in_advance=True,
+        independent_draws=True,
     )
     radius, share = grid_point(math.sqrt(5.0))
     assert bound.terms["margin loss"] == pytest.approx((0 + 0.5 + 1 + 0) / 4)
@@ -58,7 +65,14 @@ def test_terms_by_hand() -> None:
     assert bound.terms["deviation"] == pytest.approx(deviation, rel=1e-12)
     assert bound.certificate
     more = harutyunyan23_kernel_margin(
-        margins, squared_norm=5.0, trace=400.0, gamma=0.5, delta=0.1, outputs=3, fixed_in_advance=True
+        margins,
+        squared_norm=5.0,
+        trace=400.0,
+        gamma=0.5,
+        delta=0.1,
+        outputs=3,
+        fixed_in_advance=True,
+        independent_draws=True,
     )
     factor = more.terms["complexity"] / bound.terms["complexity"]
     assert factor == pytest.approx(2 * math.sqrt(3), rel=1e-12)
@@ -68,14 +82,27 @@ def test_bound_is_monotone_and_names_the_size_it_needs() -> None:
     margins = torch.full((100,), 0.9, dtype=torch.float64)
 
     def value(**changes) -> float:
-        settings = {"squared_norm": 4.0, "trace": 100.0, "gamma": 1.0, "delta": 0.1, "fixed_in_advance": True}
+        settings = {
+            "squared_norm": 4.0,
+            "trace": 100.0,
+            "gamma": 1.0,
+            "delta": 0.1,
+            "fixed_in_advance": True,
+            "independent_draws": True,
+        }
         return harutyunyan23_kernel_margin(margins, **{**settings, **changes}).value
 
     assert value(delta=0.5) < value() < value(delta=0.001)
     assert value(squared_norm=1.0) < value() < value(squared_norm=16.0)
     assert value(trace=25.0) < value() < value(trace=400.0)
     bound = harutyunyan23_kernel_margin(
-        margins, squared_norm=400.0, trace=100.0, gamma=0.5, delta=0.1, fixed_in_advance=False
+        margins,
+        squared_norm=400.0,
+        trace=100.0,
+        gamma=0.5,
+        delta=0.1,
+        fixed_in_advance=False,
+        independent_draws=True,
     )
     assert bound.vacuous
     assert bound.kind == "heuristic"
@@ -93,7 +120,14 @@ def test_bad_input_is_named() -> None:
         supervision_complexity(torch.eye(3), torch.ones(2))
     with pytest.raises(ValueError, match="kernel holds 9 NaN"):
         supervision_complexity(torch.eye(3) * math.nan, torch.ones(3))
-    settings = {"squared_norm": 1.0, "trace": 1.0, "gamma": 1.0, "delta": 0.1, "fixed_in_advance": True}
+    settings = {
+        "squared_norm": 1.0,
+        "trace": 1.0,
+        "gamma": 1.0,
+        "delta": 0.1,
+        "fixed_in_advance": True,
+        "independent_draws": True,
+    }
     for change, named in (
         ({"gamma": 0.0}, "gamma"),
         ({"delta": 1.0}, "delta"),

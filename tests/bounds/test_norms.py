@@ -143,7 +143,14 @@ def test_margin_bounds_add_up_and_read_the_grid() -> None:
     logits = torch.tensor([[3.0, 0.0], [0.0, 1.0]], dtype=torch.float64).repeat(500, 1)
     labels = torch.tensor([0, 0]).repeat(500)
     norms = NetNorms((2.0, 2.0), (1.5, 1.0), (3.0, 2.0), (4, 3, 2))
-    settings = {"norms": norms, "input_norm": 10.0, "gamma": 2.0, "delta": 0.1, "fixed_in_advance": True}
+    settings = {
+        "norms": norms,
+        "input_norm": 10.0,
+        "gamma": 2.0,
+        "delta": 0.1,
+        "fixed_in_advance": True,
+        "independent_draws": True,
+    }
     bound = golowich18_margin(logits, labels, **settings)
     assert bound.terms["margin loss"] == pytest.approx(0.5)
     product, share = grid_point(4.0)
@@ -164,14 +171,30 @@ def test_margin_bounds_are_monotone(form) -> None:
     norms = NetNorms((2.0, 2.0), (1.5, 1.0), (3.0, 2.0), (4, 3, 2))
 
     def value(**changes) -> float:
-        settings = {"norms": norms, "input_norm": 10.0, "gamma": 2.0, "delta": 0.1, "fixed_in_advance": True}
+        settings = {
+            "norms": norms,
+            "input_norm": 10.0,
+            "gamma": 2.0,
+            "delta": 0.1,
+            "fixed_in_advance": True,
+            "independent_draws": True,
+        }
         return form(logits, labels, **{**settings, **changes}).value
 
     assert value(delta=0.2) < value() < value(delta=0.01)
     assert value(input_norm=5.0) < value() < value(input_norm=20.0)
     assert value(gamma=4.0) < value()
     assert value(weight=0.1) > value()
-    bound = form(logits, labels, norms=norms, input_norm=10.0, gamma=2.0, delta=0.1, fixed_in_advance=False)
+    bound = form(
+        logits,
+        labels,
+        norms=norms,
+        input_norm=10.0,
+        gamma=2.0,
+        delta=0.1,
+        fixed_in_advance=False,
+        independent_draws=True,
+    )
     assert bound.kind == "heuristic"
     assert bound.needed is not None
 
@@ -204,7 +227,14 @@ def test_bad_input_is_named() -> None:
         bartlett17_complexity(spectral_product=1.0, ratios=[1.0, 1.0], widths=[1, 1], input_norm=1.0, n=1)
     norms = NetNorms((1.0,), (1.0,), (1.0,), (2, 2))
     logits, labels = torch.eye(2), torch.tensor([0, 1])
-    settings = {"norms": norms, "input_norm": 1.0, "gamma": 1.0, "delta": 0.1, "fixed_in_advance": True}
+    settings = {
+        "norms": norms,
+        "input_norm": 1.0,
+        "gamma": 1.0,
+        "delta": 0.1,
+        "fixed_in_advance": True,
+        "independent_draws": True,
+    }
     for change, named in (({"gamma": 0.0}, "gamma"), ({"delta": 1.0}, "delta"), ({"weight": 2.0}, "weight")):
         with pytest.raises(ValueError, match=named):
             golowich18_margin(logits, labels, **{**settings, **change})

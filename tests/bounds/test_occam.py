@@ -14,7 +14,7 @@ from scipy import stats
 from kdtheory.bounds.holdout import clopper34_holdout, hoeffding63_kl_holdout
 from kdtheory.bounds.occam import langford05_occam, langford05_occam_kl, occam_log_delta
 
-CODED = {"coded_beforehand": True}
+CODED = {"coded_beforehand": True, "independent_draws": True}
 DOORS = [langford05_occam, langford05_occam_kl]
 
 
@@ -35,10 +35,10 @@ def test_constants_by_mpmath(bits: int) -> None:
 def test_without_bits_it_is_the_hold_out_bound() -> None:
     values, settings = flips(7, 90), {"delta": 0.05}
     assert langford05_occam(values, bits=0, **settings, **CODED).value == (
-        clopper34_holdout(values, **settings, fixed_in_advance=True).value
+        clopper34_holdout(values, **settings, fixed_in_advance=True, independent_draws=True).value
     )
     assert langford05_occam_kl(values, bits=0, **settings, **CODED).value == (
-        hoeffding63_kl_holdout(values, **settings, fixed_in_advance=True).value
+        hoeffding63_kl_holdout(values, **settings, fixed_in_advance=True, independent_draws=True).value
     )
 
 
@@ -68,7 +68,7 @@ def test_limits_are_monotone(door) -> None:
 
 @pytest.mark.parametrize("door", DOORS)
 def test_records_add_up(door) -> None:
-    bound = door(flips(10, 100), bits=30, delta=0.05, coded_beforehand=False)
+    bound = door(flips(10, 100), bits=30, delta=0.05, coded_beforehand=False, independent_draws=True)
     assert list(bound.terms) == ["empirical risk", "radius", "code length"]
     assert sum(bound.terms.values()) == pytest.approx(bound.value, rel=1e-14)
     assert bound.kind == "heuristic"

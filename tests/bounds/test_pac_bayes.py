@@ -21,7 +21,13 @@ from kdtheory.bounds.pac_bayes import (
 )
 from kdtheory.streams import Stream
 
-SETTINGS = {"delta": 0.04, "delta_sampling": 0.01, "prior_fixed": True, "fresh_draws": True}
+SETTINGS = {
+    "delta": 0.04,
+    "delta_sampling": 0.01,
+    "prior_fixed": True,
+    "fresh_draws": True,
+    "independent_draws": True,
+}
 
 
 def test_gaussian_kl_is_torchs() -> None:

@@ -145,11 +145,15 @@ def test_contraction_holds_and_is_attained() -> None:
 
 def test_uniform_deviation_adds_up_and_is_monotone() -> None:
     values = torch.tensor([0.0, 1.0, 0.5, 0.5], dtype=torch.float64).repeat(100)
-    bound = bartlett02_deviation(values, complexity=0.05, delta=0.1, fixed_in_advance=True)
+    bound = bartlett02_deviation(
+        values, complexity=0.05, delta=0.1, fixed_in_advance=True, independent_draws=True
+    )
     assert bound.value == pytest.approx(0.5 + 0.1 + 3 * math.sqrt(math.log(20) / 800), rel=1e-12)
     assert bound.certificate
     assert not bound.vacuous
-    assert not bartlett02_deviation(values, complexity=0.05, delta=0.1, fixed_in_advance=False).certificate
+    assert not bartlett02_deviation(
+        values, complexity=0.05, delta=0.1, fixed_in_advance=False, independent_draws=True
+    ).certificate
     base = bartlett02_deviation_radius(0.1, n=100, delta=0.1)
     assert bartlett02_deviation_radius(0.1, n=200, delta=0.1) < base
     assert bartlett02_deviation_radius(0.1, n=100, delta=0.01) > base
@@ -159,7 +163,9 @@ def test_uniform_deviation_adds_up_and_is_monotone() -> None:
 
 def test_needed_size_is_where_the_bound_starts_to_speak() -> None:
     values = torch.full((50,), 0.2, dtype=torch.float64)
-    bound = bartlett02_deviation(values, complexity=0.5, delta=0.05, fixed_in_advance=True)
+    bound = bartlett02_deviation(
+        values, complexity=0.5, delta=0.05, fixed_in_advance=True, independent_draws=True
+    )
     assert bound.vacuous
     assert bound.needed is not None
 
@@ -194,4 +200,6 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="lipschitz"):
         maurer16_vector_contraction(1.0, lipschitz=0.0)
     with pytest.raises(ValueError, match="values"):
-        bartlett02_deviation(torch.tensor([2.0]), complexity=0.1, delta=0.1, fixed_in_advance=True)
+        bartlett02_deviation(
+            torch.tensor([2.0]), complexity=0.1, delta=0.1, fixed_in_advance=True, independent_draws=True
+        )

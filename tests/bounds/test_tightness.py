@@ -27,7 +27,7 @@ from kdtheory.bounds import Bound, NetNorms, exact_rademacher, finite_class, vec
 Case = Callable[[], tuple[float, float]]
 CASES: dict[str, tuple[float, Case]] = {}
 BITS, POINTS = 40, 100_000
-FIXED = {"fixed_in_advance": True}
+FIXED = {"fixed_in_advance": True, "independent_draws": True}
 
 
 def within(name: str, factor: float) -> Callable[[Case], Case]:
@@ -105,19 +105,30 @@ def _() -> tuple[float, float]:
 
 @within("blum99_progressive", 1.1)
 def _() -> tuple[float, float]:
-    found = bounds.blum99_progressive(COIN, guess=0.5, delta=1e-9, each_fixed_before_its_point=True)
+    found = bounds.blum99_progressive(
+        COIN,
+        guess=0.5,
+        delta=1e-9,
+        each_fixed_before_its_point=True,
+        guess_made_without_the_points=True,
+        independent_draws=True,
+    )
     return coin_radius(1e-9), radius(found)
 
 
 @within("langford05_occam", 1.001)
 def _() -> tuple[float, float]:
-    found = bounds.langford05_occam(COIN, bits=BITS, delta=0.05, coded_beforehand=True)
+    found = bounds.langford05_occam(
+        COIN, bits=BITS, delta=0.05, coded_beforehand=True, independent_draws=True
+    )
     return coin_radius(0.05, bits=BITS), radius(found)
 
 
 @within("langford05_occam_kl", 1.1)
 def _() -> tuple[float, float]:
-    found = bounds.langford05_occam_kl(COIN, bits=BITS, delta=0.05, coded_beforehand=True)
+    found = bounds.langford05_occam_kl(
+        COIN, bits=BITS, delta=0.05, coded_beforehand=True, independent_draws=True
+    )
     return coin_radius(0.05, bits=BITS), radius(found)
 
 
@@ -131,6 +142,7 @@ def _() -> tuple[float, float]:
         delta_sampling=0.01,
         prior_fixed=True,
         fresh_draws=True,
+        independent_draws=True,
     )
     return coin_radius(0.05, n=400, bits=BITS), found.value - 0.5
 
@@ -139,14 +151,21 @@ def _() -> tuple[float, float]:
 def _() -> tuple[float, float]:
     # 2 is symmetrisation's; the deviation is small beside the capacity of 2^b coins.
     found = bounds.vapnik71(
-        0.5, n=POINTS, log_growth=lambda _: 200 * math.log(2), delta=0.05, fixed_in_advance=True
+        0.5,
+        n=POINTS,
+        log_growth=lambda _: 200 * math.log(2),
+        delta=0.05,
+        fixed_in_advance=True,
+        independent_draws=True,
     )
     return coin_radius(0.05, bits=200), radius(found)
 
 
 @within("vapnik71: one function", 1.1)
 def _() -> tuple[float, float]:
-    found = bounds.vapnik71(0.5, n=POINTS, log_growth=lambda _: 0.0, delta=1e-9, fixed_in_advance=True)
+    found = bounds.vapnik71(
+        0.5, n=POINTS, log_growth=lambda _: 0.0, delta=1e-9, fixed_in_advance=True, independent_draws=True
+    )
     return coin_radius(1e-9), radius(found)
 
 
@@ -290,7 +309,14 @@ def labels_of(label: int, n: int = MANY) -> torch.Tensor:
     return torch.tensor([label]).expand(n)
 
 
-LOOSE = {"gamma": 1.0, "delta": 0.05, "fixed_in_advance": True}
+LOOSE = {
+    "gamma": 1.0,
+    "delta": 0.05,
+    "fixed_in_advance": True,
+    "drawn_afterwards": True,
+    "independent_draws": True,
+    "same_law": True,
+}
 
 
 @within("hsu21_distillation: the student's loss", 1.02)
@@ -420,7 +446,9 @@ def _() -> tuple[float, float]:
 @within("disagreement_transfer: where both errors add up", 1.05)
 def _() -> tuple[float, float]:
     witness = bounds.clopper34_holdout(flips(10_000, POINTS), delta=0.025, **FIXED)
-    found = bounds.disagreement_transfer(witness, flips(10_000, POINTS), delta=0.025, drawn_afterwards=True)
+    found = bounds.disagreement_transfer(
+        witness, flips(10_000, POINTS), delta=0.025, drawn_afterwards=True, same_law=True
+    )
     return 0.2, found.value
 
 
@@ -444,7 +472,14 @@ def _() -> tuple[float, float]:
         if likelihood(p, 0.0) > 0.05
     )
     found = bounds.joint_disagreement_transfer(
-        flips(k, n), flips(differ, n), delta=0.05, fixed_in_advance=True, drawn_afterwards=True
+        flips(k, n),
+        flips(differ, n),
+        delta=0.05,
+        witness_fixed_in_advance=True,
+        predictor_fixed_in_advance=True,
+        disjoint_samples=True,
+        independent_draws=True,
+        same_law=True,
     )
     return exact - (k + differ) / n, found.terms["joint radius"]
 

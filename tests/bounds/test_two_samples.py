@@ -51,13 +51,21 @@ def test_it_is_the_least_line_that_is_ruled_out(k: int, n: int, other: int, m: i
 def test_below_the_union_of_two_limits_by_what_independence_saves() -> None:
     wrong, apart = torch.arange(2000) < 200, torch.arange(2000) < 180
     joint = joint_disagreement_transfer(
-        wrong, apart, delta=0.05, fixed_in_advance=True, drawn_afterwards=True
+        wrong,
+        apart,
+        delta=0.05,
+        witness_fixed_in_advance=True,
+        predictor_fixed_in_advance=True,
+        disjoint_samples=True,
+        independent_draws=True,
+        same_law=True,
     )
     union = disagreement_transfer(
-        clopper34_holdout(wrong, delta=0.025, fixed_in_advance=True),
+        clopper34_holdout(wrong, delta=0.025, fixed_in_advance=True, independent_draws=True),
         apart,
         delta=0.025,
         drawn_afterwards=True,
+        same_law=True,
     )
     radius = joint.value - 0.19, union.value - 0.19
     assert 0.55 < radius[0] / radius[1] < 0.7  # 1.645·√2/(2·1.96) = 0.593
@@ -84,7 +92,14 @@ def test_what_was_not_fixed_in_advance_is_a_heuristic() -> None:
     zeros = torch.zeros(50)
     for fixed, drawn in ((False, True), (True, False)):
         bound = joint_disagreement_transfer(
-            zeros, zeros, delta=0.05, fixed_in_advance=fixed, drawn_afterwards=drawn
+            zeros,
+            zeros,
+            delta=0.05,
+            witness_fixed_in_advance=fixed,
+            predictor_fixed_in_advance=drawn,
+            disjoint_samples=True,
+            independent_draws=True,
+            same_law=True,
         )
         assert bound.kind == "heuristic"
     assert bound.needed is not None

@@ -85,6 +85,7 @@ def test_bound_adds_up_and_is_vacuous_for_a_net_with_more_weights_than_points() 
         log_growth=lambda n: bartlett19_log_growth(widths, n=n),
         delta=0.05,
         fixed_in_advance=True,
+        independent_draws=True,
     )
     assert bound.vacuous
     assert bound.terms["capacity"] == pytest.approx(math.sqrt(2 * math.log(10)))
@@ -95,7 +96,12 @@ def test_bound_adds_up_and_is_vacuous_for_a_net_with_more_weights_than_points() 
 def test_needed_size_is_where_the_bound_starts_to_speak() -> None:
     def bound(n: int):
         return vapnik71(
-            0.1, n=n, log_growth=lambda n: sauer72_log_growth(3, n=n), delta=0.05, fixed_in_advance=True
+            0.1,
+            n=n,
+            log_growth=lambda n: sauer72_log_growth(3, n=n),
+            delta=0.05,
+            fixed_in_advance=True,
+            independent_draws=True,
         )
 
     needed = bound(20).needed
@@ -111,7 +117,14 @@ def test_bound_covers_the_best_of_all_stumps_and_stays_near() -> None:
         labels = torch.randint(2, (n,), generator=Stream(0).child(draw).torch()).double()
         steps = torch.cat([torch.zeros(1), (2 * labels - 1).cumsum(0)])
         best = float((((1 - labels).sum() + steps) / n).min())
-        found = vapnik71(best, n=n, log_growth=lambda n: math.log(n + 1), delta=0.05, fixed_in_advance=True)
+        found = vapnik71(
+            best,
+            n=n,
+            log_growth=lambda n: math.log(n + 1),
+            delta=0.05,
+            fixed_in_advance=True,
+            independent_draws=True,
+        )
         bounds.append(found.value)
     assert sum(bound < 0.5 for bound in bounds) <= 10
     assert max(bounds) < 0.75
@@ -119,7 +132,7 @@ def test_bound_covers_the_best_of_all_stumps_and_stays_near() -> None:
 
 def test_bound_is_monotone() -> None:
     def value(error: float = 0.1, *, n: int = 100, log_growth: float = 5.0, delta: float = 0.1) -> float:
-        growth = {"log_growth": lambda _: log_growth, "fixed_in_advance": True}
+        growth = {"log_growth": lambda _: log_growth, "fixed_in_advance": True, "independent_draws": True}
         return vapnik71(error, n=n, delta=delta, **growth).value
 
     assert value(n=200) < value() < value(n=50)
@@ -137,7 +150,7 @@ def test_bad_input_is_named() -> None:
         bartlett19_vc_dimension((3, 2))
     with pytest.raises(ValueError, match="dimension = 0"):
         sauer72_log_growth(0, n=3)
-    growth = {"log_growth": lambda n: 1.0, "fixed_in_advance": True}
+    growth = {"log_growth": lambda n: 1.0, "fixed_in_advance": True, "independent_draws": True}
     with pytest.raises(ValueError, match="error"):
         vapnik71(1.5, n=3, delta=0.1, **growth)
     with pytest.raises(ValueError, match="delta"):

@@ -49,13 +49,18 @@ def test_terms_are_those_of_the_bounds_called_directly() -> None:
     shares, labels = FOUND.shares, HOLDOUT[1]
     wrong = says(TEACHER, HOLDOUT[0]).argmax(-1) != labels
     expected = {
-        "holdout": clopper34_holdout(wrong, delta=shares["holdout"], fixed_in_advance=True),
+        "holdout": clopper34_holdout(
+            wrong, delta=shares["holdout"], fixed_in_advance=True, independent_draws=True
+        ),
         "student_holdout": joint_disagreement_transfer(
             says(STUDENT, HOLDOUT[0]).argmax(-1) != labels,
             says(STUDENT, REST).argmax(-1) != says(TEACHER, REST).argmax(-1),
             delta=shares["student_holdout"],
-            fixed_in_advance=True,
-            drawn_afterwards=True,
+            witness_fixed_in_advance=True,
+            predictor_fixed_in_advance=True,
+            disjoint_samples=True,
+            independent_draws=True,
+            same_law=True,
         ),
         "vc_dimension": vapnik71(
             float((says(TEACHER, TRAIN[0]).argmax(-1) != TRAIN[1]).double().mean()),
@@ -63,6 +68,7 @@ def test_terms_are_those_of_the_bounds_called_directly() -> None:
             log_growth=lambda n: bartlett19_log_growth((64, 32, 10), n=n),
             delta=shares["vc_dimension"],
             fixed_in_advance=True,
+            independent_draws=True,
         ),
         "frobenius_norms": golowich18_margin(
             says(TEACHER, TRAIN[0]),
@@ -77,6 +83,7 @@ def test_terms_are_those_of_the_bounds_called_directly() -> None:
             gamma=1.0,
             delta=shares["frobenius_norms"],
             fixed_in_advance=True,
+            independent_draws=True,
         ),
     }
     for name, bound in expected.items():
@@ -99,6 +106,9 @@ def test_the_distillation_bound_is_charged_for_the_students_norm_and_for_each_ga
         "weight": weight,
         "gamma_weight": 1 / 3,
         "fixed_in_advance": True,
+        "drawn_afterwards": True,
+        "independent_draws": True,
+        "same_law": True,
     }
     bounds = [
         hsu21_distillation(*points, **settings, gamma=gamma, student_complexity=complexity)

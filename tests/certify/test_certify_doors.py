@@ -106,8 +106,10 @@ def test_one_sample_in_two_roles_gets_no_limit_for_two() -> None:
     }
     found = certify(TEACHER, **same, may_share=[("holdout", "unlabelled")]).lines["student_holdout"]
     student, teacher = (says(module, HOLDOUT[0]).argmax(-1) for module in (STUDENT, TEACHER))
-    risk = clopper34_holdout((student != HOLDOUT[1]).double(), delta=0.025, fixed_in_advance=True)
-    apart = disagreement_transfer(risk, student != teacher, delta=0.025, drawn_afterwards=True)
+    risk = clopper34_holdout(
+        (student != HOLDOUT[1]).double(), delta=0.025, fixed_in_advance=True, independent_draws=True
+    )
+    apart = disagreement_transfer(risk, student != teacher, delta=0.025, drawn_afterwards=True, same_law=True)
     assert found.value == pytest.approx(apart.value)
     assert found.certificate
 

@@ -77,6 +77,9 @@ def _bound(draw: _Draw, case: str, counted: float = 1.0, **changes: Any) -> Boun
         "gamma": 1.0,
         "delta": DELTA,
         "fixed_in_advance": True,
+        "drawn_afterwards": True,
+        "independent_draws": True,
+        "same_law": True,
         "density_ratio": RATIO if case.endswith("other law") else 1.0,
         **changes,
     }
@@ -147,6 +150,7 @@ def _rest(bound: Bound) -> float:
             hsu21_distillation_by_margins,
             _without("margin_complexity", hsu21_distillation_by_margins, 0.9),
         ),
+        Mutant("0.9 of the complexity", exact_rademacher, scaled(exact_rademacher, 0.9)),
         Mutant("0.9 of 6√", uniform_term, scaled(uniform_term, 0.9)),
         Mutant("no 6√", uniform_term, scaled(uniform_term, 0.0)),
         Mutant("0.9 of 2√", single_term, scaled(single_term, 0.9)),

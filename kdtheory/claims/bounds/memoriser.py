@@ -114,6 +114,9 @@ def _coverage(setting: Setting, lemma: str, saw: str) -> Coverage:
                 delta=DELTA,
                 student_complexity=0.0,
                 fixed_in_advance=True,
+                drawn_afterwards=True,
+                independent_draws=True,
+                same_law=True,
             )
         truth.append(teacher.error)
         bounds.append(found.value)

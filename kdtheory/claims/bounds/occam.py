@@ -52,7 +52,6 @@ def _charged(share: float, *, delta_power: float = 1.0) -> Callable[..., float]:
         Mutant("the normal approximation", binomial_upper_limits, wald_limits),
         Mutant("0.9 b", occam_log_delta, _charged(0.9)),
         Mutant("0.9 ln(1/δ)", occam_log_delta, _charged(1.0, delta_power=0.9)),
-        Mutant("1.1 ln(1/δ)", occam_log_delta, _charged(1.0, delta_power=1.1)),
         Mutant("0.9 of the kl level", kl_upper_inverse, kl_inverse_at(0.9)),
     ),
 )

@@ -92,7 +92,7 @@ def averaged_witnesses_share_a_holdout(setting: Setting, /, *, witnesses: str = 
 
 
 def _kl_limit(losses: torch.Tensor) -> float:
-    return hoeffding63_kl_holdout(losses, delta=DELTA, fixed_in_advance=True).value
+    return hoeffding63_kl_holdout(losses, delta=DELTA, fixed_in_advance=True, independent_draws=True).value
 
 
 def _risk_as_seen(mean: float, _guess: float, _n: int, _delta: float) -> float:

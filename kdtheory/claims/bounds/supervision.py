@@ -148,6 +148,7 @@ def _kernel_bound(size: int, inside: int, height: float, norm: str, **changes: A
         trace=float(size),
         gamma=1.0,
         fixed_in_advance=True,
+        independent_draws=True,
         **{"delta": DELTA, **changes},
     )
 

@@ -89,7 +89,9 @@ def vc_bound_of_a_net_with_more_weights_than_points_says_nothing(
         def growth(size: int, widths: tuple[int, ...] = widths) -> float:
             return bartlett19_log_growth(widths, n=size) if counted == "the class" else 0.0
 
-        bound = vapnik71(seen, n=points, log_growth=growth, delta=DELTA, fixed_in_advance=True)
+        bound = vapnik71(
+            seen, n=points, log_growth=growth, delta=DELTA, fixed_in_advance=True, independent_draws=True
+        )
         bounds.append(bound.value)
     return Inequality.of([case[-1] for case in cases], bounds, trivial=1.0)
 
@@ -131,6 +133,7 @@ def norm_bounds_of_memorisers_hold_and_say_nothing(
                 gamma=6.0,
                 delta=DELTA,
                 fixed_in_advance=True,
+                independent_draws=True,
             )
             bounds.append(bound.value)
     notes = {"log10 of the bounds": [round(math.log10(value), 2) for value in bounds]}
@@ -224,7 +227,13 @@ def _layers(nets: Population, member: int) -> list[Tensor]:
 def _log_bounds(nets: Population, points: Tensor, labels: Tensor) -> Tensor:
     """log₁₀ of the Frobenius margin bound of each member at γ = 1."""
     size = float(torch.cat([points, torch.ones(len(points), 1)], 1).double().norm())
-    settings: dict[str, Any] = {"input_norm": size, "gamma": 1.0, "delta": DELTA, "fixed_in_advance": True}
+    settings: dict[str, Any] = {
+        "input_norm": size,
+        "gamma": 1.0,
+        "delta": DELTA,
+        "fixed_in_advance": True,
+        "independent_draws": True,
+    }
     found = [
         golowich18_margin(logits, labels, norms=net_norms(_layers(nets, member)), **settings).value
         for member, logits in enumerate(nets.logits(points).double().cpu())
