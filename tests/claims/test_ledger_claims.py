@@ -20,7 +20,6 @@ UNDERPOWERED = {"wide_nets_train_like_their_linear_models"}
 """Whose quick sizes leave some seeds undecided, never contradicted: slopes near what is claimed at most."""
 VACUOUS = {"5.9", "6.5", "6.10"}
 HEAVY = {
-    "bayes_labels_give_a_faster_rate_inside_the_class",
     "disagreement_transfers_a_certificate",
     "feature_noise_lets_distillation_teach_every_view",
     "hard_labels_correct_an_imperfect_teacher",
@@ -31,6 +30,7 @@ HEAVY = {
     "progressive_validation_covers",
     "self_distillation_lies_between_one_network_and_the_ensemble",
     "single_networks_hold_one_view_of_each_label_and_memorise_the_rest",
+    "weight_decay_decides_whether_bayes_labels_give_a_faster_rate",
     "wide_nets_train_like_their_linear_models",
 }
 """Two fifths of the time of all claims: left to the slow tests, and to `kdtheory verify`."""
