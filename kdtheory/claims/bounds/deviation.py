@@ -14,7 +14,7 @@ from kdtheory.bounds.deviation import bartlett02_deviation_radius
 from kdtheory.bounds.rademacher import exact_rademacher, finite_class
 from kdtheory.claims.bounds.enumeration import LOG_TINY, needed_radius
 from kdtheory.claims.bounds.wrong import scaled
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint, WorstRatio
 
 DELTA = 0.05
@@ -55,6 +55,7 @@ def _terms(complexities: float, deviation: float) -> Callable[..., float]:
         Mutant("0.9 of the deviation", bartlett02_deviation_radius, _terms(2.0, 0.9)),
         Mutant("0.9 of the complexity", exact_rademacher, scaled(exact_rademacher, 0.9)),
     ),
+    power=Scaled(bartlett02_deviation_radius),
 )
 def rademacher_bound_covers_a_rich_class(setting: Setting, /, *, counted: str = "all tables") -> Evidence:
     """With probability at least 1 − δ every function of the class has mean at most its sample mean plus
@@ -64,8 +65,8 @@ def rademacher_bound_covers_a_rich_class(setting: Setting, /, *, counted: str = 
     Half of all points are new at each draw, and the class holds every table of 0 and 1 on them, nothing on
     the others; of its functions of mean ½ the one that the sample does not see has mean 0 there. With K of n
     points in that half, K ~ Bin(n, ½), the complexity is K/2n: enumerated for n = 8. "covers": P[miss] by
-    enumeration of K, n = 1,000 and 40,000. "two complexities": at K = n/2 they alone are the mean. "a third of
-    the deviation": what K's fluctuation asks for, at δ = e^{−600} and n = 40,000.
+    enumeration of K, n = 1,000 and 40,000. "two complexities": at K = n/2 they alone are the mean. "a third
+    of the deviation": what K's fluctuation asks for, at δ = e^{−600} and n = 40,000.
     """
     share = 1.0 if counted == "all tables" else 0.0
     size, inside = 8, setting.size(quick=5, full=6)

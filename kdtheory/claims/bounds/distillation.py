@@ -1,9 +1,9 @@
-"""Chapter 5.6: the explicit distillation bound, where memorising makes its terms necessary (Hsu et al., 2021).
+"""Chapter 5.6: the distillation bound, where memorising makes its terms necessary (Hsu et al., 2021).
 
 Half of all points lie in a region where no point is drawn twice; the label is 0 everywhere. Outside, every
 predictor is sure and right. Inside its logits are (t, −t), t chosen point by point: a height c where it was
-fitted, right; and a hair below a tie elsewhere, wrong. So the truth is ½, and the class of all such tables has
-Rad^vec_n = (c/2)·K/n for K of n points inside.
+fitted, right; and a hair below a tie elsewhere, wrong. So the truth is ½, and the class of all such tables
+has Rad^vec_n = (c/2)·K/n for K of n points inside.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kdtheory.bounds.rademacher import exact_rademacher, finite_class
 from kdtheory.bounds.result import Bound
 from kdtheory.claims.bounds.enumeration import LOG_TINY, needed_radius
 from kdtheory.claims.bounds.wrong import scaled
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, WorstRatio
 
 DELTA = 0.05
@@ -155,6 +155,7 @@ def _rest(bound: Bound) -> float:
         Mutant("no 6√", uniform_term, scaled(uniform_term, 0.0)),
         Mutant("0.9 of 2√", single_term, scaled(single_term, 0.9)),
     ),
+    power=Scaled(label_free_distillation_error),
 )
 def distillation_bound_covers_the_teacher(setting: Setting, /, *, counted: float = 1.0) -> Evidence:
     """With probability at least 1 − δ the teacher's error is at most the student's margin loss and the
@@ -165,7 +166,8 @@ def distillation_bound_covers_the_teacher(setting: Setting, /, *, counted: float
     Coverage at n = m = 10,000, γ = 1, δ = 0.05, where f or g memorises the points it saw and is wrong by a
     hair elsewhere, so that the error is ½. "attained": the same bounds without their deviations, at the mean
     number of points inside; heights of 1/10, so that the softmax is nearly linear. "deviations": over what
-    the number of points inside asks for, at δp = e^{−600}. The complexity of the tables by enumeration of signs.
+    the number of points inside asks for, at δp = e^{−600}. The complexity of the tables by enumeration of
+    signs.
     """
     size, draws = 10_000, setting.size(quick=200, full=1000)
     numbers = setting.stream.child("draws").numpy()

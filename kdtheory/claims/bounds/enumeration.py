@@ -1,8 +1,8 @@
 """Chances of a miss by enumeration, at levels so small that constants cannot hide behind each other.
 
-At δ = 0.05 a term in ln(1/δ) is of the size of whatever else a proof gave away; at δ = e^{−600} it is all there
-is, and P[miss] = δ^{1.01} says that the constant in front of it is off by half a per cent. n points, k errors
-among them, limit(k) an upper limit of the risk that rises in k.
+At δ = 0.05 a term in ln(1/δ) is of the size of whatever else a proof gave away; at δ = e^{−600} it is all
+there is, and P[miss] = δ^{1.01} says that the constant in front of it is off by half a per cent. n points, k
+errors among them, limit(k) an upper limit of the risk that rises in k.
 """
 
 from __future__ import annotations

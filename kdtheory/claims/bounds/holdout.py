@@ -1,4 +1,4 @@
-"""Chapter 5.8: upper limits of one predictor's risk from a hold-out, and how near they come to what must be."""
+"""Chapter 5.8: upper limits of one predictor's risk from a hold-out, and how near they are to attained."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kdtheory.bounds.empirical_bernstein import maurer09_finite_class_radius
 from kdtheory.claims.bounds.enumeration import LOG_TINY, exponent_left, log_misses, some_counts
 from kdtheory.claims.bounds.tested_nets import adversary, atoms_of, risks_of_classes, trained_on
 from kdtheory.claims.bounds.wrong import kl_inverse_at, scaled
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Inequality, Joint, WorstRatio
 from kdtheory.claims.worlds import relabelled_world
 from kdtheory.inversion import bernoulli_kl, binomial_upper_limits, kl_upper_inverse
@@ -74,7 +74,11 @@ def bernstein_terms(first: float, second: float) -> Callable[..., Tensor]:
     """The empirical Bernstein radius with its two terms multiplied."""
 
     def wrong(
-        variance: Tensor, /, *, _true: Callable[..., Tensor] = maurer09_finite_class_radius, **settings: object
+        variance: Tensor,
+        /,
+        *,
+        _true: Callable[..., Tensor] = maurer09_finite_class_radius,
+        **settings: object,
     ) -> Tensor:
         rest = _true(torch.zeros_like(variance), **settings)
         return first * (_true(variance, **settings) - rest) + second * rest
@@ -91,7 +95,9 @@ def bernstein_terms(first: float, second: float) -> Callable[..., Tensor]:
     r"\ \hat e + \sqrt{\tfrac{2\hat V \ln 2/\delta}{n}} + \tfrac{7 \ln 2/\delta}{3(n-1)}",
     source="langford2005tutorial",
     assumes=(DRAWN, FIXED),
-    control=Control("the predictor saw the hold-out, and errs wherever it did not", predictor="saw the hold-out"),
+    control=Control(
+        "the predictor saw the hold-out, and errs wherever it did not", predictor="saw the hold-out"
+    ),
     uses=(binomial_upper_limits, kl_upper_inverse, hoeffding63_radius, maurer09_finite_class_radius),
     mutants=(
         Mutant("the normal approximation", binomial_upper_limits, wald_limits),
@@ -103,11 +109,13 @@ def bernstein_terms(first: float, second: float) -> Callable[..., Tensor]:
         Mutant("Bernstein's root alone", maurer09_finite_class_radius, bernstein_terms(1.0, 0.0)),
         Mutant("Bernstein's 7/3 alone", maurer09_finite_class_radius, bernstein_terms(0.0, 1.0)),
     ),
+    power=Scaled(hoeffding63_radius),
 )
 def holdout_limits_cover(setting: Setting, /, *, predictor: str = "fixed beforehand") -> Evidence:
     """The exact binomial limit, the kl limit, Hoeffding's and the empirical Bernstein limit each fall below
     the risk of a predictor, fixed before the hold-out was drawn, with probability at most δ; no constant in
-    front of ln(1/δ) can be smaller, but for Bernstein's 7/3, which is 7/3 of what points without an error need.
+    front of ln(1/δ) can be smaller, but for Bernstein's 7/3, which is 7/3 of what points without an error
+    need.
 
     "images": eight networks on real images with redrawn labels, risks summed over all images, n = 20; "rare":
     a predictor that errs on a hundredth of its points, n = 40; δ = 0.05. "attained": P[miss] for the worst
@@ -159,7 +167,9 @@ def attained() -> dict[str, Evidence]:
     none = float(_limits(np.zeros(1), n, LOG_TINY)["Bernstein"][0]) / -math.expm1(LOG_TINY / n)
     return {
         **{
-            f"attained, {name}": WorstRatio(attempts=len(cases), ratio=max(found), slack=1e-6, must_reach=0.97)
+            f"attained, {name}": WorstRatio(
+                attempts=len(cases), ratio=max(found), slack=1e-6, must_reach=0.97
+            )
             for name, found in ratios.items()
         },
         "Bernstein's 7/3": Identity.of([none], [7 / 3], tolerance=0.01),
@@ -181,6 +191,7 @@ def attained() -> dict[str, Evidence]:
         Mutant("δ/2 for δ", binomial_upper_limits, _two_sided),
         Mutant("kl with its arguments swapped", kl_upper_inverse, _kl_swapped),
     ),
+    power=Scaled(binomial_upper_limits),
 )
 def binomial_limit_is_attained(setting: Setting, /, *, sides: int = 1) -> Evidence:
     """The exact binomial limit is missed with probability δ, no less, by the risk just above it, whatever the

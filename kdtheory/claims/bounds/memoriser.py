@@ -11,12 +11,12 @@ from scipy import stats
 from torch import Tensor
 
 from kdtheory.bounds.distillation import hsu21_as_printed, hsu21_distillation
-from kdtheory.bounds.margins import distillation_error, label_free_distillation_error, softmax_confidence
+from kdtheory.bounds.margins import distillation_error, softmax_confidence
 from kdtheory.bounds.result import Bound
 from kdtheory.claims.bounds.enumeration import LOG_TINY, needed_radius
 from kdtheory.claims.bounds.two_gaussians import STD, linear_error, two_gaussians, two_sided
 from kdtheory.claims.bounds.wrong import scaled, with_term
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, WorstRatio
 from kdtheory.claims.verdict import Verdict
 
@@ -88,7 +88,7 @@ class Memoriser:
 
     @property
     def error(self) -> float:
-        """Pr[f ≠ y]: where t is low f says 0, and one label in two is 1; elsewhere it is g. Off by less than the hats' mass."""
+        """Pr[f ≠ y], but for the hats' mass: where t is low f says 0, and half the labels are 1."""
         return 0.5 * SHARE + (1 - SHARE) * linear_error(STUDENT)
 
 
@@ -124,7 +124,9 @@ def _coverage(setting: Setting, lemma: str, saw: str) -> Coverage:
     return Coverage.of(truth, bounds, delta=DELTA, trivial=1.0, notes=notes)
 
 
-def _printed(student: Tensor, teacher: Tensor, labels: Tensor, *, delta: float = DELTA, weight: float = 1.0) -> Bound:
+def _printed(
+    student: Tensor, teacher: Tensor, labels: Tensor, *, delta: float = DELTA, weight: float = 1.0
+) -> Bound:
     return hsu21_as_printed(
         student, teacher, labels, gamma=GAMMA, delta=delta, margin_complexity=0.0, weight=weight
     )
@@ -135,12 +137,18 @@ def _printed(student: Tensor, teacher: Tensor, labels: Tensor, *, delta: float =
     formula=PRINTED,
     source="shen2021deep",
     assumes=("n ≥ 2.", "f may depend on the sample, as a trained teacher does."),
-    control=Control("the distillation error is taken on fresh, unlabelled points", lemma="mended"),
+    control=(
+        Control("the distillation error is taken on fresh, unlabelled points", lemma="mended"),
+        Control("f memorised another sample: it was given before this one", saw="another sample"),
+    ),
     uses=(hsu21_as_printed, distillation_error, softmax_confidence, hsu21_distillation),
     mutants=(
         Mutant("every point counts as a disagreement", distillation_error, _always_apart),
         Mutant("the student is never sure", softmax_confidence, _never_sure),
     ),
+    power=Scaled(hsu21_as_printed),
+    loose="The counterexample exceeds the bound by a third.",
+    reading="'Given f' is read as 'for every f', one that depends on the sample among them.",
     expect=Verdict.REFUTED,
 )
 def printed_lemma_bounds_a_teacher_that_saw_the_sample(
@@ -151,10 +159,10 @@ def printed_lemma_bounds_a_teacher_that_saw_the_sample(
 
     It cannot: that error sees the teacher on the sample alone. The counterexample is a ReLU net with at most
     3n + 4 hidden units that equals a good linear student g at the n = 50,000 points, by a hat on each, and
-    says one class in a fifth of the plane; its error is 0.105, the printed bound 0.08. G holds g alone, fixed
-    beforehand (no complexity, p = 1), so that all readings of the printed infimum are one; δ = 0.2. The mended
-    bound, with as many fresh unlabelled points, says about 0.27; and a teacher that memorised another sample
-    obeys the printed one.
+    says one class in a fifth of the plane; its error is 0.105, the printed bound 0.08. G holds g alone,
+    fixed beforehand (no complexity, p = 1), so that all readings of the printed infimum are one; δ = 0.2.
+    The mended bound, with as many fresh unlabelled points, says about 0.27; and a teacher that memorised
+    another sample obeys the printed one.
     """
     return _coverage(setting, lemma, saw)
 
@@ -181,6 +189,7 @@ def printed_lemma_bounds_a_teacher_that_saw_the_sample(
             for factor in factors
         ),
     ),
+    power=Scaled(hsu21_as_printed, entry="distillation error"),
 )
 def printed_lemma_covers_a_teacher_fixed_in_advance(
     setting: Setting, /, *, saw: str = "another sample"

@@ -12,7 +12,7 @@ from kdtheory.bounds.occam import occam_log_delta
 from kdtheory.claims.bounds.enumeration import log_any, log_misses
 from kdtheory.claims.bounds.holdout import wald_limits
 from kdtheory.claims.bounds.wrong import kl_inverse_at
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Joint, WorstRatio
 from kdtheory.inversion import binomial_upper_limits, kl_upper_inverse
 
@@ -54,6 +54,7 @@ def _charged(share: float, *, delta_power: float = 1.0) -> Callable[..., float]:
         Mutant("0.9 ln(1/δ)", occam_log_delta, _charged(1.0, delta_power=0.9)),
         Mutant("0.9 of the kl level", kl_upper_inverse, kl_inverse_at(0.9)),
     ),
+    power=Scaled(occam_log_delta),
 )
 def occam_limits_cover_all_coded_classifiers(
     setting: Setting, /, *, code: str = "fixed beforehand"

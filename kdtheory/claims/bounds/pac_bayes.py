@@ -7,13 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from scipy import stats
 
 from kdtheory.bounds.pac_bayes import maurer04_kl_limit, maurer04_log_moment
 from kdtheory.claims.bounds.enumeration import log_any, log_misses
 from kdtheory.claims.bounds.wrong import kl_inverse_at, scaled
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Inequality, Joint
 from kdtheory.inversion import bernoulli_kl, kl_upper_inverse
 
@@ -56,6 +55,7 @@ def _moment_of_a_lower_power(n: int, /) -> float:
         Mutant("2n^0.48 for 2√n", maurer04_log_moment, _moment_of_a_lower_power),
         Mutant("half the divergence", bernoulli_kl, scaled(bernoulli_kl, 0.5)),
     ),
+    power=Scaled(maurer04_log_moment),
 )
 def kl_moment_is_of_order_root_n(setting: Setting, /, *, points: str = "independent") -> Evidence:
     """The exponential moment of n·kl between the rate seen and the true one lies between √n and 2√n, whatever
@@ -124,6 +124,7 @@ def _charged(share: float, *, delta_power: float = 1.0) -> Callable[..., np.ndar
         Mutant("ln 2√n less a tenth", maurer04_log_moment, _moment_times(0.9)),
         Mutant("0.9 of the level", kl_upper_inverse, kl_inverse_at(0.9)),
     ),
+    power=Scaled(maurer04_kl_limit),
 )
 def pac_bayes_kl_covers_gibbs_posteriors(setting: Setting, /, *, prior: str = "fixed beforehand") -> Evidence:
     """With probability at least 1 − δ the PAC-Bayes-kl bound holds for all posteriors at once, so for those

@@ -23,7 +23,7 @@ from kdtheory.claims.bounds.tested_nets import (
     with_shared_points,
 )
 from kdtheory.claims.bounds.wrong import kl_inverse_at
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Joint, WorstRatio
 from kdtheory.claims.worlds import relabelled_world
 from kdtheory.inversion import kl_upper_inverse
@@ -45,7 +45,9 @@ def _points_counted_five_times(
     source="hoeffding1963probability",
     place="Theorem 1",
     assumes=(DRAWN, "The witnesses were fixed before the points were drawn."),
-    control=Control("the witnesses saw the hold-out, and err wherever they did not", witnesses="saw the hold-out"),
+    control=Control(
+        "the witnesses saw the hold-out, and err wherever they did not", witnesses="saw the hold-out"
+    ),
     uses=(hoeffding63_kl_holdout, kl_upper_inverse, maurer09_finite_class_radius),
     mutants=(
         Mutant("five witnesses make 5n points", hoeffding63_kl_holdout, _points_counted_five_times),
@@ -54,15 +56,19 @@ def _points_counted_five_times(
         Mutant("0.9 of Bernstein's 7/3", maurer09_finite_class_radius, bernstein_terms(1.0, 0.9)),
         Mutant("a fifth of Bernstein's radius", maurer09_finite_class_radius, bernstein_terms(0.2, 0.2)),
     ),
+    power=Scaled(hoeffding63_kl_holdout),
 )
-def averaged_witnesses_share_a_holdout(setting: Setting, /, *, witnesses: str = "fixed beforehand") -> Evidence:
+def averaged_witnesses_share_a_holdout(
+    setting: Setting, /, *, witnesses: str = "fixed beforehand"
+) -> Evidence:
     """The mean risk of several witnesses is bounded from one hold-out at one δ, by kl inversion and by the
     empirical Bernstein radius of their mean losses: no share of δ is lost to their number, and where they
     always agree the limits are those of one predictor, whose constants cannot be smaller (7/3 excepted).
 
-    Five networks that start alike and are trained on the same points in part, so that they err together;
-    n = 100, δ = 0.05. "attained": for five that never err on the hold-out the kl limit is missed with
-    probability δ, exactly. The control's five say the hold-out's labels there, and err wherever else they can.
+    Five networks that start alike and are trained on the same points in part, so that they err together; n =
+    100, δ = 0.05. "attained": for five that never err on the hold-out the kl limit is missed with
+    probability δ, exactly. The control's five say the hold-out's labels there, and err wherever else they
+    can.
     """
     world, stream = relabelled_world(setting), setting.stream
     shared = with_shared_points(world.sample((5, 100), stream.child("training")), share=90)
@@ -118,6 +124,7 @@ def _nine_tenths(
         Mutant("the mean loss itself", progressive_limit, _risk_as_seen),
         Mutant("0.9 ln(1/δ)", progressive_limit, _nine_tenths),
     ),
+    power=Scaled(progressive_limit),
 )
 def progressive_validation_covers(setting: Setting, /, *, trained: str = "on the points before") -> Evidence:
     """The mean risk of a sequence of predictors, each trained on the points before those that test it, is
@@ -144,7 +151,9 @@ def progressive_validation_covers(setting: Setting, /, *, trained: str = "on the
     }
     for guess in (0.0, 0.1, 0.5):
         ratio = _exponent_at(guess, n=2000)
-        parts[f"attained, guess {guess:g}"] = WorstRatio(attempts=100, ratio=ratio, slack=1e-6, must_reach=0.97)
+        parts[f"attained, guess {guess:g}"] = WorstRatio(
+            attempts=100, ratio=ratio, slack=1e-6, must_reach=0.97
+        )
     return Joint(parts=parts)
 
 

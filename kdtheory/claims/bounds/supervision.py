@@ -13,7 +13,7 @@ from kdtheory.bounds.norm_margin import ramp_loss
 from kdtheory.bounds.result import Bound
 from kdtheory.claims.bounds.enumeration import LOG_TINY, needed_radius
 from kdtheory.claims.bounds.wrong import scaled, with_term
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, MeanInequality, WorstRatio
 
 DELTA = 0.05
@@ -43,6 +43,7 @@ def _no_margin_loss(margins: Tensor, /, *, gamma: float) -> Tensor:
         Mutant("the kernel is forgotten", supervision_complexity, _kernel_forgotten),
         Mutant("K for K⁻¹", supervision_complexity, _kernel_for_its_inverse),
     ),
+    power=Scaled(supervision_complexity),
 )
 def teacher_targets_have_lower_supervision_complexity(
     setting: Setting, /, *, teacher: str = "Bayes"
@@ -102,6 +103,7 @@ def teacher_targets_have_lower_supervision_complexity(
             )
         ),
     ),
+    power=Scaled(harutyunyan23_kernel_margin, entry="complexity"),
 )
 def kernel_margin_bound_covers_the_classifier(setting: Setting, /, *, norm: str = "of f") -> Evidence:
     """With probability at least 1 − δ the error of a kernel classifier is at most its margin loss, its norm

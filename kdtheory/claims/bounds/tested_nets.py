@@ -38,7 +38,7 @@ def risks_of_classes(table: Tensor, world: FiniteWorld) -> Tensor:
 
 
 def adversary(world: FiniteWorld, seen: Sample, said: Tensor) -> Tensor:
-    """Classes on all atoms [draws, atoms]: what was said at the points seen, the least likely class elsewhere."""
+    """Classes on all atoms [draws, atoms]: what was said at the points seen, elsewhere the least likely."""
     worst = world.probs.argmin(-1).expand(len(said), -1)
     return worst.scatter(1, atoms_of(seen), said)
 

@@ -19,7 +19,7 @@ from kdtheory.bounds.pac_bayes import maurer04_pac_bayes_kl
 from kdtheory.bounds.result import Bound
 from kdtheory.claims.bounds.tested_nets import adversary, atoms_of, risks_of_classes
 from kdtheory.claims.bounds.wrong import scaled
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Inequality, Joint, WorstRatio
 from kdtheory.claims.worlds import relabelled_world
 from kdtheory.coding import code_length, quantise
@@ -94,12 +94,14 @@ class _Experiment:
         Mutant("the two δ are not added", disagreement_transfer, _delta_not_added),
         Mutant("0.9 of the disagreement's limit", disagreement_limit, scaled(disagreement_limit, 0.9)),
     ),
+    power=Scaled(disagreement_transfer),
+    place="derived here",
 )
 def disagreement_transfers_a_certificate(setting: Setting, /, *, fitted: str = "to the labels") -> Evidence:
     """A predictor that was trained on all labelled points, the hold-out among them, inherits the certificate
-    of a witness, at the price of their disagreement on fresh unlabelled points: a witness trained on a part of
-    the labels and tested on the rest, one quantised and coded in bits, and a stochastic one with a PAC-Bayes
-    certificate. Where f errs wherever it leaves g the sum is attained.
+    of a witness, at the price of their disagreement on fresh unlabelled points: a witness trained on a part
+    of the labels and tested on the rest, one quantised and coded in bits, and a stochastic one with a
+    PAC-Bayes certificate. Where f errs wherever it leaves g the sum is attained.
 
     Real images with redrawn labels, everything trained anew in each draw: f and, for a large disagreement
     with the first witness, an f trained on random labels; δ = 0.2 in total; the risk of f is a sum over all
@@ -228,7 +230,8 @@ def _tight(stream: Stream) -> Evidence:
 
 
 def _chances_of_the_adversary(size: int) -> np.ndarray:
-    """P[miss], a risk of g an entry, for an f that knows the count k of g's errors when it chooses q = Pr[f ≠ g].
+    """P[miss] for an f that knows the count k of g's errors when it chooses q = Pr[f ≠ g]; a risk of g an
+    entry.
 
     Σ_k P[Bin(n, p) = k]·max_q P[limit(k, L) < p + q], L ~ Bin(n, q) the disagreements seen.
     """

@@ -128,7 +128,7 @@ def _no_frobenius(*, n: int, **_net: Any) -> float:
         Mutant("no complexity by Frobenius norms", golowich18_vector_relu_net, _no_frobenius),
     ),
     power=Scaled(golowich18_margin, towards="less"),
-    loose="Both bounds are far above 1, which is all that is said of them: nothing near their size is needed.",
+    loose="Both bounds are far above 1, which is all that is said of them.",
     expect=Verdict.VACUOUS,
 )
 def norm_bounds_of_memorisers_hold_and_say_nothing(
@@ -192,10 +192,10 @@ def weight_decay_and_not_distillation_lowers_the_norm_bound(
     with the same decay, bring as much. It is between a factor of two and ten, no powers of ten.
 
     Ten teachers with three hidden layers of 32 on 300 real images; students of that shape, on the teacher's
-    softened outputs and on the labels of the same images, decay 1e-3, all trained alike. Frobenius bounds at γ
-    = 1 plus 2Φ^TV at γ = 1 on images that nobody trained on; logarithms to the base 10, one pair a teacher.
-    Φ^TV is at most 0.15. The published figure (residual nets) has powers of ten, with no student of labels
-    beside it.
+    softened outputs and on the labels of the same images, decay 1e-3, all trained alike. Frobenius bounds at
+    γ = 1 plus 2Φ^TV at γ = 1 on images that nobody trained on; logarithms to the base 10, one pair a
+    teacher. Φ^TV is at most 0.15. The published figure (residual nets) has powers of ten, with no student of
+    labels beside it.
     """
     members, images = setting.size(quick=10, full=40), setting.images
     if images.num_images < 600:
@@ -204,7 +204,12 @@ def weight_decay_and_not_distillation_lowers_the_norm_bound(
     inputs, points, labels = images.inputs.flatten(1), chosen[:300], images.labels[chosen[:300]]
     fresh = inputs[chosen[300:1300]]
     shape = MLP((inputs.shape[1], 32, 32, 32, images.num_classes))
-    settings: dict[str, Any] = {"members": members, "steps": 200, "learning_rate": 0.01, "device": setting.device}
+    settings: dict[str, Any] = {
+        "members": members,
+        "steps": 200,
+        "learning_rate": 0.01,
+        "device": setting.device,
+    }
     teachers = train(
         shape, inputs[points], labels, loss=label_loss, stream=setting.stream.child("teachers"), **settings
     )
@@ -222,8 +227,13 @@ def weight_decay_and_not_distillation_lowers_the_norm_bound(
     for name, nets in students.items():
         apart[name] = _apart(nets, teachers, fresh)
         logs[name] = (10 ** _log_bounds(nets, inputs[points], labels) + 2 * apart[name]).log10()
-    lower = {f"{name}, by a factor of two": MeanInequality.of(low + math.log10(2), high) for name, low in logs.items()}
-    notes = {"log10 of the teachers'": high.tolist()} | {f"log10, {name}": low.tolist() for name, low in logs.items()}
+    lower = {
+        f"{name}, by a factor of two": MeanInequality.of(low + math.log10(2), high)
+        for name, low in logs.items()
+    }
+    notes = {"log10 of the teachers'": high.tolist()} | {
+        f"log10, {name}": low.tolist() for name, low in logs.items()
+    }
     return Joint(
         parts={
             **lower,

@@ -1,4 +1,4 @@
-"""Wrong versions of a bound's parts that many claims must notice: a constant off by a tenth, a term left out."""
+"""Wrong versions of a bound that many claims must notice: a constant off by a tenth, a term left out."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def scaled(function: Callable[..., Any], factor: float) -> Callable[..., Any]:
 def kl_inverse_at(share: float) -> Callable[..., np.ndarray]:
     """kl⁻¹(p, share·c) for kl⁻¹(p, c)."""
 
-    def wrong(p: ArrayLike, level: ArrayLike, /, *, _true: Callable[..., Any] = kl_upper_inverse) -> np.ndarray:
+    def wrong(
+        p: ArrayLike, level: ArrayLike, /, *, _true: Callable[..., Any] = kl_upper_inverse
+    ) -> np.ndarray:
         limit: np.ndarray = _true(p, share * np.asarray(level))
         return limit
 

@@ -109,9 +109,9 @@ def empirical_bernstein_bound_covers_a_finite_class(
 
     Twenty networks trained beforehand, loss 1 − φ(f)_y, samples of N = 200 of real images with redrawn
     labels, δ = 0.05; the true risks are sums over all images. A draw violates if any member does. The
-    memoriser of the control is right on the sample's images and wrong on all others. "attained": |F| = e^{300}
-    independent members with losses 0 or 1, N = 10^8, δ = e^{−300}, by enumeration of the number of errors, at
-    the worst risk; "7/3": one of them with no error.
+    memoriser of the control is right on the sample's images and wrong on all others. "attained": |F| =
+    e^{300} independent members with losses 0 or 1, N = 10^8, δ = e^{−300}, by enumeration of the number of
+    errors, at the worst risk; "7/3": one of them with no error.
     """
     world, size = relabelled_world(setting), 20
     table = _trained_losses(setting, world, size)
@@ -128,7 +128,7 @@ def empirical_bernstein_bound_covers_a_finite_class(
 
 
 def _attained() -> dict[str, Evidence]:
-    """How much of ln δ a class of e^{300} independent members leaves, and the radius where one does not err."""
+    """How much of ln δ e^{300} independent members leave, and the radius of one that does not err."""
     n, log_delta, log_size = 10**8, LOG_TINY / 2, -LOG_TINY / 2
     counts = some_counts(n)
     variance = torch.from_numpy(counts * (n - counts) / (n * (n - 1.0)))

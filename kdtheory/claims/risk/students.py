@@ -123,6 +123,8 @@ def _if_converged(evidence: Evidence, gradient: float) -> Evidence:
         Mutant("each point is given the teacher of another", distilled_losses, _teacher_of_the_next_point),
         Mutant("the excess has the wrong sign", excess_risk, _excess_upside_down),
     ),
+    power=Scaled(excess_risk),
+    loose="An order is claimed and no constant; both excess risks are measured alike.",
 )
 def students_of_bayes_labels_have_less_excess_risk(
     setting: Setting, /, *, posterior: str = "true"
@@ -209,9 +211,7 @@ def _teacher_world(truth: str) -> TeacherWorld:
     return kernel_teacher(stream, dim=5, num_classes=3, scale=2.0, bandwidth=2.0)
 
 
-def _linear_students(
-    setting: Setting, sample: Sample, n: int, loss: Loss, weight_decay: float
-) -> Population:
+def _linear_students(setting: Setting, sample: Sample, n: int, loss: Loss, weight_decay: float) -> Population:
     """Convex: a hundred steps of gradient descent with momentum from zero come to the minimum."""
     architecture, members = MLP((5, 3)), len(sample.inputs)
     return train(
@@ -250,6 +250,8 @@ def _excess_on_pool(logits: Tensor, pool: Sample) -> Tensor:
         Mutant("the teacher's argmax for its probabilities", distilled_losses, _teacher_by_its_argmax),
         Mutant("the excess has the wrong sign", excess_risk, _excess_upside_down),
     ),
+    power=Scaled(excess_risk),
+    loose="An order is claimed and no constant; both excess risks are measured alike.",
 )
 def accurate_overconfident_teacher_distils_worse_than_a_calibrated_one(
     setting: Setting, /, *, sharpening: float = 3.0
@@ -257,9 +259,10 @@ def accurate_overconfident_teacher_distils_worse_than_a_calibrated_one(
     """A teacher with the accuracy of the Bayes classifier but over-confident probabilities distils worse, in
     log loss, than a less accurate teacher that is calibrated.
 
-    A: p* to the power 3, normalised: every argmax is right. B: the mean of p* over cells of about four images
-    that lie close together, which is calibrated exactly, and loses accuracy. Real images with redrawn labels, N
-    = 300, 16 pairs of students; log loss, on which calibration counts: the students' errors are noted beside.
+    A: p* to the power 3, normalised: every argmax is right. B: the mean of p* over cells of about four
+    images that lie close together, which is calibrated exactly, and loses accuracy. Real images with redrawn
+    labels, N = 300, 16 pairs of students; log loss, on which calibration counts: the students' errors are
+    noted beside.
     """
     world = relabelled_world(setting)
     members = setting.size(quick=16, full=100)
