@@ -47,11 +47,11 @@ def exponent_left(log_chance: np.ndarray, log_delta: float) -> float:
 
 
 def needed_radius(n: int, log_delta: float) -> float:
-    """The least r with P[Bin(n, ½)/n + r < ½] ≤ δ, to 1/n: what a deviation must be for fair coins."""
+    """The least r with P[Bin(n, ½)/n + r < ½] ≤ δ: what a deviation must be for fair coins."""
     half = n // 2
     counts = np.arange(max(0, half - int(math.sqrt(-n * log_delta)) - 2), half + 1)
-    missed = stats.binom.logcdf(counts, n, 0.5) > log_delta
-    return 0.5 - (float(counts[missed][0]) - 1) / n
+    likely = stats.binom.logcdf(counts, n, 0.5) > log_delta
+    return 0.5 - float(counts[likely][0]) / n
 
 
 def some_counts(n: int, most: int = 200) -> np.ndarray:

@@ -72,7 +72,7 @@ def averaged_witnesses_share_a_holdout(
     """
     world, stream = relabelled_world(setting), setting.stream
     shared = with_shared_points(world.sample((5, 100), stream.child("training")), share=90)
-    draws = setting.size(quick=300, full=4000)
+    draws = setting.size(quick=700, full=4000)
     holdout = world.sample((draws, 100), stream.child("hold-out"))
     nets = trained_on(world, shared, stream.child("nets"), setting, start_alike=True)
     tables = nets.logits(world.inputs).argmax(-1).cpu()[:, None].expand(-1, draws, -1)

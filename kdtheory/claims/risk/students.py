@@ -47,6 +47,10 @@ def _excess_upside_down(*tables: Tensor, _true: Callable[..., Tensor] = excess_r
     return excess
 
 
+def _one_minus_the_risk(*tables: Tensor, _true: Callable[..., Tensor] = population_risk) -> Tensor:
+    return 1 - _true(*tables)
+
+
 def _root_of_the_excess(*tables: Tensor, _true: Callable[..., Tensor] = excess_risk) -> Tensor:
     return _true(*tables).clamp_min(0).sqrt()
 
@@ -249,6 +253,7 @@ def _excess_on_pool(logits: Tensor, pool: Sample) -> Tensor:
     mutants=(
         Mutant("the teacher's argmax for its probabilities", distilled_losses, _teacher_by_its_argmax),
         Mutant("the excess has the wrong sign", excess_risk, _excess_upside_down),
+        Mutant("accuracy for error", population_risk, _one_minus_the_risk),
     ),
     power=Scaled(excess_risk),
     loose="An order is claimed and no constant; both excess risks are measured alike.",
