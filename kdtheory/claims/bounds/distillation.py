@@ -83,7 +83,8 @@ def _bound(draw: _Draw, case: str, counted: float = 1.0, **changes: Any) -> Boun
         "density_ratio": RATIO if case.endswith("other law") else 1.0,
         **changes,
     }
-    own, form = 0.0, hsu21_distillation
+    own = 0.0
+    form: Callable[..., Bound] = hsu21_distillation
     if case.startswith("student"):  # g = f was fitted to the labelled points, before the others were drawn
         student, teacher, own = at_tie, at_tie, counted * draw.complexity(draw.labelled)
     elif case.startswith("teacher"):  # g is fixed and right, f was fitted to the unlabelled points

@@ -84,11 +84,11 @@ def occam_limits_cover_all_coded_classifiers(
         exact = binomial_upper_limits(count, n, log_delta=level)
         parts[f"{name}, exact"] = Coverage.of(half, exact, delta=DELTA)
         parts[f"{name}, kl"] = Coverage.of(half, kl_upper_inverse(count / n, -level / n), delta=DELTA)
-    level = occam_log_delta(10.0 if code == "fixed beforehand" else 0.0, delta=DELTA)
+    one = occam_log_delta(10.0 if code == "fixed beforehand" else 0.0, delta=DELTA)
     counts = np.arange(n // 2)
     tight = {
-        "exact": binomial_upper_limits(counts, n, log_delta=level),
-        "kl": kl_upper_inverse(counts / n, -level / n),
+        "exact": binomial_upper_limits(counts, n, log_delta=one),
+        "kl": kl_upper_inverse(counts / n, -one / n),
     }
     for name, limit in tight.items():
         missed = math.exp(float(log_any(log_misses(limit, counts, n).max(), math.log(size))))
