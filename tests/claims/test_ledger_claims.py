@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
-from kdtheory.claims import REGISTRY, Claim, Plan, Verdict, examine, judge
+from kdtheory.claims import REGISTRY, Claim, Plan, Verdict, examine, judge, judge_family
+from kdtheory.claims.evidence import from_record
+from kdtheory.claims.examination import mutated
+from kdtheory.claims.finding import broken_by, finding
+from kdtheory.claims.power import noticed, power_of
+from kdtheory.ledger import examined
 
 CLAIMS = list(REGISTRY.values())
-OTHERS = [1.0] * 400
+OTHERS = [1.0] * 500
 """In the place of the p-values of all other claims and controls: as many decisions as a ledger may have, and
 none of them surer than the one that is tested."""
 
@@ -36,6 +43,105 @@ HEAVY = {
 """Two fifths of the time of all claims: left to the slow tests, and to `kdtheory verify`."""
 
 
+UNBROKEN: dict[str, dict[str, str]] = {
+    "cross_entropy_is_zero_when_the_student_has_learned": {
+        "a floor": "it holds as printed and as mended; the mutant is of the other part",
+    },
+    "generalised_jsd_jumps_at_its_endpoint": {
+        "is KL at β = 0": "the endpoint is set, and no wrong version sets it otherwise",
+    },
+    "zero_relation_loss_does_not_mean_equal_logits": {
+        "angles are zero": "the mutants are of distances and of similarities",
+        "agree nowhere": "the control leaves the logits where they are",
+    },
+    "mutual_learners_agree_more_than_independent_ones": {"": "under the control all differences are 0"},
+    "students_of_teachers_that_know_nothing_do_worse": {
+        "shuffled": "the control calls its part by another name",
+        "random": "the control calls its part by another name",
+    },
+    "self_distillation_collapses_after_a_bounded_number_of_rounds": {
+        "printed": "passed by far where κ > 1, and no wrong version raises it",
+    },
+    "self_distillation_rounds_are_products_of_shrinkages": {
+        "closed form": "control and mutants are of the bounds on a round",
+    },
+    "best_weight_of_the_teacher_grows_with_the_noise_and_beyond_one": {
+        "negative without noise": "at σ = 0 the control is the premise",
+        "grows": "no wrong version falls with the noise",
+        "measured at σ = 10": "the penalty hardly matters there",
+    },
+    "variance_gap_vanishes_iff_loss_is_constant_on_the_support": {
+        "only if": "control and mutant are of the other direction",
+    },
+    "empirical_bernstein_bound_covers_a_finite_class": {
+        "distilled is tighter": "what is wrong is wrong for both widths",
+    },
+    "empirical_bernstein_bound_covers_a_segment": {
+        "distilled is tighter": "what is wrong is wrong for both widths",
+    },
+    "accurate_overconfident_teacher_distils_worse_than_a_calibrated_one": {
+        "B is less accurate": "it says that the teachers are the ones meant",
+    },
+    "holdout_limits_cover": {
+        "rare, Hoeffding": "without an error in sight the limit is far too large",
+        "rare, Bernstein": "without an error in sight the limit is far too large",
+    },
+    "linear_risk_is_bounded_by_the_tail_of_angles": {
+        "κ = 1, n = 5": "another teacher's students come near the bound of few points, not above it",
+    },
+    "transfer_risk_falls_at_half_the_margin_exponent": {
+        "risk, b = 1": "the control leaves the risk out",
+        "risk, b = 2": "the control leaves the risk out",
+        "risk, b = 3": "the control leaves the risk out",
+    },
+    "without_race_or_single_views_there_is_nothing_to_gain": {
+        "q = 2: accurate": "all networks are right everywhere, so that nothing is decided",
+        "q = 2: no gain": "all networks are right everywhere, so that nothing is decided",
+        "μ = 0: accurate": "all networks are right everywhere, so that nothing is decided",
+        "μ = 0: no gain": "all networks are right everywhere, so that nothing is decided",
+    },
+}
+"""Claim ↦ part ↦ why nothing breaks it yet. An entry that is no longer needed fails the test: delete it."""
+SEVERAL = "the first function that it uses brings several numbers, of which none is named"
+INVARIANT = "what agrees, or is 0, is so whatever both sides are multiplied by"
+WITHOUT_POWER: dict[str, str] = {
+    "a_view_that_is_ahead_gains_on_the_others": INVARIANT,
+    "attention_guided_loss_ignores_a_common_order": INVARIANT,
+    "attention_masks_sum_to_what_they_cover": SEVERAL,
+    "attention_transfer_ignores_scale_and_mixing_of_channels": INVARIANT,
+    "best_weight_of_the_teacher_grows_with_the_noise_and_beyond_one": SEVERAL,
+    "bound_by_angles_says_nothing_on_images": SEVERAL,
+    "cross_entropy_is_zero_when_the_student_has_learned": "no factor makes a floor above 0 come to 0",
+    "cross_entropy_on_partial_labels_learns_the_squared_teacher": "what is scaled is no distribution",
+    "each_output_decays_on_its_own": SEVERAL,
+    "flow_matrix_ignores_the_order_of_positions": INVARIANT,
+    "hard_label_overrules_a_wrong_teacher_below_a_threshold": INVARIANT,
+    "learned_projection_of_a_hint_forgives_linear_maps": INVARIANT,
+    "linear_risk_is_bounded_by_the_tail_of_angles": SEVERAL,
+    "linearised_training_follows_its_closed_form": SEVERAL,
+    "more_points_never_turn_the_student_away": "an angle does not hang on the length of the student",
+    "no_student_misses_its_oracle_by_more_than_the_power_function": SEVERAL,
+    "non_local_relation_is_equivariant": INVARIANT,
+    "optimally_mixed_student_beats_its_teacher_by_the_slope_of_the_risk": SEVERAL,
+    "perturbed_relu_net_moves_no_further_than_its_norms_allow": SEVERAL,
+    "power_function_refines_the_bound_by_angles": SEVERAL,
+    "printed_non_local_relation_covers_the_map": "what is not covered stays so, whatever the factor",
+    "printed_response_loss_teaches_the_student": "it does not see the student at any factor",
+    "published_attention_masks_agree_at_half_the_temperature": SEVERAL,
+    "relational_losses_are_zero_under_every_similarity": INVARIANT,
+    "response_losses_ignore_a_constant_added_to_the_logits": INVARIANT,
+    "self_distillation_collapses_after_a_bounded_number_of_rounds": SEVERAL,
+    "self_distillation_rounds_are_products_of_shrinkages": SEVERAL,
+    "self_distillation_sparsifies_the_spectrum": SEVERAL,
+    "separated_points_give_a_fast_rate": "no error is seen, and the constant is not tried",
+    "similarity_losses_ignore_rotation_and_length": INVARIANT,
+    "transfer_risk_is_below_the_tail_of_angles": SEVERAL,
+    "zero_relation_loss_does_not_mean_equal_logits": INVARIANT,
+}
+"""Claim ↦ why it names neither its `power` nor why it is `loose`, though an error of a quarter in the first
+function that it uses is not noticed. An entry that is no longer needed fails the test: delete it."""
+
+
 def named(claim: Claim) -> str:
     return claim.name
 
@@ -58,8 +164,8 @@ def test_errata_and_what_says_nothing_are_where_the_theory_has_them() -> None:
     assert {claim.section for claim in CLAIMS if claim.expect is Verdict.VACUOUS} == VACUOUS
 
 
-def test_heavy_claims_exist() -> None:
-    assert set(REGISTRY) >= HEAVY | UNDERPOWERED
+def test_the_claims_that_are_named_here_exist() -> None:
+    assert set(REGISTRY) >= HEAVY | UNDERPOWERED | set(UNBROKEN) | set(WITHOUT_POWER)
 
 
 def test_every_lipschitz_constant_has_a_claim() -> None:
@@ -76,15 +182,37 @@ def test_claim_and_control_come_out_as_declared(claim: Claim) -> None:
 
 @pytest.mark.slow
 @every_claim
-def test_every_mutant_changes_the_verdict(claim: Claim) -> None:
-    mutants = examine(claim, Plan(seed=0, device="cpu", mutants=True)).mutants
-    assert mutants
-    unnoticed = {claim.expect, Verdict.ERROR, Verdict.OUT_OF_SCOPE}
-    for name, evidence in mutants.items():
-        verdict = judge(evidence, others=OTHERS)
-        assert verdict not in unnoticed, f"{name}: {verdict.name}, {evidence.key_figure}"
-        if claim.chapter in DECIDED or claim.section in DECIDED:
-            assert verdict is claim.control_brings, f"{name}: {verdict.name}, {evidence.key_figure}"
+def test_every_mutant_changes_the_verdict_and_every_part_is_broken(claim: Claim) -> None:
+    plan = Plan(seed=0, device="cpu", mutants=True)
+    (record,) = examined([claim], plan)
+    evidence = [record["evidence"], *(control["evidence"] for control in record["controls"])]
+    premise, *controls = judge_family([from_record(piece) for piece in evidence], others=OTHERS)
+    row = finding(
+        record, premise, controls, lambda piece: judge_family([from_record(piece)], others=OTHERS)[0]
+    )
+    assert row["mutants"]["survivors"] == []
+    if claim.chapter in DECIDED or claim.section in DECIDED:
+        assert row["mutants"]["unsure"] == []
+    unbroken = {name for name, part in row["parts"].items() if not (part["controls"] or part["mutants"])}
+    assert unbroken == set(UNBROKEN.get(claim.name, {})), broken_by(row)
+
+
+@pytest.mark.slow
+@every_claim
+def test_an_error_of_a_quarter_is_noticed_or_explained(claim: Claim) -> None:
+    plan = Plan(seed=0, device="cpu")
+    premise = examine(claim, plan).premise
+    found = power_of(claim, premise, run=functools.partial(mutated, claim, plan), errors=(0.25,)).tried
+    at_stake = judge(premise, others=OTHERS)
+    seen = [
+        noticed(judge(evidence, others=OTHERS), at_stake)
+        for runs in found.values()
+        for evidence in runs.values()
+    ]
+    if claim.power is None:
+        assert (any(seen) or bool(claim.loose)) is (claim.name not in WITHOUT_POWER)
+    else:
+        assert all(seen) is not bool(claim.loose), "say why in `loose`, or drop it"
 
 
 @pytest.mark.slow
