@@ -70,22 +70,6 @@ UNBROKEN: dict[str, dict[str, str]] = {
         "grows": "no wrong version falls with the noise",
         "measured at σ = 10": "the penalty hardly matters there",
     },
-    "variance_gap_vanishes_iff_loss_is_constant_on_the_support": {
-        "only if": "control and mutant are of the other direction",
-    },
-    "empirical_bernstein_bound_covers_a_finite_class": {
-        "distilled is tighter": "what is wrong is wrong for both widths",
-    },
-    "empirical_bernstein_bound_covers_a_segment": {
-        "distilled is tighter": "what is wrong is wrong for both widths",
-    },
-    "accurate_overconfident_teacher_distils_worse_than_a_calibrated_one": {
-        "B is less accurate": "it says that the teachers are the ones meant",
-    },
-    "holdout_limits_cover": {
-        "rare, Hoeffding": "without an error in sight the limit is far too large",
-        "rare, Bernstein": "without an error in sight the limit is far too large",
-    },
     "linear_risk_is_bounded_by_the_tail_of_angles": {
         "κ = 1, n = 5": "another teacher's students come near the bound of few points, not above it",
     },
