@@ -21,6 +21,7 @@ __all__ = ["bernoulli_kl", "binomial_upper_limit", "binomial_upper_limits", "kl_
 
 _EPS = float(np.finfo(float).eps)
 _LEAST = 1e-300
+_MOST_TRIALS = 2.0**53  # whole numbers up to here are floats
 _MOST_STEPS = 100
 _MOST_TERMS = 500
 
@@ -42,7 +43,7 @@ def bernoulli_kl(p: ArrayLike, q: ArrayLike, /) -> np.ndarray:
 
 
 def kl_upper_inverse(p: ArrayLike, level: ArrayLike, /) -> np.ndarray:
-    """kl⁻¹(p, c) = sup{q : kl(p‖q) ≤ c}, rounded outward.
+    """kl⁻¹(p, c) = sup{q : kl(p‖q) ≤ c}, rounded outward; p and c between 0 and 1e-300 count as 1e-300.
 
     The lower inverse, inf{q : kl(p‖q) ≤ c}, is 1 − kl⁻¹(1−p, c).
 
@@ -60,13 +61,13 @@ def kl_upper_inverse(p: ArrayLike, level: ArrayLike, /) -> np.ndarray:
     if not bool((level >= 0).all()):
         raise ValueError(f"level = {_first_bad(level, level >= 0)} must be a number of nats ≥ 0")
     p = np.where(p > 0, np.maximum(p, _LEAST), 0.0)
-    outward = level * (1 + 64 * _EPS)
+    outward = np.where(level > 0, np.maximum(level, _LEAST), 0.0) * (1 + 64 * _EPS)
     gap = _outer_gap(p, outward)
     open_ = (outward > 0) & (p + gap < 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         for _ in range(_MOST_STEPS):
             q = p + gap
-            step = (_kl(p, q, gap) - outward) * q * (1 - q) / gap
+            step = (_kl(p, q, gap) - outward) * (q / gap) * (1 - q)  # in this order: nothing underflows
             step = np.where(open_ & (step > 4 * _EPS * gap), step, 0.0)
             gap = gap - step
             if not step.any():
@@ -86,7 +87,7 @@ def binomial_upper_limit(
         log_delta: ln δ instead, where δ is too small for a float.
 
     Raises:
-        ValueError: not 0 ≤ k ≤ n, n < 1, or δ outside (0, 1).
+        ValueError: not 0 ≤ k ≤ n, n < 1 or above 2^53, or δ outside (0, 1).
 
     >>> round(binomial_upper_limit(0, 59), 4)  # 1 - 0.05^(1/59)
     0.0495
@@ -106,7 +107,7 @@ def binomial_upper_limits(successes: ArrayLike, trials: ArrayLike, /, *, log_del
         log_delta: ln δ < 0; all three broadcast.
 
     Raises:
-        ValueError: not 0 ≤ k ≤ n, n < 1, or ln δ ≥ 0 or not finite.
+        ValueError: not 0 ≤ k ≤ n, n < 1 or above 2^53, or ln δ ≥ 0 or not finite.
 
     >>> binomial_upper_limits([0, 3, 5], 5, log_delta=np.log(0.05)).round(4).tolist()  # 1 − 0.05^(1/5), …
     [0.4507, 0.9236, 1.0]
@@ -160,11 +161,7 @@ def log_binomial_tail(k: np.ndarray, n: np.ndarray, q: np.ndarray) -> tuple[np.n
     P = I_{1−q}(n−k, k+1), or one minus the other tail where that is the smaller one: each is B/f with B =
     (n−k)q·pmf(k) and f a continued fraction, and dP/dq = −B/(q(1−q)).
     """
-    deviance = n * _kl(k / n, q, q - k / n)
-    inside = np.maximum(k, 1)
-    stirling = _stirling_error(n) - _stirling_error(inside) - _stirling_error(n - k)
-    peak = 0.5 * np.log(n / (2 * np.pi * inside * (n - k))) + stirling
-    log_pmf = np.where(k == 0, n * np.log1p(-q), peak - deviance)
+    log_pmf, inside = log_binomial_pmf(k, n, q), np.maximum(k, 1)
     odds = np.abs(special.logit(q) - special.logit(inside / (n + 1)))
     rounding = _EPS * (256 + 8 * np.abs(log_pmf) + 2 * inside * odds + 16 * np.sqrt(n * q / (1 - q)))
     log_front = log_pmf + np.log(n - k) + np.log(q)
@@ -177,6 +174,16 @@ def log_binomial_tail(k: np.ndarray, n: np.ndarray, q: np.ndarray) -> tuple[np.n
         log_tail = np.where(lower, log_direct, np.log1p(-other))
         descent = np.where(lower, most, np.exp(log_front + rounding - log_tail)) / (q * (1 - q))
     return log_tail, descent
+
+
+def log_binomial_pmf(k: np.ndarray, n: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """ln P[Bin(n, q) = k] = −n·kl(k/n‖q) + ½ ln(n/(2πk(n−k))) + Stirling's errors; 0 < q < 1."""
+    inside = np.clip(k, 1, np.maximum(n - 1, 1))
+    stirling = _stirling_error(n) - _stirling_error(inside) - _stirling_error(np.maximum(n - inside, 1))
+    peak = 0.5 * np.log(n / (2 * np.pi * inside * np.maximum(n - inside, 1))) + stirling
+    ends = np.where(k == 0, n * np.log1p(-q), n * np.log(q))
+    log_pmf: np.ndarray = np.where((k == 0) | (k == n), ends, peak - n * _kl(k / n, q, q - k / n))
+    return log_pmf
 
 
 def _beta_fraction(
@@ -245,7 +252,7 @@ def _outer_gap(p: np.ndarray, level: np.ndarray) -> np.ndarray:
     entropy = special.entr(p) + special.entr(1 - p)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         rest = np.where(p < 1, (1 - p) - np.exp(-(level + entropy) / (1 - p)), 0.0) + 4 * _EPS
-        others = np.minimum(np.sqrt(level / 2), np.sqrt(2 * p * level) + 2 * level)
+        others = np.minimum(np.sqrt(level / 2), np.sqrt(2 * p) * np.sqrt(level) + 2 * level)
     gap: np.ndarray = np.where(level > 0, np.minimum(rest, others) * (1 + 8 * _EPS), 0.0)
     return gap
 
@@ -265,11 +272,10 @@ def _proportions(name: str, values: ArrayLike) -> np.ndarray:
 
 
 def _check_counts(k: np.ndarray, n: np.ndarray) -> None:
-    whole = (k == np.floor(k)) & (n == np.floor(n)) & np.isfinite(n)
+    whole = (k == np.floor(k)) & (n == np.floor(n)) & (n <= _MOST_TRIALS)
     if not bool((whole & (n >= 1)).all()):
-        raise ValueError(
-            f"trials = {_first_bad(n, whole & (n >= 1))} and successes must be whole, trials ≥ 1"
-        )
+        bad = _first_bad(n, whole & (n >= 1))
+        raise ValueError(f"trials = {bad} and successes must be whole, and trials between 1 and 2^53")
     if not bool(((k >= 0) & (k <= n)).all()):
         raise ValueError(f"successes = {_first_bad(k, (k >= 0) & (k <= n))} must lie in 0 to trials")
 

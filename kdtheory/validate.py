@@ -24,6 +24,7 @@ __all__ = [
     "check_positive",
     "check_probs",
     "check_same_shape",
+    "check_weight",
     "check_weights",
 ]
 
@@ -118,6 +119,12 @@ def check_same_shape(first: str, a: Tensor, second: str, b: Tensor) -> None:
         raise ValueError(
             f"{first} has shape {tuple(a.shape)} and {second} {tuple(b.shape)}; they must be the same"
         )
+
+
+def check_weight(name: str, weight: float) -> None:
+    """`weight`, a share of δ or of a prior, lies in (0, 1]."""
+    if not 0 < weight <= 1:
+        raise ValueError(f"{name} = {weight} must lie in (0, 1]")
 
 
 def check_weights(name: str, weights: Float[Tensor, "*batch s"]) -> None:

@@ -18,6 +18,7 @@ from kdtheory.bounds.empirical_bernstein import (
     maurer09_finite_class,
     maurer09_finite_class_radius,
 )
+from kdtheory.bounds.fixed_student import hsu21_fixed_student, hsu21_fixed_student_by_margins
 from kdtheory.bounds.holdout import (
     blum99_progressive,
     clopper34_holdout,
@@ -109,6 +110,8 @@ __all__ = [
     "hsu21_as_printed",
     "hsu21_distillation",
     "hsu21_distillation_by_margins",
+    "hsu21_fixed_student",
+    "hsu21_fixed_student_by_margins",
     "joint_disagreement_transfer",
     "l1_linear_complexity",
     "l2_linear_complexity",

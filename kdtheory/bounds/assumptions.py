@@ -20,6 +20,8 @@ GRID_FIXED = (
     "the architecture, the candidates of γ and their shares of δ were fixed before the points were drawn"
 )
 KERNEL_FIXED = "the kernel, the candidates of γ and their shares of δ were fixed before the points were drawn"
+STUDENT_FIXED = "the student was fixed before the labelled points were drawn"
+CANDIDATES_FIXED = "the candidates of γ and their shares of δ were fixed before any of the points were drawn"
 UNSEEN = "the unlabelled points were drawn after the predictor and its witness were fixed"
 ONE_LAW = "the unlabelled points are independent draws from the law of the labelled ones"
 WITNESS_FIXED_FIRST = "the witness was fixed before either sample was drawn"

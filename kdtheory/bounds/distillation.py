@@ -30,7 +30,7 @@ from kdtheory.bounds.margins import (
     softmax_confidence,
 )
 from kdtheory.bounds.result import Bound
-from kdtheory.validate import check_flags, check_fraction, check_positive
+from kdtheory.validate import check_flags, check_fraction, check_positive, check_weight
 
 __all__ = ["hsu21_as_printed", "hsu21_distillation", "hsu21_distillation_by_margins"]
 
@@ -198,7 +198,7 @@ def hsu21_as_printed(
     ('heuristic', 0.015625, 0.341)
     """
     check_fraction("delta", delta, open_interval=True)
-    _check_weight("weight", weight)
+    check_weight("weight", weight)
     check_positive("number of points less one", len(labels) - 1)
     _check_complexity("margin_complexity", margin_complexity)
     losses = 1 - softmax_confidence(student_logits, labels, gamma=gamma)
@@ -247,8 +247,8 @@ class _Settings:
     def __post_init__(self) -> None:
         check_positive("gamma", self.gamma)
         check_fraction("delta", self.delta, open_interval=True)
-        _check_weight("weight", self.weight)
-        _check_weight("gamma_weight", self.gamma_weight)
+        check_weight("weight", self.weight)
+        check_weight("gamma_weight", self.gamma_weight)
         _check_complexity("joint_complexity", self.joint_complexity or 0.0)
         if not 1 <= self.density_ratio < math.inf:
             raise ValueError(f"density_ratio = {self.density_ratio} must be finite and at least 1")
@@ -328,11 +328,6 @@ def _second_line(error: float, shrunk: float, m: int, settings: _Settings) -> Te
         "joint complexity": 2 * math.sqrt(2) * ratio * shrunk * (joint or 0.0) / settings.gamma,
         "unlabelled deviation": 2 * ratio * radius,
     }
-
-
-def _check_weight(name: str, weight: float) -> None:
-    if not 0 < weight <= 1:
-        raise ValueError(f"{name} = {weight} must lie in (0, 1]")
 
 
 def _check_complexity(name: str, complexity: float) -> None:

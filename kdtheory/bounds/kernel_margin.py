@@ -17,7 +17,14 @@ from kdtheory.bounds.deviation import uniform_term
 from kdtheory.bounds.norm_margin import ramp_loss
 from kdtheory.bounds.norms import grid_point
 from kdtheory.bounds.result import Bound
-from kdtheory.validate import check_at_least, check_finite, check_flags, check_fraction, check_positive
+from kdtheory.validate import (
+    check_at_least,
+    check_finite,
+    check_flags,
+    check_fraction,
+    check_positive,
+    check_weight,
+)
 
 __all__ = ["adjusted_supervision_complexity", "harutyunyan23_kernel_margin", "supervision_complexity"]
 
@@ -55,8 +62,8 @@ def adjusted_supervision_complexity(
     Raises:
         ValueError: K is not symmetric and positive definite, or the targets are not one row for each point.
 
-    >>> adjusted_supervision_complexity(2 * torch.eye(4), torch.ones(4))
-    tensor(1.)
+    >>> round(float(adjusted_supervision_complexity(2 * torch.eye(4), torch.ones(4))), 6)  # √(4/2·8)/4
+    1.0
     """
     return (supervision_complexity(kernel, targets) * kernel.trace()).sqrt() / len(kernel)
 
@@ -89,8 +96,8 @@ def harutyunyan23_kernel_margin(
         delta: δ.
         outputs: k; 1 for two classes told apart by a sign.
         weight: of γ (and of the kernel) if chosen after the data.
-        fixed_in_advance: whether the kernel, the candidates of γ and their shares of δ were fixed before the points
-            were drawn.
+        fixed_in_advance: whether the kernel, the candidates of γ and their shares of δ were fixed before the
+            points were drawn.
         independent_draws: whether the points are independent draws.
 
     Raises:
@@ -106,8 +113,7 @@ def harutyunyan23_kernel_margin(
     check_positive("trace", trace)
     check_fraction("delta", delta, open_interval=True)
     check_at_least("outputs", outputs, 1)
-    if not 0 < weight <= 1:
-        raise ValueError(f"weight = {weight} must lie in (0, 1]")
+    check_weight("weight", weight)
     n, loss = len(margins), float(ramp_loss(margins.detach(), gamma=gamma).double().mean())
     radius, share = grid_point(math.sqrt(squared_norm))
     factor = 1.0 if outputs == 1 else 2 * math.sqrt(outputs)

@@ -18,7 +18,7 @@ from kdtheory.bounds.deviation import uniform_term
 from kdtheory.bounds.margins import multiclass_margin
 from kdtheory.bounds.norms import NetNorms, bartlett17_complexity, golowich18_vector_relu_net, grid_point
 from kdtheory.bounds.result import Bound
-from kdtheory.validate import check_finite, check_flags, check_fraction, check_positive
+from kdtheory.validate import check_finite, check_flags, check_fraction, check_positive, check_weight
 
 __all__ = ["bartlett17_margin", "golowich18_margin", "ramp_loss"]
 
@@ -64,8 +64,8 @@ def golowich18_margin(
         gamma: γ, chosen beforehand or paid for in `weight`.
         delta: δ.
         weight: of γ (and of the architecture) if chosen after the data.
-        fixed_in_advance: whether the architecture, the candidates of γ and their shares of δ were fixed before
-            the points were drawn.
+        fixed_in_advance: whether the architecture, the candidates of γ and their shares of δ were fixed
+            before the points were drawn.
         independent_draws: whether the points are independent draws.
 
     Raises:
@@ -162,8 +162,7 @@ def _bound(
     independent_draws: bool,
 ) -> Bound:
     check_fraction("delta", settings["delta"], open_interval=True)
-    if not 0 < settings["weight"] <= 1:
-        raise ValueError(f"weight = {settings['weight']} must lie in (0, 1]")
+    check_weight("weight", settings["weight"])
     n, loss = len(margins), float(ramp_loss(margins.detach(), gamma=settings["gamma"]).double().mean())
     delta = settings["delta"] * settings["weight"] * settings["share"]
 

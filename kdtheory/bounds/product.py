@@ -127,21 +127,22 @@ def fisher32_log_level(delta: float, /) -> float:
     return -x * (1 + 1e-12)
 
 
-def product_upper_limit(first: RiskTail, second: RiskTail, /, *, log_level: float) -> float:
-    """sup{p + q : ln P₁(p) + ln P₂(q) ≥ ln c}, rounded outward, by a quarter of a percent of the radius at
-    most; at most 2.
+def product_upper_limit(
+    first: RiskTail, second: RiskTail, /, *, log_level: float, scale: float = 1.0
+) -> float:
+    """sup{p + ρq : ln P₁(p) + ln P₂(q) ≥ ln c} ≤ 1 + ρ, rounded outward by ¼ % of the radius at most.
 
     On the edge p is the limit of P₁ at t·ln c and q that of P₂ at (1−t)·ln c, 0 ≤ t ≤ 1. Both are concave in
     t, as inverses of concave functions, and so is their sum: between two nodes it lies below the chords of
-        the nodes
-    on either side, drawn on.
+    the nodes on either side, drawn on.
 
     Args:
         first, second: P₁ and P₂.
         log_level: ln c < 0.
+        scale: ρ ≥ 0.
 
     Raises:
-        ValueError: ln c is not negative and finite.
+        ValueError: ln c is not negative and finite, or ρ negative or not finite.
 
     >>> flat = RiskTail("ten without an event", 0.0, 10, True, {"fixed": True})
     >>> round(product_upper_limit(flat, flat, log_level=-10 * math.log(4)), 3)  # p = q: 2(1 − 4^{−1/2})
@@ -149,11 +150,12 @@ def product_upper_limit(first: RiskTail, second: RiskTail, /, *, log_level: floa
     """
     if not -math.inf < log_level < 0:
         raise ValueError(f"log_level = {log_level} must be negative and finite")
+    if not 0 <= scale < math.inf:
+        raise ValueError(f"scale = {scale} must be finite and at least 0")
 
     def sums(one: Levels, other: Levels, *, rough: bool = False) -> Levels:
-        total: Levels = first.limits(one * log_level, rough=rough) + second.limits(
-            other * log_level, rough=rough
-        )
+        p, q = first.limits(one * log_level, rough=rough), second.limits(other * log_level, rough=rough)
+        total: Levels = p + scale * q
         return total
 
     # Where one p-value is near one its limit is steep: there the two at either end of [0, edge] do.
@@ -168,8 +170,10 @@ def product_upper_limit(first: RiskTail, second: RiskTail, /, *, log_level: floa
         if (place > 0 or nodes[0] == edge) and (place < len(nodes) - 1 or nodes[-1] == 1 - edge):
             break
         best, step = float(nodes[place]), 2 * step
-    events = sum(4 / tail.points for tail in (first, second) if tail.exact and tail.points > _MANY)
-    return min(2.0, max(_above_concave(nodes, found), *ends.tolist()) * (1 + _ROUNDING) + events)
+    both = zip((1.0, scale), (first, second), strict=True)
+    events = sum(4 * weight / tail.points for weight, tail in both if tail.exact and tail.points > _MANY)
+    highest = max(_above_concave(nodes, found), float(ends.max()))
+    return min(1 + scale, highest * (1 + _ROUNDING) + events)
 
 
 def _above_concave(places: Levels, values: Levels) -> float:

@@ -128,16 +128,27 @@ def size_needed(value_at: Callable[[int], float], /, *, trivial: float = 1.0, le
     Returns:
         The size; None where 10^18 would not do.
 
+    Raises:
+        ValueError: `least` is no whole number of at least 1, or the trivial level or a bound is NaN.
+
     >>> size_needed(lambda n: 0.5 + 10 / n)
     21
     """
+    check_at_least("least", least, 1)
+
+    def says_something(size: int) -> bool:
+        value = value_at(size)
+        if math.isnan(value) or math.isnan(trivial):
+            raise ValueError(f"value_at({size}) = {value} and trivial = {trivial} must be numbers, not NaN")
+        return value < trivial
+
     high = least
-    while not value_at(high) < trivial:
+    while not says_something(high):
         if high >= _LARGEST_SIZE:
             return None
         high *= 2
     low = least - 1 if high == least else high // 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if value_at(middle) < trivial else (middle, high)
+        low, high = (low, middle) if says_something(middle) else (middle, high)
     return high

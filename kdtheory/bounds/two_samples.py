@@ -8,11 +8,8 @@ of the sum of their squares.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
-import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
-from scipy import special
+from jaxtyping import Shaped
 from torch import Tensor
 
 from kdtheory.bounds.assumptions import (
@@ -23,20 +20,17 @@ from kdtheory.bounds.assumptions import (
     WITNESS_FIXED_FIRST,
 )
 from kdtheory.bounds.holdout import zero_or_one
+from kdtheory.bounds.lattice_sums import summed_limit
+from kdtheory.bounds.normal_sums import TwoSamples, normal_sum_limit
 from kdtheory.bounds.result import Bound
-from kdtheory.inversion import kl_upper_inverse
+from kdtheory.inversion import binomial_upper_limit, kl_upper_inverse
 from kdtheory.validate import check_at_least, check_flags, check_fraction
 
 __all__ = ["joint_disagreement_transfer", "sum_upper_limit"]
 
-_RESOLUTION = 0.05
-_CELLS = 16
-_SHORT = 1000  # fewer points are summed sooner than bounded
-_OUTWARD = 1 + 1e-8  # logarithms of factorials of 10⁸ lose as much
-_TINY = np.finfo(float).tiny
-
-Cells = Float[np.ndarray, " cells"]
-Counts = tuple[int, int, int, int]
+_LARGEST = 2**53  # whole numbers up to here are floats
+_CLOSE = 0.007  # of the radius
+_MANY = 500  # events in a radius: more are not summed over
 
 
 def joint_disagreement_transfer(
@@ -116,9 +110,11 @@ def joint_disagreement_transfer(
 def sum_upper_limit(k: int, n: int, other: int, m: int, /, *, delta: float) -> float:
     """sup{p + q : P[K/n + L/m ≤ k/n + l/m] ≥ δ}, K ~ Bin(n, p) and L ~ Bin(m, q) independent, l = `other`.
 
-    The probability falls in p and in q, so that over a piece p ∈ [a, b] of the line p + q = e it is at most
-    its value at (a, e − b): a line is ruled out piece by piece, and the limit is the least line that was.
-    Rounded outward, by 5 % of the radius of the wider sample.
+    For n = m and k + l + 1 expected events or more, K + L has no heavier lower tail than at p = q (Hoeffding
+    1956): it is twice the exact limit of k + l in 2n. Else by the normal bound of `normal_sum_limit` where it
+    is close, and by summation, as in `summed_limit`, where it is not. Rounded outward, by 1 % of the radius
+    at most (for δ ≤ 0.3; towards δ = ½ the radius vanishes). A sum beyond 1 says nothing, and is only bounded
+    by Hoeffding's inequality where the samples are large.
 
     Args:
         k, n: events and trials of the first sample.
@@ -131,8 +127,8 @@ def sum_upper_limit(k: int, n: int, other: int, m: int, /, *, delta: float) -> f
     Raises:
         ValueError: no trial, more events than trials, or δ outside (0, 1).
 
-    >>> round(sum_upper_limit(0, 59, 0, 59, delta=0.05), 2)  # 2·(1 − 0.05^(1/118)): likeliest at p = q
-    0.05
+    >>> round(sum_upper_limit(0, 59, 0, 59, delta=0.05), 5)  # 2·(1 − 0.05^(1/118)): likeliest at p = q
+    0.05014
     >>> round(sum_upper_limit(0, 59, 0, 10**6, delta=0.05), 2)  # 1 − 0.05^(1/59)
     0.05
     """
@@ -141,103 +137,13 @@ def sum_upper_limit(k: int, n: int, other: int, m: int, /, *, delta: float) -> f
         check_at_least("number of points", trials, 1)
         if not 0 <= events <= trials:
             raise ValueError(f"{events} of {trials} points: a count lies between 0 and the number of points")
-    seen = k / n, other / m
-    radius = max(
-        float(kl_upper_inverse(p, -math.log(delta) / size)) - p for p, size in zip(seen, (n, m), strict=True)
-    )
-    least, low, high = _RESOLUTION * radius, sum(seen), 2.0
-    while high - low > least:
-        middle = (low + high) / 2
-        out = _ruled_out(middle, (k, n, other, m), delta, least / 2)
-        low, high = (low, middle) if out else (middle, high)
-    return high
-
-
-def _ruled_out(total: float, counts: Counts, delta: float, width: float) -> bool:
-    """Whether every p + q = total makes what was seen less likely than δ; no piece below `width`."""
-    lows, highs = np.array([max(0.0, total - 1)]), np.array([min(1.0, total)])
-    while len(lows):
-        likely = _may_reach(delta, lows, np.maximum(total - highs, 0.0), counts)
-        lows, highs = lows[likely], highs[likely]
-        if not len(lows):
-            return True
-        middles = (lows + highs) / 2
-        if highs[0] - lows[0] < width or _may_reach(delta, middles, total - middles, counts).any():
-            return False
-        lows, highs = np.concatenate([lows, middles]), np.concatenate([middles, highs])
-    return True
-
-
-def _may_reach(delta: float, p: Cells, q: Cells, counts: Counts) -> Bool[np.ndarray, " cells"]:
-    """Whether P[K/n + L/m ≤ k/n + l/m] ≥ δ; not summed where Chernoff's bound says that it is less."""
-    short = counts[1] + counts[3] < _SHORT
-    likely = np.ones(len(p), bool) if short else _chernoff(p, q, counts) >= (1 - 1e-9) * delta
-    for part in np.array_split(np.flatnonzero(likely), 1 + likely.sum() // _CELLS):
-        if len(part):
-            likely[part] = ~(_tail(p[part], q[part], counts) < delta)
-    return likely
-
-
-def _chernoff(p: Cells, q: Cells, counts: Counts) -> Cells:
-    """min_θ e^{θs}·E e^{−θK/n}·E e^{−θL/m} ≥ P[K/n + L/m ≤ s], over some θ ≥ 0."""
-    k, n, other, m = counts
-    theta = np.concatenate([[0.0], np.geomspace(1.0, 50.0 * max(n, m), 64)])
-    logs = [
-        size * np.log1p(rate[:, None] * np.expm1(-theta / size)) for rate, size in ((p, n), (q, m))
-    ]  # log E e^{−θK/n} = n log(1 − p(1 − e^{−θ/n}))
-    least: Cells = np.exp((theta * (k / n + other / m) + logs[0] + logs[1]).min(-1))
-    return least
-
-
-def _tail(p: Cells, q: Cells, counts: Counts) -> Cells:
-    """P[K·m + L·n ≤ k·m + l·n], summed over the L that matter; what is left out counts in full."""
-    k, n, other, m = counts
-    level = k * m + other * n
-    last = min(m, level // n)  # L beyond has no share in the event
-    values, mass = _window(m, q, last)
-    below = _at_most(np.minimum((level - values * n) // m, n), n, p)
-    tail: Cells = (mass * below).sum(-1)
-    tail += _below(values[:, 0], m, q)
-    tail += np.where(values[:, -1] < last, special.bdtrc(values[:, -1], m, q), 0.0)
-    return tail * _OUTWARD
-
-
-def _at_most(
-    values: Int[np.ndarray, " cells values"], n: int, p: Cells
-) -> Float[np.ndarray, " cells values"]:
-    """P[K ≤ value] of K ~ Bin(n, p), by sums over a window; what lies below it counts everywhere."""
-    window, mass = _window(n, p, n)
-    sums = mass.cumsum(-1) + _below(window[:, 0], n, p)[:, None]
-    sums = np.minimum(sums * (1 + n * np.finfo(float).eps), 1.0)
-    sums[:, -1] = np.where(window[:, -1] < n, 1.0, sums[:, -1])
-    place = np.clip(values - window[:, :1], 0, window.shape[1] - 1)
-    return np.take_along_axis(sums, place, 1)
-
-
-def _below(values: Int[np.ndarray, " cells"], size: int, rate: Cells) -> Cells:
-    """P[Bin(size, rate) < value]."""
-    found: Cells = np.where(values > 0, special.bdtr(np.maximum(values - 1, 0), size, rate), 0.0)
-    return found
-
-
-def _window(
-    size: int, rate: Cells, last: int
-) -> tuple[Int[np.ndarray, " cells values"], Float[np.ndarray, " cells values"]]:
-    """Counts within 6 standard deviations (and 20) of size·rate, at most `last`, and their probabilities."""
-    spread = 6 * np.sqrt(size * rate * (1 - rate)) + 20
-    width = min(last, math.ceil(2 * spread.max())) + 1
-    start = np.clip(np.floor(size * rate - spread), 0, last + 1 - width).astype(int)
-    values = start[:, None] + np.arange(width)
-    chance, other = np.log(np.maximum(rate, _TINY)), np.log(np.maximum(1 - rate, _TINY))
-    logs = _log_choices(size)[values] + values * chance[:, None] + (size - values) * other[:, None]
-    return values, np.exp(logs)
-
-
-@lru_cache(maxsize=2)
-def _log_choices(size: int) -> Float[np.ndarray, " counts"]:
-    """log C(size, v) for v = 0 to size."""
-    values = np.arange(size + 1)
-    logs: Float[np.ndarray, " counts"] = (
-        special.gammaln(size + 1) - special.gammaln(values + 1) - special.gammaln(size - values + 1)
-    )
-    return logs
+    if n == m and 2 * n <= _LARGEST:
+        twice = 2 * binomial_upper_limit(k + other, 2 * n, delta=delta)
+        if twice >= (k + other + 1) / n or k + other == 2 * n:
+            return twice
+    samples = TwoSamples(k, n, other, m) if n <= m else TwoSamples(other, m, k, n)
+    limit, loss = normal_sum_limit(samples, delta)
+    radius = limit - samples.seen
+    if loss <= _CLOSE * radius or samples.n * radius > _MANY:
+        return limit
+    return summed_limit(samples, delta, high=limit, loss=min(loss, radius))

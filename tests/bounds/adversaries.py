@@ -26,8 +26,7 @@ def informed_predictor_failure(limits: np.ndarray, p: float) -> float:
     """max P[limit < p + q(k)], where f is chosen after the labelled points were seen.
 
     f errs wherever it leaves g, and g errs at p elsewhere: any q(k) ≤ 1 − p, one for each k, the worst of
-        which
-    is found by trying all of a grid and the steps of the limits themselves.
+    which is found by trying all of a grid and the steps of the limits themselves.
     """
     n, m = (size - 1 for size in limits.shape)
     seen = stats.binom.pmf(range(n + 1), n, p)

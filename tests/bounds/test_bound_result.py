@@ -100,3 +100,12 @@ def test_size_needed_is_the_least(threshold: int, least: int) -> None:
 def test_no_size_is_none() -> None:
     assert size_needed(lambda n: 1.0) is None
     assert size_needed(lambda n: 1.5 + 1 / n, trivial=2.0) == 3
+
+
+def test_sizes_that_are_no_numbers_are_named(unchecked_shapes) -> None:
+    with pytest.raises(ValueError, match="least = nan"):
+        size_needed(lambda n: 1 / n, least=math.nan)
+    with pytest.raises(ValueError, match="NaN"):
+        size_needed(lambda n: math.nan)
+    with pytest.raises(ValueError, match="NaN"):
+        size_needed(lambda n: 1 / n, trivial=math.nan)

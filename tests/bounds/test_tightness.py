@@ -484,6 +484,46 @@ def _() -> tuple[float, float]:
     return exact - (k + differ) / n, found.terms["joint radius"]
 
 
+def free_of_events(points: int) -> float:
+    """sup{p + q : (1−p)^n·(1−q)^n ≥ c}: p = q = 1 − c^{1/2n}."""
+    return 2 * (1 - math.exp(bounds.fisher32_log_level(0.05) / (2 * points)))
+
+
+@within("product_disagreement_transfer", 1.01)
+def _() -> tuple[float, float]:
+    witness = bounds.holdout_tail(torch.zeros(60), **FIXED)
+    found = bounds.product_disagreement_transfer(
+        witness, torch.zeros(60), delta=0.05, drawn_afterwards=True, same_law=True
+    )
+    return free_of_events(60), found.value
+
+
+def fixed_student(form: Callable[..., bounds.Bound]) -> tuple[float, float]:
+    sure, labels = torch.tensor([[60.0, 0.0]]).repeat(60, 1).double(), torch.zeros(60).long()
+    words = {name: True for name in inspect.signature(form).parameters if name in FIXED_STUDENT}
+    found = form(sure, labels, sure, sure, gamma=1.0, delta=0.05, **words)
+    return 2 * free_of_events(60), found.value
+
+
+FIXED_STUDENT = (
+    "student_fixed_in_advance",
+    "candidates_fixed_in_advance",
+    "drawn_afterwards",
+    "independent_draws",
+    "same_law",
+)
+
+
+@within("hsu21_fixed_student", 1.01)
+def _() -> tuple[float, float]:
+    return fixed_student(bounds.hsu21_fixed_student)
+
+
+@within("hsu21_fixed_student_by_margins", 1.01)
+def _() -> tuple[float, float]:
+    return fixed_student(bounds.hsu21_fixed_student_by_margins)
+
+
 @cache
 def outcome(name: str) -> tuple[float, float]:
     return CASES[name][1]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from scipy import stats
 
 from kdtheory.bounds import disagreement_limit, disagreement_transfer
 from kdtheory.bounds.holdout import clopper34_holdout
+from kdtheory.bounds.lattice_sums import summed_limit
+from kdtheory.bounds.normal_sums import TwoSamples, normal_sum_limit
 from kdtheory.bounds.two_samples import joint_disagreement_transfer, sum_upper_limit
 from kdtheory.inversion import binomial_upper_limit
 
 
-@pytest.mark.parametrize(("n", "m"), [(8, 8), (7, 12), (25, 5)])
+@pytest.mark.parametrize(("n", "m"), [(8, 8), (4, 6)])
 @pytest.mark.parametrize("delta", [0.05, 0.3])
 def test_coverage_by_enumeration_of_both_samples(n: int, m: int, delta: float) -> None:
     limits = np.array(
@@ -46,6 +49,101 @@ def test_it_is_the_least_line_that_is_ruled_out(k: int, n: int, other: int, m: i
     assert likeliest(limit) <= 0.05
     radius = limit - k / n - other / m
     assert likeliest(limit - 0.1 * radius) > 0.05
+
+
+def exact_sup(k: int, n: int, other: int, m: int, delta: float) -> float:
+    """sup{p + q : P[K/n + L/m ≤ k/n + l/m] ≥ δ} by a fine grid of each line, and a finer one at its best."""
+    j = np.arange(m + 1)
+    most = (k * m + other * n - j * n) // m
+
+    def likeliest(total: float) -> float:
+        best = 0.0
+        p = np.linspace(max(0.0, total - 1), min(1.0, total), 201)
+        for _ in range(2):
+            q = np.clip(total - p, 0, 1)[:, None]
+            chance = (stats.binom.pmf(j, m, q) * stats.binom.cdf(most, n, p[:, None])).sum(-1)
+            at = int(chance.argmax())
+            best = max(best, float(chance[at]))
+            p = np.linspace(p[max(at - 1, 0)], p[min(at + 1, 200)], 201)
+        return best
+
+    low, high = 0.0, 2.0
+    if likeliest(2.0) >= delta:
+        return 2.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if likeliest(middle) >= delta else (low, middle)
+    return low
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 3), (5, 5), (3, 4)])
+@pytest.mark.parametrize("delta", [1e-12, 0.05, 0.3])
+def test_never_below_the_largest_sum_and_within_one_percent(n: int, m: int, delta: float) -> None:
+    for k, other in itertools.product(range(n + 1), range(m + 1)):
+        if (k + 2 * other) % 3:
+            continue
+        truth, found = exact_sup(k, n, other, m, delta), sum_upper_limit(k, n, other, m, delta=delta)
+        assert truth * (1 - 1e-8) <= found <= truth + 0.01 * (truth - k / n - other / m)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [(20, 200, 9, 150), (0, 100, 0, 300), (0, 500, 3, 40), (50, 50, 3, 200)],
+)
+@pytest.mark.parametrize("delta", [1e-12, 0.05])
+def test_medium_samples_within_one_percent(counts: tuple[int, int, int, int], delta: float) -> None:
+    k, n, other, m = counts
+    truth, found = exact_sup(*counts, delta), sum_upper_limit(*counts, delta=delta)
+    assert truth * (1 - 1e-8) <= found <= truth + 0.01 * (truth - k / n - other / m)
+
+
+@pytest.mark.parametrize(("n", "m"), [(3000, 3000), (20_000, 20_000)])
+@pytest.mark.parametrize(("p", "q"), [(0.1, 0.03), (0.4, 0.3)])
+def test_three_ways_to_one_limit(n: int, m: int, p: float, q: float) -> None:
+    """In closed form for equal samples, by the normal bound, and summed: outward by what they say."""
+    counts = int(n * p), n, int(m * q), m
+    exact = sum_upper_limit(*counts, delta=0.05)
+    radius = exact - counts[0] / n - counts[2] / m
+    normal, loss = normal_sum_limit(TwoSamples(*counts), 0.05)
+    assert exact <= normal <= exact + 2 * loss
+    if n < 5000:
+        summed = summed_limit(TwoSamples(*counts), 0.05, high=normal, loss=loss)
+        assert exact <= summed <= exact + 0.01 * radius
+
+
+def test_the_normal_bound_is_above_every_chance() -> None:
+    """The bound with its constants, over all p and q of lines p + q ≤ 1, where samples are large enough."""
+    for k, n, other, m in ((300, 1500, 60, 1600), (700, 1500, 300, 1600), (10, 1500, 800, 1600)):
+        limit, loss = normal_sum_limit(TwoSamples(k, n, other, m), 0.05)
+        assert loss < 1
+        sizes = np.arange(m + 1), (k * m + other * n - np.arange(m + 1) * n) // m
+        for p in np.linspace(0, limit, 41):
+            chance = stats.binom.pmf(sizes[0], m, limit - p) @ stats.binom.cdf(sizes[1], n, p)
+            assert chance < 0.05
+
+
+@pytest.mark.parametrize("size", [10**7, 10**9])
+@pytest.mark.parametrize("other_size", [1, 3])
+def test_large_samples_at_once(size: int, other_size: int) -> None:
+    counts = size // 10, size, other_size * size // 50, other_size * size
+    start = time.process_time()
+    found = sum_upper_limit(*counts, delta=0.05)
+    assert time.process_time() - start < 0.2
+    # The worst p + q = 0.12 has the largest variance on its line.
+    variance = TwoSamples(*counts).variance(0.12)
+    assert found - 0.12 == pytest.approx(1.645 * variance**0.5, rel=0.01)
+
+
+@pytest.mark.parametrize(("n", "m"), [(2**63, 2**63), (10, 2**63), (2**62, 2**63), (2**63, 1)])
+def test_no_size_is_too_large(n: int, m: int) -> None:
+    found = sum_upper_limit(n // 10, n, m // 50, m, delta=0.05)
+    seen = (n // 10) / n + (m // 50) / m
+    assert seen < found <= seen + 1.645 * (0.25 / n + 0.25 / m) ** 0.5 + 1.5 / n + 1.5 / m
+
+
+def test_sums_above_one_are_bounded_too() -> None:
+    found = sum_upper_limit(6 * 10**6, 10**7, 2 * 10**7, 3 * 10**7, delta=0.05)
+    assert 0.6 + 2 / 3 < found < 0.6 + 2 / 3 + 1e-3
 
 
 def test_below_the_union_of_two_limits_by_what_independence_saves() -> None:
