@@ -36,7 +36,7 @@ from kdtheory.streams import Stream
 CLAIMS = (
     "disagreement_transfers_a_certificate",
     "vc_bound_of_a_net_with_more_weights_than_points_says_nothing",
-    "distillation_takes_powers_of_ten_off_the_norm_bound",
+    "weight_decay_and_not_distillation_lowers_the_norm_bound",
 )
 CONFIG = {"hidden": (512, 512), "epochs": (1, 2, 5, 10, 20), "student_steps": 2000}
 SMALL = {"hidden": (64, 64), "epochs": (10, 40, 160), "student_steps": 500}

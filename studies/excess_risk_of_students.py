@@ -45,7 +45,7 @@ from kdtheory.types import Sample
 
 CLAIMS = (
     "students_of_bayes_labels_have_less_excess_risk",
-    "bayes_labels_give_a_faster_rate_inside_the_class",
+    "weight_decay_decides_whether_bayes_labels_give_a_faster_rate",
     "accurate_overconfident_teacher_distils_worse_than_a_calibrated_one",
 )
 CONFIG = {

@@ -16,7 +16,7 @@ from kdtheory.bounds.margins import (
     softmax_distance,
     softmax_distance_lipschitz,
 )
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Joint, WorstRatio
 from kdtheory.search import worst_case
 
@@ -88,6 +88,8 @@ def _full_l1(*both: Tensor, gamma: float, _true: Callable[..., Tensor] = softmax
         Mutant("the Euclidean constant", softmax_distance_lipschitz, _distance_euclidean),
         Mutant("the full ℓ1 norm", softmax_distance, _full_l1),
     ),
+    place="constants derived here",
+    power=Scaled(softmax_distance_lipschitz),
 )
 def softmax_distance_is_lipschitz_in_the_sup_norm(setting: Setting, /, *, share: float = 1.0) -> Evidence:
     """The total variation between two softened outputs is at most 1/(2γ) times the largest difference of
@@ -117,6 +119,8 @@ def softmax_distance_is_lipschitz_in_the_sup_norm(setting: Setting, /, *, share:
         Mutant("the constant of the sup norm", softmax_distance_lipschitz, _distance_sup),
         Mutant("the full ℓ1 norm", softmax_distance, _full_l1),
     ),
+    place="constants derived here",
+    power=Scaled(softmax_distance_lipschitz),
 )
 def softmax_distance_is_lipschitz_in_the_euclidean_norm(
     setting: Setting, /, *, share: float = 1.0
@@ -147,6 +151,8 @@ def softmax_distance_is_lipschitz_in_the_euclidean_norm(
         Mutant("the constant is doubled", confidence_lipschitz, _confidence_doubled),
         Mutant("1/(4γ), without √2", confidence_lipschitz, _confidence_quarter),
     ),
+    place="constants derived here",
+    power=Scaled(confidence_lipschitz),
 )
 def softmax_confidence_is_lipschitz(setting: Setting, /, *, share: float = 1.0) -> Evidence:
     """The softened probability of one class changes by at most √2/(4γ) times the Euclidean distance of the
@@ -178,6 +184,8 @@ def softmax_confidence_is_lipschitz(setting: Setting, /, *, share: float = 1.0) 
         Mutant("1/(2γ)", margin_surrogate_lipschitz, _surrogate_half),
         Mutant("γ/4", margin_surrogate_lipschitz, _surrogate_times_gamma),
     ),
+    place="constants derived here",
+    power=Scaled(margin_surrogate_lipschitz),
 )
 def margin_surrogate_dominates_and_is_lipschitz(setting: Setting, /, *, share: float = 1.0) -> Evidence:
     """The softmax margin loss is at most σ(ln(k−1) − m/γ), a function of the margin m alone that is

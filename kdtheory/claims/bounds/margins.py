@@ -13,7 +13,7 @@ from kdtheory.bounds.margins import (
     softmax_confidence,
     softmax_distance,
 )
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint, WorstRatio
 from kdtheory.claims.verdict import Verdict
 from kdtheory.search import worst_case
@@ -70,6 +70,8 @@ def _doubled(*inputs: Tensor, gamma: float, _true: Callable[..., Tensor] = disti
         Mutant("odds for probability", softmax_confidence, _odds),
         Mutant("the next label is read", softmax_confidence, _next_label),
     ),
+    power=Scaled(softmax_confidence, towards="more"),
+    place="derived here",
 )
 def error_is_at_most_twice_the_softmax_margin_loss(setting: Setting, /, *, factor: float = 2.0) -> Evidence:
     """Where another class is at least as likely as the label, φ_γ(f(x))_y ≤ ½; so the error, ties counted, is
@@ -98,6 +100,8 @@ def error_is_at_most_twice_the_softmax_margin_loss(setting: Setting, /, *, facto
     control=Control("the sum runs over the classes j", summed="classes"),
     uses=(softmax_confidence,),
     mutants=(Mutant("1/k whatever the logits", softmax_confidence, _uniform),),
+    power=Scaled(softmax_confidence),
+    loose="The printed sums are as far from one as from each other: no factor mends them.",
     expect=Verdict.REFUTED,
 )
 def printed_softmax_is_a_probability_vector(setting: Setting, /, *, summed: str = "examples") -> Evidence:
@@ -135,6 +139,8 @@ def printed_softmax_is_a_probability_vector(setting: Setting, /, *, summed: str 
         Mutant("the full ℓ1 norm", softmax_distance, _full_l1),
         Mutant("γ is forgotten", softmax_distance, _gamma_forgotten),
     ),
+    power=Scaled(distillation_error),
+    place="derived here",
 )
 def distillation_error_is_at_most_the_label_free_one(setting: Setting, /, *, share: float = 1.0) -> Evidence:
     """On the same points the printed distillation error is at most the label-free one, which tends to the
@@ -180,6 +186,8 @@ def distillation_error_is_at_most_the_label_free_one(setting: Setting, /, *, sha
         Mutant("the full ℓ1 norm", softmax_distance, _full_l1),
         Mutant("half the Euclidean distance", softmax_distance, _half_l2),
     ),
+    power=Scaled(softmax_distance),
+    place="derived here",
 )
 def teacher_inherits_the_students_margin_loss(setting: Setting, /, *, share: float = 1.0) -> Evidence:
     """At every point the softmax margin loss of f is at most that of g plus half the ℓ1 distance of their

@@ -14,10 +14,10 @@ from kdtheory.streams import Stream
 from kdtheory.types import Sample
 
 __all__ = [
+    "adversary",
     "atoms_of",
     "errors_on",
     "part_of",
-    "repeated",
     "risks_of",
     "risks_of_classes",
     "trained_on",
@@ -35,6 +35,12 @@ def risks_of_classes(table: Tensor, world: FiniteWorld) -> Tensor:
     """Probability of error, exact, of predictors given by their classes on all atoms [members, atoms]."""
     right = world.probs.expand(len(table), -1, -1).gather(-1, table[..., None])[..., 0]
     return world.expectation(1 - right)
+
+
+def adversary(world: FiniteWorld, seen: Sample, said: Tensor) -> Tensor:
+    """Classes on all atoms [draws, atoms]: what was said at the points seen, elsewhere the least likely."""
+    worst = world.probs.argmin(-1).expand(len(said), -1)
+    return worst.scatter(1, atoms_of(seen), said)
 
 
 def trained_on(
@@ -77,11 +83,6 @@ def risks_of(nets: Population, world: FiniteWorld) -> Tensor:
 def part_of(sample: Sample, start: int, end: int) -> Sample:
     """The points start, …, end − 1 of every row."""
     return Sample(*(array[:, start:end] for array in _arrays(sample)))
-
-
-def repeated(sample: Sample, times: int) -> Sample:
-    """Every row `times` times, one after the other."""
-    return Sample(*(array.repeat_interleave(times, 0) for array in _arrays(sample)))
 
 
 def with_shared_points(sample: Sample, *, share: int) -> Sample:

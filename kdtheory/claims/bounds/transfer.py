@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -16,9 +17,10 @@ from kdtheory.bounds.holdout import clopper34_holdout
 from kdtheory.bounds.occam import langford05_occam
 from kdtheory.bounds.pac_bayes import maurer04_pac_bayes_kl
 from kdtheory.bounds.result import Bound
-from kdtheory.claims.bounds.tested_nets import atoms_of, risks_of_classes
-from kdtheory.claims.core import Control, Mutant, Setting, claim
-from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, WorstRatio
+from kdtheory.claims.bounds.tested_nets import adversary, atoms_of, risks_of_classes
+from kdtheory.claims.bounds.wrong import scaled
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
+from kdtheory.claims.evidence import Coverage, Evidence, Identity, Inequality, Joint, WorstRatio
 from kdtheory.claims.worlds import relabelled_world
 from kdtheory.coding import code_length, quantise
 from kdtheory.losses import label_loss
@@ -29,7 +31,7 @@ from kdtheory.stochastic import train_posterior
 from kdtheory.streams import Stream
 from kdtheory.types import Sample
 
-DELTA = 0.05
+DELTA = 0.2
 DRAWN = "The points are independent draws from one law."
 
 
@@ -70,8 +72,7 @@ class _Experiment:
 
     def memoriser(self, table: Tensor) -> Tensor:
         """Says what `table` says on the unlabelled points and the least likely class everywhere else."""
-        seen = torch.zeros_like(table, dtype=torch.bool).scatter_(1, atoms_of(self.unlabelled), True)
-        return torch.where(seen, table, self.world.probs.argmin(-1).expand_as(table))
+        return adversary(self.world, self.unlabelled, table.gather(-1, atoms_of(self.unlabelled)))
 
 
 @claim(
@@ -91,21 +92,29 @@ class _Experiment:
     mutants=(
         Mutant("the disagreement is forgotten", disagreement_limit, _no_disagreement),
         Mutant("the two δ are not added", disagreement_transfer, _delta_not_added),
+        Mutant("0.9 of the disagreement's limit", disagreement_limit, scaled(disagreement_limit, 0.9)),
     ),
+    power=Scaled(disagreement_transfer),
+    place="derived here",
 )
 def disagreement_transfers_a_certificate(setting: Setting, /, *, fitted: str = "to the labels") -> Evidence:
-    """A predictor that was trained on all labelled points inherits the certificate of a witness, at the price
-    of their disagreement on fresh unlabelled points: a witness trained on a part of the labels and tested on
-    the rest, one quantised and coded in bits, and a stochastic one with a PAC-Bayes certificate.
+    """A predictor that was trained on all labelled points, the hold-out among them, inherits the certificate
+    of a witness, at the price of their disagreement on fresh unlabelled points: a witness trained on a part
+    of the labels and tested on the rest, one quantised and coded in bits, and a stochastic one with a
+    PAC-Bayes certificate. Where f errs wherever it leaves g the sum is attained.
 
     Real images with redrawn labels, everything trained anew in each draw: f and, for a large disagreement
-    with the first witness, an f trained on random labels; δ = 0.05 in total; the risk of f is a sum over all
-    images. On a made instance where f errs wherever it leaves g and g errs elsewhere, the bound is within a
-    tenth of the risk. The control's f says what g says on the unlabelled points, and errs elsewhere.
+    with the first witness, an f trained on random labels; δ = 0.2 in total; the risk of f is a sum over all
+    images. "attained": g errs on a tenth and f leaves it on another, so that the bound is within a twentieth
+    of the risk. "adversary": f sees how often g errs on the hold-out and then chooses how often to leave it,
+    always where g is right; by enumeration, 10 points each, whatever the risk of g: δ in two shares is loose,
+    and a sixth of it is used. The control's f says what
+    g says on the unlabelled points, and errs elsewhere.
     """
-    draws = setting.size(quick=240, full=1000)
+    draws = setting.size(quick=56, full=640)
     experiment, tables, witnesses = _witnesses(setting, draws)
     parts: dict[str, Evidence] = {}
+    spent: list[float] = []
     for name, (bounds, said, drawn) in witnesses.items():
         teachers = tables if name == "hold-out" else {"f": tables["f"]}
         if fitted == "to the unlabelled points":
@@ -121,10 +130,11 @@ def disagreement_transfers_a_certificate(setting: Setting, /, *, fitted: str = "
             parts[f"{name}, {teacher}"] = Coverage.of(
                 experiment.risk(table), values, delta=DELTA, notes=notes
             )
-            parts[f"{name}, {teacher}, δ"] = Identity.of(
-                [b.delta for b in whole], [DELTA] * draws, tolerance=1e-9
-            )
-    return Joint(parts={**parts, "tight": _tight(setting.stream.child("tight"))})
+            spent += [bound.delta for bound in whole]
+    parts["δ in all"] = Identity.of(spent, [DELTA] * len(spent), tolerance=1e-9)
+    missed = _chances_of_the_adversary(10)
+    parts["adversary"] = Inequality.of(missed, np.full(len(missed), DELTA))
+    return Joint(parts={**parts, "attained": _tight(setting.stream.child("tight"))})
 
 
 Witness = tuple[list[Bound], Tensor, Tensor]
@@ -216,4 +226,25 @@ def _tight(stream: Stream) -> Evidence:
     )
     differ = torch.from_numpy(places[1] > 0.9)
     bound = disagreement_transfer(witness, differ, delta=DELTA / 2, drawn_afterwards=True, same_law=True)
-    return WorstRatio(attempts=1, ratio=0.2 / bound.value, slack=0.0, must_reach=0.9)
+    return WorstRatio(attempts=1, ratio=0.2 / bound.value, slack=0.0, must_reach=0.95)
+
+
+def _chances_of_the_adversary(size: int) -> np.ndarray:
+    """P[miss] for an f that knows the count k of g's errors when it chooses q = Pr[f ≠ g]; a risk of g an
+    entry.
+
+    Σ_k P[Bin(n, p) = k]·max_q P[limit(k, L) < p + q], L ~ Bin(n, q) the disagreements seen.
+    """
+    counts = np.arange(size + 1)
+    rows = torch.arange(size) < torch.arange(size + 1)[:, None]  # row k has k errors
+    one: dict[str, Any] = {"delta": DELTA / 2, "fixed_in_advance": True, "independent_draws": True}
+    other: dict[str, Any] = {"delta": DELTA / 2, "drawn_afterwards": True, "same_law": True}
+    witnesses = [clopper34_holdout(row, **one) for row in rows]
+    limits = np.array([[disagreement_transfer(g, row, **other).value for row in rows] for g in witnesses])
+    missed = []
+    for risk in np.linspace(0.01, 0.9, 40):
+        left = np.linspace(0, 1 - risk, 60)
+        seen = stats.binom.pmf(counts, size, left[:, None])
+        chance = np.einsum("ql,kql->kq", seen, limits[:, None] < (risk + left)[:, None])
+        missed.append(float(stats.binom.pmf(counts, size, risk) @ chance.max(-1)))
+    return np.array(missed)

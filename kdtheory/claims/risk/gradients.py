@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Equality, Evidence, Identity, Joint
 from kdtheory.claims.worlds import relabelled_world
 from kdtheory.losses import label_loss
@@ -48,6 +48,8 @@ def _noise_of_harder_labels(*world: Any, _true: _Noise = network_gradient_noise)
         Mutant("the label noise is not centred", network_gradient_noise, _noise_not_centred),
         Mutant("p* is half-way to hard labels", network_gradient_noise, _noise_of_harder_labels),
     ),
+    power=Scaled(network_gradient_noise, entry="label_noise"),
+    place="derived here",
 )
 def bayes_labels_remove_the_label_noise_of_the_gradient(
     setting: Setting, /, *, posterior: str = "true"

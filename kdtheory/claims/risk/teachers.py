@@ -52,6 +52,7 @@ def _teacher_max_norm(
         Mutant("half the bias", teacher_bias_variance, _teacher_half_the_bias),
         Mutant("C from the largest entry of ℓ", teacher_bias_variance, _teacher_max_norm),
     ),
+    place="derived here",
 )
 def teacher_error_is_variance_plus_squared_bias(
     setting: Setting, /, *, teacher: str = "fixed in advance"
