@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
-from typing import Any
 
 import joblib
 
-from kdtheory.claims import REGISTRY, Claim, Plan, Verdict, examine, judge, judge_family, with_control
+from kdtheory.claims import REGISTRY, Claim, Judgement, Plan, Verdict, examine, judge_family
 from kdtheory.claims.evidence import from_record, to_record
+from kdtheory.claims.finding import SCHEMA, finding
+from kdtheory.claims.power import Power
+from kdtheory.claims.verdict import decisive_p_values
 from kdtheory.records import Record, RunDirectory
 from kdtheory.validate import check_fraction
 
@@ -36,7 +38,7 @@ def verify(
 
     Args:
         claims: what to examine; each one's random stream depends on its name and the seed only.
-        plan: seed, tier, data, device, mutants.
+        plan: seed, tier, data, device, mutants, power.
         jobs: processes; −1 for all cores. The findings are the same for any number.
         alpha: the family-wise error rate.
         directory: an open run directory; each record is saved as soon as it is there, and claims that it
@@ -99,83 +101,79 @@ def _record(claim: Claim, plan: Plan) -> Record:
         "source": claim.source,
         "place": claim.place,
         "assumes": list(claim.assumes),
+        "how": claim.how,
+        "reading": claim.reading,
+        "loose": claim.loose,
+        "tuned_on": list(claim.tuned_on),
         "expected": claim.expect.name,
+        "brings": claim.control_brings.name,
         "premise": {name: repr(value) for name, value in claim.premise.items()},
         "evidence": to_record(found.premise),
-        "control": {
-            "because": claim.control.because,
-            "overrides": {name: repr(value) for name, value in claim.control.overrides.items()},
-            "brings": claim.control_brings.name,
-            "evidence": to_record(found.control),
-        },
+        "controls": [
+            {
+                "because": control.because,
+                "overrides": {name: repr(value) for name, value in control.overrides.items()},
+                "evidence": to_record(evidence),
+            }
+            for control, evidence in zip(claim.controls, found.controls, strict=True)
+        ],
         "mutants": None if mutants is None else {name: to_record(mutants[name]) for name in mutants},
+        "power": found.power and _power_record(found.power),
         "seconds": round(time.perf_counter() - start, 3),
     }
 
 
+def _power_record(power: Power) -> Record:
+    tried = {
+        way: {f"{error:g}": to_record(evidence) for error, evidence in runs.items()}
+        for way, runs in power.tried.items()
+    }
+    return {"target": power.target, "declared": power.declared, "tried": tried}
+
+
 def collate(records: Sequence[Record], plan: Plan, /, *, alpha: float = 0.05) -> Record:
     """Judge all records as one family, and make the ledger."""
-    family = [
-        from_record(piece)
-        for record in records
-        for piece in (record["evidence"], record["control"]["evidence"])
-    ]
-    verdicts = judge_family(family, alpha=alpha)
-    findings = [
-        _finding(record, premise, control, alpha)
-        for record, premise, control in zip(records, verdicts[::2], verdicts[1::2], strict=True)
-    ]
+    premises = [from_record(record["evidence"]) for record in records]
+    controls = [[from_record(control["evidence"]) for control in record["controls"]] for record in records]
+    family = [*premises, *(evidence for some in controls for evidence in some)]
+    judged = judge_family(family, alpha=alpha)
+    shares = [decisive_p_values(evidence) for evidence in family]
+    rest, findings = iter(judged[len(premises) :]), []
+    for n, (record, some) in enumerate(zip(records, controls, strict=True)):
+        others = [p for m, share in enumerate(shares) if m != n for p in share]
+
+        def in_its_place(evidence: Record, others: list[float] = others) -> Judgement:
+            """What is judged in the place of the premise of this claim."""
+            return judge_family([from_record(evidence)], alpha=alpha, others=others)[0]
+
+        findings.append(finding(record, judged[n], [next(rest) for _ in some], in_its_place))
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "version": version("kdtheory"),
         "seed": plan.seed,
         "tier": plan.tier,
         "alpha": alpha,
-        "decisions": sum(evidence.statistical for evidence in family),
+        "decisions": sum(map(len, shares)),
         "findings": findings,
     }
 
 
 def as_document(ledger: Record, /) -> Record:
-    """The ledger in the keys of schema 1, as `kdtheory verify --json` prints it."""
+    """The ledger in the keys of its schema, as `kdtheory verify --json` prints it."""
     return {
         **{key: ledger[key] for key in ("schema", "version", "seed", "tier", "alpha")},
         "findings": [
             {
                 **{key: value for key, value in row.items() if key != "section"},
-                "mutants": row["mutants"] and {key: row["mutants"][key] for key in ("killed", "total")},
+                "mutants": row["mutants"] and _counted(row["mutants"]),
             }
             for row in ledger["findings"]
         ],
     }
 
 
-def _finding(record: Record, premise: Verdict, control: Verdict, alpha: float) -> Record:
-    verdict = with_control(premise, control, brings=Verdict[record["control"]["brings"]])
-    return {
-        "name": record["name"],
-        "section": record["section"],
-        "chapter": record["chapter"],
-        "statement": record["statement"],
-        "source": record["source"],
-        "expected": record["expected"],
-        "verdict": verdict.name,
-        "as_expected": verdict.name == record["expected"],
-        "control": {"verdict": control.name, "as_expected": control.name == record["control"]["brings"]},
-        "evidence": record["evidence"],
-        "mutants": _score(record["mutants"], premise, alpha),
-        "seconds": record["seconds"],
-    }
-
-
-def _score(mutants: Mapping[str, Any] | None, premise: Verdict, alpha: float) -> Record | None:
-    """Mutants under which the verdict changed; one that could not run was not noticed by the check."""
-    if mutants is None:
-        return None
-    unnoticed = (premise, Verdict.ERROR, Verdict.OUT_OF_SCOPE)
-    verdicts = {name: judge(from_record(record), alpha=alpha) for name, record in mutants.items()}
-    survivors = [name for name, verdict in verdicts.items() if verdict in unnoticed]
-    return {"killed": len(verdicts) - len(survivors), "total": len(verdicts), "survivors": survivors}
+def _counted(score: Record) -> Record:
+    return {"killed": score["killed"], "total": score["total"], "unsure": len(score["unsure"])}
 
 
 def exit_code(ledger: Record, /) -> int:

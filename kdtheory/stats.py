@@ -1,46 +1,51 @@
 """The statistics that verdicts stand on: exact limits, one-sided tests, slopes, and a shared error rate.
 
-Everything is a thin layer over `scipy.stats`; p-values are one-sided and exact for the model named.
+A thin layer over `scipy.stats`; p-values are one-sided, and valid for the model named: Student's t where
+means are normal (`mean_test`), any law on an interval where the values are bounded (`bounded_test`).
 """
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
+from scipy.special import logsumexp
 
 from kdtheory.inversion import binomial_upper_limit
 
-__all__ = ["MeanTest", "binomial_upper_limit", "holm_adjusted", "log_log_slopes", "mean_test"]
+__all__ = [
+    "BoundedTest",
+    "MeanTest",
+    "OneSidedTest",
+    "binomial_upper_limit",
+    "bounded_test",
+    "holm_adjusted",
+    "log_log_slopes",
+    "mean_test",
+]
+
+_ROUNDING = 1e-12
+"""Values that differ by less than this share of their size are one value."""
+_FEWEST_APART = 50
+"""Trials that differ from the commonest value, where that is the value of most."""
+_STAKES = 0.5 ** np.arange(24.0)
+"""Shares of the highest stake that a bet against a bounded mean is spread over."""
 
 
-@dataclass(frozen=True)
-class MeanTest:
-    """A mean with its standard error and degrees of freedom, to be tested against any level.
+class OneSidedTest(abc.ABC):
+    """A test of a mean against any level, from either side, and what follows from the two sides."""
 
-    >>> MeanTest(mean=2.0, standard_error=0.0, dof=4).p_above(1.0)
-    0.0
-    """
-
-    mean: float
-    standard_error: float
-    dof: int
-
+    @abc.abstractmethod
     def p_above(self, level: float) -> float:
-        """p-value of "the true mean is ≤ level" (small: it lies above), Student's t.
+        """p-value of "the true mean is ≤ level" (small: it lies above)."""
 
-        Without spread (standard error 0) the comparison is exact: 0 where the mean lies above, else 1.
-        """
-        if self.standard_error == 0.0:
-            return float(self.mean <= level)
-        return float(stats.t.sf((self.mean - level) / self.standard_error, self.dof))
-
+    @abc.abstractmethod
     def p_below(self, level: float) -> float:
-        """p-value of "the true mean is ≥ level" (small: it lies below), Student's t."""
-        return MeanTest(-self.mean, self.standard_error, self.dof).p_above(-level)
+        """p-value of "the true mean is ≥ level" (small: it lies below)."""
 
     def p_within(self, centre: float, margin: float) -> float:
         """p-value of "the mean is off `centre` by ≥ `margin`": two one-sided tests (Schuirmann 1987)."""
@@ -50,25 +55,134 @@ class MeanTest:
         """p-value of "the true mean is within `margin` of `centre`": either side, doubled."""
         return min(1.0, 2 * min(self.p_above(centre + margin), self.p_below(centre - margin)))
 
+
+@dataclass(frozen=True)
+class MeanTest(OneSidedTest):
+    """A mean with its standard error and degrees of freedom, to be tested against any level by Student's t.
+
+    Where all trials are one value, or most are and fewer than 50 are not, their spread says little of what
+    was not drawn: 0 errors in n draws have standard error 0 under every error rate. (The mean of k rare
+    events has skewness 1/√k, and Student's t is for a mean that is nearly normal.) The test is mute then:
+    every p-value is 1. `bounded_test` has an answer where the values are bounded.
+
+    Args:
+        mean: the mean of the trials.
+        standard_error: its standard error.
+        dof: degrees of freedom, trials − 1.
+        tied: share of the trials that are one value.
+
+    >>> MeanTest(mean=2.0, standard_error=0.5, dof=4).p_above(2.0)
+    0.5
+    >>> MeanTest(mean=2.0, standard_error=0.0, dof=4).p_above(1.0)
+    1.0
+    """
+
+    mean: float
+    standard_error: float
+    dof: int
+    tied: float = 0.0
+
+    @property
+    def mute(self) -> bool:
+        """Whether the spread is that of too few trials, so that no test is made."""
+        apart = (1 - self.tied) * (self.dof + 1)
+        return self.standard_error == 0.0 or (self.tied > 0.5 and round(apart) < _FEWEST_APART)
+
+    def p_above(self, level: float) -> float:
+        """p-value of "the true mean is ≤ level" (small: it lies above), Student's t; 1 where it is mute."""
+        return 1.0 if self.mute else float(stats.t.sf((self.mean - level) / self.standard_error, self.dof))
+
+    def p_below(self, level: float) -> float:
+        """p-value of "the true mean is ≥ level" (small: it lies below), Student's t; 1 where it is mute."""
+        return 1.0 if self.mute else float(stats.t.cdf((self.mean - level) / self.standard_error, self.dof))
+
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Two-sided Student interval of the mean."""
         half = float(stats.t.ppf(0.5 + confidence / 2, self.dof)) * self.standard_error
         return self.mean - half, self.mean + half
 
 
-def mean_test(values: Float[np.ndarray, " trials"], /) -> MeanTest:
+def mean_test(values: Float[np.ndarray, " trials"], /, *, size: float | None = None) -> MeanTest:
     """The mean of independent trials, ready to be tested.
+
+    Args:
+        values: one number a trial.
+        size: the size of the numbers that `values` are differences of, so that rounding is no spread;
+            largest |value| where not given.
 
     Raises:
         ValueError: fewer than two trials.
     """
     if len(values) < 2:
         raise ValueError(f"{len(values)} trial is too few for an interval; give at least 2")
+    rounding = _ROUNDING * (float(np.abs(values).max()) if size is None else size)
     return MeanTest(
         mean=float(np.mean(values)),
         standard_error=float(np.std(values, ddof=1) / np.sqrt(len(values))),
         dof=len(values) - 1,
+        tied=float(np.mean(np.abs(values - np.median(values)) <= rounding)),
     )
+
+
+@dataclass(frozen=True)
+class BoundedTest(OneSidedTest):
+    """A test of the mean of independent values in [low, high], valid for every law on it and every n.
+
+    Where every value is at an end (0 or 1, scaled) it is the exact binomial test. Elsewhere it bets against
+    the hypothesis μ ≥ level: stake λ multiplies the money by 1 + λ·(level − x) at each trial, which under
+    the hypothesis is no gain on average; by Markov's inequality p = 1/money (Waudby-Smith and Ramdas 2024,
+    Section 4). Half of the money goes on the highest stake 1/(high − level), at which n equal values x give
+    ((high − x)/(high − level))ⁿ. No test could give more: of all laws with mean ≥ level the one on {x, high}
+    shows nothing but x most often, with the inverse of that as its probability. So n equal values have at
+    most twice their exact p-value. The other half is spread over smaller stakes, for values with a spread.
+
+    >>> BoundedTest(np.zeros(100), low=0.0, high=1.0).p_below(0.1) / 0.9**100
+    1.0
+    >>> round(BoundedTest(np.full(100, 0.5), low=0.0, high=1.0).p_below(0.6) / (0.4 / 0.5) ** 100, 3)
+    2.0
+    """
+
+    values: Float[np.ndarray, " trials"]
+    low: float
+    high: float
+
+    def p_above(self, level: float) -> float:
+        """p-value of "the true mean is ≤ level" (small: it lies above)."""
+        return BoundedTest(-self.values, -self.high, -self.low).p_below(-level)
+
+    def p_below(self, level: float) -> float:
+        """p-value of "the true mean is ≥ level" (small: it lies below)."""
+        if level >= self.high:  # no mean lies above `high`, and none at it once a value lies below
+            return float(level == self.high and self.values.min() >= self.high)
+        scaled = (self.values - self.low) / (self.high - self.low)
+        if np.minimum(scaled, 1 - scaled).max() <= _ROUNDING:
+            share = max(0.0, (level - self.low) / (self.high - self.low))
+            return float(stats.binom.cdf(round(scaled.sum()), len(scaled), share))
+        gains = np.outer(_STAKES / (self.high - level), level - self.values)
+        with np.errstate(divide="ignore"):  # the highest stake is lost whole on a value at the high end
+            money = np.log1p(np.maximum(gains, -1.0)).sum(1)
+        weights = np.full(len(_STAKES), 0.5 / (len(_STAKES) - 1))
+        weights[0] = 0.5
+        return float(np.exp(min(0.0, -logsumexp(money, b=weights))))
+
+
+def bounded_test(values: Float[np.ndarray, " trials"], low: float, high: float, /) -> BoundedTest:
+    """Independent trials that lie in [low, high] by their definition, ready to be tested.
+
+    Raises:
+        ValueError: there is no trial, low ≥ high, or a value lies outside [low, high].
+    """
+    if not low < high:
+        raise ValueError(f"bounded = ({low}, {high}) is no interval; give (low, high) with low < high")
+    if len(values) == 0:
+        raise ValueError("there is no trial; give at least one")
+    rounding = _ROUNDING * max(abs(low), abs(high))
+    if values.min() < low - rounding or values.max() > high + rounding:
+        raise ValueError(
+            f"values from {values.min():g} to {values.max():g} are not within bounded = ({low:g}, {high:g}); "
+            "declare the bounds that their definition gives"
+        )
+    return BoundedTest(np.clip(values, low, high), low, high)
 
 
 def log_log_slopes(

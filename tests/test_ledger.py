@@ -20,10 +20,11 @@ CHEAP = [claim for claim in REGISTRY.values() if claim.chapter == 1][:3]
 def record(name: str, premise: Any, control: Any, mutants: Any = None, expected: str = "SUPPORTED") -> dict:
     return {
         "name": name, "section": "1.1", "chapter": 1, "statement": "s", "formula": "x", "source": "k",
-        "place": "", "assumes": [], "expected": expected, "premise": {}, "seconds": 0.1,
-        "evidence": to_record(premise),
-        "control": {"because": "b", "overrides": {}, "evidence": to_record(control),
-                    "brings": "SUPPORTED" if expected == "REFUTED" else "REFUTED"},
+        "place": "", "assumes": [], "how": "", "reading": "", "loose": "", "tuned_on": [], "power": None,
+        "expected": expected, "premise": {}, "seconds": 0.1, "evidence": to_record(premise),
+        "brings": "SUPPORTED" if expected == "REFUTED" else "REFUTED",
+        "controls": [{"because": f"b{n}", "overrides": {}, "evidence": to_record(evidence)}
+                     for n, evidence in enumerate(control if isinstance(control, list) else [control])],
         "mutants": mutants and {name: to_record(evidence) for name, evidence in mutants.items()},
     }  # fmt: skip
 
@@ -64,21 +65,22 @@ def test_a_mutant_that_survives_or_crashes_is_not_killed() -> None:
     assert ledger["findings"][0]["mutants"] == {
         "killed": 1,
         "total": 3,
+        "unsure": [],
         "survivors": ["unnoticed", "crashed"],
     }
     assert exit_code(ledger) == 1
     assert exit_code(only(record("x", TRUE, FALSE, {"noticed": FALSE}))) == 0
 
 
-def test_the_document_has_the_keys_of_schema_1() -> None:
+def test_the_document_has_the_keys_of_its_schema() -> None:
     document = as_document(only(record("x", TRUE, FALSE, {"m": FALSE}), record("y", TRUE, FALSE)))
     assert list(document) == ["schema", "version", "seed", "tier", "alpha", "findings"]
     assert list(document["findings"][0]) == [
-        "name", "chapter", "statement", "source", "expected", "verdict", "as_expected", "control", "evidence",
-        "mutants", "seconds",
+        "name", "chapter", "statement", "source", "expected", "reading", "verdict", "as_expected", "control",
+        "controls", "parts", "evidence", "mutants", "power", "loose", "tuned_on", "seconds",
     ]  # fmt: skip
     assert document["findings"][0]["control"] == {"verdict": "REFUTED", "as_expected": True}
-    assert document["findings"][0]["mutants"] == {"killed": 1, "total": 1}
+    assert document["findings"][0]["mutants"] == {"killed": 1, "total": 1, "unsure": 0}
     assert document["findings"][1]["mutants"] is None
     assert document["findings"][0]["evidence"]["kind"] == "identity"
     json.dumps(document, allow_nan=False)

@@ -9,7 +9,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
-from kdtheory.stats import MeanTest, binomial_upper_limit, holm_adjusted, log_log_slopes, mean_test
+from kdtheory.stats import binomial_upper_limit, bounded_test, holm_adjusted, log_log_slopes, mean_test
 from kdtheory.streams import Stream
 
 RNG = Stream(0).child("test_stats").numpy()
@@ -41,11 +41,88 @@ def test_equivalence_is_statsmodels_two_one_sided_tests() -> None:
     assert mean_test(values).p_within(0.0, 0.25) == pytest.approx(expected)
 
 
-def test_without_spread_the_comparison_is_exact() -> None:
-    point = MeanTest(1.0, 0.0, 5)
-    assert (point.p_above(0.5), point.p_above(1.0), point.p_below(2.0)) == (0.0, 1.0, 0.0)
-    assert (point.p_within(1.0, 0.1), point.p_outside(1.0, 0.1)) == (0.0, 1.0)
-    assert (point.p_within(2.0, 0.1), point.p_outside(2.0, 0.1)) == (1.0, 0.0)
+def test_outside_a_margin_counts_both_sides() -> None:
+    values = np.linspace(-1.0, 2.5, 25)
+    both = stats.ttest_1samp(values, 0.0).pvalue  # no margin: the two-sided test
+    assert mean_test(values).p_outside(0.0, 0.0) == pytest.approx(both)
+    assert mean_test(values).p_outside(0.0, 0.1) == pytest.approx(2 * mean_test(values).p_above(0.1))
+    assert mean_test(-values).p_outside(0.0, 0.1) == pytest.approx(2 * mean_test(values).p_above(0.1))
+    assert mean_test(values).p_outside(0.75, 0.5) == 1.0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.ones(6), np.array([1.0, 1.0, 1.0, 2.0]), 0.1 + 1e-17 * np.arange(5), np.array([0.3, 0.1 + 0.2, 0.3])],
+)
+def test_students_t_is_not_used_where_most_trials_are_one_value(values: np.ndarray) -> None:
+    test = mean_test(values)
+    assert test.mute
+    for level in (-1.0, 0.5, 1.5, 9.0):
+        assert (test.p_above(level), test.p_below(level)) == (1.0, 1.0)
+    assert (test.p_within(1.0, 9.0), test.p_outside(9.0, 0.1)) == (1.0, 1.0)
+
+
+def test_rounding_of_larger_numbers_is_no_spread() -> None:
+    differences = np.array([1e-13, -1e-13, 3e-13, 2e-13])
+    assert not mean_test(differences).mute
+    assert mean_test(differences, size=1.0).mute
+    assert not mean_test(np.array([0.0, 0.0, 1.0, 2.0])).mute  # half of them, not more
+    assert mean_test(np.repeat([0.0, 1.0], [900, 49])).mute
+    assert not mean_test(np.repeat([0.0, 1.0], [900, 50])).mute
+
+
+@pytest.mark.parametrize(("ones", "level"), [(0, 0.02), (3, 0.04), (40, 0.2), (100, 0.5)])
+def test_outcomes_at_the_ends_get_the_exact_binomial(ones: int, level: float) -> None:
+    outcomes = np.repeat([0.0, 1.0], [100 - ones, ones])
+    for values, low in ((outcomes, 0.0), (3 * outcomes - 1, -1.0)):
+        test, at = bounded_test(values, low, low + (3 if low else 1)), 3 * level - 1 if low else level
+        assert test.p_below(at) == pytest.approx(stats.binomtest(ones, 100, level, "less").pvalue)
+        assert test.p_above(at) == pytest.approx(stats.binomtest(ones, 100, level, "greater").pvalue)
+
+
+def test_equal_outcomes_get_at_most_twice_what_no_test_can_beat() -> None:
+    # Of the laws on [0, 1] of mean 0.4, the one on {0.2, 1} shows nothing but 0.2 most often: 1 in 4 misses.
+    test = bounded_test(np.full(30, 0.2), 0.0, 1.0)
+    assert 1.99 * 0.75**30 < test.p_below(0.4) <= 2 * 0.75**30
+    assert 1.99 * 0.5**30 < test.p_above(0.1) <= 2 * 0.5**30
+    assert (test.p_below(0.2), test.p_above(0.2)) == (1.0, 1.0)
+    assert (test.p_below(1.5), test.p_above(-0.5), test.p_below(1.0)) == (0.0, 0.0, 0.0)
+    assert bounded_test(np.ones(3), 0.0, 1.0).p_below(1.0) == 1.0
+    assert test.p_within(0.2, 0.2) == pytest.approx(max(test.p_above(0.0), test.p_below(0.4)))
+
+
+def _rare_losses(rng: np.random.Generator) -> np.ndarray:
+    return (rng.random(200) < 0.02) * rng.choice([0.5, 1.0], 200)  # mean 0.015
+
+
+def _middling(rng: np.random.Generator) -> np.ndarray:
+    return rng.beta(0.03, 1.0, 60)  # mean 0.03 / 1.03, most of it near 0
+
+
+@pytest.mark.parametrize(("draw", "mean"), [(_rare_losses, 0.015), (_middling, 0.03 / 1.03)])
+def test_a_bounded_mean_is_misjudged_no_oftener_than_alpha(draw, mean: float) -> None:
+    """At the boundary, for laws whose rare large values Student's t does not see."""
+    rng, runs, alpha = Stream(1).child("bounded", draw.__name__).numpy(), 400, 0.2
+    found = [bounded_test(draw(rng), 0.0, 1.0) for _ in range(runs)]
+    for wrong in (
+        sum(test.p_below(mean) <= alpha for test in found),
+        sum(t.p_above(mean) <= alpha for t in found),
+    ):
+        assert stats.binomtest(wrong, runs, alpha, alternative="greater").pvalue > 1e-4
+
+
+def test_a_bounded_mean_is_found_where_there_is_much_to_see() -> None:
+    test = bounded_test(RNG.beta(2.0, 6.0, 400), 0.0, 1.0)
+    assert max(test.p_below(0.3), test.p_above(0.2)) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high", "message"),
+    [([0.5], 1.0, 0.0, "no interval"), ([], 0.0, 1.0, "no trial"), ([0.5, 1.2], 0.0, 1.0, "not within")],
+)
+def test_bounds_that_do_not_hold_are_refused(values: list, low: float, high: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        bounded_test(np.array(values), low, high)
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 30), (3, 100), (100, 100)])

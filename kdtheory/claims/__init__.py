@@ -6,17 +6,19 @@ Importing this package registers the claims of all chapters: 1 `response`, 2 `fe
 """
 
 from kdtheory.claims import bounds, features, multiview, ntk, response, risk, schemes, transfer_risk
-from kdtheory.claims.core import REGISTRY, Claim, Control, Mutant, Setting, claim
+from kdtheory.claims.core import REGISTRY, Claim, Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.examination import Examination, Plan, examine
-from kdtheory.claims.verdict import Verdict, judge, judge_family, with_control
+from kdtheory.claims.verdict import Judgement, Verdict, judge, judge_family, with_controls
 
 __all__ = [
     "REGISTRY",
     "Claim",
     "Control",
     "Examination",
+    "Judgement",
     "Mutant",
     "Plan",
+    "Scaled",
     "Setting",
     "Verdict",
     "bounds",
@@ -31,5 +33,5 @@ __all__ = [
     "risk",
     "schemes",
     "transfer_risk",
-    "with_control",
+    "with_controls",
 ]

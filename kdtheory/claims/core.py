@@ -1,8 +1,9 @@
-"""A claim: statement + source + assumptions + check + control, and the wrong versions it must notice.
+"""A claim: statement + source + assumptions + check + controls, and the wrong versions it must notice.
 
-The check is a function of a `Setting` whose keyword defaults are the premise. Its control overrides at least
+The check is a function of a `Setting` whose keyword defaults are the premise. Each control overrides at least
 one of them and must come out otherwise under the very same code; a mutant replaces one of the library
-functions that the check uses by a wrong version, and the verdict must change.
+functions that the check uses by a wrong version, and the verdict must change. Each part of joint evidence has
+to be broken by a control or by a mutant: the ledger says by which.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from typing import Any
 import torch
 
 from kdtheory.claims.evidence import Evidence
+from kdtheory.claims.scaled import Scaled
 from kdtheory.claims.verdict import Verdict
 from kdtheory.datasets import Images, load_images
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 from kdtheory.validate import check_one_of
 
-__all__ = ["REGISTRY", "Claim", "Control", "Mutant", "Setting", "claim"]
+__all__ = ["REGISTRY", "Claim", "Control", "Mutant", "Scaled", "Setting", "claim"]
 
 Check = Callable[..., Evidence]
 
@@ -117,10 +119,15 @@ class Claim:
     place: str
     assumes: tuple[str, ...]
     check: Check = field(repr=False)
-    control: Control
+    controls: tuple[Control, ...]
     uses: tuple[Callable[..., Any], ...] = field(repr=False)
     mutants: tuple[Mutant, ...] = field(repr=False)
     expect: Verdict
+    how: str = field(repr=False)
+    power: Scaled | None = field(repr=False)
+    loose: str
+    reading: str
+    tuned_on: tuple[int, ...]
 
     @property
     def chapter(self) -> int:
@@ -129,12 +136,12 @@ class Claim:
 
     @property
     def erratum(self) -> bool:
-        """Whether this is a printed statement that is expected to be refuted."""
+        """Whether this is a printed statement that is expected to be refuted: a misprint, or a `reading`."""
         return self.expect is Verdict.REFUTED
 
     @property
     def control_brings(self) -> Verdict:
-        """The verdict declared for the control: refuted, or supported where an erratum is mended."""
+        """The verdict declared for the controls: refuted, or supported where an erratum is mended."""
         return Verdict.SUPPORTED if self.erratum else Verdict.REFUTED
 
     @property
@@ -143,8 +150,13 @@ class Claim:
         return _settings_of(self.check)
 
     def stream(self, seed: int) -> Stream:
-        """The claim's own random stream; its control and mutants see the same one."""
-        return Stream(seed).child("claims", self.name)
+        """The claim's own random stream; its controls and mutants see the same one.
+
+        A claim that was tuned is judged on streams below a place of their own, named after the seeds that it
+        was tuned on: no seed leads to a stream that its thresholds or its regime were chosen by.
+        """
+        own = Stream(seed).child("claims", self.name)
+        return own.child("not tuned on", *self.tuned_on) if self.tuned_on else own
 
 
 REGISTRY: dict[str, Claim] = {}
@@ -157,15 +169,19 @@ def claim(
     source: str,
     place: str = "",
     assumes: tuple[str, ...] = (),
-    control: Control,
+    control: Control | tuple[Control, ...],
     uses: tuple[Callable[..., Any], ...],
     mutants: tuple[Mutant, ...],
     expect: Verdict = Verdict.SUPPORTED,
+    power: Scaled | None = None,
+    loose: str = "",
+    reading: str = "",
+    tuned_on: tuple[int, ...] = (),
 ) -> Callable[[Check], Claim]:
     """Register the decorated check as a claim under its own name.
 
     The check takes a `Setting` and keyword arguments with defaults (the premise), and returns `Evidence`.
-    The first paragraph of its docstring is the statement.
+    The first paragraph of its docstring is the statement, the rest says how it is judged.
 
     Args:
         section: where the statement stands, as "4.1"; the number before the dot is the chapter.
@@ -173,10 +189,17 @@ def claim(
         source: key of the paper in the bibliography.
         place: where in the paper: "Lemma 1"; empty where no number is known.
         assumes: the assumptions, as sentences; a check that finds one unmet returns `OutOfScope`.
-        control: the broken premise, or the mended form of an erratum.
+        control: the broken premise, or the mended form of an erratum; a tuple of several, each of which must
+            come out as declared, where one does not break every part.
         uses: the library functions that the check executes.
         mutants: wrong versions of some of them, at least one.
         expect: SUPPORTED, VACUOUS, or REFUTED for an erratum.
+        power: the central constant, scaled to find the smallest error in it that is noticed.
+        loose: why an error of a quarter in that constant is not noticed, as a sentence; empty where it is.
+        reading: of a statement that is refuted only as literally read, which words are read so, as a
+            sentence; its control is then the charitable reading.
+        tuned_on: the seeds on which thresholds or regime were set; the claim is never judged on their
+            streams.
 
     Raises:
         ValueError: the declaration is not complete; the message says what is missing.
@@ -184,19 +207,27 @@ def claim(
 
     def register(check: Check) -> Claim:
         name = check.__name__
+        statement, _, how = (inspect.getdoc(check) or "").partition("\n\n")
         made = Claim(
             name=name,
             section=section,
-            statement=" ".join((inspect.getdoc(check) or "").split("\n\n")[0].split()),
+            statement=" ".join(statement.split()),
             formula=formula,
             source=source,
             place=place,
             assumes=assumes,
             check=check,
-            control=control,
+            controls=control if isinstance(control, tuple) else (control,),
             uses=uses,
             mutants=mutants,
             expect=expect,
+            how="\n\n".join(
+                " ".join(paragraph.split()) for paragraph in how.split("\n\n") if paragraph.strip()
+            ),
+            power=power,
+            loose=loose,
+            reading=reading,
+            tuned_on=tuned_on,
         )
         if reason := _incomplete(made):
             raise ValueError(f"claim {name}: {reason}")
@@ -207,21 +238,35 @@ def claim(
 
 
 def _incomplete(made: Claim) -> str | None:
-    premise, overrides = made.premise, made.control.overrides
     if not made.statement:
         return "the docstring is empty; its first paragraph is the statement"
     if made.expect not in (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.VACUOUS):
         return f"expect = {made.expect.name} is nothing to expect; use SUPPORTED, REFUTED or VACUOUS"
-    if unknown := sorted(set(overrides) - set(premise)):
-        return f"the control overrides {', '.join(unknown)}, which the check does not take"
-    if not overrides or all(premise[key] == value for key, value in overrides.items()):
-        return "the control overrides nothing; change at least one keyword default"
+    if made.reading and not made.erratum:
+        return "a reading is given, but the statement is not expected to be REFUTED; drop one of the two"
+    if not made.controls:
+        return "there is no control; name at least one broken premise"
+    if len({control.because for control in made.controls}) < len(made.controls):
+        return "two controls give one reason; say what each breaks"
+    if reasons := [reason for control in made.controls if (reason := _idle(control, made.premise))]:
+        return reasons[0]
     if not made.mutants:
         return "there is no mutant; name at least one wrong version"
     if strangers := [mutant.name for mutant in made.mutants if mutant.target not in made.uses]:
         return f"mutant {strangers[0]!r} replaces a function that is not among `uses`"
+    if made.power and made.power.target not in made.uses:
+        return "`power` scales a function that is not among `uses`"
     if made.name in REGISTRY and REGISTRY[made.name].check.__module__ != made.check.__module__:
         return "the name is taken; names are unique over the ledger"
+    return None
+
+
+def _idle(control: Control, premise: Mapping[str, Any]) -> str | None:
+    """Why a control breaks nothing, if it does not."""
+    if unknown := sorted(set(control.overrides) - set(premise)):
+        return f"the control overrides {', '.join(unknown)}, which the check does not take"
+    if all(premise[key] == value for key, value in control.overrides.items()):
+        return "the control overrides nothing; change at least one keyword default"
     return None
 
 

@@ -1,4 +1,4 @@
-"""One claim examined: its premise, its control and its mutants, each run by the same check.
+"""One claim examined: its premise, its controls, its mutants, its power, each run by the same check.
 
 Whatever a check raises becomes a `Failure`, so that one broken check costs one row and not the ledger.
 """
@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from kdtheory.claims.core import Check, Claim, Mutant, Setting
 from kdtheory.claims.evidence import Evidence, Failure
+from kdtheory.claims.power import Power, power_of
 from kdtheory.streams import Stream
 
 __all__ = ["Examination", "Plan", "examine", "patched"]
@@ -25,13 +26,17 @@ __all__ = ["Examination", "Plan", "examine", "patched"]
 
 @dataclass(frozen=True)
 class Plan:
-    """How the claims of a run are examined: seed, tier, data, device, and whether the mutants are run too."""
+    """How the claims of a run are examined: seed, tier, data, device, and whether mutants and power are run.
+
+    The power is a search for the smallest error in a claim's central constant that its check notices.
+    """
 
     seed: int = 0
     tier: str = "quick"
     data: Path | None = None
     device: str = "auto"
     mutants: bool = False
+    power: bool = False
 
     def __post_init__(self) -> None:
         Setting(Stream(self.seed), self.tier)  # refuses a bad seed or tier before anything runs
@@ -46,23 +51,27 @@ class Examination:
     """What the checks of one claim brought back."""
 
     premise: Evidence
-    control: Evidence
+    controls: tuple[Evidence, ...]
     mutants: dict[str, Evidence] | None
+    power: Power | None
 
 
 def examine(claim: Claim, plan: Plan, /) -> Examination:
-    """Run the premise, the control and, if the plan says so, each mutant of a claim."""
+    """Run the premise and the controls and, if the plan says so, each mutant of a claim and its power."""
     setting = plan.setting(claim)
     with _one_thread():
         premise = _run(claim, setting, {})
-        control = _run(claim, setting, dict(claim.control.overrides))
-        if not plan.mutants:
-            return Examination(premise, control, None)
-        mutants = {}
-        for mutant in claim.mutants:
-            with patched(mutant, claim.check):
-                mutants[mutant.name] = _run(claim, setting, {})
-    return Examination(premise, control, mutants)
+        controls = tuple(_run(claim, setting, dict(control.overrides)) for control in claim.controls)
+        mutants = {m.name: _mutated(claim, setting, m) for m in claim.mutants} if plan.mutants else None
+        power = None
+        if plan.power:
+            power = power_of(claim, premise, run=lambda mutant: _mutated(claim, setting, mutant))
+    return Examination(premise, controls, mutants, power)
+
+
+def _mutated(claim: Claim, setting: Setting, mutant: Mutant) -> Evidence:
+    with patched(mutant, claim.check):
+        return _run(claim, setting, {})
 
 
 def _run(claim: Claim, setting: Setting, overrides: dict[str, Any]) -> Evidence:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import json
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from rich.table import Column, Table
 
 from kdtheory import bibliography
 from kdtheory.claims import REGISTRY, Claim, Plan, Verdict
+from kdtheory.claims.finding import READ_LITERALLY, SCHEMA, broken_by, would_notice
 from kdtheory.cli.app import RUNS, app, out_console
 from kdtheory.datasets import load_images
 from kdtheory.ledger import as_document, exit_code, verify
@@ -47,27 +49,37 @@ def show(
     name: Annotated[str, typer.Argument(help="Name of a claim.")],
     runs: Annotated[Path, typer.Option(help="Where runs are kept.")] = RUNS,
 ) -> None:
-    """Show one claim: statement, source, assumptions, control, mutants, last verdict."""
+    """Show one claim: statement, how it is judged, source, assumptions, controls, mutants, last verdict."""
     (claim,) = _chosen([name], None)
     place = f", {claim.place}" if claim.place else ""
     settings = ", ".join(f"{key} = {value!r}" for key, value in claim.premise.items())
-    overrides = ", ".join(f"{key} = {value!r}" for key, value in claim.control.overrides.items())
+    controls = [
+        f"{control.because}: {', '.join(f'{key} = {value!r}' for key, value in control.overrides.items())}"
+        for control in claim.controls
+    ]
+    last = _last_finding(claim, runs)
     table = Table(show_header=False, box=None, padding=(0, 2))
     rows = {
         "claim": f"{claim.name}  (§ {claim.section}{', erratum' if claim.erratum else ''})",
         "statement": claim.statement,
+        "judged": claim.how or "as it is stated",
         "formula": claim.formula,
         "source": f"{bibliography.citation(claim.source)}{place}  [{claim.source}]",
         "assumes": "\n".join(claim.assumes) or "nothing",
         "premise": settings,
-        "control": f"{claim.control.because}: {overrides}; must be {claim.control_brings.name}",
+        "control" if len(controls) == 1 else "controls": "\n".join(
+            f"{control}; must be {claim.control_brings.name}" for control in controls
+        ),
         "mutants": "\n".join(mutant.name for mutant in claim.mutants),
         "uses": "\n".join(f"{used.__module__}.{used.__qualname__}" for used in claim.uses),
-        "expected": claim.expect.name,
-        "last verdict": _last_verdict(claim, runs),
+        "expected": claim.expect.name + (f", as literally read: {claim.reading}" if claim.reading else ""),
+        "tuned on": f"seeds {', '.join(map(str, claim.tuned_on))}, never judged on" if claim.tuned_on else "",
+        "loose": claim.loose,
+        **last,
     }
     for label, text in rows.items():
-        table.add_row(f"[bold]{label}[/]", escape(text))
+        if text:
+            table.add_row(f"[bold]{label}[/]", escape(text))
     out_console.print(table)
 
 
@@ -83,13 +95,14 @@ def verify_claims(
     out: Annotated[Path | None, typer.Option(help="Directory of the run; a new one under runs/.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     mutants: Annotated[bool, typer.Option("--mutants", help="Run the planted mutants too.")] = False,
+    power: Annotated[bool, typer.Option("--power", help="Find the errors that are noticed.")] = False,
     alpha: Annotated[float, typer.Option(help="Family-wise error rate of the ledger.")] = 0.05,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
 ) -> None:
     """Execute claims and judge them: the ledger. Exit 0 all as expected, 1 otherwise, 2 could not check."""
     claims = _chosen(names or [], chapter)
     resolve_device(device)
-    plan = Plan(seed=seed, tier=tier, data=data, device=device, mutants=mutants)
+    plan = Plan(seed=seed, tier=tier, data=data, device=device, mutants=mutants, power=power)
     asked = _asked(claims, plan, alpha)
     if resume and out is None:
         raise ValueError("--resume needs --out: name the directory of the run to go on with")
@@ -129,43 +142,56 @@ def _asked(claims: list[Claim], plan: Plan, alpha: float) -> dict[str, Any]:
     """What a run is asked for; a resumed run must ask the same. Reads the data once, at the door."""
     images = load_images(plan.data)
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "version": version("kdtheory"),
         "seed": plan.seed,
         "tier": plan.tier,
         "alpha": alpha,
         "device": plan.device,
         "mutants": plan.mutants,
+        "power": plan.power,
         "data": {"name": images.name, "digest": images.digest},
         "claims": [claim.name for claim in claims],
     }
 
 
-def _last_verdict(claim: Claim, runs: Path) -> str:
-    ledgers = sorted(runs.glob("*/ledger.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in ledgers:
+def _last_finding(claim: Claim, runs: Path) -> dict[str, str]:
+    """The last verdict, what broke each part then, and what would have been noticed, as rows of `show`."""
+    for path in sorted(runs.glob("*/ledger.json"), key=lambda path: path.stat().st_mtime, reverse=True):
         document = read_json(path)
-        for finding in document["findings"]:
-            if finding["name"] == claim.name:
-                verdict = Verdict[finding["verdict"]]
+        for row in document["findings"] if document.get("schema") == SCHEMA else ():
+            if row["name"] == claim.name:
+                verdict = Verdict[row["verdict"]]
                 where = f"{document['tier']} tier, seed {document['seed']}, {path.parent}"
-                return f"{verdict.name} ({where}). {verdict.value}\n{finding['evidence']['key_figure']}"
-    return "never run here"
+                found = f"{verdict.name} ({where}). {verdict.value}\n{row['evidence']['key_figure']}"
+                broken = "\n".join(f"{part}: {by}" if part else by for part, by in broken_by(row).items())
+                return {"last verdict": found, "broken by": broken, "would notice": would_notice(row)}
+    return {"last verdict": "never run here"}
 
 
 def _coloured(verdict: str) -> str:
     return f"[{COLOURS[verdict]}]{verdict}[/]"
 
 
+ERRATUM, READING = "erratum", "reading"
+
+
+def _kind(row: dict[str, Any]) -> str:
+    """What a statement that is expected to be refuted is: a misprint, or refuted as literally read."""
+    return READING if row["reading"] else ERRATUM
+
+
 def _print_ledger(ledger: dict[str, Any]) -> None:
-    with_mutants = any(row["mutants"] for row in ledger["findings"])
+    with_mutants, with_power = (any(row[key] for row in ledger["findings"]) for key in ("mutants", "power"))
     columns = ("§", Column("claim", overflow="fold"), "verdict", "control", "key figure")
     table = Table(*columns, title="kdtheory ledger")
     if with_mutants:
         table.add_column("mutants")
+    if with_power:
+        table.add_column("would notice")
     table.add_column("s", justify="right")
     for row in ledger["findings"]:
-        mark = " [dim]erratum[/]" if row["expected"] == "REFUTED" else ""
+        mark = f" [dim]{_kind(row)}[/]" if row["expected"] == "REFUTED" else ""
         mark += "" if row["as_expected"] else f" [bold red]≠ {row['expected']}[/]"
         control = row["control"]["verdict"] + ("" if row["control"]["as_expected"] else " [bold red]≠[/]")
         cells = [
@@ -177,6 +203,8 @@ def _print_ledger(ledger: dict[str, Any]) -> None:
         ]
         if with_mutants:
             cells.append(f"{row['mutants']['killed']}/{row['mutants']['total']}" if row["mutants"] else "")
+        if with_power:
+            cells.append(escape(would_notice(row)))
         table.add_row(*cells, f"{row['seconds']:.1f}")
     out_console.print(table)
     for line in _summary(ledger):
@@ -191,9 +219,13 @@ def _summary(ledger: dict[str, Any]) -> list[str]:
     ]
     decisions = f"{ledger['decisions']} sampled decisions of claims and controls"
     lines.append(f"family-wise error ≤ {ledger['alpha']:g} over {decisions} (Holm 1979)")
+    if refuted := Counter(_kind(row) for row in findings if row["expected"] == row["verdict"] == "REFUTED"):
+        lines.append(f"of the refuted, {refuted[ERRATUM]} misprints; {refuted[READING]} {READ_LITERALLY}")
     if scored := [row["mutants"] for row in findings if row["mutants"]]:
         killed, total = sum(row["killed"] for row in scored), sum(row["total"] for row in scored)
-        lines.append(f"mutation score {killed}/{total} ({killed / total:.0%})")
+        unsure = sum(len(row["unsure"]) for row in scored)
+        split = f"{killed - unsure} decided against, {unsure} only unsure"
+        lines.append(f"mutation score {killed}/{total} ({killed / total:.0%}): {split}")
     unexpected = [row["name"] for row in findings if not row["as_expected"]]
     lines.append(f"otherwise than expected: {', '.join(unexpected)}" if unexpected else "all as expected")
     return lines

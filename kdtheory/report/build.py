@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from kdtheory.claims import Verdict
+from kdtheory.claims.finding import READ_LITERALLY
 from kdtheory.records import Record
 from kdtheory.report.entry import Entry, entries
 from kdtheory.report.evidence import kinds
@@ -66,6 +67,9 @@ def report(run: Path, figures: Path | None = None) -> str:
         otherwise=[entry for entry in claims if not entry.as_expected],
         counts=_counts(claims),
         mutation=_mutation(claims),
+        refuted=Counter(e.kind for e in claims if e.as_expected and e.erratum),
+        powered=any(entry.finding["power"] for entry in claims),
+        read_literally=READ_LITERALLY,
         asked=rows(_named(read.asked, *(key for key in read.asked if key != "claims"))),
         verdicts=list(Verdict),
         kinds=kinds(),
@@ -81,9 +85,16 @@ def _counts(claims: list[Entry]) -> list[tuple[Verdict, int]]:
     return [(verdict, counted[verdict]) for verdict in Verdict if counted[verdict]]
 
 
-def _mutation(claims: list[Entry]) -> tuple[int, int] | None:
+def _mutation(claims: list[Entry]) -> tuple[int, int, int] | None:
+    """Mutants noticed, those of them that the check was only left unsure by, and all."""
     scores = [score for entry in claims if (score := entry.finding["mutants"])]
-    return (sum(s["killed"] for s in scores), sum(s["total"] for s in scores)) if scores else None
+    if not scores:
+        return None
+    return (
+        sum(s["killed"] for s in scores),
+        sum(len(s["unsure"]) for s in scores),
+        sum(s["total"] for s in scores),
+    )
 
 
 def page_template(name: str) -> jinja2.Template:

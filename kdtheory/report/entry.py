@@ -9,21 +9,32 @@ from markupsafe import Markup
 
 from kdtheory.bibliography import bibtex, citation
 from kdtheory.claims import Verdict
+from kdtheory.claims.finding import broken_by, would_notice
 from kdtheory.records import Record
-from kdtheory.report.evidence import Exhibit, exhibit, settings
+from kdtheory.report.evidence import Exhibit, Setting, exhibit, settings
 from kdtheory.report.formula import typeset
 from kdtheory.report.sources import Figure, Run
 
-__all__ = ["Entry", "Sight", "entries"]
+__all__ = ["Entry", "Sight", "Trial", "entries"]
 
 
 @dataclass(frozen=True)
 class Sight:
-    """A mutant, what its run brought, and whether the check noticed it."""
+    """A mutant, what its run brought, and what the check made of it: noticed, only unsure, or survived."""
 
     name: str
     key_figure: str
-    noticed: bool
+    fate: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A control: what is broken, what its run brought, and whether that was declared."""
+
+    because: str
+    verdict: Verdict
+    as_expected: bool
+    exhibit: Exhibit
 
 
 @dataclass(frozen=True)
@@ -37,9 +48,11 @@ class Entry:
     formula: Markup
     source: str
     bibtex: str
-    settings: list[tuple[str, str, str, bool]]
+    settings: list[Setting]
     premise_exhibit: Exhibit
-    control_exhibit: Exhibit
+    controls: list[Trial]
+    parts: list[tuple[str, Verdict, str]]
+    would_notice: str
     mutants: list[Sight]
     figures: list[Figure]
     figures_elsewhere: list[tuple[Figure, str]]
@@ -64,6 +77,11 @@ class Entry:
         """Whether a printed statement is expected to be refuted."""
         return bool(self.record["expected"] == Verdict.REFUTED.name)
 
+    @property
+    def kind(self) -> str:
+        """Of a printed statement that is expected to be refuted: erratum, or reading; else empty."""
+        return ("reading" if self.record["reading"] else "erratum") if self.erratum else ""
+
 
 def entries(run: Run, figures: Sequence[Figure], /) -> list[Entry]:
     """The claims of a run in the order of their sections, with the figures that illustrate them.
@@ -87,7 +105,7 @@ def _homes(names: list[str], figures: Sequence[Figure]) -> list[tuple[Figure, st
 
 
 def _entry(finding: Record, record: Record, homes: list[tuple[Figure, str]]) -> Entry:
-    name, control = record["name"], record["control"]
+    name, words = record["name"], broken_by(finding)
     mine = [(figure, home) for figure, home in homes if name in figure.claims]
     return Entry(
         finding=finding,
@@ -97,9 +115,19 @@ def _entry(finding: Record, record: Record, homes: list[tuple[Figure, str]]) -> 
         formula=typeset(record["formula"]),
         source=citation(record["source"]),
         bibtex=bibtex(record["source"]),
-        settings=settings(record["premise"], control["overrides"]),
+        settings=settings(record["premise"], [control["overrides"] for control in record["controls"]]),
         premise_exhibit=exhibit(record["evidence"]),
-        control_exhibit=exhibit(control["evidence"]),
+        controls=[
+            Trial(
+                because=control["because"],
+                verdict=Verdict[row["verdict"]],
+                as_expected=row["as_expected"],
+                exhibit=exhibit(control["evidence"]),
+            )
+            for control, row in zip(record["controls"], finding["controls"], strict=True)
+        ],
+        parts=[(part, Verdict[row["verdict"]], words[part]) for part, row in finding["parts"].items()],
+        would_notice=would_notice(finding),
         mutants=_sights(record["mutants"] or {}, finding["mutants"]),
         figures=[figure for figure, home in mine if home == name],
         figures_elsewhere=[(figure, home) for figure, home in mine if home != name],
@@ -107,5 +135,6 @@ def _entry(finding: Record, record: Record, homes: list[tuple[Figure, str]]) -> 
 
 
 def _sights(mutants: Record, score: Record | None) -> list[Sight]:
-    survivors = score["survivors"] if score else ()
-    return [Sight(name, found["key_figure"], name not in survivors) for name, found in mutants.items()]
+    fates = {"unsure": "only unsure", "survivors": "survived"}
+    told = {name: fate for key, fate in fates.items() for name in (score[key] if score else ())}
+    return [Sight(name, found["key_figure"], told.get(name, "noticed")) for name, found in mutants.items()]

@@ -11,9 +11,9 @@ from kdtheory.claims.evidence.record import KINDS
 from kdtheory.records import Record
 from kdtheory.report.numerals import numeral, rows
 
-__all__ = ["Exhibit", "exhibit", "kinds", "sampled", "settings"]
+__all__ = ["Exhibit", "Setting", "exhibit", "kinds", "sampled", "settings"]
 
-_APART = {"kind", "notes", "key_figure", "parts", "p_holds", "p_fails", "traceback"}
+_APART = {"kind", "notes", "key_figure", "parts", "p_holds", "p_fails", "traceback", "p_bounded"}
 _LABELS = {
     "lhs_mean": "mean of the left side",
     "rhs_mean": "mean of the right side",
@@ -30,9 +30,15 @@ _LABELS = {
     "attempts": "attempts to break it",
     "expected": "expected slope",
     "one_sided": "at least that steep is enough",
+    "tied": "share of trials that are one value",
+    "bounded": "bounds of a difference",
     "delta": "δ, violations allowed",
     "error": "what was raised",
 }
+
+
+Setting = tuple[str, str, list[str | None]]
+"""A keyword, its value in the premise, and in each control that overrides it."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +60,11 @@ def exhibit(record: Record, /) -> Exhibit:
         ValueError: the record is damaged.
     """
     apart = _APART | {"share_trivial"} if record.get("trivial", 0) is None else _APART
+    apart = apart | {"bounded"} if record.get("bounded", 0) is None else apart
     numbers = {_LABELS.get(name, name): value for name, value in record.items() if name not in apart}
     if "margin" in record and "effect" in record:
         numbers["margin, relative to the effect"] = numbers.pop("margin")
-    if sampled(record):
+    if "parts" not in record and sampled(record):
         numbers["p-value if the claim were false"] = record["p_holds"]
         numbers["p-value if the claim were true"] = record["p_fails"]
     return Exhibit(
@@ -81,9 +88,9 @@ def kinds() -> dict[str, str]:
     return {kind: gloss.replace("`", "") for kind, gloss in glosses.items()}
 
 
-def settings(premise: dict[str, Any], overrides: dict[str, Any], /) -> list[tuple[str, str, str, bool]]:
-    """Each keyword of the check with its value in the premise and in the control, and whether they differ."""
+def settings(premise: dict[str, Any], controls: list[dict[str, Any]], /) -> list[Setting]:
+    """Each keyword of the check with its value in the premise and, where it differs, in each control."""
     return [
-        (name, numeral(value), numeral(overrides.get(name, value)), name in overrides)
+        (name, numeral(value), [numeral(o[name]) if name in o else None for o in controls])
         for name, value in premise.items()
     ]

@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from kdtheory.claims.finding import SCHEMA
 from kdtheory.records import Record, read_json
 from kdtheory.report.svg import inline_svg
 
@@ -57,8 +58,10 @@ def read_run(run: Path, /) -> Run:
     if not place.is_file():
         raise ValueError(f"{run} holds no ledger.json; give the directory of a run that has ended")
     ledger = read_json(place)
-    if ledger.get("schema") != 1 or not ledger.get("findings"):
-        raise ValueError(f"{place} is no ledger of schema 1 with findings; verify again with this version")
+    if ledger.get("schema") != SCHEMA or not ledger.get("findings"):
+        raise ValueError(
+            f"{place} is no ledger of schema {SCHEMA} with findings; verify again with this version"
+        )
     names = [finding["name"] for finding in ledger["findings"]]
     return Run(
         name=run.resolve().name,

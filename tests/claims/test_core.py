@@ -15,15 +15,25 @@ from kdtheory.claims import (
     Control,
     Mutant,
     Plan,
+    Scaled,
     Setting,
     Verdict,
     claim,
     examine,
     judge,
     judge_family,
-    with_control,
+    with_controls,
 )
-from kdtheory.claims.evidence import Coverage, Evidence, Identity, OutOfScope
+from kdtheory.claims.evidence import (
+    Coverage,
+    Evidence,
+    Failure,
+    Identity,
+    Inequality,
+    Joint,
+    OutOfScope,
+    WorstRatio,
+)
 from kdtheory.claims.examination import patched
 from kdtheory.stats import holm_adjusted
 from kdtheory.streams import Stream
@@ -80,7 +90,7 @@ def test_a_claim_knows_its_parts() -> None:
 def test_premise_control_and_mutant_run_the_same_check() -> None:
     found = examine(declare(), Plan(mutants=True))
     assert judge(found.premise) is Verdict.SUPPORTED
-    assert judge(found.control) is Verdict.REFUTED
+    assert judge(found.controls[0]) is Verdict.REFUTED
     assert found.mutants is not None
     assert judge(found.mutants["no adjustment"]) is Verdict.REFUTED
     assert found.premise.trials == 5
@@ -101,27 +111,68 @@ def test_an_exception_is_an_error_and_not_a_pass() -> None:
     found = examine(declare(check=breaks, control=Control("worse", fine=False)), Plan(mutants=True))
     assert judge(found.premise) is Verdict.ERROR
     assert "out of luck" in found.premise.key_figure
-    assert with_control(judge(found.premise), judge(found.control), brings=Verdict.REFUTED) is Verdict.ERROR
+    assert (
+        with_controls(judge(found.premise), [judge(found.controls[0])], brings=Verdict.REFUTED)
+        is Verdict.ERROR
+    )
 
 
 def test_blind_is_whatever_the_control_did_not_bring() -> None:
     s, r, e = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.ERROR
-    assert with_control(s, r, brings=r) is s
-    assert with_control(s, s, brings=r) is Verdict.BLIND
-    assert with_control(s, Verdict.INCONCLUSIVE, brings=r) is Verdict.BLIND
-    assert with_control(r, s, brings=s) is r
-    assert with_control(s, e, brings=r) is e
-    assert with_control(Verdict.OUT_OF_SCOPE, s, brings=r) is Verdict.OUT_OF_SCOPE
+    assert with_controls(s, [r], brings=r) is s
+    assert with_controls(s, [s], brings=r) is Verdict.BLIND
+    assert with_controls(s, [Verdict.INCONCLUSIVE], brings=r) is Verdict.BLIND
+    assert with_controls(r, [s], brings=s) is r
+    assert with_controls(s, [e], brings=r) is e
+    assert with_controls(Verdict.OUT_OF_SCOPE, [s], brings=r) is Verdict.OUT_OF_SCOPE
+
+
+def verdicts(family: list[Evidence]) -> list[Verdict]:
+    return [judged.verdict for judged in judge_family(family)]
 
 
 def test_the_family_shares_its_error_rate() -> None:
     one = Coverage(draws=100, violations=1, delta=0.05)  # p = 0.037: enough alone, not among ten
     exact = Identity.of([1.0], [1.0], tolerance=1e-9)
-    assert judge_family([one]) == [Verdict.SUPPORTED]
-    assert judge_family([one, exact, exact]) == [Verdict.SUPPORTED] * 3
-    assert judge_family([one] * 10 + [exact]) == [Verdict.INCONCLUSIVE] * 10 + [Verdict.SUPPORTED]
+    supported, inconclusive = Verdict.SUPPORTED, Verdict.INCONCLUSIVE
+    assert verdicts([one]) == [supported]
+    assert verdicts([one, exact, exact]) == [supported] * 3
+    assert verdicts([one] * 10 + [exact]) == [inconclusive] * 10 + [supported]
     scope = OutOfScope(assumption="a", because="b")
-    assert judge_family([one, scope]) == [Verdict.SUPPORTED, Verdict.OUT_OF_SCOPE]
+    assert verdicts([one, scope]) == [supported, Verdict.OUT_OF_SCOPE]
+
+
+def test_a_part_of_joint_evidence_is_a_decision_like_any_other() -> None:
+    one = Coverage(draws=100, violations=1, delta=0.05)  # p = 0.037
+    sure = Coverage(draws=900, violations=1, delta=0.05)
+    exact = Identity.of([1.0], [1.0], tolerance=1e-9)
+    assert verdicts([Joint(parts={"a": one, "b": exact})]) == [Verdict.SUPPORTED]
+    assert verdicts([Joint(parts={"a": one, "b": one})]) == [Verdict.INCONCLUSIVE]
+    assert verdicts([Joint(parts={"a": one}), sure, sure]) == [Verdict.SUPPORTED] * 3  # Holm: the last of all
+    assert verdicts([Joint(parts={"a": one}), one]) == [Verdict.INCONCLUSIVE] * 2
+    assert judge(one, others=[1e-9]) is Verdict.SUPPORTED
+    assert judge(one, others=[0.5]) is Verdict.INCONCLUSIVE
+
+
+def test_the_parts_make_the_verdict_on_the_whole() -> None:
+    exact, wrong = (Identity.of([x], [1.0], tolerance=1e-9) for x in (1.0, 2.0))
+    trivial = Inequality.of([0.1], [1.0], trivial=1.0)
+    scope, failed = OutOfScope(assumption="a", because="b"), Failure(error="e")
+    loose = WorstRatio(attempts=1, ratio=0.5, must_reach=0.9)
+
+    def whole(*parts: Evidence) -> Verdict:
+        return judge(Joint(parts={str(n): part for n, part in enumerate(parts)}))
+
+    assert whole(exact, wrong, failed, scope, loose) is Verdict.REFUTED
+    assert whole(exact, failed, scope, loose) is Verdict.ERROR
+    assert whole(exact, scope, loose) is Verdict.OUT_OF_SCOPE
+    assert whole(exact, loose, trivial) is Verdict.INCONCLUSIVE
+    assert whole(exact, trivial) is Verdict.SUPPORTED
+    assert whole(trivial, trivial) is Verdict.VACUOUS
+    nested = Joint(parts={"in": Joint(parts={"a": exact, "b": wrong}), "out": exact})
+    assert judge_family([nested])[0].parts == {
+        "in: a": Verdict.SUPPORTED, "in: b": Verdict.REFUTED, "out": Verdict.SUPPORTED
+    }  # fmt: skip
 
 
 def test_a_mutant_is_patched_wherever_the_package_refers_to_it() -> None:
@@ -168,6 +219,11 @@ def undocumented(setting: Setting, /, *, factor: float = 2.0) -> Evidence:
         ({"control": Control("nothing")}, "overrides nothing"),
         ({"control": Control("the same", factor=2.0)}, "overrides nothing"),
         ({"control": Control("unknown", colour="red")}, "overrides colour"),
+        ({"control": ()}, "no control"),
+        ({"control": (Control("a", factor=3.0), Control("a", factor=4.0))}, "one reason"),
+        ({"control": (Control("a", factor=3.0), Control("b", factor=2.0))}, "overrides nothing"),
+        ({"reading": "'all' is read as 'any'"}, "not expected to be REFUTED"),
+        ({"power": Scaled(library.mean_test)}, "not among `uses`"),
         ({"mutants": ()}, "no mutant"),
         ({"uses": ()}, "not among `uses`"),
         ({"expect": Verdict.BLIND}, "nothing to expect"),

@@ -46,6 +46,30 @@ CASES: dict[str, tuple[Evidence, Verdict]] = {
     "equality off": (Equality.of(12 + 0.1 * NOISE, np.full(50, 10.0), margin=0.05), R),
     "equality off below": (Equality.of(8 + 0.1 * NOISE, np.full(50, 10.0), margin=0.05), R),
     "equality unsure": (Equality.of(10 + 10 * NOISE, np.full(50, 10.0), margin=0.05), I),
+    "mean inequality without spread": (MeanInequality.of(np.zeros(50), np.ones(50)), I),
+    "mean inequality of rare events": (MeanInequality.of(np.eye(50)[0], np.full(50, 0.5)), I),
+    "mean inequality without spread, bounded": (
+        MeanInequality.of(np.zeros(50), np.full(50, 0.1), bounded=(-0.1, 0.9)),
+        S,
+    ),
+    "mean inequality without spread, too few": (
+        MeanInequality.of(np.zeros(50), np.full(50, 0.05), bounded=(-0.05, 0.95)),
+        I,
+    ),
+    "mean inequality without spread, bounded, off": (
+        MeanInequality.of(np.full(50, 0.5), np.zeros(50), bounded=(0.0, 1.0)),
+        R,
+    ),
+    "equality without spread": (Equality.of(np.ones(50), np.ones(50), margin=0.1), I),
+    "equality without spread, bounded": (
+        Equality.of(np.ones(50), np.ones(50), margin=0.1, bounded=(-1.0, 1.0)),
+        S,
+    ),
+    "equality without spread, bounded, off": (
+        Equality.of(np.zeros(50), np.ones(50), margin=0.1, bounded=(-1.0, 1.0)),
+        R,
+    ),
+    "rate without spread": (Rate.of(SWEEP, np.tile(1 / SWEEP, (8, 1)), expected=-1.0, margin=0.1), I),
     "rate": (Rate.of(SWEEP, POWER, expected=-1.0, margin=0.1), S),
     "rate off": (Rate.of(SWEEP, POWER, expected=-2.0, margin=0.1), R),
     "rate faster": (Rate.of(SWEEP, POWER, expected=-0.5, margin=0.1, one_sided=True), S),
@@ -97,6 +121,14 @@ def test_joint_evidence_pays_for_its_parts() -> None:
     assert Joint(parts={"a": part, "b": CASES["coverage"][0]}).p_fails == pytest.approx(2 * part.p_fails)
 
 
+def test_joint_evidence_shows_the_part_that_decides() -> None:
+    sound, unsure, off = CASES["coverage"][0], CASES["coverage unsure"][0], CASES["equality off"][0]
+    loose = CASES["worst ratio loose"][0]
+    assert Joint(parts={"a": sound, "b": off, "c": loose}).key_figure == off.key_figure
+    assert Joint(parts={"a": sound, "b": loose}).key_figure == loose.key_figure
+    assert Joint(parts={"a": sound, "b": unsure}).key_figure == unsure.key_figure
+
+
 def test_joint_evidence_survives_a_record() -> None:
     joint = Joint(parts={name: evidence for name, (evidence, _) in CASES.items()}, notes={"n": np.int64(3)})
     back = from_record(json.loads(json.dumps(to_record(joint))))
@@ -127,6 +159,7 @@ def test_tightness_is_the_largest_ratio() -> None:
         (lambda: MeanInequality.of([1.0], [2.0]), "at least 2"),
         (lambda: Equality.of([1.0, 2.0], [1.0, 2.0], margin=0.0), "margin"),
         (lambda: Equality.of([1.0, 2.0], [0.0, 0.0], margin=0.1), "effect"),
+        (lambda: MeanInequality.of([0.0, 2.0], [0.0, 0.0], bounded=(-1.0, 1.0)), "not within"),
         (lambda: Coverage.of([1.0], [1.0], delta=1.0), "delta"),
         (lambda: WorstRatio(attempts=1, ratio=float("nan")), "not finite"),
         (lambda: Joint(parts={}), "at least one part"),

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kdtheory.claims.evidence.kind import Evidence
+from kdtheory.stats import holm_adjusted
 
 __all__ = ["Failure", "Joint", "OutOfScope"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Joint(Evidence):
-    """Several parts that must all hold (intersection–union test); one refuted part refutes the whole."""
+    """Several parts that must all hold; each is judged for itself, and one refuted part refutes the whole."""
 
     kind: ClassVar[str] = "joint"
     parts: Mapping[str, Evidence]
@@ -23,32 +24,34 @@ class Joint(Evidence):
             raise ValueError("a joint claim needs at least one part")
 
     @property
-    def statistical(self) -> bool:
-        """Whether chance decides any part."""
-        return any(part.statistical for part in self.parts.values())
+    def leaves(self) -> Mapping[str, Evidence]:
+        """The parts by name; those of a part that has parts itself as "part: part of it"."""
+        return {
+            f"{name}: {inner}" if inner else name: leaf
+            for name, part in self.parts.items()
+            for inner, leaf in part.leaves.items()
+        }
 
     @property
     def p_fails(self) -> float:
-        sure = [part.p_fails for part in self.parts.values() if not part.statistical]
-        sampled = [part.p_fails for part in self.parts.values() if part.statistical]
-        # Bonferroni over the sampled parts: any of them could refute by chance.
-        return min([1.0, *sure, *(len(sampled) * p for p in sampled)])
+        """The smallest of the parts, adjusted for their number by Holm where chance decides; to be read."""
+        leaves = self.leaves.values()
+        sure = [leaf.p_fails for leaf in leaves if not leaf.sampled]
+        return min([*sure, *holm_adjusted([leaf.p_fails for leaf in leaves if leaf.sampled])])
 
     @property
     def p_holds(self) -> float:
-        return max(part.p_holds for part in self.parts.values())
-
-    @property
-    def says_nothing(self) -> bool:
-        return all(part.says_nothing for part in self.parts.values())
+        """The largest of the parts; to be read, for a verdict is made of the parts' verdicts."""
+        return max(leaf.p_holds for leaf in self.leaves.values())
 
     @property
     def key_figure(self) -> str:
-        """The figure of the part that decides: the least sure one."""
-        refuting = min(self.parts.values(), key=lambda part: part.p_fails)
-        if refuting.p_fails < 0.05:
-            return refuting.key_figure
-        return max(self.parts.values(), key=lambda part: part.p_holds).key_figure
+        """The figure of the part that decides: of those that lean to failing, if any do, the surest one;
+        else the one that is least sure to hold."""
+        leaves = self.leaves.values()
+        if failing := [leaf for leaf in leaves if leaf.p_fails < leaf.p_holds]:
+            return min(failing, key=lambda leaf: leaf.p_fails).key_figure
+        return max(leaves, key=lambda leaf: leaf.p_holds).key_figure
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,9 +36,14 @@ class Evidence(abc.ABC):
     notes: Notes = field(default_factory=dict)
 
     @property
+    def leaves(self) -> Mapping[str, Evidence]:
+        """The pieces that are judged, by name: itself, without a name, or the parts of joint evidence."""
+        return {"": self}
+
+    @property
     def statistical(self) -> bool:
-        """Whether chance decides, so that the evidence shares the error rate of the ledger."""
-        return self.sampled
+        """Whether chance decides any piece, which then shares the error rate of the ledger."""
+        return any(leaf.sampled for leaf in self.leaves.values())
 
     @property
     @abc.abstractmethod

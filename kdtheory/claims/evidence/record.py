@@ -46,11 +46,13 @@ def from_record(record: Mapping[str, Any], /) -> Evidence:
     if kind is None:
         raise ValueError(f"evidence of kind {record.get('kind')!r} is not known; the record is damaged")
     names = {entry.name for entry in dataclasses.fields(kind)}
-    values = {name: value for name, value in record.items() if name in names}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in record.items()
+        if name in names
+    }
     if kind is Joint:
         values["parts"] = {name: from_record(part) for name, part in values["parts"].items()}
-    if kind is Rate:
-        values["horizons"] = tuple(values["horizons"])
     try:
         return kind(**values)
     except TypeError as error:

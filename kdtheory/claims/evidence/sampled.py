@@ -2,78 +2,122 @@
 
 from __future__ import annotations
 
+import abc
+import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from scipy import stats
 
 from kdtheory.claims.evidence.kind import Evidence, Notes, Values, paired
-from kdtheory.stats import MeanTest, binomial_upper_limit, log_log_slopes, mean_test
+from kdtheory.stats import (
+    MeanTest,
+    OneSidedTest,
+    binomial_upper_limit,
+    bounded_test,
+    log_log_slopes,
+    mean_test,
+)
 
 __all__ = ["Coverage", "Equality", "MeanInequality", "Rate"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeanInequality(Evidence):
-    """E lhs ≤ E rhs over paired trials: Student's t on the differences, against a declared slack."""
+class _Means(Evidence):
+    """What the two kinds about means share: paired trials, and the test that their differences get.
 
-    kind: ClassVar[str] = "mean inequality"
+    Student's t, unless the differences were declared `bounded`: then a test that holds for every law within
+    the bounds. Without bounds, trials of which more than half are one value decide nothing.
+    """
+
     sampled: ClassVar[bool] = True
     trials: int
-    lhs_mean: float
-    rhs_mean: float
     mean_difference: float
     standard_error: float
+    tied: float = 0.0
+    bounded: tuple[float, float] | None = None
+    p_bounded: tuple[float, float] | None = None
+
+    @abc.abstractmethod
+    def _p_values(self, test: OneSidedTest, /) -> tuple[float, float]:
+        """`p_fails` and `p_holds` by a test of the mean difference."""
+
+    @property
+    def _student(self) -> MeanTest:
+        return MeanTest(self.mean_difference, self.standard_error, self.trials - 1, self.tied)
+
+    @property
+    def p_fails(self) -> float:
+        return (self.p_bounded or self._p_values(self._student))[0]
+
+    @property
+    def p_holds(self) -> float:
+        return (self.p_bounded or self._p_values(self._student))[1]
+
+    @property
+    def _remark(self) -> str:
+        return ", no spread to test" if self.bounded is None and self._student.mute else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanInequality(_Means):
+    """E lhs ≤ E rhs over paired trials: Student's t on the differences, against a declared slack.
+
+    Differences declared `bounded` are tested without Student's model: exactly, where each is at an end.
+    """
+
+    kind: ClassVar[str] = "mean inequality"
+    lhs_mean: float
+    rhs_mean: float
     slack: float
 
     @classmethod
     def of(
-        cls, lhs: Values, rhs: Values, /, *, slack: float = 0.0, notes: Notes | None = None
+        cls,
+        lhs: Values,
+        rhs: Values,
+        /,
+        *,
+        slack: float = 0.0,
+        bounded: tuple[float, float] | None = None,
+        notes: Notes | None = None,
     ) -> MeanInequality:
         """Compare the means of paired, independent trials (1-D arrays; slack in their unit, either sign).
 
+        Args:
+            lhs, rhs: the two sides, paired by trial.
+            slack: the mean excess lhs − rhs that still counts as holding.
+            bounded: the interval in which lhs − rhs lies by definition: (−b, 1 − b) for risks in [0, 1]
+                against a fixed bound b. For rare events and for outcomes that may come out all alike.
+            notes: further numbers to report.
+
         Raises:
-            ValueError: shapes differ, fewer than two trials, or a value that is not finite.
+            ValueError: shapes differ, fewer than two trials, not finite, or a difference out of its bounds.
         """
         left, right = (side.reshape(-1) for side in paired(lhs, rhs))
-        test = mean_test(left - right)
-        return cls(
-            trials=len(left),
+        made = cls(
             lhs_mean=float(left.mean()),
             rhs_mean=float(right.mean()),
-            mean_difference=test.mean,
-            standard_error=test.standard_error,
             slack=slack,
             notes=notes or {},
+            **_measured(left, right),
         )
+        return _within(made, bounded, left - right)
 
-    @property
-    def _test(self) -> MeanTest:
-        return MeanTest(self.mean_difference, self.standard_error, self.trials - 1)
-
-    @property
-    def p_fails(self) -> float:
-        return self._test.p_above(self.slack)
-
-    @property
-    def p_holds(self) -> float:
-        return self._test.p_below(self.slack)
+    def _p_values(self, test: OneSidedTest, /) -> tuple[float, float]:
+        return test.p_above(self.slack), test.p_below(self.slack)
 
     @property
     def key_figure(self) -> str:
-        return f"{self.lhs_mean:.3g} against {self.rhs_mean:.3g}, {self.trials} pairs"
+        return f"{self.lhs_mean:.3g} against {self.rhs_mean:.3g}, {self.trials} pairs{self._remark}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Equality(Evidence):
+class Equality(_Means):
     """E lhs = E rhs within a margin declared relative to the effect: two one-sided tests."""
 
     kind: ClassVar[str] = "equality"
-    sampled: ClassVar[bool] = True
-    trials: int
-    mean_difference: float
-    standard_error: float
     effect: float
     margin: float
 
@@ -86,6 +130,7 @@ class Equality(Evidence):
         *,
         margin: float,
         effect: float | None = None,
+        bounded: tuple[float, float] | None = None,
         notes: Notes | None = None,
     ) -> Equality:
         """Test the mean of paired, independent differences against ± margin · effect.
@@ -94,41 +139,51 @@ class Equality(Evidence):
             lhs, rhs: the two sides, 1-D, paired by trial.
             margin: what counts as equal, relative to `effect`; fixed before the run.
             effect: the size the margin is relative to; |mean of rhs| where not given.
+            bounded: the interval in which lhs − rhs lies by definition: (−1, 1) for two accuracies.
             notes: further numbers to report.
 
         Raises:
-            ValueError: shapes differ, fewer than two trials, not finite, or margin or effect ≤ 0.
+            ValueError: shapes differ, fewer than two trials, not finite, margin or effect ≤ 0, or a
+                difference out of its bounds.
         """
         left, right = (side.reshape(-1) for side in paired(lhs, rhs))
         scale = abs(float(right.mean())) if effect is None else effect
         if scale <= 0 or margin <= 0:
             raise ValueError(f"margin = {margin} and effect = {scale} must both be > 0")
-        test = mean_test(left - right)
-        return cls(
-            trials=len(left),
-            mean_difference=test.mean,
-            standard_error=test.standard_error,
-            effect=scale,
-            margin=margin,
-            notes=notes or {},
-        )
+        made = cls(effect=scale, margin=margin, notes=notes or {}, **_measured(left, right))
+        return _within(made, bounded, left - right)
 
-    @property
-    def _test(self) -> MeanTest:
-        return MeanTest(self.mean_difference, self.standard_error, self.trials - 1)
-
-    @property
-    def p_fails(self) -> float:
-        return self._test.p_outside(0.0, self.margin * self.effect)
-
-    @property
-    def p_holds(self) -> float:
-        return self._test.p_within(0.0, self.margin * self.effect)
+    def _p_values(self, test: OneSidedTest, /) -> tuple[float, float]:
+        margin = self.margin * self.effect
+        return test.p_outside(0.0, margin), test.p_within(0.0, margin)
 
     @property
     def key_figure(self) -> str:
         relative, error = self.mean_difference / self.effect, self.standard_error / self.effect
-        return f"off by {relative:+.2%} ± {error:.2%} of the effect (margin {self.margin:.0%})"
+        found = f"off by {relative:+.2%} ± {error:.2%} of the effect (margin {self.margin:.0%})"
+        return found + self._remark
+
+
+def _measured(left: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    """The fields of `_Means` that paired trials give."""
+    test = mean_test(left - right, size=float(max(np.abs(left).max(), np.abs(right).max())))
+    return {
+        "trials": len(left),
+        "mean_difference": test.mean,
+        "standard_error": test.standard_error,
+        "tied": test.tied,
+    }
+
+
+_M = TypeVar("_M", bound=_Means)
+
+
+def _within(evidence: _M, bounded: tuple[float, float] | None, differences: np.ndarray) -> _M:
+    """The same evidence, tested as the bounds allow."""
+    if bounded is None:
+        return evidence
+    p_values = evidence._p_values(bounded_test(differences, *bounded))
+    return dataclasses.replace(evidence, bounded=bounded, p_bounded=p_values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +203,7 @@ class Rate(Evidence):
     expected: float
     margin: float
     one_sided: bool = False
+    tied: float = 0.0
 
     @classmethod
     def of(
@@ -167,7 +223,7 @@ class Rate(Evidence):
             ValueError: fewer than 2 replicates or 3 horizons, or a value that is not positive.
         """
         sweep, table = np.asarray(horizons, dtype=float), np.asarray(values, dtype=float)
-        test = mean_test(log_log_slopes(sweep, table))
+        test = mean_test(log_log_slopes(sweep, table), size=1.0)
         return cls(
             replicates=len(table),
             horizons=tuple(sweep.tolist()),
@@ -176,12 +232,13 @@ class Rate(Evidence):
             expected=expected,
             margin=margin,
             one_sided=one_sided,
+            tied=test.tied,
             notes=notes or {},
         )
 
     @property
     def _test(self) -> MeanTest:
-        return MeanTest(self.slope, self.standard_error, self.replicates - 1)
+        return MeanTest(self.slope, self.standard_error, self.replicates - 1, self.tied)
 
     @property
     def p_fails(self) -> float:
@@ -198,7 +255,8 @@ class Rate(Evidence):
     @property
     def key_figure(self) -> str:
         low, high = self._test.interval()
-        return f"slope {self.slope:+.3f} [{low:+.3f}, {high:+.3f}], expected {self.expected:+g}"
+        remark = ", no spread to test" if self._test.mute else ""
+        return f"slope {self.slope:+.3f} [{low:+.3f}, {high:+.3f}], expected {self.expected:+g}{remark}"
 
 
 @dataclass(frozen=True, kw_only=True)

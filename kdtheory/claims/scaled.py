@@ -1,0 +1,91 @@
+"""The central constant of a claim: the value of a library function that is scaled, to see what is noticed."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from kdtheory.bounds import Bound
+from kdtheory.validate import check_one_of
+
+__all__ = ["Scaled"]
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """The value of a library function, or one entry of it, scaled by a factor in one run of the premise.
+
+    Args:
+        target: the function of the library whose value holds the constant that the claim is about.
+        entry: which entry of the value, where it has several: the place in a tuple, the field, the key, or
+            the term of a `Bound`, whose value then moves with it.
+        towards: "less", "more" or "both": the errors that matter. An upper bound is wrong when it is less.
+
+    Raises:
+        ValueError: `towards` is none of these.
+
+    >>> Scaled(len).wrong(1.5)("four")
+    6.0
+    """
+
+    target: Callable[..., Any]
+    entry: str | int | None = None
+    towards: str = "both"
+
+    def __post_init__(self) -> None:
+        check_one_of("towards", self.towards, ("less", "more", "both"))
+
+    def wrong(self, factor: float, /) -> Callable[..., Any]:
+        """The target, wrong by this factor."""
+        target = self.target
+
+        @functools.wraps(target)
+        def scaled(*args: Any, **settings: Any) -> Any:
+            return _scaled(target(*args, **settings), factor, self.entry)
+
+        return scaled
+
+
+def _scaled(value: Any, factor: float, entry: str | int | None = None) -> Any:
+    """The value, or its entry, times the factor.
+
+    Raises:
+        TypeError: it is no number, nor an array or tensor of numbers with a fractional part, nor a `Bound`.
+    """
+    match value:
+        case Bound() if entry in value.terms:
+            more = value.terms[str(entry)] * (factor - 1)
+            terms = {**value.terms, str(entry): value.terms[str(entry)] + more}
+            return dataclasses.replace(value, value=value.value + more, terms=terms)
+        case Bound() if entry is None:
+            return dataclasses.replace(value, value=value.value * factor)
+        case _ if entry is not None:
+            return _with_entry(value, entry, factor)
+        case bool():
+            pass
+        case int() | float() | np.floating():
+            return value * factor
+        case Tensor() if value.is_floating_point():
+            return value * factor
+        case np.ndarray() if np.issubdtype(value.dtype, np.floating):
+            return value * factor
+    raise TypeError(f"a {type(value).__name__} has no scale; name an entry of it, or another function")
+
+
+def _with_entry(value: Any, entry: str | int, factor: float) -> Any:
+    if isinstance(value, Mapping):
+        return {**value, entry: _scaled(value[entry], factor)}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(value, **{str(entry): _scaled(getattr(value, str(entry)), factor)})
+    if hasattr(value, "_replace") and isinstance(entry, str):
+        return value._replace(**{entry: _scaled(getattr(value, entry), factor)})
+    if isinstance(value, tuple | list) and isinstance(entry, int):
+        items = [_scaled(item, factor) if n == entry else item for n, item in enumerate(value)]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    raise TypeError(f"a {type(value).__name__} has no entry {entry!r}; name a field, a key or a place")
