@@ -35,9 +35,9 @@ CLAIMS = (
     "distillation_forces_every_feature_in_the_printed_world",
     "feature_noise_lets_distillation_teach_every_view",
     "self_distillation_lies_between_one_network_and_the_ensemble",
-    "ensembles_gain_nothing_in_the_tangent_kernel_regime",
+    "linearised_networks_lack_no_view",
     "training_the_average_is_not_an_ensemble",
-    "on_gaussian_inputs_ensembles_and_distillation_bring_nothing",
+    "on_gaussian_inputs_ensembles_and_distillation_bring_little",
 )
 CONFIG = {"replicates": 12, "members": 20, "students": 6}
 SMALL = {"replicates": 2, "members": 3, "students": 2}

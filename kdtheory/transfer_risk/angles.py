@@ -40,7 +40,7 @@ class AngleTail:
         """The share of the points whose angle is at least β, up to the rounding of an angle."""
         least = beta - 4 * torch.finfo(self.angles.dtype).eps
         below = torch.searchsorted(self.angles, torch.tensor(least).to(self.angles), side="left")
-        return 1 - int(below) / len(self.angles)
+        return (len(self.angles) - int(below)) / len(self.angles)
 
     def upper(self, beta: float, /, *, delta: float) -> float:
         """With probability ≥ 1 − δ over the points, p(β) is at most this at *every* β at once."""

@@ -213,7 +213,7 @@ def transfer_curve(
     return TransferCurve(
         students.sizes,
         transfer_risk(student, repeated),
-        torch.tensor([ji20_transfer_risk(angles, float(a)) for a in angle]).to(student),
+        torch.tensor([ji20_transfer_risk(angles, float(a)) for a in angle], dtype=torch.float64).to(student),
         power_function_transfer_risk(student, repeated, students.power, unseen, projection=projection),
         label_free_transfer_risk(student, students.power, unseen),
         average_transfer_risk(students.power, diagonal),

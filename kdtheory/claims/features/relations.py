@@ -97,7 +97,10 @@ KNOWLEDGE = ("distances", "angles", "similarities")
     r"\ \text{ and }\ \Pr[\arg\max z_s = \arg\max z_t] = 0",
     source="park2019relational",
     assumes=("No two logits of an example are equal.", "No class keeps its place."),
-    control=Control("the loss is the divergence of the responses", knowledge=("responses",)),
+    control=(
+        Control("the loss is the divergence of the responses", knowledge=("responses",)),
+        Control("every class keeps its place", moved=0),
+    ),
     uses=(relational_distance_loss, relational_angle_loss, similarity_preserving),
     mutants=(
         Mutant("differences of the logits", relational_distance_loss, _of_the_features_themselves),

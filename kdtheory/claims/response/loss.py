@@ -40,6 +40,7 @@ def _in_bits(logits: Tensor, /, *, _true: Callable[..., Tensor] = entropy) -> Te
     uses=(cross_entropy, entropy),
     mutants=(Mutant("the entropy is forgotten: it is KL", cross_entropy, _without_the_entropy),),
     expect=Verdict.REFUTED,
+    reading="“when CE = 0, student learns well” is read as: a student that has learned well has CE = 0",
 )
 def cross_entropy_is_zero_when_the_student_has_learned(
     setting: Setting, /, *, floor: str = "zero"

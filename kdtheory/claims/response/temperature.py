@@ -51,7 +51,10 @@ def _first_of_the_largest(logits: Tensor, /) -> Tensor:
     r"\varphi_T(z) \to \operatorname{unif}(\arg\max_j z_j)\ (T\to 0^+)",
     source="hinton2015distilling",
     assumes=(POSITIVE,),
-    control=Control("the temperature is negative, so that the smallest logit wins", sign=-1.0),
+    control=(
+        Control("the temperature is negative, so that the smallest logit wins", sign=-1.0),
+        Control("the logits grow like the root of the temperature", growth=0.5),
+    ),
     uses=(tempered_softmax, zero_temperature_softmax),
     mutants=(
         Mutant("the logits are multiplied by T", tempered_softmax, _of_the_product),
@@ -68,8 +71,8 @@ def softmax_runs_from_the_argmax_to_uniform(
     How it's judged: logits on real images, rounded to whole numbers, every other one with a tie at the top.
     The distance to uniform over T = 2⁶ … 2¹² must have slope −1 ± 0.05, one slope per batch; at T = 10⁻³,
     where the runner-up has e⁻¹⁰⁰⁰, the two laws must be equal. For T < 0, φ_T(z) = φ_|T|(−z), which still
-    flattens out as |T| grows but picks the smallest logit as T → 0−. Logits that grow like T keep the law of
-    T = 1 for ever, away from both limits.
+    flattens out as |T| grows but picks the smallest logit as T → 0−. Where the logits grow like √T,
+    the law flattens out at half the rate.
     """
     logits = (2 * image_logits(setting, setting.size(quick=480, full=4800))[1]).round()
     logits[::2, 0] = logits[::2].amax(-1)

@@ -106,7 +106,7 @@ def transfer_risk_is_below_the_tail_of_angles(setting: Setting, /, *, taught: st
         for name, world in worlds.items()
     } | {"nets": _trained(setting.stream, trials, taught)}
     parts: dict[str, Evidence] = {
-        name: Inequality.of(*found.unbind(1), trivial=0.5) for name, found in pairs.items()
+        name: Inequality.of(*found.unbind(1), slack=1e-12, trivial=0.5) for name, found in pairs.items()
     }
     return Joint(parts=parts | {"attained": Identity.of(*pairs["far side"].unbind(1), tolerance=1e-9)})
 
@@ -149,6 +149,7 @@ def _in_space(stream: Stream, taught: str) -> Tensor:
 def _on_the_far_side(stream: Stream, taught: str) -> Tensor:
     """One point at an angle to e_1, and fresh ones at all angles, on the other side of it."""
     angles = torch.rand(301, dtype=torch.float64, generator=stream.torch()) * math.pi / 2
+    angles[0] /= 2
     angles[1:] *= -1
     points = torch.stack([angles.cos(), angles.sin()], 1)
     oracles = _linear_oracles(taught, stream, torch.tensor([1.0, 0.0], dtype=torch.float64))

@@ -122,7 +122,10 @@ def _outputs_squared(
     r"\ \Rightarrow\ R_n \le p(\tfrac\pi2 - \bar\alpha_n) = O(n^{-b/2})",
     source="ji2020knowledge",
     assumes=("p(β) ≤ c(π/2 − β)^b near π/2.", "ᾱ_n = O(n^{−1/2})."),
-    control=Control("ᾱ_n falls like n^{−1/4}: only √n of the n points are distinct", distinct=0.5),
+    control=(
+        Control("ᾱ_n falls like n^{−1/4}: only √n of the n points are distinct", distinct=0.5),
+        Control("the tail p has half the exponent", tail=0.5),
+    ),
     uses=(ji20_transfer_risk, nested_students),
     mutants=(
         Mutant("the root of the angle", ji20_transfer_risk, _root_of_the_angle),
@@ -205,6 +208,7 @@ _READINGS: dict[str, Callable[[], Callable[[Slab, float], float]]] = {
     uses=(ji20_transfer_risk, nested_students, _angle_itself),
     mutants=(Mutant("the angle to the power b", _angle_itself, _angle_to_the_exponent),),
     expect=Verdict.REFUTED,
+    reading="the parenthesis that is never closed is closed at the end",
 )
 def angle_of_the_student_falls_at_half_the_margin_exponent(
     setting: Setting, /, *, closed: str = "at the end"
