@@ -97,7 +97,7 @@ class MeanTest(OneSidedTest):
         return 1.0 if self.mute else float(stats.t.cdf((self.mean - level) / self.standard_error, self.dof))
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Two-sided Student interval of the mean."""
+        """Two-sided Student interval of the mean; where the test is mute, it is too short to be one."""
         half = float(stats.t.ppf(0.5 + confidence / 2, self.dof)) * self.standard_error
         return self.mean - half, self.mean + half
 
@@ -126,17 +126,18 @@ def mean_test(values: Float[np.ndarray, " trials"], /, *, size: float | None = N
 
 @dataclass(frozen=True)
 class BoundedTest(OneSidedTest):
-    """A test of the mean of independent values in [low, high], valid for every law on it and every n.
+    """A test of the mean of independent values in [low, high], for every law on it and every n.
 
-    Where every value is at an end (0 or 1, scaled) it is the exact binomial test. Elsewhere it bets against
-    the hypothesis μ ≥ level: stake λ multiplies the money by 1 + λ·(level − x) at each trial, which under
-    the hypothesis is no gain on average; by Markov's inequality p = 1/money (Waudby-Smith and Ramdas 2024,
-    Section 4). Half of the money goes on the highest stake 1/(high − level), at which n equal values x give
-    ((high − x)/(high − level))ⁿ. No test could give more: of all laws with mean ≥ level the one on {x, high}
-    shows nothing but x most often, with the inverse of that as its probability. So n equal values have at
-    most twice their exact p-value. The other half is spread over smaller stakes, for values with a spread.
+    Where every value is at an end (0 or 1, scaled) it is the exact binomial test, for outcomes that can be
+    nowhere else; of a law that can, the two tests together err at most twice as often. Elsewhere it bets
+    against the hypothesis μ ≥ level: stake λ multiplies the money by 1 + λ·(level − x) at each trial, which
+    under the hypothesis is no gain on average; by Markov's inequality p = 1/money (Waudby-Smith and Ramdas
+    2024, Section 4). Half of the money goes on the highest stake 1/(high − level), at which n equal values x
+    give ((high − x)/(high − level))ⁿ. No test could give more: of all laws with mean ≥ level the one on
+    {x, high} shows nothing but x most often, with the inverse of that as its probability. So n equal values
+    have at most twice their exact p-value. The other half is spread over smaller stakes, for a spread.
 
-    >>> BoundedTest(np.zeros(100), low=0.0, high=1.0).p_below(0.1) / 0.9**100
+    >>> round(BoundedTest(np.zeros(100), low=0.0, high=1.0).p_below(0.1) / 0.9**100, 3)
     1.0
     >>> round(BoundedTest(np.full(100, 0.5), low=0.0, high=1.0).p_below(0.6) / (0.4 / 0.5) ** 100, 3)
     2.0

@@ -70,11 +70,35 @@ def test_verify_prints_a_ledger_and_records_it(capsys: pytest.CaptureFixture[str
     assert f"{REGISTRY[FAST[0]].expect.name} (quick tier, seed 0" in " ".join(shown.split())
 
 
+def test_show_tells_what_broke_each_part_and_what_would_be_noticed(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    code, out, _ = run(capsys, "verify", FAST[0], "--jobs", "1", "--out", "runs/one", "--mutants", "--power")
+    assert code == 0, out
+    assert "would notice" in " ".join(out.split())
+    assert "decided against" in " ".join(out.split())
+    (finding,) = json.loads((folder / "runs/one/ledger.json").read_text())["findings"]
+    shown = " ".join(run(capsys, "show", FAST[0])[1].split())
+    told = [part["controls"] + part["mutants"] for part in finding["parts"].values()]
+    assert all(" ".join(names[0].split()[:2]) in shown for names in told)
+    assert "broken by" in shown
+    assert "would notice" in shown
+
+
+def test_a_run_of_an_older_schema_is_passed_over(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    run(capsys, "verify", FAST[0], "--jobs", "1", "--out", "runs/one")
+    ledger = folder / "runs/one/ledger.json"
+    ledger.write_text(json.dumps(json.loads(ledger.read_text()) | {"schema": 1}))
+    assert "never run here" in run(capsys, "show", FAST[0])[1]
+    code, _, said = run(capsys, "report", "--out", "page.html")
+    assert (code, "no ledger of schema 2" in said) == (2, True)
+
+
 def test_json_is_one_document_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "verify", FAST[0], "--jobs", "1", "--json", "--seed", "5", "--mutants")
     document = json.loads(out)
     assert code == 0
-    assert (document["schema"], document["seed"], document["tier"]) == (1, 5, "quick")
+    assert (document["schema"], document["seed"], document["tier"]) == (2, 5, "quick")
     (finding,) = document["findings"]
     assert finding["as_expected"]
     assert finding["control"]["as_expected"]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from kdtheory.claims import REGISTRY, Plan
-from kdtheory.claims.evidence import Coverage, Failure, Identity, OutOfScope, to_record
+from kdtheory.claims.evidence import Coverage, Failure, Identity, Joint, OutOfScope, WorstRatio, to_record
+from kdtheory.claims.finding import broken_by
 from kdtheory.ledger import as_document, collate, exit_code, verify
 from kdtheory.records import RunDirectory
 
@@ -94,6 +95,62 @@ def test_holm_counts_claims_and_controls() -> None:
     assert (only(*crowd)["decisions"], only(*crowd)["findings"][0]["verdict"]) == (4, "INCONCLUSIVE")
 
 
+def test_mutants_share_alpha_as_their_premise_does_and_die_refuted_or_only_unsure() -> None:
+    premise = Coverage(draws=200, violations=0, delta=0.05)
+    other = Coverage(draws=200, violations=10, delta=0.05)
+    off = Coverage(draws=200, violations=19, delta=0.05)  # p = 0.006: enough alone, not among 21
+    mutants = {"refuted": Coverage(draws=200, violations=60, delta=0.05), "unsure": off}
+    alone, crowd = only(record("x", premise, FALSE, mutants)), [record("y", other, other)] * 10
+    assert alone["findings"][0]["mutants"]["unsure"] == []
+    among = only(record("x", premise, FALSE, mutants), *crowd)
+    assert among["decisions"] == 21
+    assert among["findings"][0]["mutants"] == {"killed": 2, "total": 2, "unsure": ["unsure"], "survivors": []}
+    assert as_document(among)["findings"][0]["mutants"] == {"killed": 2, "total": 2, "unsure": 1}
+
+
+def test_every_control_must_come_out_as_declared() -> None:
+    (row,) = only(record("x", TRUE, [FALSE, FALSE]))["findings"]
+    assert (row["verdict"], row["control"]) == ("SUPPORTED", {"verdict": "REFUTED", "as_expected": True})
+    (row,) = only(record("x", TRUE, [FALSE, TRUE]))["findings"]
+    assert (row["verdict"], row["control"]) == ("BLIND", {"verdict": "SUPPORTED", "as_expected": False})
+    assert row["controls"] == [
+        {"because": "b0", "verdict": "REFUTED", "as_expected": True},
+        {"because": "b1", "verdict": "SUPPORTED", "as_expected": False},
+    ]
+    (row,) = only(record("x", FALSE, [TRUE, FALSE], expected="REFUTED"))["findings"]
+    assert row["verdict"] == "BLIND"
+    (row,) = only(record("x", TRUE, [FALSE, Failure(error="e")]))["findings"]
+    assert row["verdict"] == "ERROR"
+
+
+def test_the_record_says_what_breaks_each_part() -> None:
+    loose = WorstRatio(attempts=1, ratio=0.5, must_reach=0.9)
+    premise = Joint(parts={"a": TRUE, "b": TRUE, "c": TRUE, "d": TRUE})
+    controls = [
+        Joint(parts={"a": FALSE, "b": TRUE, "c": TRUE, "d": loose}),
+        Joint(parts={"a": FALSE, "b": FALSE}),
+    ]
+    mutants = {"m": Joint(parts={"a": TRUE, "b": TRUE, "c": FALSE, "d": loose}), "error": Failure(error="e")}
+    (row,) = only(record("x", premise, controls, mutants))["findings"]
+    own = {"verdict": "SUPPORTED"}
+    assert row["parts"] == {
+        "a": own | {"controls": ["b0", "b1"], "mutants": [], "unsure": []},
+        "b": own | {"controls": ["b1"], "mutants": [], "unsure": []},
+        "c": own | {"controls": [], "mutants": ["m"], "unsure": []},
+        "d": own | {"controls": [], "mutants": [], "unsure": ["b0", "m"]},
+    }
+    assert broken_by(row) == {
+        "a": "the control b0, b1",
+        "b": "the control b1",
+        "c": "the mutant m",
+        "d": "nothing; left unsure by b0, m",
+    }
+    (row,) = only(record("x", FALSE, TRUE, expected="REFUTED"))["findings"]
+    assert row["parts"] == {"": {"verdict": "REFUTED", "controls": ["b0"], "mutants": None, "unsure": []}}
+    (row,) = only(record("x", premise, Joint(parts={"a": FALSE})))["findings"]
+    assert broken_by(row)["b"] == "no control; mutants were not run"
+
+
 def without_seconds(ledger: dict) -> dict:
     return {
         **ledger,
@@ -130,3 +187,4 @@ def test_the_whole_ledger_is_the_same_for_any_number_of_jobs_and_all_as_expected
     one, two = (verify(list(REGISTRY.values()), Plan(), jobs=jobs) for jobs in (1, 2))
     assert without_seconds(one) == without_seconds(two)
     assert exit_code(one) == 0
+    assert one["decisions"] <= 500  # what the tests of single claims allow for

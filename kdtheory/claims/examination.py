@@ -6,9 +6,11 @@ Whatever a check raises becomes a `Failure`, so that one broken check costs one 
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from kdtheory.claims.evidence import Evidence, Failure
 from kdtheory.claims.power import Power, power_of
 from kdtheory.streams import Stream
 
-__all__ = ["Examination", "Plan", "examine", "patched"]
+__all__ = ["Examination", "Plan", "examine", "mutated", "patched"]
 
 
 @dataclass(frozen=True)
@@ -62,21 +64,26 @@ def examine(claim: Claim, plan: Plan, /) -> Examination:
     with _one_thread():
         premise = _run(claim, setting, {})
         controls = tuple(_run(claim, setting, dict(control.overrides)) for control in claim.controls)
-        mutants = {m.name: _mutated(claim, setting, m) for m in claim.mutants} if plan.mutants else None
-        power = None
-        if plan.power:
-            power = power_of(claim, premise, run=lambda mutant: _mutated(claim, setting, mutant))
+    mutants = {m.name: mutated(claim, plan, m) for m in claim.mutants} if plan.mutants else None
+    power = power_of(claim, premise, run=functools.partial(mutated, claim, plan)) if plan.power else None
     return Examination(premise, controls, mutants, power)
 
 
-def _mutated(claim: Claim, setting: Setting, mutant: Mutant) -> Evidence:
-    with patched(mutant, claim.check):
-        return _run(claim, setting, {})
+def mutated(claim: Claim, plan: Plan, mutant: Mutant, /) -> Evidence:
+    """Run the premise of a claim under a mutant."""
+    with _one_thread():
+        return _run(claim, plan.setting(claim), {}, patched(mutant, claim.check))
 
 
-def _run(claim: Claim, setting: Setting, overrides: dict[str, Any]) -> Evidence:
+def _run(
+    claim: Claim,
+    setting: Setting,
+    overrides: dict[str, Any],
+    wrong: AbstractContextManager[None] | None = None,
+) -> Evidence:
     try:
-        return claim.check(setting, **overrides)
+        with wrong or contextlib.nullcontext():
+            return claim.check(setting, **overrides)
     except Exception as error:  # a check that cannot run is a row of the ledger, never its end
         return Failure(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
 

@@ -7,7 +7,7 @@ is kept: whether an error is noticed is judged once more with the whole ledger, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kdtheory.claims.core import Claim, Mutant, Scaled
@@ -35,30 +35,44 @@ class Power:
     tried: Mapping[str, Mapping[float, Evidence]]
 
 
-def power_of(claim: Claim, premise: Evidence, /, *, run: Callable[[Mutant], Evidence]) -> Power:
+def power_of(
+    claim: Claim,
+    premise: Evidence,
+    /,
+    *,
+    run: Callable[[Mutant], Evidence],
+    errors: Sequence[float] = ERRORS,
+) -> Power:
     """Search for the smallest errors in the claim's central constant that change its verdict.
 
     Args:
         claim: the claim; where it declares no `power`, the value of the first function it uses is scaled.
         premise: the evidence of its premise.
         run: runs the premise under a mutant.
+        errors: those to try, in ascending order.
     """
     scaled = claim.power or Scaled(claim.uses[0])
     ways = ("more", "less") if scaled.towards == "both" else (scaled.towards,)
     at_stake = judge(premise)
-    tried = {way: _bisect(scaled, way, at_stake, run) for way in ways}
+    if at_stake in (Verdict.ERROR, Verdict.OUT_OF_SCOPE):
+        errors = ()
+    tried = {way: _bisect(scaled, way, at_stake, run, errors) for way in ways}
     name = f"{scaled.target.__module__}.{scaled.target.__qualname__}"
     return Power(name, claim.power is not None, tried)
 
 
 def _bisect(
-    scaled: Scaled, way: str, premise: Verdict, run: Callable[[Mutant], Evidence]
+    scaled: Scaled,
+    way: str,
+    premise: Verdict,
+    run: Callable[[Mutant], Evidence],
+    errors: Sequence[float],
 ) -> dict[float, Evidence]:
     tried: dict[float, Evidence] = {}
-    unseen, seen = -1, len(ERRORS)
+    unseen, seen = -1, len(errors)
     while seen - unseen > 1:
         middle = (unseen + seen) // 2
-        error = ERRORS[middle]
+        error = errors[middle]
         factor = 1 + error if way == "more" else 1 / (1 + error)
         tried[error] = run(Mutant(f"× {factor:.3g}", scaled.target, scaled.wrong(factor)))
         unseen, seen = (unseen, middle) if noticed(judge(tried[error]), premise) else (middle, seen)

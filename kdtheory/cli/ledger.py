@@ -220,7 +220,8 @@ def _summary(ledger: dict[str, Any]) -> list[str]:
     decisions = f"{ledger['decisions']} sampled decisions of claims and controls"
     lines.append(f"family-wise error ≤ {ledger['alpha']:g} over {decisions} (Holm 1979)")
     if refuted := Counter(_kind(row) for row in findings if row["expected"] == row["verdict"] == "REFUTED"):
-        lines.append(f"of the refuted, {refuted[ERRATUM]} misprints; {refuted[READING]} {READ_LITERALLY}")
+        lines += [f"{refuted[ERRATUM]} of the refuted as expected are misprints"]
+        lines += [f"{refuted[READING]} {READ_LITERALLY}"] if refuted[READING] else []
     if scored := [row["mutants"] for row in findings if row["mutants"]]:
         killed, total = sum(row["killed"] for row in scored), sum(row["total"] for row in scored)
         unsure = sum(len(row["unsure"]) for row in scored)

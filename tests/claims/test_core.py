@@ -103,6 +103,55 @@ def test_streams_depend_on_the_name_and_the_seed_only() -> None:
     assert examine(made, Plan(seed=1)).premise == examine(made, Plan(seed=1)).premise
 
 
+def test_what_a_claim_was_tuned_on_is_never_what_it_is_judged_on() -> None:
+    tuned = declare(tuned_on=(0, 3))
+    before = {declare().stream(seed) for seed in tuned.tuned_on}
+    shown = {tuned.stream(seed) for seed in range(50)}
+    assert len(shown) == 50
+    assert not before & shown
+    first_draws = {stream.numpy().random() for stream in before}
+    assert not first_draws & {stream.numpy().random() for stream in shown}
+    again = declare(tuned_on=(0, 3, 7))  # tuned on one of the new streams: again none that was seen
+    assert not (shown | before) & {again.stream(seed) for seed in range(50)}
+
+
+def test_the_rest_of_the_docstring_says_how_a_claim_is_judged() -> None:
+    assert declare().how == "Judged on random numbers."
+
+    def long(setting: Setting, /, *, factor: float = 2.0) -> Evidence:
+        """A statement
+        of two lines.
+
+        First
+        paragraph.
+
+        Second.
+        """
+        return OutOfScope(assumption="a", because="b")
+
+    assert declare(check=long).statement == "A statement of two lines."
+    assert declare(check=long).how == "First paragraph.\n\nSecond."
+
+
+def test_each_of_several_controls_is_run() -> None:
+    controls = (Control("the factor is 3", factor=3.0), Control("the factor is 2 and a bit", factor=2.1))
+    made = declare(control=controls)
+    assert made.controls == controls
+    found = examine(made, Plan())
+    assert [judge(control) for control in found.controls] == [Verdict.REFUTED] * 2
+    assert found.controls[0] != found.controls[1]
+    assert declare().controls == (Control("the factor is 3", factor=3.0),)
+
+
+def test_a_mutant_that_cannot_be_planted_costs_one_row() -> None:
+    def nameless(p_values, /): ...
+
+    lone = Mutant("of a function that nothing names", nameless, _not_adjusted)
+    found = examine(declare(uses=(nameless,), mutants=(lone,)), Plan(mutants=True)).mutants
+    assert found is not None
+    assert "nothing refers" in found[lone.name].key_figure
+
+
 def test_an_exception_is_an_error_and_not_a_pass() -> None:
     def breaks(setting: Setting, /, *, fine: bool = True) -> Evidence:
         """It breaks."""

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from toy_claims import toys
+from toy_claims import toy_run, toys
 
 from kdtheory.claims import REGISTRY, Verdict
 from kdtheory.records import read_json, write_json
@@ -133,7 +133,7 @@ def test_the_head_tells_how_the_run_was_judged(html: str) -> None:
     head = " ".join(re.sub(r"<[^>]+>", " ", html[html.index("<header>") : html.index("<main>")]).split())
     assert "3 of 6 claims came out as expected." in head
     assert "✓ supported 2 ✗ refuted 1 ◌ blind 1 – out of scope 1 ! error 1" in head
-    assert "α = 0.05, shared (Holm) by 2 sampled decisions, on premises and on controls" in head
+    assert "α = 0.05, shared (Holm) by 3 sampled decisions, on premises and on controls" in head
     assert "Mutation score 3 of 7 mutants noticed" in head
     assert "Seed 3 Tier quick" in head
     assert "Data handwritten digits 0123456789ab" in head
@@ -166,12 +166,42 @@ def test_exact_evidence_shows_no_p_value_and_an_erratum_its_counterexample(page:
     assert "p-value" not in shown
     assert "counterexample · lhs 0.6 counterexample · rhs 0.5" in shown
     assert (
-        "Control, the mended form: the floor is the entropy Declared supported, obtained ✓ supported" in shown
+        "Control, the charitable reading: the floor is the entropy Declared supported, obtained ✓ supported"
+        in shown
     )
 
 
 def test_settings_show_what_the_control_changes(page: Page) -> None:
     assert "keyword premise control factor 2.0 3.0 shift 0.0 the same" in page.claims["doubling_is_addition"]
+
+
+def test_every_control_is_shown_and_what_breaks_each_part(page: Page) -> None:
+    shown = page.claims["both_halves_hold"]
+    assert "Control: the gap is turned round Declared refuted, obtained ✗ refuted" in shown
+    assert "Control: the gap is twice as far off Declared refuted, obtained ✗ refuted" in shown
+    assert "keyword premise control control gap 1.0 -1.0 -2.0" in shown
+    broken = "the control the gap is turned round, the gap is twice as far off"
+    assert f"part came out broken by the mean rises ✓ supported {broken}" in shown
+    assert "doubling is exact ✓ supported the mutant three for two" in shown
+    assert "the statement – out of scope nothing" in page.claims["many_classes_are_needed"]
+
+
+def test_how_a_claim_is_judged_read_and_tuned_is_told(page: Page, html: str) -> None:
+    assert "Judged on 60 normal numbers, gap apart." in page.claims["both_halves_hold"]
+    shown = page.claims["cross_entropy_reaches_zero"]
+    assert "Refuted as literally read: 'fitted' is read as 'of least risk'. The charitable reading" in shown
+    assert "set on seeds 0, 1, on whose streams the claim is never judged" in shown
+    assert "misprints: 0; readings: 1" in " ".join(re.sub(r"<[^>]+>", " ", html).split())
+    assert '<span class="tag">reading</span>' in row(html, "cross_entropy_reaches_zero")
+
+
+def test_a_run_with_power_has_its_column(tmp_path: Path) -> None:
+    toy_run(tmp_path / "run", mutants=False, power=True)
+    html = report(tmp_path / "run")
+    assert 'data-label="would notice">1% more, 1% less</td>' in row(html, "doubling_is_addition")
+    assert 'data-label="would notice">1% more, not ×½</td>' in row(html, "squares_are_small")
+    shown = Page(html).claims["doubling_is_addition"]
+    assert re.search(r"Error in \S+\.twice that it would notice: 1% more, 1% less\.", shown)
 
 
 def test_mutants_are_told_apart(page: Page) -> None:

@@ -1,0 +1,130 @@
+"""What each claim would notice: what breaks each of its parts, and the smallest error in its constant.
+
+Every claim is examined at the quick tier with its controls, its mutants (wrong versions of the library that
+it uses) and its power: the value of its central function is multiplied by 1 + e and by 1/(1 + e), for e of
+1, 2, 4, 8, 15, 25, 50 and 100 percent, and the smallest e that changes the verdict is searched for. All are
+judged as one ledger. The table has a row for each part of each claim: the controls and the mutants under
+which that part is decided otherwise, those by which it is only left unsure, and the claim's errors. The
+figure counts claims by that error: of a claim that says which directions matter, the larger of them; of
+another, the smaller of both. "Not ×2" is none of them. `LEFT_OUT` are claims that train networks for long.
+
+To look at: how far to the left a chapter stands. Identities notice a percent; a bound with a loose constant
+notices nothing unless one of its parts is tight, and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kdtheory.claims import REGISTRY, Plan
+from kdtheory.claims.power import ERRORS
+from kdtheory.ledger import verify
+from kdtheory.streams import Stream
+
+LEFT_OUT = (
+    "disagreement_transfers_a_certificate",
+    "distillation_bound_covers_the_teacher",
+    "distillation_forces_every_feature_in_the_printed_world",
+    "empirical_kernels_tend_to_the_infinite_one",
+    "ensembles_hold_the_views_that_single_networks_lack",
+    "feature_noise_lets_distillation_teach_every_view",
+    "kernels_of_smooth_nets_move_by_one_over_the_width",
+    "on_gaussian_inputs_ensembles_and_distillation_bring_nothing",
+    "on_shuffled_labels_nothing_is_learned",
+    "one_limit_covers_the_sum_of_two_risks",
+    "plain_networks_come_to_the_orthogonal_limit",
+    "self_distillation_lies_between_one_network_and_the_ensemble",
+    "single_networks_hold_one_view_of_each_label_and_memorise_the_rest",
+    "training_the_average_is_not_an_ensemble",
+    "wide_nets_train_like_their_linear_models",
+)
+"""Claims that take more than five seconds once, and the search runs a check ten times."""
+CLAIMS = ()
+CONFIG = {"only": (), "left_out": LEFT_OUT, "jobs": 1}
+SMALL = {
+    "only": ("kd_gradient_is_the_closed_form", "zero_relation_loss_does_not_mean_equal_logits"),
+    "left_out": (),
+    "jobs": 1,
+}
+NEVER = "not ×2"
+
+
+def run(
+    stream: Stream, *, data: Path | None, only: Sequence[str], left_out: Sequence[str], jobs: int
+) -> list[dict[str, Any]]:
+    """Rows: section, claim, verdict, part, its verdict, what breaks it, and the errors that are noticed."""
+    claims = [
+        claim
+        for name, claim in REGISTRY.items()
+        if name not in left_out
+        and (not only or name in only)
+        and claim.check.__module__.startswith("kdtheory.")
+    ]
+    plan = Plan(seed=stream.seed, data=data, device="cpu", mutants=True, power=True)
+    findings = verify(claims, plan, jobs=jobs)["findings"]
+    return [row for finding in sorted(findings, key=_place) for row in _rows(finding)]
+
+
+def _place(finding: dict[str, Any]) -> tuple[list[int], str]:
+    return [int(number) for number in finding["section"].split(".")], finding["name"]
+
+
+def _rows(finding: dict[str, Any]) -> list[dict[str, Any]]:
+    power = finding["power"]
+    errors = {
+        way: _told(power["notices"][way]) if way in power["notices"] else "" for way in ("more", "less")
+    }
+    return [
+        {
+            "section": finding["section"],
+            "claim": finding["name"],
+            "verdict": finding["verdict"],
+            "part": part,
+            "part_verdict": broken["verdict"],
+            "broken_by_controls": "; ".join(broken["controls"]),
+            "broken_by_mutants": "; ".join(broken["mutants"]),
+            "left_unsure_by": "; ".join(broken["unsure"]),
+            "scaled": power["target"],
+            "declared": power["declared"],
+            "notices_more": errors["more"],
+            "notices_less": errors["less"],
+            "not_measured": power["because"],
+            "loose": finding["loose"],
+        }
+        for part, broken in finding["parts"].items()
+    ]
+
+
+def _told(error: float | None) -> str:
+    return NEVER if error is None else f"{error:.0%}"
+
+
+def draw(ax: Any, rows: pd.DataFrame) -> None:
+    """Claims by chapter and by the smallest error that they notice."""
+    claims = rows.drop_duplicates("claim")
+    levels = [*map(_told, ERRORS), NEVER]
+    ranks = claims.apply(_rank, axis=1, levels=levels)
+    chapters = claims.section.astype(str).str.split(".").str[0].astype(int)
+    names = sorted(chapters.unique())
+    counts = pd.crosstab(chapters, ranks).reindex(index=names, columns=range(len(levels)), fill_value=0)
+    ax.imshow(counts, cmap="Blues", aspect="auto", vmin=0)
+    ax.grid(visible=False)
+    for y, line in enumerate(counts.to_numpy()):
+        for x, count in enumerate(line):
+            shade = "white" if count > counts.to_numpy().max() / 2 else "black"
+            ax.text(x, y, str(count) if count else "·", ha="center", va="center", color=shade)
+    ax.set_xticks(range(len(levels)), levels)
+    ax.set_yticks(range(len(names)), [str(name) for name in names])
+    ax.set_xlabel("smallest error in the scaled constant that is noticed")
+    ax.set_ylabel("chapter")
+    ax.set_title("Claims by what they would notice")
+
+
+def _rank(row: pd.Series, levels: list[str]) -> int:
+    """Of the declared directions the worst one; of two that are only tried, the better one."""
+    found = [levels.index(row[key]) for key in ("notices_more", "notices_less") if row[key] in levels]
+    return max(found) if row.declared else min(found)

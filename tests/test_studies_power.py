@@ -1,0 +1,61 @@
+"""The study of what claims would notice: a row for each part, a figure that draws, no name that is gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from kdtheory.claims import REGISTRY
+from kdtheory.streams import Stream
+from kdtheory.study import Study, load_study
+
+NAME = "power_of_claims"
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return load_study(NAME, Path(__file__).parents[1] / "studies")
+
+
+@pytest.fixture(scope="module")
+def rows(study: Study) -> pd.DataFrame:
+    return pd.DataFrame(study.run(Stream(0).child("studies", NAME), data=None, **study.small))
+
+
+def test_every_part_has_its_row_with_what_breaks_it(rows: pd.DataFrame) -> None:
+    closed, relations = (rows[rows.claim == name] for name in rows.claim.unique())
+    assert closed.part.tolist() == [""]
+    assert relations.part.tolist()[0] == "distances are zero"
+    assert (rows.verdict == "SUPPORTED").all()
+    assert closed.broken_by_controls.item() == "λ is read as the weight of the labels"
+    assert closed.broken_by_mutants.item().count(";") == 2
+
+
+def test_the_closed_form_of_the_gradient_notices_a_percent(rows: pd.DataFrame) -> None:
+    closed = rows.iloc[0]
+    assert (closed.notices_more, closed.notices_less, closed.scaled.split(".")[-1]) == ("1%", "1%", "kd_loss")
+
+
+def test_the_figure_counts_each_claim_once(study: Study, rows: pd.DataFrame) -> None:
+    ax = Figure().subplots()
+    study.draw(ax, rows)
+    shown = [text.get_text() for text in ax.texts if text.get_text() != "·"]
+    assert sum(map(int, shown)) == rows.claim.nunique()
+    counts = ax.images[0].get_array()
+    assert (counts[0, 0], counts.sum()) == (1, 2)
+
+
+def test_what_is_declared_counts_by_its_worse_direction(study: Study, rows: pd.DataFrame) -> None:
+    """A claim that names both directions stands at the error that it notices in both."""
+    one = rows.iloc[:1].assign(notices_more="1%", notices_less="50%")
+    for declared, column in ((True, 6), (False, 0)):
+        ax = Figure().subplots()
+        study.draw(ax, one.assign(declared=declared))
+        assert ax.images[0].get_array()[0].tolist().index(1) == column
+
+
+def test_what_is_left_out_is_in_the_ledger(study: Study) -> None:
+    assert set(study.config["left_out"]) <= set(REGISTRY)
