@@ -107,6 +107,7 @@ def _values_of_the_next_position(
         Mutant("rows and columns are confused", non_local_relation, _transposed),
         Mutant("g is taken at the next position", non_local_relation, _values_of_the_next_position),
     ),
+    loose="an invariance: a factor scales both sides alike",
 )
 def non_local_relation_is_equivariant(setting: Setting, /, *, pairs: str = "all positions") -> Evidence:
     """Where the positions of a map are permuted, its non-local relation is permuted alike and not otherwise

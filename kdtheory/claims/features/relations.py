@@ -56,6 +56,7 @@ def _sides_not_normalised(student: Tensor, teacher: Tensor, /) -> Tensor:
         Mutant("inner products for distances", relational_distance_loss, _inner_products),
         Mutant("the sides of the angle are not normalised", relational_angle_loss, _sides_not_normalised),
     ),
+    loose="a loss of zero: a factor leaves it zero",
 )
 def relational_losses_are_zero_under_every_similarity(
     setting: Setting, /, *, moves: tuple[str, ...] = ("rotation", "translation", "scale")
@@ -107,6 +108,7 @@ KNOWLEDGE = ("distances", "angles", "similarities")
         Mutant("the same for angles", relational_angle_loss, _of_the_features_themselves),
         Mutant("the same for similarities", similarity_preserving, _of_the_features_themselves),
     ),
+    loose="a loss of zero: a factor leaves it zero",
 )
 def zero_relation_loss_does_not_mean_equal_logits(
     setting: Setting, /, *, knowledge: tuple[str, ...] = KNOWLEDGE, moved: int = 1
@@ -165,6 +167,7 @@ def _first_coordinate_counts_double(
         Mutant("the features are not normalised", correlation_congruence, _without_normalisation),
         Mutant("a coordinate counts double", probabilistic_transfer, _first_coordinate_counts_double),
     ),
+    loose="an invariance: a factor scales both sides alike",
 )
 def similarity_losses_ignore_rotation_and_length(
     setting: Setting, /, *, moves: tuple[str, ...] = ("rotation", "scale", "scale of each example")
@@ -219,6 +222,7 @@ def _flows_of_the_next_position(
     control=Control("each layer has an order of its own", orders=2),
     uses=(flow_matrix_loss,),
     mutants=(Mutant("the second layer is a position behind", flow_matrix_loss, _flows_of_the_next_position),),
+    loose="an invariance: a factor scales both sides alike",
 )
 def flow_matrix_ignores_the_order_of_positions(setting: Setting, /, *, orders: int = 1) -> Evidence:
     """The flow-matrix loss between two layers does not change when the positions of both of the student's

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
-from kdtheory.claims.evidence import Evidence, Joint, MeanInequality
+from kdtheory.claims.evidence import Evidence, Joint
 from kdtheory.claims.multiview.single import ORTHOGONAL
 from kdtheory.claims.multiview.worlds import BINARY, rarely, singles
 from kdtheory.multiview import LazyPopulation, LimitPopulation, limit_start, train_lazy
@@ -101,11 +101,13 @@ def _logits(stream: Stream, members: int, regime: str) -> tuple[Tensor, Tensor]:
 )
 def training_the_average_is_not_an_ensemble(setting: Setting, /, *, trained: str = "together") -> Evidence:
     """Four networks whose average is trained as one mostly have a test accuracy below 0.975 in the notes'
-    world, where the average of four trained apart is mostly above; it is still above 0.8 in the mean.
+    world, where the average of four trained apart is mostly above; it is still above 0.8 in four of five
+    cases.
 
     The average is one wide network, in which the winning channels of one view satisfy the loss for all;
-    trained at four times the rate, since each network sees a quarter of the gradient. An exact binomial test
-    over 160 averages: fewer than half of them reach 0.975. That lies between what the two have.
+    trained at four times the rate, since each network sees a quarter of the gradient. Exact binomial tests
+    over 160 averages: fewer than half of them reach 0.975, which lies between what the two have, and fewer
+    than one in five are below 0.8.
     """
     averages = setting.size(quick=160, full=400)
     together = TOGETHER if trained == "together" else 1
@@ -114,6 +116,6 @@ def training_the_average_is_not_an_ensemble(setting: Setting, /, *, trained: str
     reached = accuracy(logits, found.test.labels)
     parts: dict[str, Evidence] = {
         "below 0.975": rarely(reached >= 0.975, 0.5),
-        "above 0.8": MeanInequality.of(torch.full_like(reached, 0.8), reached),
+        "above 0.8": rarely(reached < 0.8, 0.2),
     }
     return Joint(parts=parts, notes={"mean accuracy": float(reached.mean())})

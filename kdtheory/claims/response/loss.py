@@ -41,6 +41,7 @@ def _in_bits(logits: Tensor, /, *, _true: Callable[..., Tensor] = entropy) -> Te
     mutants=(Mutant("the entropy is forgotten: it is KL", cross_entropy, _without_the_entropy),),
     expect=Verdict.REFUTED,
     reading="“when CE = 0, student learns well” is read as: a student that has learned well has CE = 0",
+    loose="refuted from afar: a factor leaves it refuted",
 )
 def cross_entropy_is_zero_when_the_student_has_learned(
     setting: Setting, /, *, floor: str = "zero"
@@ -108,6 +109,7 @@ def _gradient_of_the_hard_term_only(*arrays: Tensor, weight: float, **_options: 
     uses=(cross_entropy, kd_gradient),
     mutants=(Mutant("the soft term has no gradient", kd_gradient, _gradient_of_the_hard_term_only),),
     expect=Verdict.REFUTED,
+    loose="refuted from afar: a factor leaves it refuted",
 )
 def printed_response_loss_teaches_the_student(setting: Setting, /, *, second: str = "teacher") -> Evidence:
     """As printed, with the teacher twice: the loss CE(p(f_t, T), p(f_t, T)) teaches the student, its
@@ -188,6 +190,7 @@ def _without_the_softmax(*arrays: Tensor, temperature: float, reduction: str, **
         Mutant("the logits are matched, not their laws", kd_loss, _logits_matched),
         Mutant("there is no softmax", kd_loss, _without_the_softmax),
     ),
+    loose="an invariance: a factor scales both sides alike",
 )
 def response_losses_ignore_a_constant_added_to_the_logits(
     setting: Setting, /, *, terms: tuple[str, ...] = OF_LAWS

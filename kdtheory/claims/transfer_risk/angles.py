@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Inequality, Joint
 from kdtheory.claims.transfer_risk.worlds import (
     KERNEL,
@@ -88,6 +88,7 @@ def _delta_forgotten(points: int, /, *, delta: float) -> float:
         Mutant("the chance of angles below", ji20_transfer_risk, _chance_below),
         Mutant("the cosine for the angle", acute_angles, _cosine_for_the_angle),
     ),
+    power=Scaled(ji20_transfer_risk),
 )
 def transfer_risk_is_below_the_tail_of_angles(setting: Setting, /, *, taught: str = "oracle") -> Evidence:
     """The signs of student and oracle differ on at most the share p(π/2 − ᾱ_n) of the points, for every draw;
@@ -187,6 +188,7 @@ def _trained(stream: Stream, members: int, taught: str) -> Tensor:
         Mutant("√2 too narrow", dkw_width, _two_for_one),
         Mutant("δ is forgotten", dkw_width, _delta_forgotten),
     ),
+    power=Scaled(dkw_width, towards="less"),
 )
 def band_covers_the_tail_of_angles_everywhere(setting: Setting, /, *, counted: int = 1) -> Evidence:
     """With probability at least 1 − δ the tail of angles is below its estimate plus √(ln(1/δ)/2m) at every
@@ -214,6 +216,7 @@ def band_covers_the_tail_of_angles_everywhere(setting: Setting, /, *, counted: i
     uses=(transfer_curve, ji20_transfer_risk),
     mutants=(Mutant("the chance of angles below", ji20_transfer_risk, _chance_below),),
     expect=Verdict.VACUOUS,
+    loose="a bound that says nothing: it still says nothing a quarter lower",
 )
 def bound_by_angles_says_nothing_on_images(setting: Setting, /, *, scale: float = 1.0) -> Evidence:
     """On real images the transfer risk is below p(π/2 − ᾱ_n), which is above one half, what a coin gives,

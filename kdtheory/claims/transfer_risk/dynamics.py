@@ -10,7 +10,7 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, MeanInequality
 from kdtheory.claims.transfer_risk.worlds import LazyNets
 from kdtheory.claims.verdict import Verdict
@@ -65,6 +65,7 @@ def _hundredth(*outputs: Tensor, _true: Callable[..., Tensor] = relative_deviati
         Mutant("H without its off-diagonal", linearised_training, _diagonal_only),
         Mutant("the coefficients are forgotten in Δw", weight_change, _plain_gradient),
     ),
+    power=Scaled(weight_change),
 )
 def linearised_training_follows_its_closed_form(setting: Setting, /, *, drift: float = 0.0) -> Evidence:
     """Gradient flow of a linear model on the squared loss follows the closed form at every time: on its
@@ -121,6 +122,7 @@ def _integrated(own: Tensor, residual: Tensor, rate: float, drift: float) -> lis
     expect=Verdict.REFUTED,
     reading="“df(θ_t, x_t)/dt = −H(t)(f(θ_t, x_t) − y)” is read as an equation for the one point x_t, though"
     " the same sentence makes H(t) a matrix over the points",
+    loose="refuted from afar: a factor leaves it refuted",
 )
 def each_output_decays_on_its_own(setting: Setting, /, *, form: str = "single") -> Evidence:
     """As the notes print it, df(θ_t, x_t)/dt = −H(t)(f(θ_t, x_t) − y) for a single point: every output decays

@@ -224,6 +224,7 @@ def _risks_and_bounds(laws: list[FiniteLaw], sizes: tuple[int, ...], teacher: in
         Mutant("the chance of angles below", isotropic_angle_tail, _complement),
     ),
     expect=Verdict.VACUOUS,
+    loose="a bound that says nothing: it still says nothing a quarter lower",
 )
 def bound_of_linear_students_says_nothing_about_isotropic_points(
     setting: Setting, /, *, tail: str = "own"
@@ -257,6 +258,7 @@ def bound_of_linear_students_says_nothing_about_isotropic_points(
         Mutant("the sum of the points for the projection", phuong19_student, _sum_of_the_points),
         Mutant("XᵀX is not inverted", phuong19_student, _not_inverted),
     ),
+    loose="an order of two angles, which a factor on the student leaves",
 )
 def more_points_never_turn_the_student_away(setting: Setting, /, *, nested: bool = True) -> Evidence:
     """A linear student of more points is never at a larger angle to its teacher, for every sample.

@@ -134,6 +134,7 @@ def _outputs_squared(
         Mutant("students of one to four points", nested_students, _one_point),
         Mutant("the squares of the students' outputs", nested_students, _outputs_squared),
     ),
+    loose="exponents: a constant factor moves no slope",
 )
 def transfer_risk_falls_at_half_the_margin_exponent(
     setting: Setting, /, *, distinct: float = 1.0, tail: float = 1.0
@@ -209,6 +210,7 @@ _READINGS: dict[str, Callable[[], Callable[[Slab, float], float]]] = {
     mutants=(Mutant("the angle to the power b", _angle_itself, _angle_to_the_exponent),),
     expect=Verdict.REFUTED,
     reading="the parenthesis that is never closed is closed at the end",
+    loose="exponents: a constant factor moves no slope",
 )
 def angle_of_the_student_falls_at_half_the_margin_exponent(
     setting: Setting, /, *, closed: str = "at the end"
