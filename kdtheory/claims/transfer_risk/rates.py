@@ -188,7 +188,7 @@ def _angle_itself(_tail: Slab, angle: float, /) -> float:
 
 
 def _angle_to_the_exponent(tail: Slab, angle: float, /) -> float:
-    return angle**tail.exponent
+    return float(angle**tail.exponent)
 
 
 _READINGS: dict[str, Callable[[], Callable[[Slab, float], float]]] = {

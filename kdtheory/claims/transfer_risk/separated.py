@@ -31,7 +31,7 @@ def _once_for_all(
 
 
 def _one_term(n: int, /, *, exponent: float) -> float:
-    return 1 / float(n) ** exponent
+    return float(1 / n**exponent)
 
 
 def _other_term(n: int, /, *, exponent: float) -> float:
@@ -43,7 +43,7 @@ def _tenth_larger(n: int, /, *, exponent: float, _true: Callable[..., float] = p
 
 
 def _no_logarithm(n: int, /, *, exponent: float) -> float:
-    return 2 / float(n) ** exponent
+    return float(2 / n**exponent)
 
 
 def _larger_exponent(
