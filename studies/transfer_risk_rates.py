@@ -3,8 +3,8 @@
 A world with p(π/2 − s) = (tan s)^b near the boundary, in 4,001 dimensions. On a flat spectrum the angle
 between student and oracle falls like n^{−1/2} and bound and risk like n^{−b/2}; they differ by the constant
 ½E|S|^b, S a coordinate of a random direction. With a decaying spectrum the angle falls faster, and so does
-the bound: the exponent b/2 needs both conditions. Means over samples with 95 % intervals; thin lines have the
-slope −b/2 (a) and −1/2 (b). Risks are one-dimensional integrals given the angle.
+the bound; no spectrum makes it fall more slowly here. Means over samples with 95 % intervals; thin lines have
+the slope −b/2 (a) and −1/2 (b). Risks are one-dimensional integrals given the angle.
 """
 
 from __future__ import annotations

@@ -290,3 +290,16 @@ GRAM, LABELS, CROSS, DIAG = torch.eye(3), torch.ones(3), torch.ones(3, 2), torch
 def test_bad_input_is_refused_by_name(call, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         call()
+
+
+def test_bound_by_angles_keeps_its_digits():
+    """Attained: all fresh points on the far side of the boundary, as many wrong as the bound says."""
+    angles = torch.linspace(0.01, 1.5, 300, dtype=torch.float64)
+    fresh, seen = (
+        torch.stack([angles.cos(), -angles.sin()], 1),
+        torch.tensor([[0.5, 0.3]], dtype=torch.float64),
+    )
+    curve = transfer_curve(
+        LinearKernel(), seen, linear_function(torch.eye(2, dtype=torch.float64)[0]), fresh, sizes=(1,)
+    )
+    assert 0 < float(curve.risk) == float(curve.ji_zhu) < 1

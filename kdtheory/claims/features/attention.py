@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Joint, Rate
 from kdtheory.claims.features.moved import drawn, rotation
 from kdtheory.losses.features import (
@@ -58,6 +58,7 @@ def _softmax_of_each_row(
         Mutant("the factors HW and C are swapped", attention_masks, _swapped),
         Mutant("the softmax is taken within each row", attention_masks, _softmax_of_each_row),
     ),
+    power=Scaled(attention_masks, entry=0),
 )
 def attention_masks_sum_to_what_they_cover(
     setting: Setting, /, *, total: str = "positions and channels"
@@ -106,6 +107,7 @@ def _mean_for_the_sum(
         Mutant("the temperature is forgotten", attention_masks, _temperature_forgotten),
         Mutant("the mean of both maps for their sum", attention_masks, _mean_for_the_sum),
     ),
+    loose="an exponent: a factor on both masks moves no slope",
 )
 def published_attention_masks_agree_at_half_the_temperature(
     setting: Setting, /, *, share: float = 0.5
@@ -152,6 +154,7 @@ def _first_channel_only(student: Tensor, teacher: Tensor, /) -> Tensor:
         Mutant("the spatial mask is a position behind", attention_masks, _places_one_behind),
         Mutant("the maps of the first channel only", attention_map_loss, _first_channel_only),
     ),
+    loose="an invariance: a factor scales both sides alike",
 )
 def attention_guided_loss_ignores_a_common_order(setting: Setting, /, *, orders: int = 1) -> Evidence:
     """Attention-guided distillation, in both published forms of the masks, does not change when the positions
@@ -203,6 +206,7 @@ def _mean_activation(student: Tensor, teacher: Tensor, /, *, power: float) -> Te
         Mutant("the maps are not normalised", attention_transfer, _not_normalised),
         Mutant("the sum of the channels, with their signs", attention_transfer, _mean_activation),
     ),
+    loose="an invariance: a factor scales both sides alike",
 )
 def attention_transfer_ignores_scale_and_mixing_of_channels(
     setting: Setting, /, *, power: float = 2.0

@@ -38,6 +38,7 @@ def _not_projected(student: Tensor, teacher: Tensor, /, *, projection: Callable[
         Mutant("the features are normalised first", hint_loss, _normalised),
         Mutant("there is no projection", hint_loss, _not_projected),
     ),
+    loose="an invariance: a factor scales both sides alike",
 )
 def learned_projection_of_a_hint_forgives_linear_maps(
     setting: Setting, /, *, projection: str = "learned"

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Control, Mutant, Setting, claim
-from kdtheory.claims.evidence import Equality, Evidence, Joint, MeanInequality
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
+from kdtheory.claims.evidence import Equality, Evidence, Joint
 from kdtheory.claims.multiview.single import ORTHOGONAL
-from kdtheory.claims.multiview.worlds import BINARY, singles
+from kdtheory.claims.multiview.worlds import BINARY, rarely, singles
 from kdtheory.multiview import limit_start, missed_share, missed_view_probability, train_limit
 from kdtheory.risk import accuracy
 
-BATCH, MEMBERS = 16, 8
+BATCH, MEMBERS = 32, 8
 
 
 def _half_to_the_n(members: int, /, *, num_views: int = 2) -> float:
@@ -35,47 +35,57 @@ def _right_by_least(logits: Tensor, labels: Tensor, /, *, _true: Callable[..., T
     r"\Pr[\arg\max \bar F_N = y] \to 1",
     source="allenzhu2020towards",
     assumes=(ORTHOGONAL,),
-    control=Control("no training point lacks a view (μ = 0): there is nothing to gain", single_view=0.0),
+    control=(
+        Control("no training point lacks a view (μ = 0): there is nothing to gain", single_view=0.0),
+        Control("networks that hold both views are counted too", holding=(1, 2)),
+    ),
     uses=(train_limit, limit_start, missed_share, missed_view_probability, accuracy),
     mutants=(
         Mutant("(1/2)^N for (1/2)^{N−1}", missed_view_probability, _half_to_the_n),
         Mutant("only one of the two views can be missed", missed_share, _one_view_missed_for_sure),
         Mutant("the least likely class", accuracy, _right_by_least),
     ),
+    power=Scaled(missed_view_probability),
 )
 def ensembles_hold_the_views_that_single_networks_lack(
-    setting: Setting, /, *, single_view: float = 0.2
+    setting: Setting, /, *, single_view: float = 0.2, holding: tuple[int, ...] = (1,)
 ) -> Evidence:
-    """In the notes' world the mean of the logits of 8 networks has test accuracy 0.99 or more where single
-    networks have at least 0.05 less, and the chance that N networks, each with exactly one view of a label,
-    miss its other view is (1/2)^{N−1}.
+    """In the notes' world the mean of the logits of 8 networks has test accuracy 0.99 or more, at least 0.05
+    above that of single networks, and the chance that N networks, each with exactly one view of a label, miss
+    its other view is (1/2)^{N−1}.
 
-    Batches of 16 networks from independent starts; accuracies are exact; two ensembles of 8 from each batch.
-    Missed views at N = 2 and 3, over all ensembles of the networks of a batch that hold exactly one view of
-    the label, within 20 and 30 % of the closed form.
+    512 networks from independent starts, in 64 ensembles; accuracies are exact. Exact binomial tests: fewer
+    than one ensemble in five below 0.99, and fewer than one in five with a gain below 0.05. Missed views at
+    N = 2 and 3, over all ensembles of those networks of a batch of 32 that hold exactly one view of the
+    label, within 5 and 15 % of the closed form.
     """
     design = BINARY.in_world(single_view=single_view)
-    batches = setting.size(quick=32, full=125)
+    batches = setting.size(quick=16, full=64)
     found = singles(design, batches * BATCH, setting.stream)
     logits = found.nets.logits(found.test.coefficients).unflatten(0, (-1, MEMBERS))
     ensemble = accuracy(logits.mean(1), found.test.labels)
     single = found.accuracy.unflatten(0, (-1, MEMBERS)).mean(-1)
     parts: dict[str, Evidence] = {
-        "0.99": MeanInequality.of(torch.full_like(ensemble, 0.99), ensemble),
-        "gain": MeanInequality.of(single + 0.05, ensemble),
+        "0.99": rarely(ensemble < 0.99, 0.2),
+        "gain": rarely(ensemble - single < 0.05, 0.2),
     }
-    for size, margin in ((2, 0.2), (3, 0.3)):
-        shares = _missed(found.held.unflatten(0, (-1, BATCH)), size)
+    for size, margin in ((2, 0.05), (3, 0.15)):
+        shares = _missed(found.held.unflatten(0, (-1, BATCH)), size, holding)
         closed = missed_view_probability(size)
         parts[f"missed, N = {size}"] = Equality.of(shares, torch.full_like(shares, closed), margin=margin)
-    return Joint(parts=parts, notes={"all pairs, N = 3": float(missed_share(found.held, size=3).mean())})
+    notes = {
+        "single": float(single.mean()),
+        "ensemble": float(ensemble.mean()),
+        "all pairs, N = 3": float(missed_share(found.held, size=3).mean()),
+    }
+    return Joint(parts=parts, notes=notes)
 
 
-def _missed(held: Tensor, size: int) -> Tensor:
+def _missed(held: Tensor, size: int, holding: tuple[int, ...]) -> Tensor:
     """The share of ensembles that miss a view, one entry a batch: the mean over its labels."""
     rows = []
     for batch in held:
-        one = batch.sum(-1) == 1
-        labels = [missed_share(batch[one[:, c], c][:, None], size=size) for c in range(batch.shape[1])]
+        counted = torch.isin(batch.sum(-1), torch.tensor(holding))
+        labels = [missed_share(batch[counted[:, c], c][:, None], size=size) for c in range(batch.shape[1])]
         rows.append(torch.cat(labels).mean())
     return torch.stack(rows)

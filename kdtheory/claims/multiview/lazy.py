@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
-from kdtheory.claims.evidence import Equality, Evidence, Joint, MeanInequality
+from kdtheory.claims.evidence import Evidence, Joint
 from kdtheory.claims.multiview.single import ORTHOGONAL
-from kdtheory.claims.multiview.worlds import BINARY, singles
+from kdtheory.claims.multiview.worlds import BINARY, rarely, singles
 from kdtheory.multiview import LazyPopulation, LimitPopulation, limit_start, train_lazy
 from kdtheory.problems import Views
 from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
-MEMBERS, TOGETHER = 8, 4
-BEFORE = 0.01
+TOGETHER = 4
 
 
 def _start_as_trained(
@@ -40,40 +38,33 @@ def _first_class(logits: Tensor, labels: Tensor, /) -> Tensor:
 
 @claim(
     section="7.5",
-    formula=r"\bigl|\text{accuracy}(\bar F_N) - \overline{\text{accuracy}(F)}\bigr| < 0.01"
-    r"\text{ in the tangent-kernel regime}",
+    formula=r"\text{accuracy}(F) \ge 0.99\text{ in the tangent-kernel regime}\ \Rightarrow"
+    r"\ \text{accuracy}(\bar F_N) - \text{accuracy}(F) \le 0.01",
     source="allenzhu2020towards",
     assumes=(ORTHOGONAL, "The output of the start is taken off: training begins at 0."),
     control=Control("the same networks where features are learned", regime="features"),
     uses=(train_lazy, accuracy),
     mutants=(Mutant("the linearised networks are left at their start", train_lazy, _start_as_trained),),
+    loose="a threshold on accuracy: no constant enters",
 )
-def ensembles_gain_nothing_in_the_tangent_kernel_regime(
-    setting: Setting, /, *, regime: str = "tangent kernel"
-) -> Evidence:
-    """In the notes' world the mean of 8 networks linearised at a large random start (init_std 0.3) is no more
-    accurate than one of them, within 0.01, and one of them has accuracy 0.99: a linear model learns both
-    views at once, since both are in as many points.
+def linearised_networks_lack_no_view(setting: Setting, /, *, regime: str = "tangent kernel") -> Evidence:
+    """In the notes' world a network linearised at a large random start (init_std 0.3) is right on at least 99
+    of 100 fresh points, those that lack a view included, where a network that learns features is right on 90:
+    a linear model learns both views at once, since both are in as many points. So there is nothing left that
+    an ensemble could gain.
 
-    Two one-sided tests over independent ensembles, the margin fixed beforehand. The same networks where
-    features are learned gain 0.1. This is a ceiling: one linearised network is at the top already, and there
-    is nothing left to gain. That is the point: the regime lacks no view, and what an ensemble of feature
-    learners makes up for is not missing.
+    192 networks; an exact binomial test: fewer than one in ten below 0.99. What an ensemble of feature
+    learners makes up for is not missing in this regime. That ensembles gain nothing is said for the reason
+    alone that one network has it all already.
 
     It is not said that ensembles in this regime never gain. On Gaussian inputs, where one network has too
     few features, they do (study `multi_view_arms`). And they do in R^d where the output of the start is kept:
     a fresh point's noise patches then add to the logits about as much as was learned, which an ensemble
     averages out (`tests/multiview/test_dimension.py`); so it is taken off here.
     """
-    ensembles = setting.size(quick=24, full=100)
-    logits, labels = _logits(setting.stream, ensembles * MEMBERS, regime)
-    single = accuracy(logits, labels).unflatten(0, (-1, MEMBERS)).mean(-1)
-    ensemble = accuracy(logits.unflatten(0, (-1, MEMBERS)).mean(1), labels)
-    parts = {
-        "no gain": Equality.of(ensemble, single, margin=BEFORE, effect=1.0),
-        "one is accurate": MeanInequality.of(torch.full_like(single, 0.99), single),
-    }
-    return Joint(parts=parts, notes={"mean accuracy of one": float(single.mean())})
+    logits, labels = _logits(setting.stream, setting.size(quick=192, full=800), regime)
+    one = accuracy(logits, labels)
+    return replace(rarely(one < 0.99, 0.1), notes={"mean accuracy of one": float(one.mean())})
 
 
 def _logits(stream: Stream, members: int, regime: str) -> tuple[Tensor, Tensor]:
@@ -97,33 +88,33 @@ def _logits(stream: Stream, members: int, regime: str) -> tuple[Tensor, Tensor]:
 
 @claim(
     section="7.5",
-    formula=r"\text{accuracy}(\bar F_N \text{ trained as one}) < 0.975"
-    r" < \text{accuracy}(\bar F_N \text{ trained apart})",
+    formula=r"\Pr[\text{accuracy}(\bar F_N) < 0.975] > \tfrac12 \text{ where } \bar F_N"
+    r" \text{ is trained as one}",
     source="allenzhu2020towards",
     assumes=(ORTHOGONAL,),
     control=Control("the networks are trained one by one", trained="apart"),
     uses=(accuracy,),
     mutants=(Mutant("the first class for every point", accuracy, _first_class),),
+    tuned_on=(0, 1),
+    loose="a threshold on accuracy: no constant enters",
 )
 def training_the_average_is_not_an_ensemble(setting: Setting, /, *, trained: str = "together") -> Evidence:
-    """Four networks whose average is trained as one have a test accuracy below 0.975 in the notes' world,
-    where the average of four trained apart is above.
+    """Four networks whose average is trained as one mostly have a test accuracy below 0.975 in the notes'
+    world, where the average of four trained apart is mostly above; it is still above 0.8 in four of five
+    cases.
 
     The average is one wide network, in which the winning channels of one view satisfy the loss for all;
-    trained at four times the rate, since each network sees a quarter of the gradient. 0.975 lies between the
-    means of the two on seeds 0 and 1, where it was set; `kdtheory verify --chapter 7 --seed 2`, 3 and 4
-    decide on fresh draws.
+    trained at four times the rate, since each network sees a quarter of the gradient. Exact binomial tests
+    over 160 averages: fewer than half of them reach 0.975, which lies between what the two have, and fewer
+    than one in five are below 0.8.
     """
-    ensembles = setting.size(quick=160, full=400)
-    if trained == "together":
-        found = singles(BINARY, ensembles, setting.stream, average_of=TOGETHER)
-        reached = found.accuracy
-    else:
-        found = singles(BINARY, ensembles * TOGETHER, setting.stream)
-        logits = found.nets.logits(found.test.coefficients).unflatten(0, (-1, TOGETHER)).mean(1)
-        reached = accuracy(logits, found.test.labels)
-    parts = {
-        "below 0.975": MeanInequality.of(reached, torch.full_like(reached, 0.975)),
-        "above 0.8": MeanInequality.of(torch.full_like(reached, 0.8), reached),
+    averages = setting.size(quick=160, full=400)
+    together = TOGETHER if trained == "together" else 1
+    found = singles(BINARY, averages * TOGETHER // together, setting.stream, average_of=together)
+    logits = found.nets.logits(found.test.coefficients).unflatten(0, (averages, -1)).mean(1)
+    reached = accuracy(logits, found.test.labels)
+    parts: dict[str, Evidence] = {
+        "below 0.975": rarely(reached >= 0.975, 0.5),
+        "above 0.8": rarely(reached < 0.8, 0.2),
     }
     return Joint(parts=parts, notes={"mean accuracy": float(reached.mean())})

@@ -26,6 +26,7 @@ def _relu(z: Tensor, /, *, power: int, threshold: float) -> Tensor:
     control=Control("the one ahead is past the threshold", ahead=(1.0, 3.0)),
     uses=(smoothed_relu_slope,),
     mutants=(Mutant("a ReLU, which has no race", smoothed_relu_slope, _relu),),
+    loose="it holds for every force, so that a factor on the slope is one on the force",
 )
 def a_view_that_is_ahead_gains_on_the_others(
     setting: Setting, /, *, ahead: tuple[float, float] = (0.05, 1.0)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
-from kdtheory.claims.evidence import Coverage, Evidence, Joint
-from kdtheory.claims.multiview.worlds import GENTLE, singles
+from kdtheory.claims.evidence import Evidence, Joint
+from kdtheory.claims.multiview.worlds import GENTLE, rarely, singles
 from kdtheory.multiview import LimitPopulation, first_view, limit_start, train_limit, views_held
 from kdtheory.problems import Views
 from kdtheory.streams import Stream
@@ -67,6 +67,7 @@ def _silent_patches(
         Mutant("the view that is behind at the start", first_view, _last_view),
         Mutant("noise patches of no size cannot be memorised", limit_start, _silent_patches),
     ),
+    loose="thresholds on shares of networks: no constant enters",
 )
 def single_networks_hold_one_view_of_each_label_and_memorise_the_rest(
     setting: Setting, /, *, single_view: float = 0.2
@@ -96,17 +97,9 @@ def single_networks_hold_one_view_of_each_label_and_memorise_the_rest(
         "pairs with none": float((count == 0).double().mean()),
     }
     parts = {
-        "training accuracy 1": _rarely(found.train_accuracy < 1, 0.1),
-        "exactly one view": _rarely(~one, 0.2),
-        "the one ahead at the start": _rarely(lost, 0.1),
-        "test accuracy 0.90": _rarely((accuracies - 0.9).abs() > 1e-6, 0.5),
+        "training accuracy 1": rarely(found.train_accuracy < 1, 0.1),
+        "exactly one view": rarely(~one, 0.2),
+        "the one ahead at the start": rarely(lost, 0.1),
+        "test accuracy 0.90": rarely((accuracies - 0.9).abs() > 1e-6, 0.5),
     }
     return Joint(parts=parts, notes=notes)
-
-
-def _rarely(violated: Tensor, share: float) -> Coverage:
-    """That violations are rarer than `share`."""
-    outcome = violated.flatten().double()
-    if not len(outcome):  # nothing to judge is no evidence that violations are rare
-        outcome = torch.ones(1, dtype=torch.float64)
-    return Coverage.of(outcome, torch.full_like(outcome, 0.5), delta=share)

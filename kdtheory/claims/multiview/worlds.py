@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from kdtheory.claims.evidence import Coverage
 from kdtheory.multiview import (
     Comparison,
     LimitPopulation,
@@ -29,11 +30,13 @@ from kdtheory.streams import Stream
 __all__ = [
     "BINARY",
     "CLASSES",
+    "FIVE",
     "GENTLE",
     "LARGER",
     "Design",
     "Singles",
     "comparisons",
+    "rarely",
     "replicated",
     "singles",
 ]
@@ -92,6 +95,17 @@ CLASSES = Design(
 
 LARGER = replace(CLASSES, recipe=replace(CLASSES.recipe, n=360)).in_world(noise_chance=0.5, noise_norm=1.95)
 """The same with more points and more feature noise, where students reach the ensemble."""
+
+FIVE = Design(
+    MultiViewWorld(
+        classes=5, single_view=0.4, noise_chance=0.5, noise_weights=(0.4,), noise_patches=2, noise_norm=1.75
+    ),
+    channels=24,
+    power=4,
+    init_std=0.01,
+    recipe=Recipe(n=150, steps=300, learning_rate=4.0, student_steps=1200),
+)
+"""Five classes, two fifths of the points with one view: single networks err on one point in fifteen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,3 +195,11 @@ def comparisons(found: list[Comparison]) -> dict[str, Tensor]:
         "all views, single": torch.stack([one.single.held.all(-1).double().mean() for one in found]),
         "all views, distilled": torch.stack([one.distilled.held.all(-1).double().mean() for one in found]),
     }
+
+
+def rarely(violated: Tensor, share: float) -> Coverage:
+    """That violations are rarer than `share`, by the exact binomial test: also where there are none."""
+    outcome = violated.flatten().double()
+    if not len(outcome):  # nothing to judge is no evidence that violations are rare
+        outcome = torch.ones(1, dtype=torch.float64)
+    return Coverage.of(outcome, torch.full_like(outcome, 0.5), delta=share)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint, Rate
 from kdtheory.claims.response.image_logits import batch_errors, image_logits
 from kdtheory.claims.response.wrong_losses import (
     gradient_without_t,
+    loss_reversed,
     loss_with_weights_swapped,
     loss_without_t_squared,
 )
@@ -22,11 +24,11 @@ AGREEING = tuple(sorted(name for name, entry in CONVENTIONS.items() if entry.dif
 SHARES = [10.0**-power for power in range(3, 9)]
 
 
-def _best_pair(gradient: Tensor, soft: Tensor, hard: Tensor) -> tuple[float, float]:
+def _best_pair(gradient: Tensor, soft: Tensor, hard: Tensor) -> Tensor:
     """The multiples of the two reference gradients that come closest: what a rescaling could do at best."""
     basis = torch.stack([soft.reshape(-1), hard.reshape(-1)], dim=1)
-    a, b = torch.linalg.lstsq(basis, gradient.reshape(-1, 1)).solution.reshape(-1).tolist()
-    return a, b
+    best: Tensor = torch.linalg.lstsq(basis, gradient.reshape(-1, 1)).solution.reshape(-1)
+    return best
 
 
 @claim(
@@ -41,36 +43,45 @@ def _best_pair(gradient: Tensor, soft: Tensor, hard: Tensor) -> tuple[float, flo
         Mutant("T² is forgotten", kd_loss, loss_without_t_squared),
         Mutant("the weights of teacher and labels are swapped", kd_loss, loss_with_weights_swapped),
         Mutant("the reference gradient lacks its factor T", kd_gradient, gradient_without_t),
+        Mutant("the divergence is reversed", kd_loss, loss_reversed),
     ),
 )
 def codes_in_use_agree_after_rescaling(setting: Setting, /, *, codes: tuple[str, ...] = AGREEING) -> Evidence:
     """The distillation losses of the codes in use (with T² or without, divergence or cross-entropy, the
-    weight on the teacher or on the labels) have one gradient after the rescaling that is documented for each.
+    weight on the teacher or on the labels) have one gradient after a rescaling, the one that is documented
+    for each.
 
     How it's judged: automatic differentiation of each code's loss on a batch of real images, at T = 1/2, 2
-    and 4, against a and b times the gradients of the reference terms. A code without a documented pair
-    (a, b) is given the pair that fits best. No pair fits the squared distance of softmaxes: it is another
-    loss.
+    and 4. The pair (a, b) that comes closest, by least squares, must reproduce the gradient from those of the
+    two reference terms, and must be the documented pair. No pair fits the squared distance of softmaxes: it
+    is another loss, and the pair that its weights would stand for is not the one that comes closest.
     """
-    student, teacher, labels = image_logits(setting, setting.size(quick=100, full=1000), spread=3.0)
-    return Joint(parts={name: _rescaled(name, student, teacher, labels) for name in codes})
+    batch = image_logits(setting, setting.size(quick=100, full=1000), spread=3.0)
+    rows = [_rescaled(name, t, *batch) for name in codes for t in (0.5, 2.0, 4.0)]
+    found, fitted, best, stated = (torch.stack(column) for column in zip(*rows, strict=True))
+    return Joint(
+        parts={
+            "some pair fits": Identity.of(fitted, found, tolerance=1e-10),
+            "the pair is the documented one": Identity.of(best, stated, tolerance=1e-10),
+        }
+    )
 
 
-def _rescaled(name: str, student: Tensor, teacher: Tensor, labels: Tensor) -> Evidence:
+def _rescaled(name: str, temperature: float, *batch: Tensor) -> tuple[Tensor, ...]:
+    """A code's gradient, over its norm, what the best pair makes of it, that pair, and the documented one."""
+    student, teacher, labels = batch
+    code = replace(CONVENTIONS[name], differs=None)  # the pair of a code that has none: as if it agreed
     leaf = student.clone().requires_grad_()
-    found, stated = [], []
-    for temperature in (0.5, 2.0, 4.0):
-        loss = CONVENTIONS[name].loss(leaf, teacher, labels, temperature=temperature)
-        (gradient,) = torch.autograd.grad(loss, leaf)
-        soft, hard = (
-            kd_gradient(student, teacher, labels, temperature=temperature, weight=weight) / len(student)
-            for weight in (1.0, 0.0)
-        )
-        pair = CONVENTIONS[name].rescaling(temperature=temperature, num_classes=student.shape[-1])
-        a, b = pair or _best_pair(gradient, soft, hard)
-        found.append(gradient)
-        stated.append(a * soft + b * hard)
-    return Identity.of(torch.cat(found), torch.cat(stated), tolerance=1e-10)
+    (gradient,) = torch.autograd.grad(code.loss(leaf, teacher, labels, temperature=temperature), leaf)
+    soft, hard = (
+        kd_gradient(student, teacher, labels, temperature=temperature, weight=weight) / len(student)
+        for weight in (1.0, 0.0)
+    )
+    best = _best_pair(gradient, soft, hard)
+    pair = code.rescaling(temperature=temperature, num_classes=student.shape[-1])
+    stated = torch.tensor(pair, dtype=torch.float64)
+    size, fitted = gradient.norm(), best[0] * soft + best[1] * hard
+    return gradient / size, fitted / size, best / stated.norm(), stated / stated.norm()
 
 
 def _weights_swapped(
@@ -80,6 +91,12 @@ def _weights_swapped(
     _true: Callable[..., Tensor] = jensen_shannon,
 ) -> Tensor:
     return _true(*logits, beta=beta, continuous=not continuous)
+
+
+def _limit_at_the_endpoint(
+    *logits: Tensor, beta: float, continuous: bool = False, _true: Callable[..., Tensor] = jensen_shannon
+) -> Tensor:
+    return _true(*logits, beta=max(beta, 1e-12), continuous=continuous)
 
 
 def _mixture_of_logarithms(
@@ -105,6 +122,7 @@ def _mixture_of_logarithms(
     mutants=(
         Mutant("the two weights are swapped", jensen_shannon, _weights_swapped),
         Mutant("the mixture is one of logarithms", jensen_shannon, _mixture_of_logarithms),
+        Mutant("the endpoint is the limit", jensen_shannon, _limit_at_the_endpoint),
     ),
 )
 def generalised_jsd_jumps_at_its_endpoint(setting: Setting, /, *, continuous: bool = False) -> Evidence:

@@ -21,38 +21,76 @@ def _without_the_entropy(student_logits: Tensor, teacher_logits: Tensor, /) -> T
     return kl_divergence(student_logits, teacher_logits)
 
 
+def _reversed(*logits: Tensor, _true: Callable[..., Tensor] = cross_entropy) -> Tensor:
+    return _true(*logits[::-1])
+
+
+def _in_bits(logits: Tensor, /, *, _true: Callable[..., Tensor] = entropy) -> Tensor:
+    return _true(logits) / math.log(2)
+
+
 @claim(
     section="1.2",
     formula=r"\mathrm{CE}(p_t, p_s) = 0 \text{ when } p_s = p_t;\qquad"
-    r"\text{mended: } \mathrm{CE}(p_t, p_s) \ge H(p_t),\ = \text{ iff } p_s = p_t",
+    r"\text{mended: } \mathrm{CE}(p_t, p_s) = H(p_t) \text{ when } p_s = p_t",
     source="shen2021deep",
+    place="Section 3.1",
     assumes=("The teacher is not one-hot.",),
-    control=Control("the floor is the teacher's entropy", floor="entropy"),
+    control=Control("what is paid is the teacher's entropy", floor="entropy"),
     uses=(cross_entropy, entropy),
     mutants=(Mutant("the entropy is forgotten: it is KL", cross_entropy, _without_the_entropy),),
     expect=Verdict.REFUTED,
+    reading="“when CE = 0, student learns well” is read as: a student that has learned well has CE = 0",
+    loose="refuted from afar: a factor leaves it refuted",
 )
 def cross_entropy_is_zero_when_the_student_has_learned(
     setting: Setting, /, *, floor: str = "zero"
 ) -> Evidence:
-    """As printed: when the cross-entropy CE(p_t, p_s) is 0, the student has learned well from its teacher.
-    So 0 is what a student pays that equals its teacher.
+    """The notes say that the student learns well when the cross-entropy CE(p_t, p_s) is 0. Read as a mark
+    that such a student reaches: a student that equals its teacher pays 0.
 
-    How it's judged: for logits on real images, the cross-entropy of a student with p_s = p_t against the
-    floor, and that of another student, which must not lie below it. A student equal to its teacher still
-    pays the teacher's entropy H(p_t), so that the cross-entropy of a soft teacher is never 0; what reaches 0
-    is the divergence KL(p_t‖p_s) = CE − H.
+    How it's judged: for logits on real images, the cross-entropy of a student with p_s = p_t against 0. Such
+    a student still pays the teacher's entropy H(p_t), so that the cross-entropy of a soft teacher is never 0;
+    what reaches 0 is the divergence KL(p_t‖p_s) = CE − H. As an implication, from CE = 0 to a student that
+    has learned, the sentence is true, and empty: of a soft teacher CE = 0 never happens.
     """
-    other, teacher, _ = image_logits(setting, setting.size(quick=300, full=3000))
+    _, teacher, _ = image_logits(setting, setting.size(quick=300, full=3000))
     left = entropy(teacher)
-    lowest = torch.zeros_like(left) if floor == "zero" else left
+    stated = torch.zeros_like(left) if floor == "zero" else left
     paid = cross_entropy(teacher.clone(), teacher)
+    notes = {"mean entropy of the teacher": float(left.mean())}
+    return Identity.of(paid, stated, tolerance=1e-10, effect=math.log(teacher.shape[-1]), notes=notes)
+
+
+@claim(
+    section="1.2",
+    formula=r"\mathrm{CE}(p_t, p_s) - H(p_t) = \mathrm{KL}(p_t\|p_s) \ge 0",
+    source="shen2021deep",
+    place="Section 3.1; derived here",
+    control=Control("the floor is the student's entropy", of="student"),
+    uses=(cross_entropy, entropy, kl_divergence),
+    mutants=(
+        Mutant("the student comes first in the cross-entropy", cross_entropy, _reversed),
+        Mutant("the entropy is taken in bits", entropy, _in_bits),
+    ),
+)
+def cross_entropy_has_the_entropy_of_the_teacher_for_its_floor(
+    setting: Setting, /, *, of: str = "teacher"
+) -> Evidence:
+    """No student pays less cross-entropy than the teacher's entropy, CE(p_t, p_s) ≥ H(p_t), and what it pays
+    above that is the divergence KL(p_t‖p_s).
+
+    How it's judged: logits on real images; the floor on every one of them, and the difference against the
+    divergence.
+    """
+    student, teacher, _ = image_logits(setting, setting.size(quick=300, full=3000))
+    floor = entropy({"student": student, "teacher": teacher}[of])
+    paid = cross_entropy(student, teacher)
     return Joint(
         parts={
-            "attained": Identity.of(paid, lowest, tolerance=1e-10, effect=math.log(teacher.shape[-1])),
-            "a floor": Inequality.of(lowest, cross_entropy(other, teacher), slack=1e-12),
-        },
-        notes={"mean entropy of the teacher": float(left.mean())},
+            "a floor": Inequality.of(floor, paid, slack=1e-12),
+            "above it": Identity.of(paid - floor, kl_divergence(student, teacher), tolerance=1e-10),
+        }
     )
 
 
@@ -65,11 +103,13 @@ def _gradient_of_the_hard_term_only(*arrays: Tensor, weight: float, **_options: 
     formula=r"\mathcal L_{CE}\bigl(p(f_t(x),T),\,p(f_t(x),T)\bigr),\qquad"
     r"\text{mended: } \mathcal L_{CE}\bigl(p(f_t(x),T),\,p(f_s(x),T)\bigr)",
     source="shen2021deep",
+    place="Section 3.1",
     assumes=("T > 0, and the logits are finite.",),
     control=Control("the second argument is the student's law", second="student"),
     uses=(cross_entropy, kd_gradient),
     mutants=(Mutant("the soft term has no gradient", kd_gradient, _gradient_of_the_hard_term_only),),
     expect=Verdict.REFUTED,
+    loose="refuted from afar: a factor leaves it refuted",
 )
 def printed_response_loss_teaches_the_student(setting: Setting, /, *, second: str = "teacher") -> Evidence:
     """As printed, with the teacher twice: the loss CE(p(f_t, T), p(f_t, T)) teaches the student, its
@@ -150,6 +190,7 @@ def _without_the_softmax(*arrays: Tensor, temperature: float, reduction: str, **
         Mutant("the logits are matched, not their laws", kd_loss, _logits_matched),
         Mutant("there is no softmax", kd_loss, _without_the_softmax),
     ),
+    loose="an invariance: a factor scales both sides alike",
 )
 def response_losses_ignore_a_constant_added_to_the_logits(
     setting: Setting, /, *, terms: tuple[str, ...] = OF_LAWS

@@ -51,7 +51,10 @@ def _first_of_the_largest(logits: Tensor, /) -> Tensor:
     r"\varphi_T(z) \to \operatorname{unif}(\arg\max_j z_j)\ (T\to 0^+)",
     source="hinton2015distilling",
     assumes=(POSITIVE,),
-    control=Control("the temperature is negative, so that the smallest logit wins", sign=-1.0),
+    control=(
+        Control("the temperature is negative, so that the smallest logit wins", sign=-1.0),
+        Control("the logits grow like the root of the temperature", growth=0.5),
+    ),
     uses=(tempered_softmax, zero_temperature_softmax),
     mutants=(
         Mutant("the logits are multiplied by T", tempered_softmax, _of_the_product),
@@ -59,23 +62,26 @@ def _first_of_the_largest(logits: Tensor, /) -> Tensor:
         Mutant("a tie is broken in favour of one class", zero_temperature_softmax, _first_of_the_largest),
     ),
 )
-def softmax_runs_from_the_argmax_to_uniform(setting: Setting, /, *, sign: float = 1.0) -> Evidence:
+def softmax_runs_from_the_argmax_to_uniform(
+    setting: Setting, /, *, sign: float = 1.0, growth: float = 0.0
+) -> Evidence:
     """The temperature softmax φ_T(z) tends to the uniform law as T → ∞, at the rate 1/T, and to the uniform
     law on the largest logits as T → 0+.
 
     How it's judged: logits on real images, rounded to whole numbers, every other one with a tie at the top.
     The distance to uniform over T = 2⁶ … 2¹² must have slope −1 ± 0.05, one slope per batch; at T = 10⁻³,
     where the runner-up has e⁻¹⁰⁰⁰, the two laws must be equal. For T < 0, φ_T(z) = φ_|T|(−z), which still
-    flattens out as |T| grows but picks the smallest logit as T → 0−.
+    flattens out as |T| grows but picks the smallest logit as T → 0−. Where the logits grow like √T,
+    the law flattens out at half the rate.
     """
     logits = (2 * image_logits(setting, setting.size(quick=480, full=4800))[1]).round()
     logits[::2, 0] = logits[::2].amax(-1)
     temperatures = [2.0**power for power in range(6, 13)]
     gaps = [
-        (tempered_softmax(sign * logits, temperature=t) - 1 / logits.shape[-1]).norm(dim=-1)
+        (tempered_softmax(sign * t**growth * logits, temperature=t) - 1 / logits.shape[-1]).norm(dim=-1)
         for t in temperatures
     ]
-    cold = tempered_softmax(sign * logits, temperature=1e-3)
+    cold = tempered_softmax(sign * 1e-3**growth * logits, temperature=1e-3)
     to_uniform = torch.stack([batch_errors(gap) for gap in gaps], dim=1)
     return Joint(
         parts={

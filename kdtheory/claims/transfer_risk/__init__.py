@@ -9,6 +9,17 @@ from kdtheory.claims.transfer_risk import (
     linear,
     rates,
     refined,
+    separated,
 )
 
-__all__ = ["angles", "average", "dynamics", "effective", "inefficiency", "linear", "rates", "refined"]
+__all__ = [
+    "angles",
+    "average",
+    "dynamics",
+    "effective",
+    "inefficiency",
+    "linear",
+    "rates",
+    "refined",
+    "separated",
+]

@@ -10,8 +10,8 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
-from kdtheory.claims.core import Control, Mutant, Setting, claim
-from kdtheory.claims.evidence import Evidence, Identity, Joint, MeanInequality
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
+from kdtheory.claims.evidence import Evidence, Identity, MeanInequality
 from kdtheory.claims.transfer_risk.worlds import LazyNets
 from kdtheory.claims.verdict import Verdict
 from kdtheory.ntk.linearised import LinearisedTraining, linearised_training, relative_deviation, weight_change
@@ -47,8 +47,8 @@ def _plain_gradient(
     return _true(outputs, params, torch.ones_like(coefficients))
 
 
-def _squared(*outputs: Tensor, _true: Callable[..., Tensor] = relative_deviation) -> Tensor:
-    return _true(*outputs).square() / 10
+def _hundredth(*outputs: Tensor, _true: Callable[..., Tensor] = relative_deviation) -> Tensor:
+    return _true(*outputs) / 100
 
 
 @claim(
@@ -65,6 +65,7 @@ def _squared(*outputs: Tensor, _true: Callable[..., Tensor] = relative_deviation
         Mutant("H without its off-diagonal", linearised_training, _diagonal_only),
         Mutant("the coefficients are forgotten in Δw", weight_change, _plain_gradient),
     ),
+    power=Scaled(weight_change),
 )
 def linearised_training_follows_its_closed_form(setting: Setting, /, *, drift: float = 0.0) -> Evidence:
     """Gradient flow of a linear model on the squared loss follows the closed form at every time: on its
@@ -113,47 +114,40 @@ def _integrated(own: Tensor, residual: Tensor, rate: float, drift: float) -> lis
     section="6.2",
     formula=r"\frac{d f(\theta_t, x_i)}{dt} = -\eta H_{ii}(t)\,(f(\theta_t, x_i) - y_i)",
     source="shen2021deep",
+    place="Section 8",
     assumes=("Two-layer nets close to their start, squared loss.",),
     control=Control("H acts on the vector of all outputs", form="vector"),
     uses=(linearised_training, relative_deviation),
-    mutants=(Mutant("a tenth of the squared distance", relative_deviation, _squared),),
+    mutants=(Mutant("a hundredth of the distance", relative_deviation, _hundredth),),
     expect=Verdict.REFUTED,
+    reading="“df(θ_t, x_t)/dt = −H(t)(f(θ_t, x_t) − y)” is read as an equation for the one point x_t, though"
+    " the same sentence makes H(t) a matrix over the points",
+    loose="refuted from afar: a factor leaves it refuted",
 )
-def each_output_decays_on_its_own(setting: Setting, /, *, form: str = "as printed") -> Evidence:
+def each_output_decays_on_its_own(setting: Setting, /, *, form: str = "single") -> Evidence:
     """As the notes print it, df(θ_t, x_t)/dt = −H(t)(f(θ_t, x_t) − y) for a single point: every output decays
-    by itself. The predicted outputs are within 5 per cent of those of trained nets.
+    by itself. The outputs so predicted are within 5 per cent of those of trained nets.
 
-    32 nets of width 128 in five dimensions, 10 training points around (1, …, 1) and 200 others, 2 to 12 steps
-    of gradient descent by torch; the distance of prediction and net relative to the way the net has gone.
+    32 nets of width 128 in five dimensions, 10 training points around (1, …, 1), 2 to 12 steps of gradient
+    descent by torch; the distance of prediction and net on the training points, relative to the way the net
+    has gone. With H on the vector of all outputs it is a few millionths.
     """
     members = setting.size(quick=32, full=128)
-    off = torch.stack([_deviations(setting.stream.child(m), 2 + m % 11, form) for m in range(members)])
-    parts = {"trained points": off[:, 0], "other points": off[:, 1]}
-    if form == "as printed":
-        parts.pop("other points")  # the printed form says nothing about them
-    return Joint(
-        parts={name: MeanInequality.of(found, torch.full_like(found, 0.05)) for name, found in parts.items()}
-    )
+    off = torch.stack([_deviation(setting.stream.child(m), 2 + m % 11, form) for m in range(members)])
+    return MeanInequality.of(off, torch.full_like(off, 0.05))
 
 
-def _deviations(stream: Stream, steps: int, form: str) -> Tensor:
-    """How far the prediction is off on training and on other points."""
+def _deviation(stream: Stream, steps: int, form: str) -> Tensor:
+    """How far the prediction is off on the training points."""
     nets = LazyNets(5, 128, stream)
     taught = nets.gaussian_teachers(1)
-    inputs = 1 + torch.randn(210, 5, dtype=torch.float64, generator=stream.child("inputs").torch())
+    inputs = 1 + torch.randn(10, 5, dtype=torch.float64, generator=stream.child("inputs").torch())
     features = nets.features(inputs)
-    own, gram = features[:10], features[:10] @ features[:10].mT
+    gram = features @ features.mT
     rate = 1 / float(torch.linalg.eigvalsh(gram)[-1])
-    trained = nets.trained(inputs[:10], taught, steps=steps, rate=10 * rate, momentum=0.0)
+    trained = nets.trained(inputs, taught, steps=steps, rate=10 * rate, momentum=0.0)
     truth = nets.change(trained.params - nets.start, inputs)[0]
-    targets, zero = nets.change(taught, inputs[:10])[0], torch.zeros_like(truth)
-    if form == "as printed":
-        gram = torch.diag(gram.diagonal())
-    run = linearised_training(gram, targets, zero[:10], rate=rate, discrete=True)
-    elsewhere = run.predict(features[10:] @ own.mT, zero[10:], time=steps)
-    return torch.stack(
-        [
-            relative_deviation(run.outputs(steps), truth[:10], zero[:10]),
-            relative_deviation(elsewhere, truth[10:], zero[10:]),
-        ]
-    )
+    targets, zero = nets.change(taught, inputs)[0], torch.zeros_like(truth)
+    acting = {"single": torch.diag(gram.diagonal()), "vector": gram}[form]
+    run = linearised_training(acting, targets, zero, rate=rate, discrete=True)
+    return relative_deviation(run.outputs(steps), truth, zero)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Joint
 from kdtheory.claims.transfer_risk.worlds import contrast, two_columns
 from kdtheory.losses import distillation
@@ -139,6 +139,7 @@ def _shortest(points: Tensor, targets: Tensor) -> Tensor:
         Mutant("the threshold at T = 1", overruling_soft_ratio, _threshold_without_temperature),
         Mutant("the temperature is forgotten", effective_logits, _temperature_forgotten),
     ),
+    power=Scaled(overruling_soft_ratio, towards="less"),
 )
 def hard_label_overrules_a_wrong_teacher_below_a_threshold(
     setting: Setting, /, *, teacher: str = "wrong"

@@ -26,7 +26,7 @@ from kdtheory.transfer_risk import (
 
 KERNEL = InfiniteMLP(2, weight_std=2**0.5)
 DIM = 6
-SHARE = 0.2
+SHARE, WRONG = 0.2, 0.1
 MIXED = 0.4
 GAIN = 0.05
 LESS = 0.005
@@ -98,6 +98,7 @@ def image_teacher(setting: Setting, /, *, most: int) -> tuple[Tensor, Tensor, Te
         Mutant("the wrong sign", data_inefficiency, _wrong_sign),
         Mutant("the hard labels are forgotten", effective_logits, _teacher_alone),
     ),
+    loose="an order of two inefficiencies, which a factor scales alike; a few per cent on one would turn it",
 )
 def soft_labels_are_less_data_inefficient(setting: Setting, /, *, dealt: str = "right") -> Evidence:
     """The weights of students of soft labels grow more slowly with n than those of students of nearly hard
@@ -153,7 +154,9 @@ def _inefficiencies(points: Tensor, teacher: Tensor, dealt: str, stream: Stream)
     formula=r"\exists\,\rho < 1:\ \mathbb E\,R_n(\rho) \le \mathbb E\,R_n(1) - 0.05"
     r"\quad\text{where the teacher is wrong on 20 per cent of the points}",
     source="ji2020knowledge",
-    assumes=("Hard labels are those of the oracle's sign.",),
+    assumes=(
+        "Hard labels are those of the oracle's sign, 10 per cent of them flipped, wherever that falls.",
+    ),
     control=Control("the teacher is perfect", share=0.0),
     uses=(effective_logits, flipped_teacher, nested_students, transfer_risk),
     mutants=(
@@ -161,13 +164,17 @@ def _inefficiencies(points: Tensor, teacher: Tensor, dealt: str, stream: Stream)
         Mutant("the hard labels are reversed", effective_logits, _labels_reversed),
         Mutant("agreement for disagreement", transfer_risk, _agreement),
     ),
+    loose="a threshold on a difference of risks, half of what is seen: no constant enters",
+    tuned_on=(5000,),
 )
 def hard_labels_correct_an_imperfect_teacher(setting: Setting, /, *, share: float = SHARE) -> Evidence:
     """If the teacher's sign is flipped on 20 per cent of the points, the transfer risk of students of soft
-    ratio 0.4 is smaller than that of students of the teacher alone, by 0.05 at least.
+    ratio 0.4 is smaller than that of students of the teacher alone, by 0.05 at least, although the hard
+    labels are themselves wrong on 10 per cent of the points.
 
     Kernel students of 100 points in six dimensions, and of 200 real images whose oracle is a net; nets of
-    width 64 trained by torch on 60 points. 24 draws, paired; the ratio was fixed beforehand.
+    width 64 trained by torch on 60 points. 24 draws, paired. It is not said that both together beat the hard
+    labels alone; the notes have the risk at a soft ratio of 0.05 beside the others.
     """
     draws = setting.size(quick=24, full=100)
     images, logits, _ = image_teacher(setting, most=700)
@@ -179,24 +186,33 @@ def hard_labels_correct_an_imperfect_teacher(setting: Setting, /, *, share: floa
         rows = torch.randperm(len(images), generator=stream.child("rows").torch())[:600]
         risks["images"].append(_risks(images[rows], logits[rows], 200, share, stream))
     tables = {name: torch.stack(found) for name, found in risks.items()}
+    notes = {f"{name}: nearly hard labels alone": float(table[:, 2].mean()) for name, table in tables.items()}
     tables["nets"] = _net_risks(setting, share)
-    return Joint(
-        parts={name: MeanInequality.of(*table.unbind(1), slack=-GAIN) for name, table in tables.items()}
-    )
+    parts: dict[str, Evidence] = {
+        name: MeanInequality.of(table[:, 0], table[:, 1], slack=-GAIN) for name, table in tables.items()
+    }
+    return Joint(parts=parts, notes=notes)
+
+
+def _labels(oracle: Tensor, stream: Stream) -> Tensor:
+    """1 where the oracle is positive, the other way round on a random tenth."""
+    flipped = torch.rand(oracle.shape, generator=stream.child("labels").torch()) < WRONG
+    return ((oracle > 0) ^ flipped).long()
 
 
 def _risks(points: Tensor, oracle: Tensor, n: int, share: float, stream: Stream) -> Tensor:
-    """R_n of students with soft ratio 0.4 and 1."""
+    """R_n of students with soft ratio 0.4, 1 and 0.05."""
     teacher = flipped_teacher(oracle[:n], share=share, stream=stream.child("flipped"))
-    labels = (oracle[:n] > 0).long()
-    targets = torch.stack([effective_logits(teacher, labels, soft_ratio=rho) for rho in (MIXED, 1.0)], 1)
+    labels = _labels(oracle[:n], stream)
+    ratios = (MIXED, 1.0, 0.05)
+    targets = torch.stack([effective_logits(teacher, labels, soft_ratio=rho) for rho in ratios], 1)
     gram = KERNEL(points)
     students = nested_students(gram[:n, :n], targets, gram[:n, n:], gram.diagonal()[n:], sizes=(n,))
-    return transfer_risk(students.outputs[0].mT, oracle[n:].expand(2, -1))
+    return transfer_risk(students.outputs[0].mT, oracle[n:].expand(len(ratios), -1))
 
 
 def _net_risks(setting: Setting, share: float) -> Tensor:
-    """The same of nets trained by torch, each on a sample and a teacher of its own."""
+    """The first two of nets trained by torch, each on a sample and a teacher of its own."""
     members, stream = setting.size(quick=24, full=60), setting.stream.child("nets")
     points = torch.stack([gaussian_points(360, stream.child("points", m)) for m in range(members)])
     oracle = torch.stack([smooth_teacher(stream.child(m))(points[m]) for m in range(members)])
@@ -206,7 +222,7 @@ def _net_risks(setting: Setting, share: float) -> Tensor:
         students = train(
             MLP((DIM, 64, 2)),
             points[:, :60],
-            (oracle[:, :60] > 0).long(),
+            _labels(oracle[:, :60], stream),
             teacher_probs=two_columns(teacher),
             loss=distillation,
             settings={"weight": rho},

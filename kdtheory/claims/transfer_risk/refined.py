@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Inequality, Joint, WorstRatio
 from kdtheory.claims.transfer_risk.worlds import KERNEL, circle, few_anchors, image_oracle
 from kdtheory.search import worst_case
@@ -70,6 +70,7 @@ def _label_free_halved(student: Tensor, power: Tensor, norm: Tensor, /) -> Tenso
         Mutant("P_n is forgotten", power_function_transfer_risk, _power_forgotten),
         Mutant("a fiftieth of P_nρ_n without labels", label_free_transfer_risk, _label_free_halved),
     ),
+    power=Scaled(power_function_transfer_risk, towards="less"),
 )
 def power_function_refines_the_bound_by_angles(setting: Setting, /, *, flipped: float = 0.0) -> Evidence:
     """The transfer risk is at most the share of points with |z_s| + |z_*| ≤ P_nρ_n, which is never above the
@@ -141,6 +142,7 @@ def _half_the_power(
     control=Control("the teacher is wrong on a share of the points", flipped=0.3),
     uses=(nested_students,),
     mutants=(Mutant("half of P_n", nested_students, _half_the_power),),
+    power=Scaled(nested_students, entry="power"),
 )
 def no_student_misses_its_oracle_by_more_than_the_power_function(
     setting: Setting, /, *, flipped: float = 0.0

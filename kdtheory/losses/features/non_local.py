@@ -32,8 +32,8 @@ def non_local_relation(
 ) -> Float[Tensor, "b c2 h w"]:
     """r_{ij} = (1/HW) Σ_{i′≤H} Σ_{j′≤W} f(A_{·ij}, A_{·i′j′}) g(A_{·i′j′}) (Zhang & Ma 2021).
 
-    The lecture notes let i′ run to W and j′ to H, an index slip: A is indexed C × H × W. Equivariant: where
-    the positions of A are permuted, so are those of r.
+    A is indexed C × H × W, as in the lecture notes. Equivariant: where the positions of A are permuted, so
+    are those of r.
 
     Args:
         features: A.
