@@ -3,17 +3,18 @@
 Each claim and its control at the quick tier, at seeds 0 to 49 where that takes under 5 s and at 0 to 9 where
 it takes longer, and at the full tier at two seeds; judged at the level that a whole ledger leaves to each
 piece of evidence at worst (0.05 over two pieces a claim, Bonferroni). One row a claim: how often the claim
-and its control came out as what, the p-value of the least decided seed in the declared direction (0 where no
-chance decides), the median seconds, and the commits that the row was measured at.
+and its control came out as what, the seeds at which not as declared, the p-value of the least decided seed in
+the declared direction (0 where no chance decides), the largest share of its tolerance that an identity or a
+search used, the median seconds, and the commits at which the row was measured.
 
 Records are kept under runs/seeds, so that a run that was stopped goes on; one that is interrupted by Ctrl-C
 (`timeout -s INT 3600 kdtheory study seeds_of_claims`) makes the table of what is there. A record holds the
 digests of the claim's module and of all of kdtheory: it counts as long as the module is as it was, and where
 the rest is not, the column `library` says "earlier".
 
-To look at: points left of the line are seeds at which a claim or a control did not come out as declared; what
-is near the line may do so at seeds that were not tried. Only evidence that chance decides can be near; the
-rest is 0 or 1, and is drawn only where it came out otherwise.
+To look at: what is left of the line in a, or right of it in b, did not come out as declared at some seed;
+what is near a line may do so at seeds that were not tried. In a only evidence that chance decides can be
+near, in b only identities and searches; claims that are not shown are further from the line.
 """
 
 from __future__ import annotations
@@ -31,11 +32,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 import kdtheory
 from kdtheory.claims import REGISTRY, Claim, Plan, Verdict, judge
-from kdtheory.claims.evidence import Evidence, from_record
+from kdtheory.claims.evidence import Evidence, Identity, Joint, WorstRatio, from_record
 from kdtheory.ledger import examined
 from kdtheory.plots import PALETTE
 from kdtheory.records import Record, read_json, write_json
@@ -51,7 +51,8 @@ SMALL = {
     "claims": ("kd_gradient_is_the_closed_form", "teacher_error_is_variance_plus_squared_bias"),
     "quick": 2, "slow_quick": 1, "full": 1, "under_s": 5.0, "jobs": 1, "records": None,
 }  # fmt: skip
-SIZE = (9.0, 7.0)
+PANELS = 2
+SIZE = (15.0, 6.5)
 LEVEL = 0.05 / (2 * len(REGISTRY))
 _SHOWN, _DIGITS = 30, 12.0
 
@@ -65,6 +66,7 @@ class _Found:
 
     verdicts: tuple[Verdict, Verdict]
     p_values: tuple[float, float]
+    used: float
     seconds: float
     commit: str
     as_now: bool
@@ -94,6 +96,7 @@ def run(
         _measure(chosen, ("full", range(first, first + full)), found, jobs, records)
     except KeyboardInterrupt:
         pass  # what is there is told
+    chosen.sort(key=lambda claim: ([int(part) for part in claim.section.split(".")], claim.name))
     return [_row(claim, found) for claim in chosen]
 
 
@@ -146,6 +149,7 @@ def _judged(claim: Claim, told: Record) -> _Found:
     return _Found(
         verdicts=(judge(premise, alpha=LEVEL), judge(control, alpha=LEVEL)),
         p_values=(_p_value(premise, claim.expect), _p_value(control, brings)),
+        used=_used(premise),
         seconds=record["seconds"],
         commit=told["commit"],
         as_now=told["package"] == _code()["package"],
@@ -154,6 +158,17 @@ def _judged(claim: Claim, told: Record) -> _Found:
 
 def _p_value(evidence: Evidence, declared: Verdict) -> float:
     return evidence.p_fails if declared is Verdict.REFUTED else evidence.p_holds
+
+
+def _used(evidence: Evidence) -> float:
+    """The largest share of its tolerance that an identity used, or of what it may fall short by a search."""
+    shares = [0.0]
+    for part in evidence.parts.values() if isinstance(evidence, Joint) else (evidence,):
+        if isinstance(part, Identity) and part.tolerance > 0:
+            shares.append(part.worst_error / part.tolerance)
+        if isinstance(part, WorstRatio) and 0 < part.must_reach < 1:
+            shares.append((1 - part.ratio / part.limit) / (1 - part.must_reach))
+    return max(shares)
 
 
 def _row(claim: Claim, found: Mapping[Key, _Found]) -> dict[str, Any]:
@@ -168,6 +183,7 @@ def _row(claim: Claim, found: Mapping[Key, _Found]) -> dict[str, Any]:
             row[f"{tier}_{name}"] = _counted([one.verdicts[part] for one in some.values()])
             row[f"{tier}_{name}_otherwise_at"] = " ".join(map(str, otherwise))
             row[f"{tier}_{name}_p"] = max((one.p_values[part] for one in some.values()), default=np.nan)
+        row[f"{tier}_tolerance_used"] = max((one.used for one in some.values()), default=np.nan)
         row[f"{tier}_seconds"] = median(one.seconds for one in some.values()) if some else np.nan
     row["commits"] = _counted([one.commit[:7] for one in mine.values()])
     row["library"] = "as now" if all(one.as_now for one in mine.values()) else "earlier"
@@ -200,39 +216,48 @@ def _digest(paths: tuple[Path, ...]) -> str:
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:16]
 
 
-def draw(ax: Axes, rows: pd.DataFrame) -> None:
-    """The claims whose least decided seed is nearest to the level, the nearest on top."""
-    columns = [f"{tier}_{name}_p" for tier in ("quick", "full") for name in ("claim", "control")]
-    p_values = rows[columns].astype(float)
-    chance = rows[((p_values > 0).any(axis=1)) | (rows["otherwise"] > 0)]
-    order = p_values.loc[chance.index].max(axis=1).sort_values(ascending=False).index[:_SHOWN]
-    shown = rows.loc[order].iloc[::-1].reset_index(drop=True)
-    for column, colour, marker in zip(
-        columns,
-        (PALETTE["blue"], PALETTE["orange"], PALETTE["blue"], PALETTE["orange"]),
-        ("o", "o", "D", "D"),
-        strict=True,
-    ):
-        decided = np.log10(LEVEL / shown[column].astype(float).clip(lower=LEVEL * 10**-_DIGITS))
-        ax.plot(
-            decided, shown.index, marker, color=colour, ms=5, alpha=0.85,
-            markerfacecolor=colour if marker == "o" else "none",
-        )  # fmt: skip
-    ax.axvline(0, color=PALETTE["vermillion"], lw=1)
-    ax.set_yticks(shown.index, [name.replace("_", " ")[:64] for name in shown["claim"]], fontsize=7)
-    ax.set_xlim(-4.2, _DIGITS + 0.5)
-    ax.set_xlabel(
-        f"powers of ten by which the least decided seed is beyond the level {LEVEL:.1g} (at most 12)"
-    )
-    ax.set_ylabel("claim")
+def draw(axes: Sequence[Axes], rows: pd.DataFrame) -> None:
+    """The claims that are nearest to being undecided on the left, nearest to their tolerance on the right."""
+    parts = {
+        f"{tier}_{part}_p": (colour, marker, f"{part}, {tier} tier")
+        for tier, marker in (("quick", "o"), ("full", "D"))
+        for part, colour in (("claim", PALETTE["blue"]), ("control", PALETTE["orange"]))
+    }
+    decided = np.log10(LEVEL / rows[list(parts)].astype(float).clip(lower=LEVEL * 10**-_DIGITS))
+    _dots(axes[0], rows, decided, parts, nearest_first=decided.min(axis=1))
+    axes[0].axvline(0, color=PALETTE["vermillion"], lw=1)
+    axes[0].set_xlabel(f"powers of ten by which the least decided seed is beyond the level {LEVEL:.1g}")
     pieces = int(2 * rows[["quick_seeds", "full_seeds"]].to_numpy().sum())
-    told = f"{pieces - int(rows['otherwise'].sum())} of {pieces} verdicts as declared"
-    ax.set_title(f"{told}; the {len(shown)} nearest claims", loc="left", fontsize=10)
-    kinds = {"claim": (PALETTE["blue"], "o"), "control": (PALETTE["orange"], "o"), "full tier": ("0.4", "D")}
-    handles = [
-        Line2D(
-            [], [], ls="", color=colour, marker=marker, label=label, mfc=colour if marker == "o" else "none"
-        )
-        for label, (colour, marker) in kinds.items()
-    ]
-    ax.legend(handles=handles, loc="lower right", fontsize=8)
+    axes[0].set_title(
+        f"a  {pieces - int(rows['otherwise'].sum())} of {pieces} verdicts as declared", loc="left"
+    )
+    used = {
+        f"{tier}_tolerance_used": (PALETTE["blue"], marker, f"claim, {tier} tier")
+        for tier, marker in (("quick", "o"), ("full", "D"))
+    }
+    shares = rows[list(used)].astype(float)
+    _dots(axes[1], rows, shares.clip(lower=1e-6), used, nearest_first=-shares.max(axis=1))
+    axes[1].axvline(1, color=PALETTE["vermillion"], lw=1)
+    axes[1].set_xscale("log")
+    axes[1].set_xlabel("share of the tolerance used at the worst seed (identities, searches)")
+    axes[1].set_title("b  what no chance decides", loc="left")
+
+
+def _dots(
+    ax: Axes,
+    rows: pd.DataFrame,
+    values: pd.DataFrame,
+    looks: Mapping[str, tuple[str, str, str]],
+    *,
+    nearest_first: pd.Series,
+) -> None:
+    order = nearest_first.sort_values(kind="stable").index[:_SHOWN][::-1]
+    for column, (colour, marker, label) in looks.items():
+        face = colour if marker == "o" else "none"
+        ax.plot(
+            values.loc[order, column], range(len(order)), marker,
+            color=colour, mfc=face, ms=5, alpha=0.85, label=label,
+        )  # fmt: skip
+    ax.set_yticks(range(len(order)), [rows.loc[at, "claim"].replace("_", " ")[:60] for at in order], size=7)
+    ax.set_ylabel("claim")
+    ax.legend(fontsize=7)
