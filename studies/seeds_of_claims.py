@@ -149,7 +149,7 @@ def _judged(claim: Claim, told: Record) -> _Found:
     return _Found(
         verdicts=(judge(premise, alpha=LEVEL), judge(control, alpha=LEVEL)),
         p_values=(_p_value(premise, claim.expect), _p_value(control, brings)),
-        used=_used(premise),
+        used=0.0 if claim.erratum else _used(premise),
         seconds=record["seconds"],
         commit=told["commit"],
         as_now=told["package"] == _code()["package"],
