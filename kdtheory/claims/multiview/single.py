@@ -78,9 +78,9 @@ def single_networks_hold_one_view_of_each_label_and_memorise_the_rest(
     Networks from independent starts on one stratified sample. Judged by exact binomial tests: fewer than one
     in ten short of training accuracy 1; fewer than one (network, label) pair in four that does not hold
     exactly one view (it is one in six); among those that do, fewer than one in ten whose view was not ahead
-    at the start; and fewer than half of the networks with a test accuracy other than 0.90, so that 0.90 is the
-    median by the mechanism and not the mean of other values. Test accuracies are exact. Rate 8, 800 steps: at
-    larger rates the winner overshoots, and the other view is learned a little more often.
+    at the start; and fewer than half of the networks with a test accuracy other than 0.90, so that 0.90 is
+    the median by the mechanism and not the mean of other values. Test accuracies are exact. Rate 8, 800
+    steps: at larger rates the winner overshoots, and the other view is learned a little more often.
     """
     design = GENTLE.in_world(single_view=single_view)
     found = singles(design, setting.size(quick=1200, full=4000), setting.stream)

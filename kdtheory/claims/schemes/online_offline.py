@@ -195,9 +195,9 @@ def students_of_teachers_that_know_nothing_do_worse(
     shuffled labels, one not trained at all and smoothed labels (ε = 0.1) in the place of a teacher make
     students less accurate than labels alone, by a point or more.
 
-    As in the claim on distilled students, with 16 pairs for each teacher.
+    As in the claim on distilled students, with 20 pairs for each teacher.
     """
-    ground = _ground(setting, setting.size(quick=16, full=100), 100)
+    ground = _ground(setting, setting.size(quick=20, full=100), 100)
     labelled = _trained(setting, ground.mlp(16), ground, loss=label_loss)
     own = ground.accuracy(labelled)
     taught = {name: _distilled(setting, ground, name) for name in teachers}
@@ -238,9 +238,9 @@ def mutual_learners_agree_more_than_independent_ones(
     """Two students that learn from the labels and from each other agree on more new points than two that
     learn from the same labels alone, by one in a hundred or more.
 
-    Real images, n = 50; 36 pairs, each compared with the pair of the same starts; w = T = 1.
+    Real images, n = 50; 48 pairs, each compared with the pair of the same starts; w = T = 1.
     """
-    ground = _ground(setting, setting.size(quick=36, full=100), 50)
+    ground = _ground(setting, setting.size(quick=48, full=100), 50)
     pair = Cohort(ground.mlp(16), peers=2)
     divergence = mean_peer_divergence if towards_the_peer else _pushed_apart
     cohorts = [
