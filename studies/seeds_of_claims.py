@@ -12,9 +12,10 @@ Records are kept under runs/seeds, so that a run that was stopped goes on; one t
 digests of the claim's module and of all of kdtheory: it counts as long as the module is as it was, and where
 the rest is not, the column `library` says "earlier".
 
-To look at: what is left of the line in a, or right of it in b, did not come out as declared at some seed;
-what is near a line may do so at seeds that were not tried. In a only evidence that chance decides can be
-near, in b only identities and searches; claims that are not shown are further from the line.
+To look at: what is left of the line in a, where a p-value is at the level, or right of it in b, did not come
+out as declared at some seed; what is near a line may do so at seeds that were not tried. In a only evidence
+that chance decides can be near, in b only identities and searches; claims that are not shown are further from
+the line.
 """
 
 from __future__ import annotations
@@ -62,7 +63,10 @@ Key = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class _Found:
-    """One record, judged: verdicts on the claim and its control, and their p-values in declared direction."""
+    """One record, judged: verdicts on the claim and its control, and their p-values in declared direction.
+
+    Of several controls the one that came out otherwise, if one did, and the least decided.
+    """
 
     verdicts: tuple[Verdict, Verdict]
     p_values: tuple[float, float]
@@ -143,12 +147,16 @@ def _expected_seconds(claim: Claim, found: Mapping[Key, _Found]) -> float:
 
 
 def _judged(claim: Claim, told: Record) -> _Found:
-    record = told["record"]
-    premise, control = from_record(record["evidence"]), from_record(record["control"]["evidence"])
-    brings = claim.control_brings
+    record, brings = told["record"], claim.control_brings
+    premise = from_record(record["evidence"])
+    controls = [from_record(one["evidence"]) for one in record.get("controls") or [record["control"]]]
+    brought = [judge(control, alpha=LEVEL) for control in controls]
     return _Found(
-        verdicts=(judge(premise, alpha=LEVEL), judge(control, alpha=LEVEL)),
-        p_values=(_p_value(premise, claim.expect), _p_value(control, brings)),
+        verdicts=(
+            judge(premise, alpha=LEVEL),
+            next((verdict for verdict in brought if verdict is not brings), brings),
+        ),
+        p_values=(_p_value(premise, claim.expect), max(_p_value(control, brings) for control in controls)),
         used=0.0 if claim.erratum else _used(premise),
         seconds=record["seconds"],
         commit=told["commit"],
@@ -226,7 +234,7 @@ def draw(axes: Sequence[Axes], rows: pd.DataFrame) -> None:
     decided = np.log10(LEVEL / rows[list(parts)].astype(float).clip(lower=LEVEL * 10**-_DIGITS))
     _dots(axes[0], rows, decided, parts, nearest_first=decided.min(axis=1))
     axes[0].axvline(0, color=PALETTE["vermillion"], lw=1)
-    axes[0].set_xlabel(f"powers of ten by which the least decided seed is beyond the level {LEVEL:.1g}")
+    axes[0].set_xlabel(f"least decided seed: powers of ten beyond {LEVEL:.1g}")
     pieces = int(2 * rows[["quick_seeds", "full_seeds"]].to_numpy().sum())
     axes[0].set_title(
         f"a  {pieces - int(rows['otherwise'].sum())} of {pieces} verdicts as declared", loc="left"
@@ -239,7 +247,7 @@ def draw(axes: Sequence[Axes], rows: pd.DataFrame) -> None:
     _dots(axes[1], rows, shares.clip(lower=1e-6), used, nearest_first=-shares.max(axis=1))
     axes[1].axvline(1, color=PALETTE["vermillion"], lw=1)
     axes[1].set_xscale("log")
-    axes[1].set_xlabel("share of the tolerance used at the worst seed (identities, searches)")
+    axes[1].set_xlabel("worst seed: share of the tolerance used")
     axes[1].set_title("b  what no chance decides", loc="left")
 
 
