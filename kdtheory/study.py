@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 from kdtheory.records import read_json, write_file, write_json
 from kdtheory.streams import Stream
 
-__all__ = ["Study", "load_study", "redraw_study", "run_study", "study_names"]
+__all__ = ["Study", "commit", "load_study", "redraw_study", "run_study", "study_names"]
 
 _REQUIRED = ("CLAIMS", "CONFIG", "SMALL", "run", "draw")
 
@@ -111,7 +111,7 @@ def run_study(
             given.
     """
     config = study.small if small else study.config
-    images, commit = _images(study, data), _commit()
+    images, head = _images(study, data), commit()
     start = time.perf_counter()
     rows = pd.DataFrame(list(study.run(Stream(seed).child("studies", study.name), **images, **config)))
     seconds = time.perf_counter() - start
@@ -128,7 +128,7 @@ def run_study(
             "config": dict(config),
             "data": None if data is None else data.resolve().name,
             "seed": seed,
-            "commit": commit,
+            "commit": head,
             "versions": _versions(),
             "seconds": round(seconds, 1),
         },
@@ -195,7 +195,7 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit of the checkout, marked where tracked files but the figures differ; empty outside one."""
     head = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)figures")

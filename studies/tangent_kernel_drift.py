@@ -1,11 +1,11 @@
 """How far tangent kernels move in training, and outputs from the linear model's, over the width.
 
-Nets with two hidden layers, trained by gradient descent on the soft labels of ten points; the largest
-relative change of the kernel over three looks, and the largest root mean square distance of the outputs at
-ten further points from those of the net's linearisation, trained in closed form. Bands are 95 % intervals of
-the mean over nets. To look at: both fall faster than the proved rate of one over the root of the width, like
-one over the width for tanh, nearly so for ReLU, whose units switch; in mean-field scaling the kernel moves at
-any width.
+Nets with two hidden layers, each trained by gradient descent on the soft labels of ten points of its own; the
+largest relative change of the kernel over three looks, and the largest root mean square distance of the
+outputs at ten further points from those of the net's linearisation, trained in closed form. Bands are 95 %
+intervals of the mean over nets. To look at: both fall faster than the proved rate of one over the root of the
+width, like one over the width for tanh, nearly so for ReLU, whose units switch; in mean-field scaling the
+kernel moves at any width.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def nagarajan23_lag(
     student = student_filter(eigenvalues, student_time=student_time, teacher_time=teacher_time)
     top = float(eigenvalues.max())
     check_positive("the largest eigenvalue", top)
-    # ln(1 − a_{t_s}a_{t_t}) by the complements, which keep their digits where the progress is nearly one.
-    p, q = math.exp(-teacher_time * top), math.exp(-student_time * top)
-    tau = -math.log(p + q - p * q) / top
+    # ln(1 − a_{t_s}a_{t_t}) by the complements, the larger one taken out: no digit is lost at progress one.
+    near, far = sorted((teacher_time * top, student_time * top))
+    tau = (near - math.log1p(math.exp(near - far) - math.exp(-far))) / top
     return flow_filter(eigenvalues, time=tau) - student

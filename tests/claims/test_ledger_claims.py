@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+from importlib.metadata import version
 
 import pytest
 
@@ -12,6 +14,7 @@ from kdtheory.claims.examination import mutated
 from kdtheory.claims.finding import broken_by, finding
 from kdtheory.claims.power import noticed, power_of
 from kdtheory.ledger import examined
+from kdtheory.study import commit
 
 CLAIMS = list(REGISTRY.values())
 OTHERS = [1.0] * 500
@@ -23,8 +26,6 @@ STATEMENTS = {1: 6, 2: 5, 3: 7, 4: 5, 5: 10, 6: 10, 7: 7}
 ERRATA = {"1.2", "2.1", "5.3", "5.7", "6.2", "6.5", "7.3"}
 DECIDED = {1, 2, "5.8"}
 """Where a mutant does not only lose the support of the evidence: it is refuted (a mended form: supported)."""
-UNDERPOWERED = {"wide_nets_train_like_their_linear_models"}
-"""Whose quick sizes leave some seeds undecided, never contradicted: slopes near what is claimed at most."""
 VACUOUS = {"5.9", "6.5", "6.10"}
 HEAVY = {
     "disagreement_transfers_a_certificate",
@@ -149,7 +150,7 @@ def test_errata_and_what_says_nothing_are_where_the_theory_has_them() -> None:
 
 
 def test_the_claims_that_are_named_here_exist() -> None:
-    assert set(REGISTRY) >= HEAVY | UNDERPOWERED | set(UNBROKEN) | set(WITHOUT_POWER)
+    assert set(REGISTRY) >= HEAVY | set(UNBROKEN) | set(WITHOUT_POWER)
 
 
 def test_every_lipschitz_constant_has_a_claim() -> None:
@@ -199,12 +200,57 @@ def test_an_error_of_a_quarter_is_noticed_or_explained(claim: Claim) -> None:
         assert all(seen) is not bool(claim.loose), "say why in `loose`, or drop it"
 
 
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        (
+            "optimally_mixed_student_beats_its_teacher_by_the_slope_of_the_risk",
+            5,
+        ),  # a gain of 1e-5 of the risk
+        ("softmax_distance_is_lipschitz_in_the_sup_norm", 33),  # a search that stays short
+        ("margin_surrogate_dominates_and_is_lipschitz", 42),  # a search that finds rounding
+    ],
+)
+def test_seeds_with_a_hard_draw(name: str, seed: int) -> None:
+    claim = REGISTRY[name]
+    found = examine(claim, Plan(seed=seed, device="cpu"))
+    assert judge(found.premise, others=OTHERS) is claim.expect
+    assert {judge(control, others=OTHERS) for control in found.controls} == {claim.control_brings}
+
+
+def seeds_of_this_commit(claim: Claim) -> list[int]:
+    """Three seeds that no one has looked at before: others at each commit, for each claim, without end."""
+    code = commit()[:40] or version("kdtheory")
+    words = hashlib.sha256(f"{code} {claim.name}".encode()).digest()
+    return [1000 + int.from_bytes(words[4 * place : 4 * place + 4]) % 10**6 for place in range(3)]
+
+
+def test_seeds_hang_on_the_commit_and_the_claim_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = CLAIMS[:2]
+    told = {}
+    for code in ("a" * 40, "a" * 40 + "-dirty", "b" * 40, ""):
+        monkeypatch.setitem(globals(), "commit", lambda code=code: code)
+        told[code] = seeds_of_this_commit(one)
+        assert told[code] != seeds_of_this_commit(other)
+    dirty, clean, later, none = (told[code] for code in ("a" * 40 + "-dirty", "a" * 40, "b" * 40, ""))
+    assert dirty == clean
+    assert len({tuple(seeds) for seeds in (clean, later, none)}) == 3
+
+
 @pytest.mark.slow
 @every_claim
-@pytest.mark.parametrize("seed", [1, 2])
-def test_verdicts_do_not_depend_on_the_seed(claim: Claim, seed: int) -> None:
-    found = examine(claim, Plan(seed=seed, device="cpu"))
-    undecided = {Verdict.INCONCLUSIVE} if claim.name in UNDERPOWERED else set()
-    assert judge(found.premise, others=OTHERS) in {claim.expect} | undecided, found.premise
-    for control in found.controls:
-        assert judge(control, others=OTHERS) in {claim.control_brings} | undecided, control
+def test_verdicts_do_not_depend_on_the_seed(claim: Claim) -> None:
+    """At three seeds, one of a heavy claim, nothing comes out otherwise, and one at most undecided."""
+    undecided = []
+    for seed in seeds_of_this_commit(claim)[: 1 if claim.name in HEAVY else None]:
+        print(f"kdtheory verify {claim.name} --seed {seed}")  # noqa: T201, what repeats a failure
+        found = examine(claim, Plan(seed=seed, device="cpu"))
+        for evidence, declared in (
+            (found.premise, claim.expect),
+            *((control, claim.control_brings) for control in found.controls),
+        ):
+            verdict = judge(evidence, others=OTHERS)
+            assert verdict in (declared, Verdict.INCONCLUSIVE), f"seed {seed}: {evidence}"
+            if verdict is not declared:
+                undecided.append((seed, evidence.key_figure))
+    assert len(undecided) <= 1, undecided

@@ -96,6 +96,14 @@ def test_student_lags_below_the_top(student_time: float, teacher_time: float) ->
         assert torch.allclose(lag, flow_filter(values, time=time) - product, atol=1e-9)
 
 
+def test_the_lag_keeps_its_digits_where_the_top_is_learned_whole() -> None:
+    values = torch.tensor([0.5, 4000.0], dtype=torch.float64)
+    lag = nagarajan23_lag(values, student_time=1.0, teacher_time=2.0)
+    # At d_max 1 − a_s·a_t is e^{−t_s d_max} to the last digit, so that τ = t_s: the lag is a_s(1 − a_t).
+    assert float(lag[0]) == pytest.approx(math.exp(-1.0) * -math.expm1(-0.5), rel=1e-12)
+    assert float(lag[1]) == 0.0
+
+
 @pytest.mark.parametrize(
     ("call", "named"),
     [

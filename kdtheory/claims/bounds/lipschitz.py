@@ -191,12 +191,13 @@ def margin_surrogate_dominates_and_is_lipschitz(setting: Setting, /, *, share: f
     """The softmax margin loss is at most σ(ln(k−1) − m/γ), a function of the margin m alone that is
     1/(4γ)-Lipschitz; both constants are attained.
 
-    Two searches: over logits, comparing odds (1 − φ)/φ, which are equal where all other logits are; and over
-    pairs of margins. Each must come within 0.1 per cent of its limit.
+    Two searches: over logits within ±3, comparing odds (1 − φ)/φ, which are equal where all other logits are;
+    and over pairs of margins. Each must come within 0.1 per cent of its limit.
     """
 
     def odds(u: Tensor, v: Tensor) -> Tensor:
         labels = torch.zeros(len(u), dtype=torch.long)
+        u = 3 * (u / 3).tanh()  # 1 − φ keeps its digits
         confidence = softmax_confidence(u, labels, gamma=GAMMA)
         bound = margin_surrogate(multiclass_margin(u, labels), gamma=GAMMA, num_classes=u.shape[-1])
         return (1 - confidence) / confidence / (bound / (1 - bound))
@@ -213,11 +214,15 @@ def margin_surrogate_dominates_and_is_lipschitz(setting: Setting, /, *, share: f
 
 
 def _searched(setting: Setting, ratio: Callable[[Tensor, Tensor], Tensor]) -> WorstRatio:
-    """The worst ratio over pairs u, v = c ± e^h·d/2, ‖d‖ = 1, for 2 and 4 classes; e^h ≥ 1/400."""
+    """The worst ratio over pairs u, v = c ± e^h·d/2, ‖d‖ = 1, for 2 and 4 classes; 1/400 ≤ e^h ≤ 20.
+
+    The attempts begin at all sizes between, for some constants are attained by near pairs only.
+    """
     attempts, worst = setting.size(quick=10, full=160), 0.0
     for k in (2, 4):
         generator = setting.stream.child(k).torch()
         starts = torch.randn(attempts, 2 * k + 1, dtype=torch.float64, generator=generator)
+        starts[:, -1] = torch.linspace(-6, 3, attempts)
 
         def of_pairs(points: Tensor, k: int = k) -> Tensor:
             centre, direction, size = points[:, :k], points[:, k : 2 * k], points[:, -1:].clamp(-6, 3).exp()

@@ -52,9 +52,9 @@ def plain_networks_come_to_the_orthogonal_limit(setting: Setting, /, *, common: 
     are learned and memorising begins; the mean absolute difference, one slope for each training set, at most
     −1/2 + 0.15.
     """
-    replicates, dims = setting.size(quick=20, full=48), (256, 1024, 4096)
+    replicates, dims = setting.size(quick=40, full=96), (256, 1024, 4096)
     rows = [
-        [_distance(setting.stream.child(replicate, dim), dim, common) for dim in dims]
+        [_distance(setting.stream.child(replicate), dim, common) for dim in dims]
         for replicate in range(replicates)
     ]
     table = torch.tensor(rows, dtype=torch.float64)
@@ -67,8 +67,8 @@ def _distance(stream: Stream, dim: int, common: float) -> float:
     world = MultiViewWorld(noise_norm=1.8, patch_dim=dim)
     network = PatchNetwork(2, world.num_patches, dim, channels=12, power=4, init_std=0.05)
     views = world.stratified(20, stream.child("views"))
-    inputs = _aligned(world, world.patches(views, stream), common)
-    params = network.init(stream.child("init"), members=2, dtype=torch.float64)
+    inputs = _aligned(world, world.patches(views, stream.child("patches", dim)), common)
+    params = network.init(stream.child("init", dim), members=2, dtype=torch.float64)
     start = limit_of(network, params, inputs, views, noise_norm=world.noise_norm)
     limit = train_limit(start, views, steps=STEPS, learning_rate=RATE)
     nets = train(

@@ -91,15 +91,14 @@ def student_lags_on_every_lower_eigendirection(setting: Setting, /, *, matched: 
         lower = torch.arange(len(values)) != place % len(values)
         behind.append(product[lower])
         ahead.append(then[lower])
-        if matched == "top":
-            lags.append(nagarajan23_lag(values, **times))
-            gaps.append(then - product)
-    parts: dict[str, Evidence] = {
-        "behind": Inequality.of(torch.cat(behind), torch.cat(ahead) * (1 - 1e-6), slack=1e-12)
-    }
-    if lags:
-        parts["lag"] = Identity.of(torch.cat(lags), torch.cat(gaps), tolerance=1e-9)
-    return Joint(parts=parts)
+        lags.append(nagarajan23_lag(values, **times))
+        gaps.append(then - product)
+    return Joint(
+        parts={
+            "behind": Inequality.of(torch.cat(behind), torch.cat(ahead) * (1 - 1e-6), slack=1e-12),
+            "lag": Identity.of(torch.cat(lags), torch.cat(gaps), tolerance=1e-9),
+        }
+    )
 
 
 @claim(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -41,6 +42,19 @@ def _multiplier_of_the_mean(
     return _true(eigenvalues, coefficients, error=error / 2)
 
 
+def _a_round_late(
+    kernel: Tensor,
+    targets: Tensor,
+    /,
+    *,
+    error: float,
+    rounds: int,
+    _true: Callable[..., SelfDistillation] = mobahi20_rounds,
+) -> SelfDistillation:
+    right = _true(kernel, targets, error=error, rounds=rounds)
+    return replace(right, outputs=right.outputs.roll(1, 0))
+
+
 def _bounds_without_one(eigenvalues: Tensor, /, *, norm: float, error: float) -> tuple[float, float]:
     ratio = norm / (len(eigenvalues) * error) ** 0.5
     return float(eigenvalues.min()) / ratio, float(eigenvalues.max()) / ratio
@@ -67,6 +81,18 @@ def _rounds_without_kappa(
     _true: Callable[..., RoundsBeforeCollapse] = mobahi20_rounds_before_collapse,
 ) -> RoundsBeforeCollapse:
     return _true(torch.ones_like(eigenvalues), norm=norm, error=error)
+
+
+def _times_kappa(
+    eigenvalues: Tensor,
+    /,
+    *,
+    norm: float,
+    error: float,
+    _true: Callable[..., RoundsBeforeCollapse] = mobahi20_rounds_before_collapse,
+) -> RoundsBeforeCollapse:
+    right = _true(eigenvalues, norm=norm, error=error)
+    return replace(right, printed=math.ceil(float(eigenvalues.max() / eigenvalues.min()) * right.least))
 
 
 def _r_for_r_less_one(
@@ -105,6 +131,7 @@ def _growth_of_the_square(
     uses=(mobahi20_rounds, mobahi20_multiplier, mobahi20_multiplier_bounds),
     mutants=(
         Mutant("half the error", mobahi20_multiplier, _multiplier_of_the_mean),
+        Mutant("the outputs of the round before", mobahi20_rounds, _a_round_late),
         Mutant("√(Kε) is not taken from ‖y‖", mobahi20_multiplier_bounds, _bounds_without_one),
         Mutant("d_min and d_max exchanged", mobahi20_multiplier_bounds, _bounds_exchanged),
     ),
@@ -158,6 +185,7 @@ def self_distillation_rounds_are_products_of_shrinkages(
     uses=(mobahi20_rounds, mobahi20_rounds_before_collapse),
     mutants=(
         Mutant("κ = 1 whatever the kernel", mobahi20_rounds_before_collapse, _rounds_without_kappa),
+        Mutant("κ(r_0 − 1) in place of (r_0 − 1)/κ", mobahi20_rounds_before_collapse, _times_kappa),
         Mutant("r_0 in place of r_0 − 1", mobahi20_rounds_before_collapse, _r_for_r_less_one),
     ),
 )

@@ -91,10 +91,10 @@ def trained_nets_shrink_and_lose_rank_over_rounds(
 ) -> Evidence:
     """Nets with both layers trained, each on the outputs of the one before, shrink and lose effective rank.
 
-    Loss ½‖f − y‖², weight decay 0.005; 12 nets of 32 tanh units on 100 real images of their own, 8 rounds.
+    Loss ½‖f − y‖², weight decay 0.005; 16 nets of 32 tanh units on 100 real images of their own, 8 rounds.
     Effective rank: e to the entropy of the squared singular values of the outputs (Roy & Vetterli 2007).
     """
-    members = setting.size(quick=12, full=48)
+    members = setting.size(quick=16, full=48)
     drawn = [some_images(setting, setting.stream.child("images", i), 100) for i in range(members)]
     inputs = torch.stack([x for x, _ in drawn])
     labels = torch.stack([centred_targets(y, setting.images.num_classes) for _, y in drawn])

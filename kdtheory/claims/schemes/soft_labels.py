@@ -32,17 +32,22 @@ def _known_are_not_used(
     return _true(counts, teacher, feedback="hard")
 
 
+def _all_are_told(
+    counts: Tensor, teacher: Tensor, /, *, feedback: str, _true: Callable[..., Tensor] = transferred
+) -> Tensor:
+    return _true(counts, teacher, feedback="soft")
+
+
 def _sum_without_weights(estimate: Tensor, teacher: Tensor, weights: Tensor, /) -> Tensor:
     return (estimate - teacher).abs().sum((-1, -2)) / 2
 
 
-def _not_squared(probs: Tensor, /) -> Tensor:
-    return probs
+def _power(exponent: float) -> Callable[[Tensor], Tensor]:
+    def raised(probs: Tensor, /) -> Tensor:
+        powers = probs**exponent
+        return powers / powers.sum(-1, keepdim=True)
 
-
-def _cubed(probs: Tensor, /) -> Tensor:
-    cubes = probs**3
-    return cubes / cubes.sum(-1, keepdim=True)
+    return raised
 
 
 @claim(
@@ -57,6 +62,7 @@ def _cubed(probs: Tensor, /) -> Tensor:
     uses=(transferred, total_variation, total_variation_bound, hidden_mass),
     mutants=(
         Mutant("what is known is not used", transferred, _known_are_not_used),
+        Mutant("hard labels tell all probabilities", transferred, _all_are_told),
         Mutant("the input law is left out of the distance", total_variation, _sum_without_weights),
     ),
 )
@@ -91,8 +97,7 @@ def soft_labels_need_fewer_samples(setting: Setting, /, *, learner: str = "as to
             bounds += [
                 total_variation_bound(inputs=s, answers=a, n=n, feedback=feedback) for s, a, n in sweep
             ]
-    if learner == "as told":
-        parts["below the bound"] = Inequality.of(means, bounds, trivial=1.0)
+    parts["below the bound"] = Inequality.of(means, bounds, trivial=1.0)
     return Joint(parts=parts)
 
 
@@ -134,8 +139,9 @@ def _errors(inputs: int, answers: int, n: int, told: str, replicates: int, strea
     control=Control("each sampled label counts once, whatever its probability", counted="once"),
     uses=(partial_label_limit,),
     mutants=(
-        Mutant("π* itself", partial_label_limit, _not_squared),
-        Mutant("π*³", partial_label_limit, _cubed),
+        Mutant("π* itself", partial_label_limit, _power(1.0)),
+        Mutant("π*^1.9", partial_label_limit, _power(1.9)),
+        Mutant("π*^2.1", partial_label_limit, _power(2.1)),
     ),
 )
 def cross_entropy_on_partial_labels_learns_the_squared_teacher(
@@ -144,16 +150,16 @@ def cross_entropy_on_partial_labels_learns_the_squared_teacher(
     """A learner that weighs the cross-entropy of a sampled label by the teacher's probability of it does not
     learn the teacher, but its square, normalised.
 
-    A net trained on 40 real images, each with 2,000 labels sampled from a net's probabilities at temperature
-    3; compared with the square of the sampled frequencies' own teacher, mean total variation below 0.01 over
-    images, and further than 0.05 from the teacher itself.
+    A net trained on 40 real images, each with 20,000 labels sampled from a net's probabilities at temperature
+    3; compared with the square of the teacher, mean total variation below 0.002 over images (the power 1.9 or
+    2.1 in place of the square is further), and further than 0.05 from the teacher itself.
     """
     world = relabelled_world(setting)
     stream = setting.stream
     chosen = torch.randperm(world.num_atoms, generator=stream.child("images").torch())[:40]
     inputs, teacher = world.inputs[chosen], world.probs[chosen]
-    counts = stream.child("labels").numpy().multinomial(2000, teacher.numpy())
-    sampled = torch.from_numpy(counts) / 2000
+    counts = stream.child("labels").numpy().multinomial(20_000, teacher.numpy())
+    sampled = torch.from_numpy(counts) / 20_000
     worth = sampled * (teacher if counted == "by its probability" else 1.0)
     targets = worth / worth.sum(-1, keepdim=True)
 
@@ -177,7 +183,7 @@ def cross_entropy_on_partial_labels_learns_the_squared_teacher(
     away = float(total_variation(learned, teacher, even))
     return Joint(
         parts={
-            "near the square": Inequality.of([off], [0.01]),
+            "near the square": Inequality.of([off], [0.002]),
             "away from the teacher": Inequality.of([0.05], [away]),
         },
         notes={"gradient norm": float(net.gradient_norm.max()), "distance": off, "from the teacher": away},

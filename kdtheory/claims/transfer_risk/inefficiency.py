@@ -104,10 +104,10 @@ def soft_labels_are_less_data_inefficient(setting: Setting, /, *, dealt: str = "
     """The weights of students of soft labels grow more slowly with n than those of students of nearly hard
     labels (soft ratio 0.05): data inefficiency is smaller, by 0.005 at least.
 
-    The mean of I(n) over n = 50 to 119, means over 10 orders of the points; 16 oracles in six dimensions, and
-    the logits of a net on 16 random sets of real images.
+    The mean of I(n) over n = 50 to 119, means over 10 orders of the points; 24 oracles in six dimensions, and
+    the logits of a net on 24 random sets of real images.
     """
-    groups, parts = setting.size(quick=16, full=80), {}
+    groups, parts = setting.size(quick=24, full=80), {}
     images, logits, _ = image_teacher(setting, most=1200)
     for name in ("six dimensions", "images"):
         soft, hard = [], []
@@ -173,10 +173,10 @@ def hard_labels_correct_an_imperfect_teacher(setting: Setting, /, *, share: floa
     labels are themselves wrong on 10 per cent of the points.
 
     Kernel students of 100 points in six dimensions, and of 200 real images whose oracle is a net; nets of
-    width 64 trained by torch on 60 points. 24 draws, paired. It is not said that both together beat the hard
+    width 64 trained by torch on 60 points. 32 draws, paired. It is not said that both together beat the hard
     labels alone; the notes have the risk at a soft ratio of 0.05 beside the others.
     """
-    draws = setting.size(quick=24, full=100)
+    draws = setting.size(quick=32, full=100)
     images, logits, _ = image_teacher(setting, most=700)
     risks: dict[str, list[Tensor]] = {"six dimensions": [], "images": []}
     for draw in range(draws):
@@ -213,7 +213,7 @@ def _risks(points: Tensor, oracle: Tensor, n: int, share: float, stream: Stream)
 
 def _net_risks(setting: Setting, share: float) -> Tensor:
     """The first two of nets trained by torch, each on a sample and a teacher of its own."""
-    members, stream = setting.size(quick=24, full=60), setting.stream.child("nets")
+    members, stream = setting.size(quick=32, full=60), setting.stream.child("nets")
     points = torch.stack([gaussian_points(360, stream.child("points", m)) for m in range(members)])
     oracle = torch.stack([smooth_teacher(stream.child(m))(points[m]) for m in range(members)])
     teacher = flipped_teacher(oracle[:, :60], share=share, stream=stream.child("flipped"))
