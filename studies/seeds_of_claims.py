@@ -54,7 +54,8 @@ SMALL = {
 }  # fmt: skip
 PANELS = 2
 SIZE = (15.0, 6.5)
-LEVEL = 0.05 / (2 * len(REGISTRY))
+OTHERS = [1.0] * 500
+LEVEL = 0.05 / (len(OTHERS) + 1)
 _SHOWN, _DIGITS = 30, 12.0
 
 Key = tuple[str, str, int]
@@ -150,10 +151,10 @@ def _judged(claim: Claim, told: Record) -> _Found:
     record, brings = told["record"], claim.control_brings
     premise = from_record(record["evidence"])
     controls = [from_record(one["evidence"]) for one in record.get("controls") or [record["control"]]]
-    brought = [judge(control, alpha=LEVEL) for control in controls]
+    brought = [judge(control, others=OTHERS) for control in controls]
     return _Found(
         verdicts=(
-            judge(premise, alpha=LEVEL),
+            judge(premise, others=OTHERS),
             next((verdict for verdict in brought if verdict is not brings), brings),
         ),
         p_values=(_p_value(premise, claim.expect), max(_p_value(control, brings) for control in controls)),

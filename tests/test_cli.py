@@ -330,8 +330,7 @@ def test_an_interrupted_run_says_how_to_go_on(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kdtheory.cli.certify.read_labels", interrupted)
-    monkeypatch.setattr("kdtheory.cli.certify.read_logits", lambda path: path)
+    monkeypatch.setattr("kdtheory.cli.certify.read_table", interrupted)
     code, _, err = run(capsys, *HOLDOUT)
     assert code == 2
     assert "--resume" in err

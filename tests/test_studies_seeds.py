@@ -70,7 +70,7 @@ def test_what_came_out_otherwise_is_told_with_its_seed(study: Study, tmp_path: P
     name = study.small["claims"][0]
     place = tmp_path / "quick" / "1" / f"{name}.json"
     told = read_json(place)
-    told["record"]["evidence"] = told["record"]["control"]["evidence"]
+    told["record"]["evidence"] = told["record"]["controls"][0]["evidence"]
     write_json(place, told)
     row = table(study, tmp_path).set_index("claim").loc[name]
     assert (row["otherwise"], row["quick_claim_otherwise_at"]) == (1, "1")

@@ -14,7 +14,7 @@ from kdtheory.bounds import Bound
 from kdtheory.certify import ASSUMPTIONS, Certificates, certify_logits
 from kdtheory.certify.by_logits import check_together
 from kdtheory.cli.app import app, out_console
-from kdtheory.datasets import read_labels, read_logits
+from kdtheory.datasets import ReadArray, as_labels, as_logits, read_table
 from kdtheory.plots import certificates_figure
 from kdtheory.records import write_file, write_json
 
@@ -40,6 +40,16 @@ def certify_files(
     labels_role: Annotated[
         str, typer.Option(help="holdout: points that no network has seen; train: the training points.")
     ] = "holdout",
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            help="Whether text files begin with names; where not said, it is looked at.",
+        ),
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="The files hold probabilities, not logits.")
+    ] = False,
     delta: Annotated[float, typer.Option(help="δ of all bounds together.")] = 0.05,
     gamma: Annotated[float, typer.Option(help="γ of the margin bounds, fixed beforehand.")] = 1.0,
     shared_rows: Annotated[
@@ -56,7 +66,7 @@ def certify_files(
     figure: Annotated[Path | None, typer.Option(help="Draw the table: .svg, .png or .pdf.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the JSON document here too.")] = None,
 ) -> None:
-    """Bound a teacher's error from logits in .npy, .npz, .csv or .parquet files, term by term.
+    """Bound a teacher's error from logits in .npy, .npz, .csv, .tsv, .txt or .parquet files, term by term.
 
     Exit 0 some certificate says something, 1 none does, 2 could not check.
     """
@@ -68,10 +78,16 @@ def certify_files(
         "--unlabelled-student": unlabelled_student,
     }
     check_together(**given)
-    student, others, both = (None if path is None else read_logits(path) for path in given.values())
+    read = {path: read_table(path, header=header) for path in (teacher_logits, *given.values()) if path}
+    teacher, student, others, both = (
+        None if path is None else as_logits(path, read[path], probabilities=probabilities)
+        for path in (teacher_logits, *given.values())
+    )
+    assert teacher is not None
+    truth = read_table(labels, header=header)
     found = certify_logits(
-        read_logits(teacher_logits),
-        read_labels(labels),
+        teacher,
+        as_labels(labels, truth, points=len(teacher), classes=read[teacher_logits].names),
         student_logits=student,
         teacher_unlabelled=others,
         student_unlabelled=both,
@@ -91,8 +107,18 @@ def certify_files(
     if as_json:
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
+        for path, array in {**read, labels: truth}.items():
+            out_console.print(f"[dim]{escape(_told(path, array))}[/]", highlight=False)
         _print(found)
     raise typer.Exit(int(found.vacuous))
+
+
+def _told(path: Path, read: ReadArray) -> str:
+    """What was read: rows, columns by their names, and how."""
+    rows, columns = len(read.array), read.array.shape[1] if read.array.ndim == 2 else 1
+    names = f" ({', '.join(read.names[:5])}{', …' if len(read.names) > 5 else ''})" if read.names else ""
+    parts = [f"{rows:,} rows", f"{columns} column{'s' if columns > 1 else ''}{names}", *read.said]
+    return f"{path}: {', '.join(parts)}"
 
 
 def _print(found: Certificates) -> None:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from kdtheory.datasets.arrays import read_array, read_labels, read_logits
+from kdtheory.datasets.arrays import (
+    ReadArray,
+    as_labels,
+    as_logits,
+    read_array,
+    read_labels,
+    read_logits,
+    read_table,
+)
 from kdtheory.datasets.idx import idx_folder, read_idx
 from kdtheory.datasets.images import Images, digits
 from kdtheory.datasets.load import load_images, load_splits
 
 __all__ = [
     "Images",
+    "ReadArray",
+    "as_labels",
+    "as_logits",
     "digits",
     "idx_folder",
     "load_images",
@@ -17,4 +28,5 @@ __all__ = [
     "read_idx",
     "read_labels",
     "read_logits",
+    "read_table",
 ]

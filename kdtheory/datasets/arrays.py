@@ -29,7 +29,7 @@ from torch import Tensor
 from kdtheory.datasets.text_tables import read_text_table
 from kdtheory.validate import check_logits, check_probs
 
-__all__ = ["ReadArray", "read_array", "read_labels", "read_logits", "read_table"]
+__all__ = ["ReadArray", "as_labels", "as_logits", "read_array", "read_labels", "read_logits", "read_table"]
 
 File = str | PathLike[str]
 _DAMAGE = (
@@ -84,7 +84,11 @@ def read_logits(
         ValueError: as `read_array`; the array is no table of logits; a column numbers the rows, or is named
             as an identifier or a label; or rows are probabilities and `probabilities` does not say so.
     """
-    read = read_table(path, header=header)
+    return as_logits(path, read_table(path, header=header), probabilities=probabilities)
+
+
+def as_logits(path: File, read: ReadArray, /, *, probabilities: bool = False) -> Float[Tensor, "n k"]:
+    """The logits in what was read, as `read_logits` gives them."""
     array = _certain(path, read)
     if array.ndim != 2:
         raise ValueError(f"{path} has shape {array.shape}; logits are a table, n points × k classes")
@@ -121,7 +125,14 @@ def read_labels(
         ValueError: as `read_array`; the array is no vector of class numbers; words without `classes`, or one
             that is none of them; or a first line that may be a name or a label.
     """
-    read = _settled(path, read_table(path, header=header), points)
+    return as_labels(path, read_table(path, header=header), points=points, classes=classes)
+
+
+def as_labels(
+    path: File, read: ReadArray, /, *, points: int | None = None, classes: Sequence[str] | None = None
+) -> Int[Tensor, "n"]:
+    """The labels in what was read, as `read_labels` gives them."""
+    read = _settled(path, read, points)
     array = _column_of_labels(path, read)
     if array.dtype.kind == "U":
         array = _numbered(path, array, classes)

@@ -108,7 +108,7 @@ def disagreement_transfers_a_certificate(setting: Setting, /, *, fitted: str = "
     images. "attained": g errs on a tenth and f leaves it on another, so that the bound is within a twentieth
     of the risk. "adversary": f sees how often g errs on the hold-out and then chooses how often to leave it,
     always where g is right; by enumeration, 10 points each, whatever the risk of g: δ in two shares is loose,
-    and a sixth of it is used. The control's f says what
+    and an eighth of it is used. The control's f says what
     g says on the unlabelled points, and errs elsewhere.
     """
     draws = setting.size(quick=56, full=640)
