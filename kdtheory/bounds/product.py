@@ -164,14 +164,12 @@ def product_upper_limit(
     # Where one p-value is near one its limit is steep: there the two at either end of [0, edge] do.
     edge = min(_EDGE / -log_level, 0.01)
     ends = sums(np.array([edge, 1.0]), np.array([1.0, edge]))
-    nodes = np.linspace(edge, 1 - edge, _ROUGH + 1)
+    nodes: Levels = np.linspace(edge, 1 - edge, _ROUGH + 1)
     best, step = float(nodes[sums(nodes, 1 - nodes, rough=True).argmax()]), _STEP
     seen, above = first.mean + scale * second.mean, math.inf
     while True:
         nodes = best + step * np.arange(-4, 5)
-        nodes = np.where(
-            nodes < edge + step / 2, edge, np.where(nodes > 1 - edge - step / 2, 1 - edge, nodes)
-        )
+        nodes[nodes < edge + step / 2], nodes[nodes > 1 - edge - step / 2] = edge, 1 - edge
         nodes = np.unique(nodes)
         found = sums(nodes, 1 - nodes)
         place = int(found.argmax())

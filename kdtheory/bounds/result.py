@@ -14,7 +14,7 @@ from kdtheory.validate import check_at_least, check_fraction
 
 __all__ = ["Bound", "size_needed"]
 
-_LARGEST_SIZE = 10**18
+_LARGEST_SIZE = 2**53  # whole numbers up to here are floats
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def size_needed(value_at: Callable[[int], float], /, *, trivial: float = 1.0, le
         least: the least size at which the bound exists.
 
     Returns:
-        The size; None where 10^18 would not do.
+        The size; None where 2^53 would not do.
 
     Raises:
         ValueError: `least` is no whole number of at least 1, or the trivial level or a bound is NaN.
@@ -142,12 +142,11 @@ def size_needed(value_at: Callable[[int], float], /, *, trivial: float = 1.0, le
             raise ValueError(f"value_at({size}) = {value} and trivial = {trivial} must be numbers, not NaN")
         return value < trivial
 
-    high = least
+    low, high = least - 1, least
     while not says_something(high):
         if high >= _LARGEST_SIZE:
             return None
-        high *= 2
-    low = least - 1 if high == least else high // 2
+        low, high = high, min(2 * high, _LARGEST_SIZE)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if says_something(middle) else (middle, high)
