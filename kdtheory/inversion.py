@@ -3,7 +3,7 @@
 Both are roots of a function that is concave (or minus a convex one) to the right of the root, so that
 Newton's steps from a point outside stay outside: what is returned is never the inside end of an interval.
 Rounding is bounded and added on the same side, so that truth ≤ limit ≤ truth·(1 + 1e-12); for the binomial
-while δ ≤ 1/2.
+while δ ≤ 0.3: nearer ½ and beyond, a continued fraction may be cut short, which is outward too.
 
 p a proportion seen, q the true one, gap = q − p, k successes in n trials. Confidence levels enter as
 logarithms where they may be too small for a float: ln(δ·2^{−b}).
@@ -21,6 +21,7 @@ __all__ = ["bernoulli_kl", "binomial_upper_limit", "binomial_upper_limits", "kl_
 
 _EPS = float(np.finfo(float).eps)
 _LEAST = 1e-300
+_MOST = 1e4  # nats: the limit is 1 long before
 _MOST_TRIALS = 2.0**53  # whole numbers up to here are floats
 _MOST_STEPS = 100
 _MOST_TERMS = 500
@@ -61,7 +62,7 @@ def kl_upper_inverse(p: ArrayLike, level: ArrayLike, /) -> np.ndarray:
     if not bool((level >= 0).all()):
         raise ValueError(f"level = {_first_bad(level, level >= 0)} must be a number of nats ≥ 0")
     p = np.where(p > 0, np.maximum(p, _LEAST), 0.0)
-    outward = np.where(level > 0, np.maximum(level, _LEAST), 0.0) * (1 + 64 * _EPS)
+    outward = np.where(level > 0, np.clip(level, _LEAST, _MOST), 0.0) * (1 + 64 * _EPS)
     gap = _outer_gap(p, outward)
     open_ = (outward > 0) & (p + gap < 1)
     with np.errstate(divide="ignore", invalid="ignore"):

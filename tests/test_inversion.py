@@ -102,7 +102,8 @@ def test_closed_forms() -> None:
     assert kl_upper_inverse(0.0, level) == pytest.approx(-np.expm1(-level), rel=1e-13)
     assert kl_upper_inverse(1.0, level).tolist() == [1] * 5
     assert float(kl_upper_inverse(0.3, 0.0)) == pytest.approx(0.3, rel=1e-14)
-    assert float(kl_upper_inverse(0.3, math.inf)) == 1
+    assert (kl_upper_inverse([0.0, 1e-320, 0.3, 1.0], math.inf) == 1).all()
+    assert float(kl_upper_inverse(0.0, 1e308)) == 1
     assert binomial_upper_limits(0, [1, 7], log_delta=math.log(0.1)) == pytest.approx(
         [0.9, 1 - 0.1 ** (1 / 7)]
     )

@@ -27,6 +27,7 @@ __all__ = ["summed_limit"]
 _SHARE = 1e-4  # of δ, for the counts at either end that are left out
 _FINEST = 0.002  # of the radius, for a piece
 _CLOSE = 0.004  # of the radius, for a line that is not ruled out
+_LEAST_SHARE = 0.1  # of Chernoff's radius, below which nothing is finer: towards δ = ½ the radius vanishes
 _SMOOTH = 500  # events in a radius, from which one event more is no matter
 _ROUNDING = 1 + 1e-9
 _BATCH = 2_000_000
@@ -49,20 +50,27 @@ def summed_limit(samples: TwoSamples, delta: float, /, *, high: float = 2.0, los
     >>> round(summed_limit(TwoSamples(0, 59, 0, 10**6), 0.05), 3)  # 1 − 0.05^(1/59)
     0.05
     """
-    radius = max(
+    chernoff = max(
         float(kl_upper_inverse(events / size, -math.log(delta) / size)) - events / size
         for events, size in ((samples.k, samples.n), (samples.other, samples.m))
     )
-    low, high, width = max(samples.seen, high - 1.5 * loss), min(high, 2.0), _FINEST * radius
+    low, high = max(samples.seen, high - 1.5 * loss), min(high, 2.0)
+
+    def radius(total: float) -> float:  # Chernoff's is several times too large where δ is
+        return max(total - samples.seen, _LEAST_SHARE * chernoff)
+
+    def impossible(total: float) -> bool:
+        return _ruled_out(samples, total, delta, _FINEST * radius(total))
+
     middle, step = low, high - low
     # Down by steps that grow until a line is not ruled out, and then between the two.
-    while middle > samples.seen and _ruled_out(samples, middle, delta, width):
+    while middle > samples.seen and impossible(middle):
         high, step = middle, 2 * step
         middle = max(samples.seen, middle - step)
     low = middle
-    while high - low > _CLOSE * radius:
+    while high - low > _CLOSE * radius(high):
         middle = (low + high) / 2
-        low, high = (low, middle) if _ruled_out(samples, middle, delta, width) else (middle, high)
+        low, high = (low, middle) if impossible(middle) else (middle, high)
     return min(2.0, high * (1 + 1e-15))
 
 

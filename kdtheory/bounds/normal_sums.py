@@ -9,14 +9,13 @@ x(g) − 1/n or more for some normal g and the x(g) with c(n·x(g)) = g. For |g|
 
     x(g) ≥ p + g√(p(1−p)/n) − τ_n:
 
-- p ≤ ½, with τ_n = G³/2n^{3/2}: for g < 0, kl(p − u‖p) ≥ u²/(2p(1−p)), as 1/(t(1−t)) falls up to ½; for g > 0
+- p ≤ ½, with τ_n = G³/4n^{3/2}: for g < 0, kl(p − u‖p) ≥ u²/(2p(1−p)), as 1/(t(1−t)) falls up to ½; for g > 0
   kl(p + u‖p) ≤ u²/(2(p(1−p) − u²));
-- p > ½, n(1−p) ≥ 4G², with τ_n = G²/3n: r = 1−p, kl(r + u‖r) ≥ u²/(2(r(1−r) + u/3)) (Bernstein), and kl(r −
-u‖r)
-  ≤ u²(1 + u/2r)/(2r(1−r)) for u ≤ r/2.
+- p > ½, n(1−p) ≥ 4G², with τ_n = G²/3n: r = 1−p, kl(r + u‖r) ≥ u²/(2(r(1−r) + u/3)) (Bernstein), and
+  kl(r − u‖r) ≤ u²(1 + u/2r)/(2r(1−r)) for u ≤ r/2.
 
-The same for L; the sum of two normals is one. Where n(1−p) < 4G², p is set back to 1 − 4G²/n, at which the
-probability is the larger one, and e with it.
+The same for L, and one of p and q at most is above ½; the sum of two normals is one. Where n(1−p) < 4G², p
+is set back to 1 − 4G²/n, at which the probability is the larger one, and e with it.
 """
 
 from __future__ import annotations
@@ -71,8 +70,8 @@ def normal_sum_limit(samples: TwoSamples, delta: float, /) -> tuple[float, float
     seen, edges = samples.seen * (1 + 1e-15), [4 * largest**2 * rate for rate in rates]
 
     def allowance(total: float) -> float:
-        low = largest**3 / 2 * sum(rate**1.5 for rate in rates)
-        return steps + (low if total <= 0.5 else largest**2 / 3 * steps)
+        low = largest**3 / 4 * sum(rate**1.5 for rate in rates)
+        return steps + low + (0.0 if total <= 0.5 else largest**2 / 3 * max(rates))
 
     def ruled_out(total: float) -> bool:
         gap = total - seen - allowance(total)

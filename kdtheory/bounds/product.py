@@ -34,6 +34,8 @@ __all__ = ["fisher32_log_level", "product_disagreement_transfer", "product_upper
 
 _ROUGH = 200
 _STEP = 0.01
+_FINEST = 1e-9
+_CLOSE = 0.002  # of the radius
 _EDGE = 1e-6
 _MANY = 10**6  # beyond it a limit whose p-value is near ½ may be an event too large
 _ROUNDING = 8e-12  # what the limits of single tails are rounded by, carried over from one node to the next
@@ -134,7 +136,8 @@ def product_upper_limit(
 
     On the edge p is the limit of P₁ at t·ln c and q that of P₂ at (1−t)·ln c, 0 ≤ t ≤ 1. Both are concave in
     t, as inverses of concave functions, and so is their sum: between two nodes it lies below the chords of
-    the nodes on either side, drawn on.
+    the nodes on either side, drawn on; the nodes move together until that is close. (For δ ≤ ½:
+    near δ = 1 there is no radius to compare with.)
 
     Args:
         first, second: P₁ and P₂.
@@ -161,18 +164,24 @@ def product_upper_limit(
     # Where one p-value is near one its limit is steep: there the two at either end of [0, edge] do.
     edge = min(_EDGE / -log_level, 0.01)
     ends = sums(np.array([edge, 1.0]), np.array([1.0, edge]))
-    nodes = np.linspace(edge, 1 - edge, _ROUGH + 1)
+    nodes: Levels = np.linspace(edge, 1 - edge, _ROUGH + 1)
     best, step = float(nodes[sums(nodes, 1 - nodes, rough=True).argmax()]), _STEP
+    seen, above = first.mean + scale * second.mean, math.inf
     while True:
-        nodes = np.unique(np.clip(best + step * np.arange(-2, 3), edge, 1 - edge))
+        nodes = best + step * np.arange(-4, 5)
+        nodes[nodes < edge + step / 2], nodes[nodes > 1 - edge - step / 2] = edge, 1 - edge
+        nodes = np.unique(nodes)
         found = sums(nodes, 1 - nodes)
         place = int(found.argmax())
         if (place > 0 or nodes[0] == edge) and (place < len(nodes) - 1 or nodes[-1] == 1 - edge):
+            above = min(above, _above_concave(nodes, found))
+        best, held = float(nodes[place]), above < math.inf
+        if held and (above - found[place] <= _CLOSE * abs(above - seen) or step < _FINEST):
             break
-        best, step = float(nodes[place]), 2 * step
+        step = step / 4 if held else 2 * step  # the greatest lies within a step of the best
     both = zip((1.0, scale), (first, second), strict=True)
     events = sum(4 * weight / tail.points for weight, tail in both if tail.exact and tail.points > _MANY)
-    highest = max(_above_concave(nodes, found), float(ends.max()))
+    highest = max(above, float(ends.max()))
     return min(1 + scale, highest * (1 + _ROUNDING) + events)
 
 

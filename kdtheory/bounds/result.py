@@ -142,12 +142,11 @@ def size_needed(value_at: Callable[[int], float], /, *, trivial: float = 1.0, le
             raise ValueError(f"value_at({size}) = {value} and trivial = {trivial} must be numbers, not NaN")
         return value < trivial
 
-    high = least
+    low, high = least - 1, least
     while not says_something(high):
         if high >= _LARGEST_SIZE:
             return None
-        high *= 2
-    low = least - 1 if high == least else high // 2
+        low, high = high, min(2 * high, _LARGEST_SIZE)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if says_something(middle) else (middle, high)

@@ -59,7 +59,7 @@ class RiskTail:
         assumptions, quantities: as in `Bound`.
 
     Raises:
-        ValueError: a number out of its range.
+        ValueError: a number out of its range, or an exact tail of a mean that is no count over n.
 
     >>> tail = RiskTail("coin", 0.0, 10, True, assumptions={"fixed": True})
     >>> round(tail.log_at(0.5) / math.log(2), 9)  # 2^{−10}
@@ -87,6 +87,10 @@ class RiskTail:
             raise ValueError(f"excess = {self.excess} nats must be finite and at least 0")
         if not 0 <= self.spent < 1:
             raise ValueError(f"spent = {self.spent} must lie in [0, 1)")
+        if self.exact and not math.isclose(self.mean * self.points, self.events, rel_tol=1e-12):
+            raise ValueError(
+                f"mean = {self.mean} is no count of {self.points} points; give k/n, or exact=False"
+            )
         for name in ("terms", "assumptions", "quantities"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 

@@ -30,7 +30,7 @@ __all__ = ["joint_disagreement_transfer", "sum_upper_limit"]
 
 _LARGEST = 2**53  # whole numbers up to here are floats
 _CLOSE = 0.007  # of the radius
-_MANY = 500  # events in a radius: more are not summed over
+_MANY = 170  # events in a radius for each nat of ln(1/δ): more are not summed over
 
 
 def joint_disagreement_transfer(
@@ -113,7 +113,8 @@ def sum_upper_limit(k: int, n: int, other: int, m: int, /, *, delta: float) -> f
     For n = m and k + l + 1 expected events or more, K + L has no heavier lower tail than at p = q (Hoeffding
     1956): it is twice the exact limit of k + l in 2n. Else by the normal bound of `normal_sum_limit` where it
     is close, and by summation, as in `summed_limit`, where it is not. Rounded outward, by 1 % of the radius
-    at most (for δ ≤ 0.3; towards δ = ½ the radius vanishes). A sum beyond 1 says nothing, and is only bounded
+    at most (for δ ≤ 0.3; towards δ = ½ the radius vanishes), but for samples too large to be summed over and
+    a limit above ½, where the normal bound loses up to 3 %. A sum beyond 1 says nothing, and is only bounded
     by Hoeffding's inequality where the samples are large.
 
     Args:
@@ -144,6 +145,6 @@ def sum_upper_limit(k: int, n: int, other: int, m: int, /, *, delta: float) -> f
     samples = TwoSamples(k, n, other, m) if n <= m else TwoSamples(other, m, k, n)
     limit, loss = normal_sum_limit(samples, delta)
     radius = limit - samples.seen
-    if loss <= _CLOSE * radius or samples.n * radius > _MANY:
+    if loss <= _CLOSE * radius or samples.n * radius > -_MANY * math.log(delta):
         return limit
     return summed_limit(samples, delta, high=limit, loss=min(loss, radius))

@@ -97,6 +97,8 @@ def test_level_is_that_of_a_chi_square_with_four_degrees() -> None:
         (tail(20, 200, exact=False), tail(9, 300)),
         (tail(0, 500, 40), tail(0, 500, exact=False)),
         (tail(10**4, 10**5), tail(1, 10)),
+        (tail(139, 140), tail(0, 13, exact=False)),  # the edge is steep near one end
+        (tail(1, 102, 0.3), tail(2763, 2764)),
     ],
 )
 @pytest.mark.parametrize("delta", [1e-12, 0.05, 0.4])
@@ -250,6 +252,7 @@ def test_tails_by_mpmath() -> None:
         (lambda: product_upper_limit(tail(1, 5), tail(1, 5), log_level=0.0), "log_level"),
         (lambda: RiskTail("it", 1.5, 5, True, {"a": True}), "mean"),
         (lambda: RiskTail("it", 0.5, 0, True, {"a": True}), "points"),
+        (lambda: RiskTail("it", 0.25, 10, True, {"a": True}), "no count of 10 points"),
         (lambda: RiskTail("it", 0.5, 5, True, {"a": True}, excess=math.nan), "excess"),
         (lambda: RiskTail("it", 0.5, 5, True, {"a": True}, spent=1.0), "spent"),
         (lambda: coded_tail(torch.zeros(5), bits=-1, coded_beforehand=True, independent_draws=True), "bits"),

@@ -8,14 +8,14 @@ import time
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import special, stats
 
 from kdtheory.bounds import disagreement_limit, disagreement_transfer
 from kdtheory.bounds.holdout import clopper34_holdout
 from kdtheory.bounds.lattice_sums import summed_limit
 from kdtheory.bounds.normal_sums import TwoSamples, normal_sum_limit
 from kdtheory.bounds.two_samples import joint_disagreement_transfer, sum_upper_limit
-from kdtheory.inversion import binomial_upper_limit
+from kdtheory.inversion import bernoulli_kl, binomial_upper_limit
 
 
 @pytest.mark.parametrize(("n", "m"), [(8, 8), (4, 6)])
@@ -95,6 +95,45 @@ def test_medium_samples_within_one_percent(counts: tuple[int, int, int, int], de
     k, n, other, m = counts
     truth, found = exact_sup(*counts, delta), sum_upper_limit(*counts, delta=delta)
     assert truth * (1 - 1e-8) <= found <= truth + 0.01 * (truth - k / n - other / m)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [(0, 200, 27, 90), (2, 160, 45, 110), (67, 77, 209, 210)],
+)
+def test_within_one_percent_where_chernoffs_radius_is_thrice_the_true_one(counts) -> None:
+    truth, found = exact_sup(*counts, 0.3), sum_upper_limit(*counts, delta=0.3)
+    k, n, other, m = counts
+    assert truth * (1 - 1e-8) <= found <= truth + 0.01 * (truth - k / n - other / m)
+
+
+@pytest.mark.parametrize("counts", [(6000, 20_000, 400, 20_001), (8000, 20_000, 6000, 20_001)])
+def test_small_levels_of_large_samples_within_one_percent(counts: tuple[int, int, int, int]) -> None:
+    """The normal bound is 2 % and 7 % of the radius away there; one line that is not to be ruled out does."""
+    k, n, other, m = counts
+    seen = k / n + other / m
+    found = sum_upper_limit(*counts, delta=1e-12)
+    total, j = seen + (found - seen) / 1.01, np.arange((k * m + other * n) // n + 1)
+    most = np.minimum((k * m + other * n - j * n) // m, n).astype(float)
+    p = np.linspace(total / 2 - 0.3 * total, total / 2 + 0.3 * total, 25)[:, None]
+    chance = (stats.binom.pmf(j, m, total - p) * special.bdtr(most, n, p)).sum(-1)
+    assert chance.max() >= 1e-12
+
+
+def test_the_rounding_of_the_normal_bound() -> None:
+    """x ≥ p + g√(p(1−p)/n) − τ_n: the signed root of 2n·kl at the right side is at most g."""
+    rng = np.random.default_rng(0)
+    largest = rng.uniform(0.5, 12, 20_000)
+    g = largest * np.where(rng.random(20_000) < 0.5, rng.uniform(-1, 1, 20_000), rng.choice([-1, 1], 20_000))
+    n = np.ceil(16 * largest**2 * np.exp(rng.exponential(1.5, 20_000)))
+    p = np.minimum(rng.beta(0.5, 0.5, 20_000), 1 - 4 * largest**2 / n)
+    tau = np.where(p <= 0.5, largest**3 / 4 / n**1.5, largest**2 / 3 / n)
+    x = p + g * np.sqrt(p * (1 - p) / n) - tau
+    inside = (x > 0) & (x < 1)
+    assert inside.mean() > 0.5
+    signed = np.sign(x - p) * np.sqrt(2 * n * bernoulli_kl(np.clip(x, 0, 1), p))
+    assert (signed <= g + 1e-9)[inside].all()
+    assert (x[~inside] <= 0).all()
 
 
 @pytest.mark.parametrize(("n", "m"), [(3000, 3000), (20_000, 20_000)])
