@@ -42,7 +42,7 @@ LAST = (
     "ensembles_hold_the_views_that_single_networks_lack",
     "feature_noise_lets_distillation_teach_every_view",
     "kernels_of_smooth_nets_move_by_one_over_the_width",
-    "on_gaussian_inputs_ensembles_and_distillation_bring_nothing",
+    "on_gaussian_inputs_ensembles_and_distillation_bring_little",
     "on_shuffled_labels_nothing_is_learned",
     "one_limit_covers_the_sum_of_two_risks",
     "plain_networks_come_to_the_orthogonal_limit",

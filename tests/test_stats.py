@@ -9,7 +9,14 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
-from kdtheory.stats import binomial_upper_limit, bounded_test, holm_adjusted, log_log_slopes, mean_test
+from kdtheory.stats import (
+    MeanTest,
+    binomial_upper_limit,
+    bounded_test,
+    holm_adjusted,
+    log_log_slopes,
+    mean_test,
+)
 from kdtheory.streams import Stream
 
 RNG = Stream(0).child("test_stats").numpy()

@@ -28,7 +28,7 @@ def rows(study: Study) -> pd.DataFrame:
 def test_every_part_has_its_row_with_what_breaks_it(rows: pd.DataFrame) -> None:
     closed, relations = (rows[rows.claim == name] for name in rows.claim.unique())
     assert closed.part.tolist() == [""]
-    assert relations.part.tolist()[0] == "distances are zero"
+    assert relations.part.tolist()[0] == "distances: zero"
     assert (rows.verdict == "SUPPORTED").all()
     assert closed.broken_by_controls.item() == "λ is read as the weight of the labels"
     assert closed.broken_by_mutants.item().count(";") == 2

@@ -204,7 +204,7 @@ def _from_npz(stream: BufferedIOBase, key: str | None, _header: bool | None) -> 
         raise ValueError(f"it holds {', '.join(names) or 'nothing'}; name one array, as FILE.npz:NAME")
     with ZipFile(stream) as members:
         member = next(item for item in members.infolist() if item.filename.removesuffix(".npy") == chosen)
-        with members.open(member) as inside:
+        with members.open(member, "r") as inside:
             _check_promise(cast(BufferedIOBase, inside), member.file_size)
     return ReadArray(archive[chosen])
 

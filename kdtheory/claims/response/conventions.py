@@ -26,9 +26,10 @@ SHARES = [10.0**-power for power in range(3, 9)]
 
 def _best_pair(gradient: Tensor, soft: Tensor, hard: Tensor) -> Tensor:
     """The multiples of the two reference gradients that come closest: what a rescaling could do at best."""
-    basis = torch.stack([soft.reshape(-1), hard.reshape(-1)], dim=1)
-    best: Tensor = torch.linalg.lstsq(basis, gradient.reshape(-1, 1)).solution.reshape(-1)
-    return best
+    # By the normal equations, in sums that come out alike at every place in memory, as LAPACK's need not.
+    ss, sh, hh = ((soft * soft).sum(), (soft * hard).sum(), (hard * hard).sum())
+    sg, hg = (soft * gradient).sum(), (hard * gradient).sum()
+    return torch.stack([hh * sg - sh * hg, ss * hg - sh * sg]) / (ss * hh - sh * sh)
 
 
 @claim(
