@@ -112,4 +112,6 @@ def test_records_alone_write() -> None:
             text = path.read_text()
             for writing in ("open(", "write_text(", "write_bytes(", "to_csv(place", ".unlink(", ".mkdir("):
                 lines = [line for line in text.splitlines() if writing in line]
-                assert all("gzip" in line or '"rb"' in line or '"r")' in line for line in lines), f"{path}: {lines}"
+                assert all("gzip" in line or '"rb"' in line or '"r")' in line for line in lines), (
+                    f"{path}: {lines}"
+                )

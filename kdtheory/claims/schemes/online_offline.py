@@ -177,6 +177,9 @@ def distilled_students_beat_students_of_labels_at_small_n(
     return _if_converged(evidence, labelled, distilled=(distilled,))
 
 
+_IGNORANT = ("shuffled", "random", "smoothed")
+
+
 @claim(
     section="3.1",
     formula=r"\mathbb E\,\mathrm{acc}(\text{student of a teacher of shuffled labels, of a random teacher,"
@@ -184,12 +187,12 @@ def distilled_students_beat_students_of_labels_at_small_n(
     r" \mathbb E\,\mathrm{acc}(\text{student of CE})",
     source="hinton2015distilling",
     assumes=(CONVERGED,),
-    control=Control("the teacher is well trained", teachers=("good",)),
+    control=Control("in each one's place is a well-trained teacher", teachers=("good", "good", "good")),
     uses=(distillation, label_loss),
     mutants=(Mutant("the teacher is left out", distillation, _teacher_left_out),),
 )
 def students_of_teachers_that_know_nothing_do_worse(
-    setting: Setting, /, *, teachers: tuple[str, ...] = ("shuffled", "random", "smoothed")
+    setting: Setting, /, *, teachers: tuple[str, ...] = _IGNORANT
 ) -> Evidence:
     """The gain of distillation is the teacher's knowledge and not a softer target: a teacher trained on
     shuffled labels, one not trained at all and smoothed labels (ε = 0.1) in the place of a teacher make
@@ -200,10 +203,10 @@ def students_of_teachers_that_know_nothing_do_worse(
     ground = _ground(setting, setting.size(quick=20, full=100), 100)
     labelled = _trained(setting, ground.mlp(16), ground, loss=label_loss)
     own = ground.accuracy(labelled)
-    taught = {name: _distilled(setting, ground, name) for name in teachers}
+    taught = {name: _distilled(setting, ground, name) for name in dict.fromkeys(teachers)}
     parts = {
-        name: MeanInequality.of(ground.accuracy(students), own, slack=-0.01)
-        for name, students in taught.items()
+        name: MeanInequality.of(ground.accuracy(taught[teacher]), own, slack=-0.01)
+        for name, teacher in zip(_IGNORANT, teachers, strict=True)
     }
     return _if_converged(Joint(parts=parts), labelled, distilled=tuple(taught.values()))
 
