@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import (
     Evidence,
     Identity,
@@ -133,6 +133,7 @@ def _searched_factors(setting: Setting, weight: Tensor) -> WorstRatio:
     source="eckart1936approximation",
     control=Control("each entry stays by the magnitude of its neighbour", ranked_by="neighbours"),
     uses=(best_sparse, sparse_error, largest_entries),
+    power=Scaled(sparse_error),
     mutants=(
         Mutant("the smallest entries are kept", largest_entries, _smallest_entries),
         Mutant("the largest by sign, not by magnitude", largest_entries, _by_their_sign),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Joint, MeanInequality
 from kdtheory.claims.schemes.image_kernels import (
     centred_targets,
@@ -49,6 +49,7 @@ def _all_directions(outputs: Tensor, /) -> Tensor:
     assumes=("Only the last layer is trained, to convergence: gradient norm at most 1e-5.",),
     control=Control("every round learns the labels again", learns="labels"),
     uses=(mobahi20_rounds,),
+    power=Scaled(mobahi20_rounds, entry="outputs"),
     mutants=(Mutant("the outputs of the round before", mobahi20_rounds, _a_round_late),),
 )
 def nets_on_random_features_follow_the_rounds(setting: Setting, /, *, learns: str = "outputs") -> Evidence:
