@@ -160,6 +160,7 @@ def _least_likely_class(
         Mutant("each point is given the teacher of the next", distillation, _teacher_of_the_next_point),
         Mutant("the teacher's probabilities are turned over", distillation, _least_likely_class),
     ),
+    loose="a factor on a loss does not move its minimum, and accuracies have no constant",
 )
 def distilled_students_beat_students_of_labels_at_small_n(
     setting: Setting, /, *, teacher: str = "good"
@@ -190,6 +191,7 @@ _IGNORANT = ("shuffled", "random", "smoothed")
     control=Control("in each one's place is a well-trained teacher", teachers=("good", "good", "good")),
     uses=(distillation, label_loss),
     mutants=(Mutant("the teacher is left out", distillation, _teacher_left_out),),
+    loose="a factor on a loss does not move its minimum, and accuracies have no constant",
 )
 def students_of_teachers_that_know_nothing_do_worse(
     setting: Setting, /, *, teachers: tuple[str, ...] = _IGNORANT
@@ -234,6 +236,7 @@ def _at_weight(share: float) -> _Loss:
         Mutant("the peers are not heard", mutual_loss, _at_weight(0.0)),
         Mutant("the peers are heard at a tenth of the weight", mutual_loss, _at_weight(0.1)),
     ),
+    loose="a factor on a loss does not move its minimum, and accuracies have no constant",
 )
 def mutual_learners_agree_more_than_independent_ones(
     setting: Setting, /, *, towards_the_peer: bool = True
