@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Inequality, Joint, Rate
 from kdtheory.claims.worlds import relabelled_world
 from kdtheory.networks import MLP
@@ -60,6 +60,7 @@ def _power(exponent: float) -> Callable[[Tensor], Tensor]:
         "the learner of partial and of soft labels looks at the names of the answers alone", learner="hard"
     ),
     uses=(transferred, total_variation, total_variation_bound, hidden_mass),
+    power=Scaled(total_variation_bound, towards="less"),
     mutants=(
         Mutant("what is known is not used", transferred, _known_are_not_used),
         Mutant("hard labels tell all probabilities", transferred, _all_are_told),
