@@ -9,7 +9,7 @@ it as much as was learned, and mislead single networks.) The average of networks
 network.
 
 On Gaussian inputs, labelled by a linear rule or a ReLU network, and on a mixture of Gaussians, neither an
-ensemble nor a student gains more than a percentage point, a sixth of the error at most. Random features are
+ensemble nor a student gains more than a percentage point, a quarter of the error at most. Random features are
 another matter: their ensemble has more of them, and gains where one network has too few, but a student on
 features of its own does not follow it. That is what Allen-Zhu & Li (2020) say tells the two kinds of
 ensembles apart.
