@@ -179,6 +179,7 @@ def _notes(activation: str, values: Tensor) -> dict[str, dict[str, float]]:
         Mutant("twice the rate in the linear model", linearised_training, _twice_the_rate),
         Mutant("the kernel of the last layer alone", EmpiricalKernel, _last_layer_only),
     ),
+    loose="rates: no factor moves a slope",
 )
 def wide_nets_train_like_their_linear_models(setting: Setting, /, *, scaling: str = "ntk") -> Evidence:
     """While a wide net is trained its kernel moves, relative to its size, by an amount that falls at least as
