@@ -361,3 +361,18 @@ def test_a_killed_run_resumes_to_the_same_ledger(folder: Path) -> None:
     assert findings(folder / "killed") == findings(folder / "whole")
     after = {name: (folder / "killed/claims" / name).read_bytes() for name in kept}
     assert after == kept, "a finished claim was examined again"
+
+
+@pytest.mark.usefixtures("logits")
+def test_certify_says_how_files_were_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names that are numbers, as pandas writes them, are no point of the table and no label."""
+    np.savetxt("t.csv", np.load("t.npy"), delimiter=",", header="0,1,2,3,4", comments="")
+    np.savetxt("y.csv", np.load("y.npy"), fmt="%d", header="0", comments="")
+    command = ("certify", "--fixed-in-advance", "--teacher-logits")
+    code, out, _ = run(capsys, *command, "t.csv", "--labels", "y.csv")
+    plain, bare, _ = run(capsys, *command, "t.npy", "--labels", "y.npy")
+    assert code == plain
+    assert out.splitlines()[-1] == bare.splitlines()[-1]
+    n = len(np.load("y.npy"))
+    assert f"t.csv: {n:,} rows, 5 columns (0, 1, 2, 3, 4), first line read as names" in " ".join(out.split())
+    assert f"y.csv: {n:,} rows, 1 column, first line read as the name" in " ".join(out.split())

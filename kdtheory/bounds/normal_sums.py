@@ -70,7 +70,7 @@ def normal_sum_limit(samples: TwoSamples, delta: float, /) -> tuple[float, float
     seen, edges = samples.seen * (1 + 1e-15), [4 * largest**2 * rate for rate in rates]
 
     def allowance(total: float) -> float:
-        low = largest**3 / 4 * sum(rate**1.5 for rate in rates)
+        low: float = largest**3 / 4 * sum(rate**1.5 for rate in rates)
         return steps + low + (0.0 if total <= 0.5 else largest**2 / 3 * max(rates))
 
     def ruled_out(total: float) -> bool:

@@ -14,7 +14,7 @@ from kdtheory.bounds import Bound
 from kdtheory.certify import ASSUMPTIONS, Certificates, certify_logits
 from kdtheory.certify.by_logits import check_together
 from kdtheory.cli.app import app, out_console
-from kdtheory.datasets import ReadArray, as_labels, as_logits, read_table
+from kdtheory.datasets import ReadArray, as_labels, as_logits, read_table, settled
 from kdtheory.plots import certificates_figure
 from kdtheory.records import write_file, write_json
 
@@ -84,10 +84,10 @@ def certify_files(
         for path in (teacher_logits, *given.values())
     )
     assert teacher is not None
-    truth = read_table(labels, header=header)
+    truth = settled(labels, read_table(labels, header=header), len(teacher))
     found = certify_logits(
         teacher,
-        as_labels(labels, truth, points=len(teacher), classes=read[teacher_logits].names),
+        as_labels(labels, truth, classes=read[teacher_logits].names),
         student_logits=student,
         teacher_unlabelled=others,
         student_unlabelled=both,

@@ -10,6 +10,7 @@ from kdtheory.datasets.arrays import (
     read_labels,
     read_logits,
     read_table,
+    settled,
 )
 from kdtheory.datasets.idx import idx_folder, read_idx
 from kdtheory.datasets.images import Images, digits
@@ -29,4 +30,5 @@ __all__ = [
     "read_labels",
     "read_logits",
     "read_table",
+    "settled",
 ]

@@ -29,7 +29,16 @@ from torch import Tensor
 from kdtheory.datasets.text_tables import read_text_table
 from kdtheory.validate import check_logits, check_probs
 
-__all__ = ["ReadArray", "as_labels", "as_logits", "read_array", "read_labels", "read_logits", "read_table"]
+__all__ = [
+    "ReadArray",
+    "as_labels",
+    "as_logits",
+    "read_array",
+    "read_labels",
+    "read_logits",
+    "read_table",
+    "settled",
+]
 
 File = str | PathLike[str]
 _DAMAGE = (
@@ -132,7 +141,7 @@ def as_labels(
     path: File, read: ReadArray, /, *, points: int | None = None, classes: Sequence[str] | None = None
 ) -> Int[Tensor, "n"]:
     """The labels in what was read, as `read_labels` gives them."""
-    read = _settled(path, read, points)
+    read = settled(path, read, points)
     array = _column_of_labels(path, read)
     if array.dtype.kind == "U":
         array = _numbered(path, array, classes)
@@ -259,8 +268,12 @@ def _certain(path: File, read: ReadArray) -> NDArray[np.generic]:
     return read.array
 
 
-def _settled(path: File, read: ReadArray, points: int | None) -> ReadArray:
-    """A first line that may be a name or a label, settled by the number of points."""
+def settled(path: File, read: ReadArray, points: int | None, /) -> ReadArray:
+    """A first line that may be a name or a label, settled by the number of points.
+
+    Raises:
+        ValueError: the number of points is not known, or is neither that with the line nor that without.
+    """
     if read.doubtful and points == len(read.array) - 1:
         said = (*read.said, "first line read as the name of the column")
         return ReadArray(read.array[1:], read.names, said)
