@@ -157,11 +157,11 @@ def test_seeds_with_a_hard_draw(name: str, seed: int) -> None:
     assert {judge(control, others=OTHERS) for control in found.controls} == {claim.control_brings}
 
 
-def seeds_of_this_commit(claim: Claim) -> list[int]:
-    """Three seeds that no one has looked at before: others at each commit, for each claim, without end."""
+def seeds_of_this_commit(claim: Claim, number: int = 3) -> list[int]:
+    """Seeds that no one has looked at before: others at each commit, for each claim, without end."""
     code = commit()[:40] or version("kdtheory")
-    words = hashlib.sha256(f"{code} {claim.name}".encode()).digest()
-    return [1000 + int.from_bytes(words[4 * place : 4 * place + 4]) % 10**6 for place in range(3)]
+    words = (hashlib.sha256(f"{code} {claim.name} {place}".encode()).digest() for place in range(number))
+    return [1000 + int.from_bytes(word[:4]) % 10**6 for word in words]
 
 
 def test_seeds_hang_on_the_commit_and_the_claim_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,18 +179,31 @@ def test_seeds_hang_on_the_commit_and_the_claim_alone(monkeypatch: pytest.Monkey
 @pytest.mark.slow
 @every_claim
 def test_verdicts_do_not_depend_on_the_seed(claim: Claim) -> None:
-    """At three seeds, one of a heavy claim, nothing comes out otherwise, and one at most undecided."""
+    """Nothing comes out otherwise at three seeds (a heavy claim: one), and little is left undecided.
+
+    Two undecided of three are followed by seven seeds more: three undecided of ten are too many.
+    """
+    seeds = seeds_of_this_commit(claim, 1 if claim.name in HEAVY else 3)
+    undecided = undecided_at(claim, seeds)
+    if len(undecided) > 1:
+        undecided += undecided_at(claim, seeds_of_this_commit(claim, 10)[3:])
+    assert len(undecided) <= 2, undecided
+
+
+def undecided_at(claim: Claim, seeds: list[int]) -> list[tuple[int, str]]:
+    """The seeds at which the claim or a control is undecided; a verdict that is otherwise fails the test."""
     undecided = []
-    for seed in seeds_of_this_commit(claim)[: 1 if claim.name in HEAVY else None]:
+    for seed in seeds:
         print(f"kdtheory verify {claim.name} --seed {seed}")  # noqa: T201, what repeats a failure
         found = examine(claim, Plan(seed=seed, device="cpu"))
+        silent = (Verdict.INCONCLUSIVE, Verdict.OUT_OF_SCOPE)
         for evidence, declared in (
             (found.premise, claim.expect),
             *((control, claim.control_brings) for control in found.controls),
         ):
             verdict = judge(evidence, others=OTHERS)
-            silent = (Verdict.INCONCLUSIVE, Verdict.OUT_OF_SCOPE)
             assert verdict in (declared, *silent), f"seed {seed}: {evidence}"
             if verdict is not declared:
                 undecided.append((seed, evidence.key_figure))
-    assert len(undecided) <= 1, undecided
+                break
+    return undecided
