@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reach import Chosen, Map, Reached
 
-__all__ = ["Tree", "copied", "dotted", "examined", "forked", "imported_once", "tested"]
+__all__ = ["Tree", "copied", "dotted", "examined", "forked", "imported_once", "reached", "tested"]
 
 MEMORY = 16 * 2**30
 PYTEST = ["-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist", "--doctest-modules", "-o",
@@ -57,18 +58,13 @@ class Tree:
         files = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
         return [file.relative_to(self.root) for file in files if file.exists()]
 
-    def tests(self, target: str, module: Path | None = None) -> list[str]:
-        """The test files of a target; those that name the definitions of the module most often come first."""
+    def tests(self, target: str) -> list[str]:
+        """The test files of a target, and its modules, for their doctests."""
         place = self.root / "tests" / target
         files = sorted(place.rglob("test_*.py")) if place.is_dir() else []
         files += sorted(place.parent.glob(f"test_{place.name}*.py"))
         files += [self.root / name for name in self.besides.get(target, [])]
-        if module is not None:
-            kinds = (ast.FunctionDef, ast.ClassDef)
-            names = [n.name for n in ast.parse((self.root / module).read_text()).body if isinstance(n, kinds)]
-            texts = {file: file.read_text() for file in files}
-            files.sort(key=lambda file: -sum(texts[file].count(name) for name in names))
-        return [str(file.relative_to(self.root)) for file in files]
+        return [*map(str, self.modules(target)), *(str(file.relative_to(self.root)) for file in files)]
 
     @cached_property
     def imports(self) -> dict[str, set[str]]:
@@ -212,12 +208,20 @@ class First:
             self.name = self.name or report.nodeid
 
 
-def tested(tree: Tree, module: Path, tests: Sequence[str]) -> str:
-    """The first of the tests that fails on the module as it is now, or nothing."""
+def reached(tree: Tree, tests: Sequence[str]) -> Map:
+    """What each of the tests calls; whether it holds is asked elsewhere."""
+    found = Reached(tree.root, tree.package)
+    pytest.main([*PYTEST, *tests], plugins=[found])
+    return found.map
+
+
+def tested(tree: Tree, module: Path, order: Sequence[Sequence[str]]) -> str:
+    """The first test that fails on the module as it is now, wave by wave, or nothing."""
     forget(tree, dotted(module))
     first = First()
-    for part in (tests[:3], tests[3:]):  # what will hardly be needed is imported later
-        code = pytest.main(["-x", *PYTEST, *part], plugins=[first]) if part else 0
+    for tests in order:
+        files = dict.fromkeys(test.split("::")[0] for test in tests)
+        code = pytest.main(["-x", *PYTEST, *files], plugins=[first, Chosen(tests)])
         if code not in (0, 5):
             return first.name or f"pytest's exit code {int(code)}"
     return ""

@@ -5,9 +5,10 @@
     python tests/mutate.py --check                  # exit code 1 below 95 %
 
 Everything happens in a copy of the tree (`forks.py`). Every wrong version (`mutations.py`) has a process of
-its own, and meets the doctests of its module, the tests that mirror it (those that name its functions most
-often come first, the first failure ends it), and, if it is still there, the claims whose `uses` name a
-function of the module or of one that imports it. The named wrong versions of `mutants.toml` come first, then
+its own, and meets the doctests and the tests of its target that call the changed function, the fastest first
+(`reach.py` finds them: a map made once for each target), then all others of their files; the first failure
+ends it. If it is still there, the claims come whose `uses` name a function of the module or of one that
+imports it. The named wrong versions of `mutants.toml` come first, then
 a sample that depends on the seed and the text of a module only. A table is resumed: what was noticed is kept,
 what was not is tried again.
 """
@@ -22,14 +23,16 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import typer
-from forks import Tree, copied, dotted, examined, forked, imported_once, tested
+from forks import Tree, copied, dotted, examined, forked, imported_once, reached, tested
 from mutations import Mutation, mutations
+from reach import Map, function_at, waves
 
 DOORS = ["tests/test_doors.py"]
 JUDGED = [f"tests/claims/test_{name}.py" for name in ("evidence", "evidence_edges", "core")]
@@ -43,26 +46,53 @@ TARGETS = {
 ENOUGH = 0.95
 LONGEST = 240.0
 """Seconds of processor time that a wrong version has; one that hangs is noticed."""
+LONGEST_MAP = 3600.0
 
 
-def tried(tree: Tree, target: str, mutation: Mutation, *, stamp: int, claims: bool, sound: set[str]) -> str:
-    """By what the wrong version is noticed, or nothing; a test that fails without it stops the run."""
-    module, original = Path(mutation.module), (tree.root / mutation.module).read_text()
-    tests = [mutation.module, *tree.tests(target, module)]
-    tree.write(module, mutation.applied(original), stamp)
-    try:
-        by = str(forked(lambda: tested(tree, module, tests), tree.root, LONGEST))
-        if not by and claims and (tree.root / tree.package / "claims").is_dir():
-            by = str(forked(lambda: examined(tree, dotted(module)), tree.root, LONGEST / 3))
-            by = "" if by == "timeout" else by  # claims may just be slow
-    finally:
-        tree.write(module, original, stamp + 1)
-    if "::" in by and (test := by.split("[")[0]) not in sound:
-        if failed := forked(lambda: tested(tree, module, [test]), tree.root, LONGEST):
-            typer.echo((tree.root / "log.txt").read_text(errors="replace")[-3000:])
-            raise typer.BadParameter(f"{failed} fails without any wrong version")
-        sound.add(test)
-    return by
+@dataclass
+class Trial:
+    """What is known of the tests of a tree while its wrong versions are tried.
+
+    Args:
+        tree: where.
+        claims: whether claims are asked, too.
+    """
+
+    tree: Tree
+    claims: bool
+    maps: dict[str, Map] = field(default_factory=dict)
+    sound: set[str] = field(default_factory=set)
+
+    def map(self, target: str) -> Map:
+        """Which tests of a target call what, made when it is first asked for."""
+        if target not in self.maps:
+            start, tests = time.monotonic(), self.tree.tests(target)
+            made = forked(lambda: reached(self.tree, tests), self.tree.root, LONGEST_MAP)
+            if not isinstance(made, dict):
+                raise RuntimeError(f"no map of the tests of {target}: {made}")
+            self.maps[target] = made
+            typer.echo(f"{target}: {len(made)} tests mapped ({time.monotonic() - start:.0f} s)")
+        return self.maps[target]
+
+    def noticed(self, target: str, mutation: Mutation, *, stamp: int) -> str:
+        """By what the wrong version is noticed, or nothing; a test that fails without it stops the run."""
+        tree, module = self.tree, Path(mutation.module)
+        original = (tree.root / module).read_text()
+        order = waves(self.map(target), mutation.module, function_at(original, mutation.line))
+        tree.write(module, mutation.applied(original), stamp)
+        try:
+            by = str(forked(lambda: tested(tree, module, order), tree.root, LONGEST))
+            if not by and self.claims and (tree.root / tree.package / "claims").is_dir():
+                by = str(forked(lambda: examined(tree, dotted(module)), tree.root, LONGEST / 3))
+                by = "" if by == "timeout" else by  # claims may just be slow
+        finally:
+            tree.write(module, original, stamp + 1)
+        if "::" in by and by not in self.sound:
+            if failed := forked(lambda: tested(tree, module, [[by]]), tree.root, LONGEST):
+                typer.echo((tree.root / "log.txt").read_text(errors="replace")[-3000:])
+                raise typer.BadParameter(f"{failed} fails without any wrong version")
+            self.sound.add(by)
+        return by
 
 
 def drawn(tree: Tree, targets: Sequence[str], sample: int, seed: int) -> list[tuple[str, Mutation]]:
@@ -122,20 +152,19 @@ def saved(rows: Sequence[dict[str, str]], table: Path, commit: str, seed: str) -
 
 
 def work(
-    tree: Tree,
+    trial: Trial,
     pending: Sequence[tuple[str, Mutation]],
     rows: list[dict[str, str]],
     save: Callable[[], None],
-    claims: bool,
 ) -> None:
     """Try what is pending, and save after each."""
     targets = list(dict.fromkeys(target for target, _ in pending))
     if pending:
-        imported_once(tree, [test for target in targets for test in tree.tests(target)])
-    sound: set[str] = set()
+        imported_once(trial.tree, [test for target in targets for test in trial.tree.tests(target)])
     for number, (target, mutation) in enumerate(pending):
+        trial.map(target)
         start, stamp = time.monotonic(), 10**9 + 2 * number
-        by = tried(tree, target, mutation, stamp=stamp, claims=claims, sound=sound)
+        by = trial.noticed(target, mutation, stamp=stamp)
         outcome, seconds = "noticed" if by else "survived", f"{time.monotonic() - start:.1f}"
         typer.echo(
             f"{number + 1}/{len(pending)} {mutation.module}:{mutation.line} {outcome} {by} ({seconds} s)"
@@ -191,13 +220,8 @@ def main(
                 pending.append((target, mutation))
             elif row:
                 rows.append(mutation.row | {key: row[key] for key in ("outcome", "by", "seconds")})
-        work(
-            tree,
-            pending,
-            rows,
-            lambda: saved(rows, table, git.stdout.strip(), f"{seed}, {len(wanted)} drawn"),
-            claims,
-        )
+        state = f"{seed}, {len(wanted)} drawn"
+        work(Trial(tree, claims), pending, rows, lambda: saved(rows, table, git.stdout.strip(), state))
     share, words = summary(rows)
     typer.echo(words)
     for row in rows:
