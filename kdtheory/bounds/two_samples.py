@@ -29,7 +29,7 @@ from kdtheory.validate import check_at_least, check_flags, check_fraction
 __all__ = ["joint_disagreement_transfer", "sum_upper_limit"]
 
 _LARGEST = 2**53  # whole numbers up to here are floats
-_CLOSE = 0.007  # of the radius
+_CLOSE = 0.009  # of the radius
 _MANY = 170  # events in a radius for each nat of ln(1/δ): more are not summed over
 
 
@@ -113,9 +113,8 @@ def sum_upper_limit(k: int, n: int, other: int, m: int, /, *, delta: float) -> f
     For n = m and k + l + 1 expected events or more, K + L has no heavier lower tail than at p = q (Hoeffding
     1956): it is twice the exact limit of k + l in 2n. Else by the normal bound of `normal_sum_limit` where it
     is close, and by summation, as in `summed_limit`, where it is not. Rounded outward, by 1 % of the radius
-    at most (for δ ≤ 0.3; towards δ = ½ the radius vanishes), but for samples too large to be summed over and
-    a limit above ½, where the normal bound loses up to 3 %. A sum beyond 1 says nothing, and is only bounded
-    by Hoeffding's inequality where the samples are large.
+    at most for sums below 1 and δ ≤ 0.3 (towards δ = ½ the radius vanishes). Above 1, where it says nothing, up
+    to 3 % where the samples are large, and close to 2 only bounded by Hoeffding's inequality.
 
     Args:
         k, n: events and trials of the first sample.

@@ -13,7 +13,7 @@ from scipy import special, stats
 from kdtheory.bounds import disagreement_limit, disagreement_transfer
 from kdtheory.bounds.holdout import clopper34_holdout
 from kdtheory.bounds.lattice_sums import summed_limit
-from kdtheory.bounds.normal_sums import TwoSamples, normal_sum_limit
+from kdtheory.bounds.normal_sums import TwoSamples, excess_above_half, normal_sum_limit
 from kdtheory.bounds.two_samples import joint_disagreement_transfer, sum_upper_limit
 from kdtheory.inversion import bernoulli_kl, binomial_upper_limit
 
@@ -127,13 +127,29 @@ def test_the_rounding_of_the_normal_bound() -> None:
     g = largest * np.where(rng.random(20_000) < 0.5, rng.uniform(-1, 1, 20_000), rng.choice([-1, 1], 20_000))
     n = np.ceil(16 * largest**2 * np.exp(rng.exponential(1.5, 20_000)))
     p = np.minimum(rng.beta(0.5, 0.5, 20_000), 1 - 4 * largest**2 / n)
-    tau = np.where(p <= 0.5, largest**3 / 4 / n**1.5, largest**2 / 3 / n)
+    tau = largest**3 / 4 / n**1.5 + np.maximum(2 * p - 1, 0) * largest**2 / 3 / n
     x = p + g * np.sqrt(p * (1 - p) / n) - tau
     inside = (x > 0) & (x < 1)
     assert inside.mean() > 0.5
     signed = np.sign(x - p) * np.sqrt(2 * n * bernoulli_kl(np.clip(x, 0, 1), p))
     assert (signed <= g + 1e-9)[inside].all()
     assert (x[~inside] <= 0).all()
+
+
+def test_what_lies_above_one_half_costs_less_than_its_variance_gains() -> None:
+    """Against all of the line, and attained somewhere."""
+    rng, ratios = np.random.default_rng(1), []
+    for _ in range(500):
+        n, total, z = int(10 ** rng.uniform(2, 7)), rng.uniform(0.5, 1.9), rng.uniform(0.01, 7)
+        samples, largest = TwoSamples(0, n, 0, int(n * 10 ** rng.uniform(0, 3))), z + rng.uniform(1, 5)
+        p = np.linspace(max(0, total - 1), min(total, 1), 20_001)
+        v = p * (1 - p) / n + (total - p) * (1 - total + p) / samples.m
+        above = np.maximum(2 * p - 1, 0) / n + np.maximum(2 * (total - p) - 1, 0) / samples.m
+        cost = (z * np.sqrt(v) + above * largest**2 / 3).max() - z * samples.variance(total) ** 0.5
+        found = excess_above_half(samples, total, largest=largest, z=z)
+        assert cost <= found * (1 + 1e-9)
+        ratios.append(cost / found)
+    assert max(ratios) > 0.9
 
 
 @pytest.mark.parametrize(("n", "m"), [(3000, 3000), (20_000, 20_000)])
@@ -151,13 +167,17 @@ def test_three_ways_to_one_limit(n: int, m: int, p: float, q: float) -> None:
 
 
 def test_the_normal_bound_is_above_every_chance() -> None:
-    """The bound with its constants, over all p and q of lines p + q ≤ 1, where samples are large enough."""
-    for k, n, other, m in ((300, 1500, 60, 1600), (700, 1500, 300, 1600), (10, 1500, 800, 1600)):
+    """The bound with its constants, over all p and q of a line, where samples are large enough."""
+    below_one = (0.2, 0.04), (0.01, 0.5), (0.7, 0.04), (0.04, 0.7), (0.4, 0.4)
+    cases = [*itertools.product([(1500, 1600), (1500, 6000)], below_one)]
+    for (n, m), (first, second) in [*cases, ((20_000, 20_001), (0.7, 0.6)), ((20_000, 60_000), (0.2, 0.9))]:
+        k, other = int(first * n), int(second * m)
         limit, loss = normal_sum_limit(TwoSamples(k, n, other, m), 0.05)
         assert loss < 1
-        sizes = np.arange(m + 1), (k * m + other * n - np.arange(m + 1) * n) // m
-        for p in np.linspace(0, limit, 41):
-            chance = stats.binom.pmf(sizes[0], m, limit - p) @ stats.binom.cdf(sizes[1], n, p)
+        j = np.arange(m + 1)
+        most = (k * m + other * n - j * n) // m
+        for p in np.linspace(max(0, limit - 1), min(limit, 1), 31):
+            chance = stats.binom.pmf(j, m, limit - p) @ stats.binom.cdf(most, n, p)
             assert chance < 0.05
 
 
@@ -180,9 +200,45 @@ def test_no_size_is_too_large(n: int, m: int) -> None:
     assert seen < found <= seen + 1.645 * (0.25 / n + 0.25 / m) ** 0.5 + 1.5 / n + 1.5 / m
 
 
-def test_sums_above_one_are_bounded_too() -> None:
-    found = sum_upper_limit(6 * 10**6, 10**7, 2 * 10**7, 3 * 10**7, delta=0.05)
-    assert 0.6 + 2 / 3 < found < 0.6 + 2 / 3 + 1e-3
+@pytest.mark.parametrize("size", [10**5, 10**7, 10**9])
+@pytest.mark.parametrize("delta", [1e-12, 0.05, 0.3])
+def test_limits_above_one_half_by_one_percent_and_at_once(size: int, delta: float) -> None:
+    """Against the closed form of equal samples; one point more in the second one is next to nothing."""
+    for first, second in ((0.3, 0.25), (0.75, 0.04), (0.02, 0.6), (0.45, 0.5), (0.7, 0.6), (0.9, 0.8)):
+        k, other = int(first * size), int(second * size)
+        exact = sum_upper_limit(k, size, other, size, delta=delta)
+        radius = exact - (k + other) / size
+        assert exact <= normal_sum_limit(TwoSamples(k, size, other, size), delta)[0]
+        if size >= 10**7 or delta <= 0.05:
+            start = time.process_time()
+            found = sum_upper_limit(k, size, other, size + 1, delta=delta)
+            assert time.process_time() - start < 0.2 or exact > 1
+            assert exact - 2 / size < found <= exact + (0.01 if exact < 1 else 0.03) * radius
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        (120_000, 200_000, 30_000, 600_000),
+        (10_000, 200_000, 400_000, 600_000),
+        (60_000, 200_000, 10**6, 10**7),
+    ],
+)
+@pytest.mark.parametrize("delta", [1e-6, 0.05])
+def test_one_percent_less_is_not_ruled_out(counts: tuple[int, int, int, int], delta: float) -> None:
+    """At the p and q of the largest variance of a line that is one percent of the radius lower."""
+    k, n, other, m = counts
+    seen = k / n + other / m
+    total = seen + (sum_upper_limit(*counts, delta=delta) - seen) * 0.99
+    p, q = TwoSamples(*counts).likeliest(total)
+    j = np.arange(*(int(k + n * (p - k / n) + sign * 9 * (n * p) ** 0.5) for sign in (-1, 1)))
+    most = np.floor(other + (k - j) * (m / n))
+    assert stats.binom.pmf(j, n, p) @ stats.binom.cdf(most, m, q) >= delta
+
+
+def test_sums_close_to_two_are_bounded_too() -> None:
+    found = sum_upper_limit(10**7 - 3, 10**7, 3 * 10**7 - 1, 3 * 10**7, delta=0.05)
+    assert 2 - 4e-7 < found <= 2
 
 
 def test_below_the_union_of_two_limits_by_what_independence_saves() -> None:
