@@ -109,7 +109,7 @@ def normal_sum_limit(samples: TwoSamples, delta: float, /) -> tuple[float, float
     steps, largest = sum(rates), -float(special.ndtri_exp(math.log(delta) + math.log(_TAIL / 4)))
     z = max(0.0, -float(special.ndtri_exp(math.log(delta) + math.log1p(-_TAIL))))
     seen, edges = samples.seen * (1 + 1e-15), [4 * largest**2 * rate for rate in rates]
-    cubic = largest**3 / 4 * sum(rate**1.5 for rate in rates)
+    cubic: float = largest**3 / 4 * sum(rate**1.5 for rate in rates)
 
     def allowance(total: float) -> float:
         return steps + cubic + excess_above_half(samples, total, largest=largest, z=z)

@@ -113,8 +113,8 @@ def sum_upper_limit(k: int, n: int, other: int, m: int, /, *, delta: float) -> f
     For n = m and k + l + 1 expected events or more, K + L has no heavier lower tail than at p = q (Hoeffding
     1956): it is twice the exact limit of k + l in 2n. Else by the normal bound of `normal_sum_limit` where it
     is close, and by summation, as in `summed_limit`, where it is not. Rounded outward, by 1 % of the radius
-    at most for sums below 1 and δ ≤ 0.3 (towards δ = ½ the radius vanishes). Above 1, where it says nothing, up
-    to 3 % where the samples are large, and close to 2 only bounded by Hoeffding's inequality.
+    at most for sums below 1 and δ ≤ 0.3 (towards δ = ½ the radius vanishes). Above 1, where it says nothing,
+    up to 3 % where the samples are large, and close to 2 only bounded by Hoeffding's inequality.
 
     Args:
         k, n: events and trials of the first sample.
