@@ -15,20 +15,13 @@ distance 1/(2γ)-Lipschitz in (f, g) together; a union over j. Vacuous where n o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.bounds.assumptions import CLASSES_FIXED, DRAWN, ONE_LAW, UNSEEN
-from kdtheory.bounds.deviation import single_term, uniform_term
-from kdtheory.bounds.margins import (
-    distillation_error,
-    label_free_distillation_error,
-    margin_surrogate,
-    multiclass_margin,
-    softmax_confidence,
-)
+from kdtheory.bounds.distilled import Setting, check_complexity, six_terms, student_losses
+from kdtheory.bounds.margins import distillation_error, softmax_confidence, softmax_distance
 from kdtheory.bounds.result import Bound
 from kdtheory.validate import check_flags, check_fraction, check_positive, check_weight
 
@@ -95,13 +88,14 @@ def hsu21_distillation(
     [0.0002, 0.02, 0.0888, 0.0, 0.0, 0.0272]
     """
     words = _assumptions(fixed_in_advance, drawn_afterwards, independent_draws, same_law, joint_complexity)
-    settings = _Settings(gamma, delta, joint_complexity, weight, gamma_weight, density_ratio, words)
-    _check_complexity("student_complexity", student_complexity)
-    losses = 1 - softmax_confidence(student_logits, labels, gamma=gamma)
-    apart = label_free_distillation_error(student_unlabelled, teacher_unlabelled, gamma=gamma)
-    first = student_complexity / (2 * gamma)  # √2·L·Rad^vec with L = √2/(4γ)
-    sizes = len(labels), len(student_unlabelled)
-    return _bound("hsu21_distillation", losses, apart, first, sizes, settings)
+    setting = Setting(
+        gamma=gamma, delta=delta, gamma_weight=gamma_weight, density_ratio=density_ratio, weight=weight
+    )
+    check_complexity("student_complexity", student_complexity)
+    losses = student_losses(student_logits, labels, gamma=gamma, surrogate=False)
+    apart = softmax_distance(student_unlabelled, teacher_unlabelled, gamma=gamma)
+    complexities = student_complexity, joint_complexity
+    return _bound("hsu21_distillation", losses, apart, complexities, setting, words)
 
 
 def hsu21_distillation_by_margins(
@@ -151,14 +145,14 @@ def hsu21_distillation_by_margins(
     0.02
     """
     words = _assumptions(fixed_in_advance, drawn_afterwards, independent_draws, same_law, joint_complexity)
-    settings = _Settings(gamma, delta, joint_complexity, weight, gamma_weight, density_ratio, words)
-    _check_complexity("margin_complexity", margin_complexity)
-    margins = multiclass_margin(student_logits, labels)
-    losses = margin_surrogate(margins, gamma=gamma, num_classes=student_logits.shape[-1])
-    apart = label_free_distillation_error(student_unlabelled, teacher_unlabelled, gamma=gamma)
-    first = margin_complexity / (4 * gamma)  # L·Rad with L = 1/(4γ)
-    sizes = len(labels), len(student_unlabelled)
-    return _bound("hsu21_distillation_by_margins", losses, apart, first, sizes, settings)
+    setting = Setting(
+        gamma=gamma, delta=delta, gamma_weight=gamma_weight, density_ratio=density_ratio, weight=weight
+    )
+    check_complexity("margin_complexity", margin_complexity)
+    losses = student_losses(student_logits, labels, gamma=gamma, surrogate=True)
+    apart = softmax_distance(student_unlabelled, teacher_unlabelled, gamma=gamma)
+    complexities = margin_complexity / 2, joint_complexity
+    return _bound("hsu21_distillation_by_margins", losses, apart, complexities, setting, words)
 
 
 def hsu21_as_printed(
@@ -200,7 +194,7 @@ def hsu21_as_printed(
     check_fraction("delta", delta, open_interval=True)
     check_weight("weight", weight)
     check_positive("number of points less one", len(labels) - 1)
-    _check_complexity("margin_complexity", margin_complexity)
+    check_complexity("margin_complexity", margin_complexity)
     losses = 1 - softmax_confidence(student_logits, labels, gamma=gamma)
     loss = 2 * float(losses.detach().double().mean())
     apart = 8 * float(distillation_error(student_logits, teacher_logits, labels, gamma=gamma).detach())
@@ -232,64 +226,42 @@ def hsu21_as_printed(
     )
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """What both forms are told beside logits and a complexity of the student's class, checked here."""
-
-    gamma: float
-    delta: float
-    joint_complexity: float | None
-    weight: float
-    gamma_weight: float
-    density_ratio: float
-    assumptions: dict[str, bool]
-
-    def __post_init__(self) -> None:
-        check_positive("gamma", self.gamma)
-        check_fraction("delta", self.delta, open_interval=True)
-        check_weight("weight", self.weight)
-        check_weight("gamma_weight", self.gamma_weight)
-        _check_complexity("joint_complexity", self.joint_complexity or 0.0)
-        if not 1 <= self.density_ratio < math.inf:
-            raise ValueError(f"density_ratio = {self.density_ratio} must be finite and at least 1")
-
-    @property
-    def share(self) -> float:
-        """δ of one line, at one γ."""
-        return self.delta * self.gamma_weight / 2
-
-
 def _bound(
-    name: str, losses: Tensor, apart: Tensor, first: float, sizes: tuple[int, int], settings: _Settings
+    name: str,
+    losses: Tensor,
+    apart: Tensor,
+    complexities: tuple[float, float | None],
+    setting: Setting,
+    words: dict[str, bool],
 ) -> Bound:
-    """Assemble both lines; `first` is the complexity of the student's losses."""
-    loss, error = float(losses.detach().double().mean()), float(apart.detach())
-    n, m = sizes
+    """The six terms; with another n, m keeps its share, and complexities fall as the square root."""
+    check_complexity("joint_complexity", complexities[1] or 0.0)
+    n, m = len(losses), len(apart)
+    loss, distance = float(losses.detach().double().mean()), float(apart.mean().detach())
 
     def terms(size: int) -> Terms:
-        # With another n, m keeps its share and complexities fall as the square root.
-        shrunk, scale = math.sqrt(n / size), max(1, round(m * size / n))
-        return {
-            **_first_line(loss, first * shrunk, size, settings),
-            **_second_line(error, shrunk, scale, settings),
-        }
+        shrunk, other = math.sqrt(n / size), max(1, round(m * size / n))
+        student, joint = (None if rad is None else rad * shrunk for rad in complexities)
+        return six_terms(
+            size, other, loss=loss, distance=distance, student=student or 0.0, joint=joint, setting=setting
+        )
 
     found = terms(n)
     return Bound(
         name,
         sum(found.values()),
         found,
-        settings.delta,
-        settings.assumptions,
+        setting.delta,
+        words,
         value_at=lambda size: sum(terms(size).values()),
         least=2,
         over="both samples",
         quantities={
             "n": n,
             "m": m,
-            "weight": settings.weight,
-            "gamma_weight": settings.gamma_weight,
-            "density_ratio": settings.density_ratio,
+            "weight": setting.weight,
+            "gamma_weight": setting.gamma_weight,
+            "density_ratio": setting.density_ratio,
         },
     )
 
@@ -309,27 +281,3 @@ def _assumptions(
     )
     words = {DRAWN: independent_draws, CLASSES_FIXED: fixed_in_advance, ONE_LAW: same_law}
     return words if joint_complexity is not None else {**words, UNSEEN: drawn_afterwards}
-
-
-def _first_line(loss: float, complexity: float, n: int, settings: _Settings) -> Terms:
-    return {
-        "student's loss": 2 * loss,
-        "student's complexity": 4 * complexity,
-        "labelled deviation": 2 * uniform_term(n, settings.share * settings.weight),
-    }
-
-
-def _second_line(error: float, shrunk: float, m: int, settings: _Settings) -> Terms:
-    """The distance is 1/(2γ)-Lipschitz in (f, g) together: √2·L·Rad^vec, four times."""
-    ratio, delta, joint = settings.density_ratio, settings.share, settings.joint_complexity
-    radius = single_term(m, delta) if joint is None else uniform_term(m, delta * settings.weight)
-    return {
-        "distillation error": 2 * ratio * error,
-        "joint complexity": 2 * math.sqrt(2) * ratio * shrunk * (joint or 0.0) / settings.gamma,
-        "unlabelled deviation": 2 * ratio * radius,
-    }
-
-
-def _check_complexity(name: str, complexity: float) -> None:
-    if not 0 <= complexity < math.inf:
-        raise ValueError(f"{name} = {complexity} must be finite and at least 0")

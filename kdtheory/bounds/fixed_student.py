@@ -13,17 +13,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.bounds.assumptions import CANDIDATES_FIXED, DRAWN, ONE_LAW, STUDENT_FIXED, UNSEEN
+from kdtheory.bounds.distilled import Setting, student_losses
 from kdtheory.bounds.holdout import unit_mean
-from kdtheory.bounds.margins import (
-    margin_surrogate,
-    multiclass_margin,
-    softmax_confidence,
-    softmax_distance,
-)
+from kdtheory.bounds.margins import softmax_distance
 from kdtheory.bounds.product import fisher32_log_level, product_upper_limit
 from kdtheory.bounds.result import Bound
 from kdtheory.bounds.tails import RiskTail
-from kdtheory.validate import check_flags, check_fraction, check_weight
+from kdtheory.validate import check_flags
 
 __all__ = ["hsu21_fixed_student", "hsu21_fixed_student_by_margins"]
 
@@ -81,13 +77,13 @@ def hsu21_fixed_student(
     >>> round(bound.value, 3), round(4 * (1 - 0.008705 ** (1 / 200)), 3)  # 2(p + q), p = q = 1 − c^{1/200}
     (0.094, 0.094)
     """
-    losses = 1 - softmax_confidence(student_logits, labels, gamma=gamma)
+    losses = student_losses(student_logits, labels, gamma=gamma, surrogate=False)
     words = _words(
         student_fixed_in_advance, candidates_fixed_in_advance, drawn_afterwards, independent_draws, same_law
     )
     apart = softmax_distance(student_unlabelled, teacher_unlabelled, gamma=gamma)
-    settings = {"gamma": gamma, "gamma_weight": gamma_weight, "density_ratio": density_ratio}
-    return _bound("hsu21_fixed_student", losses, apart, delta, settings, words)
+    setting = Setting(gamma=gamma, delta=delta, gamma_weight=gamma_weight, density_ratio=density_ratio)
+    return _bound("hsu21_fixed_student", losses, apart, setting, words)
 
 
 def hsu21_fixed_student_by_margins(
@@ -120,14 +116,13 @@ def hsu21_fixed_student_by_margins(
     Raises:
         ValueError: as `hsu21_fixed_student`; a margin that is not finite.
     """
-    margins = multiclass_margin(student_logits, labels)
-    losses = margin_surrogate(margins, gamma=gamma, num_classes=student_logits.shape[-1])
+    losses = student_losses(student_logits, labels, gamma=gamma, surrogate=True)
     words = _words(
         student_fixed_in_advance, candidates_fixed_in_advance, drawn_afterwards, independent_draws, same_law
     )
     apart = softmax_distance(student_unlabelled, teacher_unlabelled, gamma=gamma)
-    settings = {"gamma": gamma, "gamma_weight": gamma_weight, "density_ratio": density_ratio}
-    return _bound("hsu21_fixed_student_by_margins", losses, apart, delta, settings, words)
+    setting = Setting(gamma=gamma, delta=delta, gamma_weight=gamma_weight, density_ratio=density_ratio)
+    return _bound("hsu21_fixed_student_by_margins", losses, apart, setting, words)
 
 
 def _words(student: bool, candidates: bool, afterwards: bool, independent: bool, same_law: bool) -> Words:
@@ -147,26 +142,32 @@ def _words(student: bool, candidates: bool, afterwards: bool, independent: bool,
     }
 
 
-def _bound(
-    name: str, losses: Tensor, apart: Tensor, delta: float, settings: dict[str, float], words: Words
-) -> Bound:
-    check_fraction("delta", delta, open_interval=True)
-    check_weight("gamma_weight", settings["gamma_weight"])
-    ratio = settings["density_ratio"]
-    if not 1 <= ratio < float("inf"):
-        raise ValueError(f"density_ratio = {ratio} must be finite and at least 1")
+def _bound(name: str, losses: Tensor, apart: Tensor, setting: Setting, words: Words) -> Bound:
     (loss, n), (distance, m) = unit_mean("losses", losses.detach()), unit_mean("distances", apart.detach())
-    level = fisher32_log_level(delta * settings["gamma_weight"])
+    level = fisher32_log_level(setting.delta * setting.gamma_weight)
 
     def value_at(size: int) -> float:
         first = RiskTail("loss", loss, size, False, words)
         second = RiskTail("distance", distance, max(1, round(m * size / n)), False, words)
-        return 2 * product_upper_limit(first, second, log_level=level, scale=ratio)
+        return 2 * product_upper_limit(first, second, log_level=level, scale=setting.density_ratio)
 
     value = value_at(n)
-    terms = {"student's loss": 2 * loss, "distillation error": 2 * ratio * distance}
+    terms = {"student's loss": 2 * loss, "distillation error": 2 * setting.density_ratio * distance}
     terms["joint radius"] = value - sum(terms.values())
-    quantities = {"n": n, "m": m, **settings}
+    quantities = {
+        "n": n,
+        "m": m,
+        "gamma": setting.gamma,
+        "gamma_weight": setting.gamma_weight,
+        "density_ratio": setting.density_ratio,
+    }
     return Bound(
-        name, value, terms, delta, words, value_at=value_at, over="both samples", quantities=quantities
+        name,
+        value,
+        terms,
+        setting.delta,
+        words,
+        value_at=value_at,
+        over="both samples",
+        quantities=quantities,
     )
