@@ -50,6 +50,18 @@ def test_every_input_has_a_network_of_its_own_and_no_noise_is_the_mean() -> None
     torch.testing.assert_close(still, NET.logits(posterior.mean, inputs))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_noise_is_drawn_in_the_precision_of_the_posterior(dtype: torch.dtype) -> None:
+    """One layer of standard normal weights, an input of length one: the outputs are the noise itself."""
+    net = MLP((3, 2), bias=False)
+    posterior = GaussianPosterior(
+        net, *(f(net.size, dtype=dtype) for f in (torch.zeros, torch.ones, torch.zeros))
+    )
+    noise = posterior.logits(torch.eye(3, dtype=dtype)[:1].expand(100, -1), Stream(0))
+    assert noise.dtype is dtype
+    assert torch.equal(noise.float().to(dtype), noise) is (dtype is torch.float32)
+
+
 def test_divergence_is_the_best_of_the_grid() -> None:
     posterior = a_posterior()
     nats = [float(gaussian_kl(posterior.mean, posterior.std, posterior.prior_mean, s)) for s in PRIOR_STDS]

@@ -125,8 +125,17 @@ def test_joint_evidence_shows_the_part_that_decides() -> None:
     sound, unsure, off = CASES["coverage"][0], CASES["coverage unsure"][0], CASES["equality off"][0]
     loose = CASES["worst ratio loose"][0]
     assert Joint(parts={"a": sound, "b": off, "c": loose}).key_figure == off.key_figure
+    wrong = CASES["inequality off"][0]
+    assert Joint(parts={"a": sound, "b": wrong, "c": unsure}).key_figure == wrong.key_figure
     assert Joint(parts={"a": sound, "b": loose}).key_figure == loose.key_figure
     assert Joint(parts={"a": sound, "b": unsure}).key_figure == unsure.key_figure
+
+
+def test_joint_evidence_is_vacuous_where_every_part_is_and_pays_for_chance_alone() -> None:
+    trivial, exact, unsure = CASES["inequality trivial"][0], CASES["identity"][0], CASES["coverage unsure"][0]
+    assert judge(Joint(parts={"a": trivial, "b": trivial})) is V
+    assert judge(Joint(parts={"a": trivial, "b": exact})) is S
+    assert Joint(parts={"a": exact, "b": exact, "c": unsure}).p_fails == pytest.approx(unsure.p_fails)
 
 
 def test_joint_evidence_survives_a_record() -> None:
@@ -141,10 +150,6 @@ def test_a_refuted_identity_shows_its_counterexample() -> None:
     evidence = Identity.of([1.0, 2.0, 3.0], [1.0, 2.5, 3.1], tolerance=1e-9)
     assert evidence.counterexample == {"entry": 1, "lhs": 2.0, "rhs": 2.5}
     assert evidence.worst_error == pytest.approx(0.5 / 3.1)
-
-
-def test_tightness_is_the_largest_ratio() -> None:
-    assert Inequality.of([0.1, 0.3], [1.0, 0.4]).tightness == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize(

@@ -149,20 +149,6 @@ def test_what_brings_no_evidence_is_sure_of_nothing(silent: Evidence) -> None:
     assert judge(joint) not in (S, R, V)
 
 
-def test_joint_evidence_shows_the_part_that_decides() -> None:
-    sound = Identity.of([1.0, 1.0], [1.0, 1.0], tolerance=0.0)
-    broken = Inequality.of([2.0], [1.0])
-    unsure = Coverage(draws=200, violations=10, delta=0.05)
-    assert Joint(parts={"a": sound, "b": broken, "c": unsure}).key_figure == broken.key_figure
-    assert Joint(parts={"a": sound, "c": unsure}).key_figure == unsure.key_figure
-    trivial = Inequality.of([0.0], [1.0], trivial=1.0)
-    assert judge(Joint(parts={"a": trivial, "b": trivial})) is V
-    assert judge(Joint(parts={"a": trivial, "b": sound})) is S
-    # A part that no chance decides shares no error rate.
-    joint = Joint(parts={"a": sound, "b": sound, "c": unsure})
-    assert joint.p_fails == pytest.approx(unsure.p_fails)
-
-
 def test_a_p_value_of_alpha_itself_decides() -> None:
     for violations, verdict in ((4, S), (17, R)):
         evidence = Coverage(draws=200, violations=violations, delta=0.05)

@@ -9,15 +9,14 @@ from functools import partial
 
 import pytest
 import torch
+from small_nets import SHORT, Net, points
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from kdtheory.networks import Inputs, logits_in
-from kdtheory.schemes import Batches, Term, Training, distil, evaluate, fit, hinton, labels_term, mutual
+from kdtheory.schemes import Batches, Term, distil, evaluate, fit, hinton, labels_term, mutual
 from kdtheory.streams import Stream
 
-SGD = partial(torch.optim.SGD, lr=0.1)
-SHORT = Training(3, optimizer=SGD, device="cpu")
 Pair = namedtuple("Pair", "logits aux")
 
 
@@ -25,24 +24,6 @@ Pair = namedtuple("Pair", "logits aux")
 class ModelOutput:
     logits: torch.Tensor
     loss: float = 0.0
-
-
-def points(n: int = 30, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(n, 5, generator=generator), torch.randint(classes, (n,), generator=generator)
-
-
-class Net(nn.Module):
-    """A net of which only what it does before and after its layer differs."""
-
-    def __init__(self, after=lambda z: z, before=lambda x: x, classes: int = 3) -> None:
-        super().__init__()
-        with Stream(0).child("net").default():
-            self.layer = nn.Linear(5, classes)
-        self.after, self.before = after, before
-
-    def forward(self, x: torch.Tensor):
-        return self.after(self.layer(self.before(x)))
 
 
 def written_on(x: torch.Tensor) -> torch.Tensor:
@@ -241,131 +222,6 @@ def test_batches_that_can_be_read_in_two_ways_are_refused(case: str) -> None:
     for call in (partial(fit, training=SHORT, stream=Stream(0)), evaluate):
         with pytest.raises(ValueError, match=message):
             call(Net(), [batch(*points())])
-
-
-def test_ignored_labels_do_not_count() -> None:
-    x, y = points()
-    marked = y.clone()
-    marked[::3] = -100
-    rest = marked != -100
-    found = evaluate(Net(), Batches((x, marked), ignore_index=-100), teacher=Net())
-    assert found == evaluate(Net(), (x[rest], y[rest]), teacher=Net())
-    mine = fit(Net(), Batches((x, marked), ignore_index=-100), training=SHORT, stream=Stream(0)).module
-    rival = fit(Net(), (x[rest], y[rest]), training=SHORT, stream=Stream(0)).module
-    assert torch.allclose(mine.layer.weight, rival.layer.weight, atol=1e-6)
-
-
-def test_tokens_are_rows_of_logits() -> None:
-    class Tagger(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            with Stream(0).child("tagger").default():
-                self.embed, self.rnn, self.head = (
-                    nn.Embedding(9, 5),
-                    nn.GRU(5, 5, batch_first=True),
-                    nn.Linear(5, 4),
-                )
-
-        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-            return self.head(self.rnn(self.embed(tokens))[0])
-
-    generator = torch.Generator().manual_seed(1)
-    tokens = torch.randint(9, (12, 6), generator=generator)
-    labels = torch.randint(4, (12, 6), generator=generator)
-    labels[:, 4:] = -100
-    data = Batches(DataLoader(TensorDataset(tokens, labels), batch_size=12), ignore_index=-100)
-    net = Tagger()
-    logits = net(tokens)[:, :4].flatten(0, 1)
-    found = evaluate(net, data)
-    right = (logits.argmax(-1) == labels[:, :4].flatten()).double().mean()
-    assert found["accuracy"] == pytest.approx(float(right))
-    loss = nn.functional.cross_entropy(net(tokens).mT, labels)
-    history = fit(net, data, training=SHORT, stream=Stream(0)).history
-    assert history["value"].iloc[0] == pytest.approx(loss.item(), rel=1e-5)
-    taught = distil(Tagger(), net, data, losses=hinton(2.0, 0.9), training=SHORT, stream=Stream(0))
-    assert math.isfinite(taught.gradient_norm)
-
-
-class Endless(IterableDataset):
-    def __iter__(self):
-        while True:
-            yield from zip(*points(), strict=True)
-
-
-class OneBuffer:
-    """A loader that writes every batch into the same memory."""
-
-    def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        self.x, self.y = x, y
-
-    def __len__(self) -> int:
-        return 3
-
-    def __iter__(self):
-        inputs, labels = torch.empty(10, 5), torch.empty(10, dtype=torch.long)
-        for start in (0, 10, 20):
-            inputs.copy_(self.x[start : start + 10])
-            labels.copy_(self.y[start : start + 10])
-            yield inputs, labels
-
-
-def test_loaders_that_never_end_are_cut_where_somebody_says_so() -> None:
-    loader = DataLoader(Endless(), batch_size=10)
-    trained = fit(Net(), loader, training=SHORT, stream=Stream(0))
-    assert math.isfinite(trained.gradient_norm)
-    with pytest.raises(ValueError, match=r"it may have no end; say Batches\(data, most=…\)"):
-        evaluate(Net(), loader)
-    assert evaluate(Net(), Batches(loader, most=3)) == pytest.approx(evaluate(Net(), points()))
-    with pytest.raises(ValueError, match="an iterator, which is used up"):
-        fit(Net(), iter([points()]), training=SHORT, stream=Stream(0))
-
-
-def test_loaders_that_hand_out_one_buffer_are_read_as_if_they_did_not() -> None:
-    x, y = points()
-    buffered, plain = OneBuffer(x, y), DataLoader(TensorDataset(x, y), batch_size=10)
-    assert evaluate(Net(), buffered, teacher=Net()) == evaluate(Net(), plain, teacher=Net())
-    terms, here = hinton(2.0, 0.9), {"training": SHORT, "stream": Stream(0)}
-    mine, rival = (distil(Net(), Net(), data, losses=terms, **here).module for data in (buffered, plain))
-    assert torch.equal(mine.layer.weight, rival.layer.weight)
-
-
-def batch_normed() -> nn.Module:
-    return nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
-
-
-def test_a_last_batch_of_one_example_is_refused_before_the_first_step() -> None:
-    data = TensorDataset(*points(31))
-    with pytest.raises(ValueError, match=r"the last batch of an epoch has one example.*drop_last=True"):
-        fit(batch_normed(), DataLoader(data, batch_size=10), training=SHORT, stream=Stream(0))
-    fit(batch_normed(), DataLoader(data, batch_size=10, drop_last=True), training=SHORT, stream=Stream(0))
-    assert evaluate(batch_normed(), DataLoader(data, batch_size=10))["accuracy"] >= 0
-
-
-class Failing(OneBuffer):
-    """Data whose fourth batch cannot be read."""
-
-    error: type[BaseException] = RuntimeError
-
-    def __iter__(self):
-        for count, batch in enumerate(super().__iter__()):
-            if count == 2:
-                raise self.error("the disk is gone")
-            yield batch
-
-
-@pytest.mark.parametrize("error", [RuntimeError, OSError, KeyboardInterrupt])
-def test_whatever_fails_after_the_last_step_the_training_is_kept(error: type[BaseException]) -> None:
-    data = Failing(*points())
-    data.error = error
-    trained = fit(Net(), data, training=Training(2, optimizer=SGD, device="cpu"), stream=Stream(0))
-    assert math.isnan(trained.gradient_norm)
-    assert not trained.converged(1e9)
-    assert "the disk is gone" in trained.note
-    rival = fit(
-        Net(), OneBuffer(*points()), training=Training(2, optimizer=SGD, device="cpu"), stream=Stream(0)
-    )
-    assert torch.equal(trained.module.layer.weight, rival.module.layer.weight)
-    assert not trained.module.training
 
 
 @pytest.mark.parametrize("name", ["keys", "type", "a.b", "", "student", "projections", "train", "0"])
