@@ -236,7 +236,7 @@ def examined(tree: Tree, module: str) -> str:
     for claim in claims.REGISTRY.values():
         if any(function.__module__ in users for function in claim.uses):
             found = claims.examine(claim, claims.Plan(seed=0, device="cpu"))
-            verdicts = [claims.judge(part, alpha=level) for part in (found.premise, found.control)]
-            if verdicts != [claim.expect, claim.control_brings]:
+            verdicts = [claims.judge(part, alpha=level) for part in (found.premise, *found.controls)]
+            if verdicts != [claim.expect, *[claim.control_brings] * len(found.controls)]:
                 return f"claim {claim.name}"
     return ""

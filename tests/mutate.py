@@ -9,8 +9,8 @@ its own, and meets the doctests and the tests of its target that call the change
 (`reach.py` finds them: a map made once for each target), then all others of their files; the first failure
 ends it. If it is still there, the claims come whose `uses` name a function of the module or of one that
 imports it. The named wrong versions of `mutants.toml` come first, then
-a sample that depends on the seed and the text of a module only. A table is resumed: what was noticed is kept,
-what was not is tried again.
+a sample that depends on the seed and the text of a module only, and what a table has from before. A table is
+resumed: what was noticed is kept, as long as its line is there; what was not is tried again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import subprocess
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -87,12 +87,20 @@ class Trial:
                 by = "" if by == "timeout" else by  # claims may just be slow
         finally:
             tree.write(module, original, stamp + 1)
+        if by.startswith("died"):
+            self.check_lives(module)
         if "::" in by and by not in self.sound:
             if failed := forked(lambda: tested(tree, module, [[by]]), tree.root, LONGEST):
                 typer.echo((tree.root / "log.txt").read_text(errors="replace")[-3000:])
                 raise typer.BadParameter(f"{failed} fails without any wrong version")
             self.sound.add(by)
         return by
+
+    def check_lives(self, module: Path) -> None:
+        """A process that dies without any wrong version, too, notices nothing: stop."""
+        alone = str(forked(lambda: examined(self.tree, dotted(module)), self.tree.root, LONGEST / 3))
+        if alone.startswith("died"):
+            raise typer.BadParameter(f"the claims cannot be asked about {module}: {alone}")
 
 
 def drawn(tree: Tree, targets: Sequence[str], sample: int, seed: int) -> list[tuple[str, Mutation]]:
@@ -128,6 +136,16 @@ def named(
                     if source.count(entry["was"]) != 1:
                         raise typer.BadParameter(f"{module} has not one `{entry['was']}`; mend mutants.toml")
                     yield target, Mutation.of_text(module, source, entry["was"], entry["becomes"])
+
+
+def tabled(
+    tree: Tree, targets: Sequence[str], known: Collection[tuple[str, str, str]]
+) -> Iterator[tuple[str, Mutation]]:
+    """The wrong versions of a table that can still be made, whether or not a sample draws them."""
+    for target in targets:
+        for module in map(str, tree.modules(target)):
+            every = mutations(module, (tree.root / module).read_text())
+            yield from ((target, mutation) for mutation in every if mutation.key in known)
 
 
 def summary(rows: Sequence[dict[str, str]]) -> tuple[float, str]:
@@ -205,6 +223,8 @@ def main(
             list(TARGETS) if package == "kdtheory" else [f.stem for f in (root / package).glob("[a-z]*.py")]
         )
         wanted = [*named(tree, targets, lists.get("named", [])), *drawn(tree, targets, sample, seed)]
+        chosen = {m.key for _, m in wanted}
+        wanted += [(target, m) for target, m in tabled(tree, targets, known) if m.key not in chosen]
         asked = {m.key for _, m in wanted if not only or any(m.module.startswith(path) for path in only)}
         if show:
             for mutation in (m for _, m in wanted if m.key in asked):
@@ -220,7 +240,7 @@ def main(
                 pending.append((target, mutation))
             elif row:
                 rows.append(mutation.row | {key: row[key] for key in ("outcome", "by", "seconds")})
-        state = f"{seed}, {len(wanted)} drawn"
+        state = f"{seed}, {len(wanted)} listed"
         work(Trial(tree, claims), pending, rows, lambda: saved(rows, table, git.stdout.strip(), state))
     share, words = summary(rows)
     typer.echo(words)
