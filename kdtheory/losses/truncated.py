@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.losses._precision import told, widened
-from kdtheory.losses.divergences import kl_divergence, reverse_kl_divergence
+from kdtheory.losses.divergences import ACCURATE_TERMS
 from kdtheory.validate import check_at_least, check_logits, check_one_of, check_positive
 
 __all__ = ["Tail", "TopK", "top_k", "top_k_divergence"]
@@ -140,5 +140,4 @@ def top_k_divergence(
         rest = log_q.scatter(-1, teacher.indices.long(), -torch.inf).logsumexp(-1, keepdim=True)
         left = torch.log1p(-p.exp().sum(-1, keepdim=True).clamp(max=1))
         p, q = torch.cat((p, left), -1), torch.cat((q, rest), -1)
-    divergence = reverse_kl_divergence if reverse else kl_divergence
-    return told(divergence(q, p), student_logits)
+    return told(ACCURATE_TERMS["reverse_kl" if reverse else "kl"](q, p), student_logits)
