@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from kdtheory.claims.sequences import chain_rule, drafts, estimators, truncated
+from kdtheory.claims.sequences import (
+    chain_rule,
+    drafts,
+    estimators,
+    imitation,
+    pythagoras,
+    recursion,
+    truncated,
+)
 
-__all__ = ["chain_rule", "drafts", "estimators", "truncated"]
+__all__ = ["chain_rule", "drafts", "estimators", "imitation", "pythagoras", "recursion", "truncated"]
