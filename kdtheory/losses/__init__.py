@@ -21,13 +21,18 @@ from kdtheory.losses.softmax import (
     tempered_softmax,
     zero_temperature_softmax,
 )
+from kdtheory.losses.tokens import TokenReduction, reduce_tokens
 from kdtheory.losses.transformed_teacher import transformed_teacher_matching, zheng24_terms
+from kdtheory.losses.truncated import Tail, TopK, top_k, top_k_divergence
 
 __all__ = [
     "CONVENTIONS",
     "SOFT_TERMS",
     "Convention",
     "SoftTerm",
+    "Tail",
+    "TokenReduction",
+    "TopK",
     "brier_loss",
     "cross_entropy",
     "distillation",
@@ -41,6 +46,7 @@ __all__ = [
     "kl_divergence",
     "label_loss",
     "log_loss",
+    "reduce_tokens",
     "renyi_entropy",
     "reverse_kl_divergence",
     "soft_label_loss",
@@ -48,6 +54,8 @@ __all__ = [
     "squared_logit_distance",
     "squared_prob_distance",
     "tempered_softmax",
+    "top_k",
+    "top_k_divergence",
     "transformed_teacher_matching",
     "zero_one_loss",
     "zero_temperature_softmax",

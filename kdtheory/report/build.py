@@ -31,6 +31,7 @@ CHAPTERS = {
     5: "Generalization bounds",
     6: "Neural tangent kernel and transfer risk",
     7: "Multi-view data, ensembles, distillation",
+    8: "Distributions and sequences",
 }
 _SIGNS = {
     Verdict.SUPPORTED: "✓",

@@ -19,10 +19,12 @@ from kdtheory.risk.population import (
 )
 from kdtheory.risk.teacher import TeacherBiasVariance, teacher_bias_variance
 from kdtheory.risk.variance import distilled_variance, label_noise_variance, one_hot_variance
+from kdtheory.risk.variance_reduction import VarianceReduction, variance_reduction
 
 __all__ = [
     "GradientNoise",
     "TeacherBiasVariance",
+    "VarianceReduction",
     "accuracy",
     "bayes_brier_risk",
     "bayes_log_risk",
@@ -46,4 +48,5 @@ __all__ = [
     "total_variation",
     "total_variation_bound",
     "transferred",
+    "variance_reduction",
 ]

@@ -1,7 +1,8 @@
 """Self-distillation in closed form: a model of one kind learns, round after round, from its own outputs.
 
 `rkhs` (each round as smooth as its error allows), `fixed_point` (rounds that keep some of the labels), `lag`
-(gradient flow stopped early) and `mixing` (how much weight the teacher should have in ridge regression).
+(gradient flow stopped early), `mixing` (how much weight the teacher should have in ridge regression) and
+`recursion` (rounds of fresh data labelled by the last fit).
 """
 
 from kdtheory.self_distillation.fixed_point import (
@@ -24,6 +25,11 @@ from kdtheory.self_distillation.mixing import (
     ridge,
     ridge_derivative,
 )
+from kdtheory.self_distillation.recursion import (
+    accumulated_error_limit,
+    recursive_errors,
+    replaced_error,
+)
 from kdtheory.self_distillation.rkhs import (
     RoundsBeforeCollapse,
     SelfDistillation,
@@ -39,6 +45,7 @@ __all__ = [
     "Mixing",
     "RoundsBeforeCollapse",
     "SelfDistillation",
+    "accumulated_error_limit",
     "borup21_contraction",
     "borup21_fixed_point",
     "borup21_rounds",
@@ -54,6 +61,8 @@ __all__ = [
     "nagarajan23_lag",
     "optimal_mixing",
     "pure_distilled_ridge",
+    "recursive_errors",
+    "replaced_error",
     "ridge",
     "ridge_derivative",
     "student_filter",

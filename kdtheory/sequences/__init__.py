@@ -1,0 +1,37 @@
+"""Distillation of sequences: laws on V^H, their divergences, sampled gradients, drafts."""
+
+from kdtheory.sequences.divergences import (
+    next_token_sum,
+    sequence_divergence,
+    sequence_total_variation,
+)
+from kdtheory.sequences.estimators import ESTIMATORS, Moments, estimator_moments, kl_estimate, kl_surrogate
+from kdtheory.sequences.laws import SequenceLaw
+from kdtheory.sequences.speculative import (
+    acceptance,
+    acceptance_lower_limits,
+    greedy_acceptance,
+    negative_log_acceptance,
+    speculative_law,
+    tokens_per_cycle,
+    total_variation,
+)
+
+__all__ = [
+    "ESTIMATORS",
+    "Moments",
+    "SequenceLaw",
+    "acceptance",
+    "acceptance_lower_limits",
+    "estimator_moments",
+    "greedy_acceptance",
+    "kl_estimate",
+    "kl_surrogate",
+    "negative_log_acceptance",
+    "next_token_sum",
+    "sequence_divergence",
+    "sequence_total_variation",
+    "speculative_law",
+    "tokens_per_cycle",
+    "total_variation",
+]

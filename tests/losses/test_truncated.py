@@ -1,0 +1,109 @@
+"""Truncated teachers and the reduction of tokens."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kdtheory.losses import TopK, kl_divergence, reduce_tokens, reverse_kl_divergence, top_k, top_k_divergence
+from kdtheory.streams import Stream
+
+
+def logits(*shape: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = Stream(seed).torch()
+    student, teacher = torch.randn(2, *shape, dtype=torch.float64, generator=generator)
+    return student, 2 * teacher
+
+
+def test_with_its_tail_the_divergence_grows_to_the_whole_one() -> None:
+    student, teacher = logits(200, 8)
+    last = torch.zeros(200, dtype=torch.float64)
+    for kept in range(1, 9):
+        found = top_k_divergence(student, top_k(teacher, kept=kept))
+        assert bool((found >= last - 1e-12).all())
+        last = found
+    torch.testing.assert_close(last, kl_divergence(student, teacher))
+    torch.testing.assert_close(
+        top_k_divergence(student, top_k(teacher, kept=8), reverse=True),
+        reverse_kl_divergence(student, teacher),
+    )
+
+
+def test_the_bare_sum_goes_below_zero_and_the_renormalised_one_is_blind() -> None:
+    student, teacher = logits(200, 6)
+    kept = top_k(teacher, kept=2)
+    assert float(top_k_divergence(student, kept, tail="bare").min()) < -0.05
+    q = student.scatter(-1, kept.indices, kept.log_probs - 5)  # the same two odds, nearly all mass elsewhere
+    torch.testing.assert_close(
+        top_k_divergence(q, kept, tail="renormalised"),
+        torch.zeros(200, dtype=torch.float64),
+        atol=1e-12,
+        rtol=0,
+    )
+    assert float(top_k_divergence(q, kept).min()) > 0.1
+
+
+def test_equality_where_the_ratio_is_constant_on_the_rest() -> None:
+    _, teacher = logits(50, 7)
+    kept = top_k(teacher, kept=3)
+    student = teacher.scatter_add(
+        -1, kept.indices, torch.randn(50, 3, dtype=torch.float64, generator=Stream(4).torch())
+    )
+    torch.testing.assert_close(top_k_divergence(student, kept), kl_divergence(student, teacher))
+
+
+def test_temperature_is_that_of_the_teacher() -> None:
+    student, teacher = logits(20, 5)
+    whole = top_k(teacher, kept=5, temperature=3.0)
+    torch.testing.assert_close(top_k_divergence(student, whole), kl_divergence(student / 3, teacher / 3))
+
+
+def test_half_precision_teachers() -> None:
+    student, teacher = logits(30, 100)
+    stored = top_k(teacher.half(), kept=10)
+    half = TopK(stored.log_probs.half(), stored.indices)
+    exact = top_k_divergence(student, top_k(teacher.half().double(), kept=10))
+    torch.testing.assert_close(top_k_divergence(student, half), exact, rtol=0.02, atol=2e-3)
+    assert top_k_divergence(student.half(), half).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: top_k(torch.zeros(2, 3), kept=4), "more than the 3 classes"),
+        (lambda: top_k(torch.zeros(2, 3), kept=0), "kept"),
+        (lambda: TopK(torch.zeros(2, 2), torch.tensor([[0, 1], [1, 2]])), "no log-probabilities"),
+        (lambda: TopK(torch.full((1, 2), -2.0), torch.tensor([[1, 1]])), "repeat"),
+        (lambda: TopK(torch.full((1, 2), -2.0), torch.tensor([[-1, 1]])), "class numbers"),
+        (lambda: top_k_divergence(torch.zeros(3, 4), top_k(torch.zeros(2, 4), kept=1)), "give the same"),
+        (
+            lambda: top_k_divergence(torch.zeros(1, 2), TopK(torch.tensor([[-1.0]]), torch.tensor([[5]]))),
+            "indices reach 5",
+        ),
+        (
+            lambda: top_k_divergence(
+                torch.zeros(1, 3), top_k(torch.zeros(1, 3), kept=1), tail="bare", reverse=True
+            ),
+            "no bare form",
+        ),
+        (
+            lambda: reduce_tokens(torch.zeros(2, 3), torch.zeros(2, 3).bool(), reduction="per_token"),
+            "without",
+        ),
+    ],
+)
+def test_what_is_refused(call: object, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        call()  # type: ignore[operator]
+
+
+def test_reductions_by_hand_and_what_is_masked_does_not_matter() -> None:
+    losses = torch.tensor([[1.0, 2.0, torch.nan], [4.0, torch.inf, torch.nan]])
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    found = {way: reduce_tokens(losses, mask, reduction=way) for way in ("sum", "per_sequence", "per_token")}
+    assert {way: float(value) for way, value in found.items()} == {
+        "sum": 3.5,
+        "per_sequence": 2.75,
+        "per_token": pytest.approx(7 / 3),
+    }
+    assert reduce_tokens(losses, mask, reduction="none").tolist() == [[1, 2, 0], [4, 0, 0]]
