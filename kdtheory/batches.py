@@ -279,7 +279,7 @@ def class_numbers(name: str, labels: Any, count: int, /) -> Tensor:
         raise ValueError(f"{shown}; give one whole class number each{cure}")
     if labels.ndim == 0 or len(labels) != count:
         rows = labels.numel() if labels.ndim < 2 else len(labels)
-        raise ValueError(f"there are {count} inputs and {rows} {name}; give one label for each row")
+        raise ValueError(f"{name}: {count} rows and {rows} labels; give one label for each row")
     if labels.ndim == 2 and labels.shape[1] == 1:
         raise ValueError(f"{shown}; give one whole class number each, labels[:, 0]")
     return labels.to(dtype=torch.long, copy=True)  # a loader may write its buffer again

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["Sample", "at_least_float32", "resolve_device", "tensor_of"]
+__all__ = ["Sample", "at_least_float32", "recordable", "resolve_device", "tensor_of"]
 
 _WIDEST = 8
 _HALF = (torch.float16, torch.bfloat16)
@@ -36,6 +36,11 @@ class Sample:
 def at_least_float32(*tensors: Tensor) -> list[Tensor]:
     """The tensors as they are, but half precision as float32: sums and differences need more digits."""
     return [tensor.float() if tensor.dtype in _HALF else tensor for tensor in tensors]
+
+
+def recordable(array: Tensor) -> Tensor:
+    """Without a graph; a copy of what was made in inference mode, which autograd cannot keep."""
+    return array.clone() if array.is_inference() else array.detach()
 
 
 def tensor_of(name: str, values: Any, /) -> Tensor:

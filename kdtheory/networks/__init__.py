@@ -11,7 +11,7 @@ or a file sees a single array. `unpack` gives the weights their names back, `mod
 from __future__ import annotations
 
 from kdtheory.networks.architecture import Architecture, Tape
-from kdtheory.networks.calls import Inputs, Pick, logits_in, outputs_in
+from kdtheory.networks.calls import Inputs, Pick, check_ready, logits_in, outputs_in
 from kdtheory.networks.company import CLOSE, alike, check_alone, closeness, left_as_it_was
 from kdtheory.networks.copies import copied
 from kdtheory.networks.layers import layer, recorded
@@ -36,6 +36,7 @@ __all__ = [
     "Tape",
     "alike",
     "check_alone",
+    "check_ready",
     "closeness",
     "copied",
     "layer",

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-__all__ = ["Inputs", "Pick", "logits_in", "outputs_in"]
+__all__ = ["Inputs", "Pick", "check_ready", "logits_in", "outputs_in"]
 
 Pick = int | str | Callable[[Any], Tensor]
 """Which part of a module's output its logits are: a place, a key or attribute, or a function of it."""
@@ -68,14 +68,15 @@ class Inputs:
         """Copies as the module takes them: on its device, in its precision, with no graph of the caller's."""
         return self.mapped(_for(net))
 
-    def outputs(self, net: nn.Module, /, *, pick: Pick | None = None, name: str = "the module") -> Tensor:
+    def outputs(
+        self, net: nn.Module, /, *, pick: Pick | None = None, name: str = "the module", by: str = "output"
+    ) -> Tensor:
         """What a module gives for the batch, n × k or, for tokens, n × L × k.
 
         Raises:
             ValueError: the module does not take the inputs, or its logits cannot be found in what it gives.
         """
-        if any(is_lazy(part) for part in (*net.parameters(), *net.buffers())):
-            raise ValueError(f"{name} has parameters without a shape yet; call it once on a batch first")
+        check_ready(net, name)
         ready = self.like(net)
         try:
             output = net(*ready.args, **ready.named)
@@ -83,11 +84,24 @@ class Inputs:
             raise
         except Exception as error:  # whatever the module of somebody else may raise
             raise ValueError(f"{name} does not take a batch of shape {self.shapes}: {_why(error)}") from error
-        return outputs_in(output, examples=len(self), pick=pick, name=name)
+        return outputs_in(output, examples=len(self), pick=pick, name=name, by=by)
 
     def logits(self, net: nn.Module, /, *, pick: Pick | None = None, name: str = "the module") -> Tensor:
         """The same as logits of two classes or more: one logit is ln(p₁/p₀)."""
         return _two(self.outputs(net, pick=pick, name=name))
+
+
+def check_ready(net: nn.Module, name: str = "the module", /) -> None:
+    """Every parameter has a shape and numbers.
+
+    Raises:
+        ValueError: one is lazy, or on the meta device.
+    """
+    for part in (*net.parameters(), *net.buffers()):
+        if is_lazy(part):
+            raise ValueError(f"{name} has parameters without a shape yet; call it once on a batch first")
+        if part.is_meta:
+            raise ValueError(f"{name} has parameters without numbers, on the meta device; load them first")
 
 
 def logits_in(output: Any, /, *, examples: int, pick: Pick | None = None, name: str = "the module") -> Tensor:
@@ -106,11 +120,18 @@ def logits_in(output: Any, /, *, examples: int, pick: Pick | None = None, name: 
 
 
 def outputs_in(
-    output: Any, /, *, examples: int, pick: Pick | None = None, name: str = "the module"
+    output: Any,
+    /,
+    *,
+    examples: int,
+    pick: Pick | None = None,
+    name: str = "the module",
+    by: str = "output",
 ) -> Tensor:
     """The same as it was given: one output stays one.
 
-    A place, key or attribute of a bare tensor is the tensor; a function is applied to whatever there is.
+    A place, key or attribute of a bare tensor is the tensor; a function is applied to whatever there is. `by`
+    is the argument that messages name.
 
     Raises:
         ValueError: as `logits_in`.
@@ -119,10 +140,10 @@ def outputs_in(
     torch.Size([2, 1])
     """
     bare = isinstance(output, Tensor) and not callable(pick)
-    found = output if bare else _picked(output, pick, name)
+    found = output if bare else _picked(output, pick, name, by)
     if not isinstance(found, Tensor) or not found.dtype.is_floating_point:
         kind = f"{found.dtype} numbers" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-        raise ValueError(f"{name} gives {kind}; wrap it to give n × k logits, or pick them by output=…")
+        raise ValueError(f"{name} gives {kind}; wrap it to give n × k logits, or pick them by {by}=…")
     if found.ndim == 1 and len(found) == examples:
         found = found[:, None]
     if found.ndim not in (2, 3) or len(found) != examples:
@@ -136,12 +157,12 @@ def _two(outputs: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(outputs), outputs], -1) if outputs.shape[-1] == 1 else outputs
 
 
-def _picked(output: Any, pick: Pick | None, name: str) -> Any:
+def _picked(output: Any, pick: Pick | None, name: str, by: str) -> Any:
     if callable(pick):
         try:
             return pick(output)
         except Exception as error:
-            raise ValueError(f"output= fails on what {name} gives, {_kind(output)}: {_why(error)}") from error
+            raise ValueError(f"{by}= fails on what {name} gives, {_kind(output)}: {_why(error)}") from error
     if pick is None:
         if isinstance(logits := getattr(output, "logits", None), Tensor):
             return logits
@@ -152,7 +173,7 @@ def _picked(output: Any, pick: Pick | None, name: str) -> Any:
         if isinstance(pick, str) and isinstance(part := getattr(output, pick, None), Tensor):
             return part
     what = _kind(output)
-    raise ValueError(f"{name} gives {what}; pick the logits in it by output=…, a place, a key or a function")
+    raise ValueError(f"{name} gives {what}; pick the logits in it by {by}=…, a place, a key or a function")
 
 
 def _kind(output: Any) -> str:

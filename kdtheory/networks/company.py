@@ -99,7 +99,8 @@ def check_alone(
     """
     size = len(inputs)
     few = torch.linspace(0, size - 1, min(_ASKED, max(1, size // 2))).long().flip(0)
-    again = torch.cat([ask(inputs.rows(part)) for part in few.split(max(1, at_once))])
+    parts = few.chunk(-(-len(few) // max(1, at_once)))
+    again = torch.cat([ask(inputs.rows(part)) for part in parts])
     before, after = (part.double().cpu().flatten(0, -2) for part in (said[few.to(said.device)], again))
     if before.shape != after.shape or not alike(before, after, close=close):
         raise ValueError(

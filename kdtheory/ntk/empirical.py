@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from kdtheory.networks import Inputs, Pick, check_alone, left_as_it_was, outputs_in
+from kdtheory.networks import Inputs, Pick, check_alone, check_ready, left_as_it_was, outputs_in
 from kdtheory.ntk._all_outputs import by_outputs, fill_all_outputs
 from kdtheory.ntk._contraction import fill_each_output, fill_mean
 from kdtheory.ntk._factors import Factors
@@ -40,7 +40,7 @@ class _Outputs(nn.Module):
         self.module, self.pick = module, pick
 
     def forward(self, rows: Tensor) -> Tensor:
-        return outputs_in(self.module(rows), examples=len(rows), pick=self.pick)
+        return outputs_in(self.module(rows), examples=len(rows), pick=self.pick, by="pick")
 
 
 class EmpiricalKernel:
@@ -86,6 +86,7 @@ class EmpiricalKernel:
         check_one_of("method", method, ("auto", "layerwise", "jacobian"))
         if output is not None:
             check_at_least("output", output, 0)
+        _check_precision(module)
         if not any(part.requires_grad for part in module.parameters()):
             raise ValueError(
                 "module has no parameter that requires a gradient, so that its kernel is zero (quantised and "
@@ -196,7 +197,7 @@ class EmpiricalKernel:
             rows = torch.cat([rows, rows.new_zeros(1, *rows.shape[1:]) if columns is None else columns])
 
         def ask(part: Inputs) -> Tensor:
-            return part.outputs(self.module, pick=self.pick, name="module")
+            return part.outputs(self.module, pick=self.pick, name="module", by="pick")
 
         some = Inputs((rows[:_ASKED],))
         outputs = ask(some)
@@ -258,6 +259,18 @@ class EmpiricalKernel:
                     yield here, there, left, self._factors(columns[there])
                 elif there.start > here.start:
                     yield here, there, left, self._factors(rows[there])
+
+
+def _check_precision(module: nn.Module) -> None:
+    check_ready(module, "module")
+    for part in module.parameters():
+        if part.dtype not in (torch.float32, torch.float64) and part.requires_grad:
+            raise ValueError(f"module has parameters of {part.dtype}; give a copy in float32, module.float()")
+        if part.is_inference():
+            raise ValueError(
+                "module was made in inference mode, where nothing can be differentiated; make it outside, or "
+                "give kdtheory.networks.copied(module)"
+            )
 
 
 def _slices(n: int, size: int) -> Iterator[slice]:
