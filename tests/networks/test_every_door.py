@@ -236,7 +236,7 @@ def picked(case: Case) -> dict[str, Any]:
 
 
 def entropy(z: Tensor) -> float:
-    return float(functional.cross_entropy(z, Y))
+    return float(functional.cross_entropy(z.detach(), Y))
 
 
 def through_evaluate(case: Case, net: nn.Module) -> tuple[Any, Any]:
@@ -257,7 +257,7 @@ def through_distil(case: Case, net: nn.Module) -> tuple[Any, Any]:
     terms = {"soft": response_term(2.0), "labels": labels_term(), "mean": Term(functional.mse_loss)}
     history = distil(student, net, (X, Y), losses=terms, **HERE, **picked(case)).history
     z = logits(case, net).detach()
-    said = student(X) if case.pick is None else logits(case, student)
+    said = (student(X) if case.pick is None else logits(case, student)).detach()
     soft = functional.kl_div((said / 2).log_softmax(1), (z.float() / 2).softmax(1), reduction="batchmean")
     return list(history["value"]), [float(4 * soft), entropy(said), float((said - z).square().mean())]
 
