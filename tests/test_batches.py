@@ -103,9 +103,9 @@ BAD: dict[str, tuple[Any, str]] = {
     "whole one-hot": ([(X, torch.eye(3)[Y].long())], r"one (label for each row|class number for each)"),
     "a column": ([(X, Y[:, None])], r"one whole class number each, labels\[:, 0\]"),
     "fractions": ([(X, Y.float())], r"labels.long\(\)"),
-    "ignored without a word": ((X, torch.where(Y == 0, -100, Y)), "leave .*out.* points|points out"),
+    "ignored without a word": ((X, torch.where(Y == 0, -100, Y)), r"leave .*out.* points|points out"),
     "words": ([(X, ["cat"] * 30)], "labels are a list"),
-    "no labels": ([X], "no labels|labels and the data have none"),
+    "no labels": ([X], r"no labels|labels and the data have none"),
     "other rows": ([(X, Y[:5])], "30 rows and 5 labels"),
     "a key that is not there": (Batches([{"x": X, "y": Y}], inputs="z"), "inputs = 'z' is not in a batch"),
     "an empty list": ([], "no batch"),
@@ -162,7 +162,7 @@ def test_points_of_several_arrays_are_certified_as_the_module_is_called() -> Non
         check_rows(Train.of(ordered), HoldOut.of(ordered))
     other = Batches((X, LENGTHS + 1, Y), inputs=(0, 1), labels=2)
     assert check_rows(Train.of(ordered), HoldOut.of(other)) == {}, "one array tells them apart"
-    with pytest.raises(ValueError, match="does not take a batch of shape .*lengths"):
+    with pytest.raises(ValueError, match=r"does not take a batch of shape .*lengths"):
         certify(net, holdout=(X, Y), fixed_in_advance=True)
     with pytest.raises(ValueError, match="a witness takes one array of numbers"):
         certify(
