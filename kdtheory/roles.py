@@ -18,13 +18,16 @@ import numpy as np
 import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
+from kdtheory.batches import as_batches, class_numbers
 from kdtheory.datasets import Images
+from kdtheory.networks import Inputs
 from kdtheory.rows import COMPARED, EqualRows, SideBySide, Table
+from kdtheory.types import tensor_of
 
 __all__ = [
     "ROLES",
+    "Arguments",
     "HoldOut",
     "SideBySide",
     "Train",
@@ -32,22 +35,58 @@ __all__ = [
     "check_rows",
     "repeated_rows",
     "shared_rows",
-    "tensor_of",
 ]
 
 ROLES = ("train", "holdout", "unlabelled")
-_LOADED_AT_ONCE = 1024
 _SHOWN = 5
-_WIDEST = 8
 
 
 @dataclass(frozen=True, eq=False)
-class _Labelled:
+class Arguments(SideBySide):
+    """What a module is called with for each point, where that is more than one array.
+
+    Args:
+        names: of each part, or None for what is handed over in order.
+    """
+
+    names: tuple[str | None, ...]
+
+    @property
+    def inputs(self) -> Inputs:
+        """As a batch of all points."""
+        pairs = list(zip(self.names, self.parts, strict=True))
+        args = tuple(part for name, part in pairs if name is None)
+        return Inputs(args, {name: part for name, part in pairs if name is not None})
+
+
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """Points of one role."""
+
+    role: ClassVar[str]
+    inputs: Shaped[Tensor, "n *shape"] | SideBySide
+
+    def __post_init__(self) -> None:
+        _check_inputs(self.role, self.inputs)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def called_with(self) -> Inputs | None:
+        """What a module takes of them; None where the points are known by logits alone."""
+        if isinstance(self.inputs, Tensor):
+            return Inputs((self.inputs,))
+        return self.inputs.inputs if isinstance(self.inputs, Arguments) else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Labelled(_Points):
     """Labelled points of one role.
 
     Args:
         inputs: one point a row, of any further shape; or tables by which points are known, side by side,
-            such as the logits of two networks, where −∞ is allowed.
+            such as the logits of two networks, where −∞ is allowed; or `Arguments`.
         labels: the class number of each.
 
     Raises:
@@ -55,45 +94,44 @@ class _Labelled:
             not one each.
     """
 
-    role: ClassVar[str]
-    inputs: Shaped[Tensor, "n *shape"] | SideBySide
     labels: Int[Tensor, "m"]
 
     def __post_init__(self) -> None:
-        _check_inputs(self.role, self.inputs)
-        labels = self.labels
-        whole = labels.dtype in COMPARED and not labels.dtype.is_floating_point and labels.dtype != torch.bool
-        if not whole or labels.ndim != 1:
-            shown = f"dtype {labels.dtype} and shape {tuple(labels.shape)}"
-            raise ValueError(f"{self.role} labels have {shown}; give one whole class number for each point")
-        if len(labels) != len(self.inputs):
-            counts = f"{len(self.inputs)} rows and {len(labels)} labels"
-            raise ValueError(f"{self.role} has {counts}; give one label for each row")
+        super().__post_init__()
+        labels = class_numbers(f"{self.role} labels", self.labels, len(self.inputs))
+        if labels.ndim != 1:
+            shape = tuple(labels.shape)
+            raise ValueError(f"{self.role} labels have shape {shape}; give one class number for each point")
         if int(labels.min()) < 0:
-            raise ValueError(f"{self.role} labels go down to {int(labels.min())}; classes count from 0")
-
-    def __len__(self) -> int:
-        return len(self.inputs)
+            low = int(labels.min())
+            cure = "; leave those points out, by Batches(data, ignore_index=-100)" if low == -100 else ""
+            raise ValueError(f"{self.role} labels go down to {low}; classes count from 0{cure}")
 
     @classmethod
     def of(cls, source: Any, labels: Any = None, /) -> Any:
-        """From inputs and labels (tensors or arrays), a pair of them, `Images`, a Dataset or a DataLoader.
+        """From inputs and labels (tensors or arrays), `Images`, and what gives batches of them.
+
+        Args:
+            source: (inputs, labels), a mapping, a Dataset, a DataLoader, or another iterable of batches; of
+                batches of more parts `Batches`, which says which are inputs and which labels.
+            labels: where the source is inputs alone.
 
         Raises:
-            ValueError: the source is of another role, or is none of these.
+            ValueError: the source is of another role, is none of these, has no labels or no known end, or has
+                batches that can be read in two ways.
         """
         if isinstance(source, cls):
             return source
-        if isinstance(source, (_Labelled, Unlabelled)):
+        if isinstance(source, _Points):
             raise ValueError(f"{cls.role} was given points whose role is {source.role}; a point has one role")
+        if labels is None and isinstance(source, tuple) and len(source) == 2:
+            source, labels = source
         if labels is not None:
             return cls(_inputs_of(cls.role, source), tensor_of(f"{cls.role} labels", labels))
-        if isinstance(source, tuple) and len(source) > 1:
-            return cls.of(*source[:2])
-        columns = _columns(cls.role, source)
-        if len(columns) < 2:
-            raise ValueError(f"{cls.role} has no labels; give (inputs, labels), a Dataset or a DataLoader")
-        return cls(columns[0], columns[1])
+        if isinstance(source, Images):
+            return cls(source.inputs, source.labels)
+        inputs, numbers = _read(cls.role, source, labelled=True)
+        return cls(inputs, numbers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +154,7 @@ class HoldOut(_Labelled):
 
 
 @dataclass(frozen=True, eq=False)
-class Unlabelled:
+class Unlabelled(_Points):
     """Inputs alone, drawn after the predictors were fixed.
 
     Args:
@@ -127,28 +165,23 @@ class Unlabelled:
     """
 
     role: ClassVar[str] = "unlabelled"
-    inputs: Shaped[Tensor, "n *shape"] | SideBySide
-
-    def __post_init__(self) -> None:
-        _check_inputs(self.role, self.inputs)
-
-    def __len__(self) -> int:
-        return len(self.inputs)
 
     @classmethod
     def of(cls, source: Any, /) -> Unlabelled:
-        """From a tensor or array, `Images`, a Dataset or a DataLoader; labels that come along are dropped.
+        """From a tensor or array, `Images`, or what gives batches, as `Train.of`; labels are dropped unread.
 
         Raises:
-            ValueError: the source is of another role, or is none of these.
+            ValueError: as `Train.of`, but for labels.
         """
         if isinstance(source, cls):
             return source
-        if isinstance(source, _Labelled):
+        if isinstance(source, _Points):
             raise ValueError(f"{cls.role} was given points whose role is {source.role}; a point has one role")
         if isinstance(source, (Tensor, np.ndarray, SideBySide)):
             return cls(_inputs_of(cls.role, source))
-        return cls(_columns(cls.role, source)[0])
+        if isinstance(source, Images):
+            return cls(source.inputs)
+        return cls(_read(cls.role, source, labelled=False)[0])
 
 
 Role = Train | HoldOut | Unlabelled
@@ -273,50 +306,25 @@ def _named(pairs: Int[np.ndarray, "pairs 2"], one: str, verb: str, other: str) -
     return f"rows {here} of {one} {verb} rows {there} of {other}"
 
 
-def tensor_of(name: str, values: Any, /) -> Tensor:
-    """A tensor or array of numbers as a tensor without a graph; the memory is shared where it can be.
-
-    Raises:
-        ValueError: its elements are no real numbers, or have more than 64 bits.
-    """
-    if isinstance(values, Tensor):
-        return values.detach()
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub" or array.dtype.itemsize > _WIDEST:
-        raise ValueError(f"{name} has elements of {array.dtype}; give real numbers of at most 64 bits")
-    dtype = array.dtype.newbyteorder("=")
-    if array.dtype.kind == "u" and array.dtype.itemsize > 1:  # torch hardly knows these
-        if array.size and array.max() > np.iinfo(np.int64).max:
-            raise ValueError(f"{name} goes up to {array.max()}; give whole numbers below 2**63")
-        dtype = np.dtype(np.int64)
-    return torch.from_numpy(np.require(array, dtype=dtype, requirements=("C", "W")))
-
-
 def _inputs_of(name: str, values: Any) -> Table:
     return values if isinstance(values, SideBySide) else tensor_of(name, values)
 
 
-def _columns(name: str, source: Any) -> tuple[Tensor, ...]:
-    """Inputs, and what else comes with each point, as whole tensors."""
-    if isinstance(source, Images):
-        return source.inputs, source.labels
-    if isinstance(source, tuple):
-        return tuple(tensor_of(name, column) for column in source)
-    if isinstance(source, Dataset):
-        source = DataLoader(source, batch_size=_LOADED_AT_ONCE)
-    if not isinstance(source, DataLoader):
-        kind = type(source).__name__
-        raise ValueError(f"{name} is a {kind}; give (inputs, labels), a Dataset or a DataLoader")
-    # A loader draws a seed from torch's global generator when it starts; that is put back.
-    with torch.random.fork_rng(devices=[]):
-        batches = [batch if isinstance(batch, (tuple, list)) else (batch,) for batch in source]
-    if not batches or not all(isinstance(column, Tensor) for column in batches[0]):
-        raise ValueError(f"{name}: the loader must give batches of tensors, inputs first and labels second")
-    return tuple(torch.cat(column).detach() for column in zip(*batches, strict=True))
+def _read(name: str, source: Any, *, labelled: bool) -> tuple[Table, Any]:
+    """Inputs and labels of all points in what gives batches of them."""
+    batches = as_batches(source, name=name)
+    try:
+        batch = batches.whole(labelled=labelled)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    parts, names = tuple(part.detach() for part in batch.inputs.tensors), tuple(batch.inputs.named)
+    if len(parts) == 1 and not names:
+        return parts[0], batch.labels
+    return Arguments(parts, (*(None for _ in batch.inputs.args), *names)), batch.labels
 
 
 def _check_inputs(name: str, inputs: Table) -> None:
-    known_by = isinstance(inputs, SideBySide)
+    known_by = isinstance(inputs, SideBySide) and not isinstance(inputs, Arguments)
     for part in inputs.parts if isinstance(inputs, SideBySide) else (inputs,):
         if part.ndim == 0 or part.numel() == 0:
             shape = tuple(part.shape)

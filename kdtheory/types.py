@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["Sample", "at_least_float32", "resolve_device"]
+__all__ = ["Sample", "at_least_float32", "recordable", "resolve_device", "tensor_of"]
 
-
+_WIDEST = 8
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -34,6 +36,30 @@ class Sample:
 def at_least_float32(*tensors: Tensor) -> list[Tensor]:
     """The tensors as they are, but half precision as float32: sums and differences need more digits."""
     return [tensor.float() if tensor.dtype in _HALF else tensor for tensor in tensors]
+
+
+def recordable(array: Tensor) -> Tensor:
+    """Without a graph; a copy of what was made in inference mode, which autograd cannot keep."""
+    return array.clone() if array.is_inference() else array.detach()
+
+
+def tensor_of(name: str, values: Any, /) -> Tensor:
+    """A tensor or array of numbers as a tensor without a graph; the memory is shared where it can be.
+
+    Raises:
+        ValueError: its elements are no real numbers, or have more than 64 bits.
+    """
+    if isinstance(values, Tensor):
+        return values.detach()
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > _WIDEST:
+        raise ValueError(f"{name} has elements of {array.dtype}; give real numbers of at most 64 bits")
+    dtype = array.dtype.newbyteorder("=")
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:  # torch hardly knows these
+        if array.size and array.max() > np.iinfo(np.int64).max:
+            raise ValueError(f"{name} goes up to {array.max()}; give whole numbers below 2**63")
+        dtype = np.dtype(np.int64)
+    return torch.from_numpy(np.require(array, dtype=dtype, requirements=("C", "W")))
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

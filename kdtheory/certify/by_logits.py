@@ -11,7 +11,8 @@ from torch import Tensor
 
 from kdtheory.certify.door import certify
 from kdtheory.certify.result import Certificates
-from kdtheory.roles import ROLES, SideBySide, tensor_of
+from kdtheory.roles import ROLES, SideBySide
+from kdtheory.types import tensor_of
 from kdtheory.validate import check_logits, check_one_of
 
 __all__ = ["certify_logits", "check_together"]

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from kdtheory.certify.nets import ReluNet, relu_net, said_on
 from kdtheory.certify.word import Word
 from kdtheory.certify.workshop import Workshop
-from kdtheory.networks import MLP
-from kdtheory.roles import Role, Unlabelled, tensor_of
+from kdtheory.networks import MLP, Inputs, Pick
+from kdtheory.roles import Arguments, Role, Unlabelled
+from kdtheory.types import tensor_of
 from kdtheory.validate import check_labels, check_logits
 
 __all__ = ["REASONS", "Case", "Said", "said_by"]
@@ -73,9 +74,15 @@ class Case:
     labels: dict[str, Int[Tensor, "_"]]
     gammas: tuple[float, ...]
     word: Word
-    inputs: dict[str, Shaped[Tensor, "_ *shape"]] = field(default_factory=dict)
+    inputs: dict[str, Shaped[Tensor, "_ *shape"] | Arguments] = field(default_factory=dict)
     workshop: Workshop | None = None
     counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    def flat(self, role: str, /) -> Float[Tensor, "_ d"]:
+        """The points of a role as vectors, float64."""
+        points = self.inputs[role]
+        assert isinstance(points, Tensor)  # a plain ReLU net took them
+        return points.double().flatten(1)
 
     def has(self, need: str, /) -> bool:
         """Whether one of the things named in `REASONS` is there."""
@@ -104,7 +111,13 @@ class Case:
 
 
 def said_by(
-    name: str, predictor: nn.Module | Mapping[str, Any], points: Mapping[str, Role], /, *, batch_size: int
+    name: str,
+    predictor: nn.Module | Mapping[str, Any],
+    points: Mapping[str, Role],
+    /,
+    *,
+    batch_size: int,
+    pick: Pick | None = None,
 ) -> Said:
     """What a module, or a mapping from roles to logits, says on the points.
 
@@ -112,11 +125,9 @@ def said_by(
         ValueError: it is neither, logits are lacking or unusable, or do not fit the points or their labels.
     """
     if isinstance(predictor, nn.Module):
-        inputs = {role: part.inputs for role, part in points.items() if isinstance(part.inputs, Tensor)}
-        if lacking := [role for role in points if role not in inputs]:
-            raise ValueError(f"{name} is a module, and points of {lacking[0]} are known by logits alone")
         on = {
-            role: said_on(predictor, part, name=name, batch_size=batch_size) for role, part in inputs.items()
+            role: said_on(predictor, _inputs(name, part), name=name, batch_size=batch_size, pick=pick)
+            for role, part in points.items()
         }
     elif isinstance(predictor, Mapping):
         on = {role: _given(name, predictor, role, len(part)) for role, part in points.items()}
@@ -133,8 +144,19 @@ def said_by(
         return Said(on)
     if "train" not in points:
         return Said(on, True)
-    net = relu_net(predictor, [(part, on[role]) for role, part in inputs.items()])
+    inputs = {role: part.inputs for role, part in points.items() if isinstance(part.inputs, Tensor)}
+    net = (
+        relu_net(predictor, [(part, on[role]) for role, part in inputs.items()], pick=pick)
+        if inputs
+        else None
+    )
     return Said(on, True, net, net.input_norm(inputs["train"]) if net else 0.0)
+
+
+def _inputs(name: str, points: Role) -> Inputs:
+    if (inputs := points.called_with) is None:
+        raise ValueError(f"{name} is a module, and points of {points.role} are known by logits alone")
+    return inputs
 
 
 def _given(name: str, logits: Mapping[str, Any], role: str, points: int) -> Tensor:

@@ -14,8 +14,8 @@ from kdtheory.certify.result import Certificates
 from kdtheory.certify.shares import certificates
 from kdtheory.certify.word import Word
 from kdtheory.certify.workshop import Workshop
-from kdtheory.networks import MLP, Architecture
-from kdtheory.roles import HoldOut, Role, Train, Unlabelled, check_rows
+from kdtheory.networks import MLP, Architecture, Pick
+from kdtheory.roles import Arguments, HoldOut, Role, Train, Unlabelled, check_rows
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 from kdtheory.validate import check_at_least, check_positive
@@ -46,6 +46,7 @@ def certify(
     stream: Stream | None = None,
     device: str | torch.device = "auto",
     batch_size: int = 1024,
+    output: Pick | None = None,
     progress: Progress | None = None,
 ) -> Certificates:
     """Every bound on Pr[argmax f(x) ≠ y] that applies to a teacher f, at one δ for all; why others do not.
@@ -65,8 +66,9 @@ def certify(
         teacher: a module, evaluated in evaluation mode where it is and left as it was; or its logits, as a
             mapping from "train", "holdout", "unlabelled" to n × k arrays.
         student: the same for g.
-        train, holdout: labelled points: `Train`/`HoldOut`, (inputs, labels), a Dataset or a DataLoader.
-        unlabelled: points without labels: `Unlabelled`, an array, a Dataset or a DataLoader.
+        train, holdout: labelled points: `Train`/`HoldOut`, (inputs, labels), a Dataset or a DataLoader;
+            `Batches` of batches that are made otherwise.
+        unlabelled: points without labels: `Unlabelled`, an array, or as `train`, with labels left aside.
         fixed_in_advance: whether the witnesses' architecture (by default the teacher's) and recipe, the
             candidates of γ, the class of f and `shares` were fixed without the labels that test. Where not,
             every line that rests on one of them is a heuristic: all of them where `shares` are given. Choices
@@ -92,7 +94,9 @@ def certify(
             then an assumption of every line that the role tests, and is not believed of more than half of it.
         stream: where witnesses take their randomness from; needed for `witness` only.
         device: where witnesses are trained.
-        batch_size: of the evaluation.
+        batch_size: of the evaluation; one more batch, of 64 points, sees whether others change the answer.
+        output: where the logits are in what a module gives, if that is neither a tensor nor has `.logits`; of
+            a model of sequences the place that is judged, as ``lambda logits: logits[:, -1]``.
         progress: called with (done, total) steps of the witnesses' training.
 
     Raises:
@@ -110,15 +114,15 @@ def certify(
     points = {role.role: role for role in roles}
     counts = check_rows(*roles, may_share=may_share, may_repeat=may_repeat)
     check_at_least("batch_size", batch_size, 1)
-    said = said_by("teacher", teacher, points, batch_size=batch_size)
+    said = said_by("teacher", teacher, points, batch_size=batch_size, pick=output)
     workshop = _workshop(witness, said, points, stream, word, prior=prior, device=device, progress=progress)
     case = Case(
         said,
-        None if student is None else _student(student, said, points, batch_size),
+        None if student is None else _student(student, said, points, batch_size, output),
         {role.role: role.labels.long().cpu() for role in roles if not isinstance(role, Unlabelled)},
         _gammas(gamma),
         word,
-        {name: role.inputs.cpu() for name, role in points.items() if isinstance(role.inputs, Tensor)},
+        _known(points),
         workshop,
         counts,
     )
@@ -133,6 +137,17 @@ def _roles(train: Any, holdout: Any, unlabelled: Any) -> list[Role]:
     return roles
 
 
+def _known(points: Mapping[str, Role]) -> dict[str, Tensor | Arguments]:
+    """The points that are known by more than what networks say of them."""
+    found: dict[str, Tensor | Arguments] = {}
+    for name, role in points.items():
+        if isinstance(role.inputs, Tensor):
+            found[name] = role.inputs.cpu()
+        elif isinstance(role.inputs, Arguments):
+            found[name] = role.inputs
+    return found
+
+
 def _gammas(gamma: float | Sequence[float]) -> tuple[float, ...]:
     gammas = tuple(gamma) if isinstance(gamma, Sequence) else (float(gamma),)
     check_at_least("number of gammas", len(gammas), 1)
@@ -142,9 +157,13 @@ def _gammas(gamma: float | Sequence[float]) -> tuple[float, ...]:
 
 
 def _student(
-    student: nn.Module | Mapping[str, Any], teacher: Said, points: Mapping[str, Role], batch_size: int
+    student: nn.Module | Mapping[str, Any],
+    teacher: Said,
+    points: Mapping[str, Role],
+    batch_size: int,
+    pick: Pick | None,
 ) -> Said:
-    said = said_by("student", student, points, batch_size=batch_size)
+    said = said_by("student", student, points, batch_size=batch_size, pick=pick)
     for role, logits in said.on.items():
         if logits.shape != teacher.on[role].shape:
             shapes = f"{tuple(logits.shape)} and the teacher's {tuple(teacher.on[role].shape)}"
@@ -175,8 +194,8 @@ def _workshop(
     train, unlabelled = points.get("train"), points.get("unlabelled")
     if not isinstance(train, Train) or unlabelled is None:
         return None
-    assert isinstance(train.inputs, Tensor)
-    assert isinstance(unlabelled.inputs, Tensor)
+    if not isinstance(train.inputs, Tensor) or not isinstance(unlabelled.inputs, Tensor):
+        raise ValueError("witness: a witness takes one array of numbers for each point; these have several")
     return Workshop(
         witness,
         witness.architecture or _same_shape(teacher, train.inputs),

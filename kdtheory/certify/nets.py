@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -14,72 +13,54 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from kdtheory.bounds import NetNorms, homogeneous_layers, net_norms
+from kdtheory.networks import Inputs, Pick, alike, check_alone, left_as_it_was
 
-__all__ = ["NO_RELU_NET", "ReluNet", "alike", "relu_net", "said_on"]
+__all__ = ["NO_RELU_NET", "ReluNet", "relu_net", "said_on"]
 
 NO_RELU_NET = "not a module made of Linear layers with ReLU between them"
 
 _BATCH = 1024
-_ASKED_AGAIN = 64
-_CLOSE = 1e-3
-_ROUNDING = 0.1  # what lies between two logits of one row may be smaller than either
+_FEW = 64
 _FAR = (-1.0, 10.0, -10.0, 1e4, -1e4)
 _PLAIN = (nn.Linear, nn.ReLU, nn.Flatten, nn.Dropout, nn.Identity)
 
 
 @torch.no_grad()
 def said_on(
-    module: nn.Module, inputs: Shaped[Tensor, "n *shape"], /, *, name: str, batch_size: int = _BATCH
+    module: nn.Module,
+    inputs: Inputs,
+    /,
+    *,
+    name: str,
+    batch_size: int = _BATCH,
+    pick: Pick | None = None,
 ) -> Float[Tensor, "n k"]:
-    """A module's logits in evaluation mode, float64 on the CPU; each part's own mode is put back.
+    """A module's logits in evaluation mode, float64 on the CPU; the module is left as it was.
 
-    The module stays where it is, and in its own type of number; copies of the points go there, a batch at a
-    time. A few points are asked again in other company, for a bound is about a function of one point.
+    It stays where it is, and in its own type of number; copies of the points go there, a batch at a time. A
+    few points are asked again in other company, for a bound is about a function of one point.
 
     Raises:
         ValueError: it does not take the points, its output is not a row of numbers for each, or what it says
             of a point depends on the others of its batch, or on chance.
     """
-    with _evaluating(module):
-        said = _said(module, inputs, name, batch_size)
-        few = torch.linspace(0, len(inputs) - 1, min(len(inputs), _ASKED_AGAIN)).long().flip(0)
-        again = _said(module, inputs[few], name, max(1, min(batch_size - 1, len(few) // 4)))
-    if not alike(said[few], again):
-        raise ValueError(
-            f"{name} says something else of the same points in another batch; give a module whose logits "
-            "are a function of each point alone: batch normalisation with running statistics, dropout that "
-            "evaluation mode turns off"
-        )
+
+    def ask(part: Inputs) -> Tensor:
+        logits = part.logits(module, pick=pick, name=name)
+        if logits.ndim != 2:
+            raise ValueError(
+                f"{name} gives logits of shape {tuple(logits.shape)}; a bound is about one class for each "
+                "point, and tokens of a sequence are no independent draws: pick one place of it by output=…, "
+                "as lambda logits: logits[:, -1]"
+            )
+        return logits.double().cpu()
+
+    with left_as_it_was(module):
+        module.eval()
+        starts = range(0, len(inputs), batch_size)
+        said = torch.cat([ask(inputs.rows(slice(start, start + batch_size))) for start in starts])
+        check_alone(ask, inputs, said, name=name, at_once=batch_size - 1)
     return said
-
-
-def alike(said: Tensor, again: Tensor, /) -> bool:
-    """Equal up to rounding, −∞ and NaN in the same places; the same class unless two are as good as equal."""
-    tolerance = _CLOSE * torch.where(said.isfinite(), said.abs(), 0.0).amax(0).clamp_min(1.0)
-    near = (said == again) | (said.isnan() & again.isnan()) | ((said - again).abs() <= tolerance)
-    if said.shape[1] < 2 or not bool(near.all()):
-        return bool(near.all())
-    best = said.topk(2).values
-    clear = best[:, 0] - best[:, 1] > _CLOSE * best.abs().amax(-1).clamp_min(1.0) * _ROUNDING
-    return not bool((clear & (said.argmax(-1) != again.argmax(-1))).any())
-
-
-def _said(module: nn.Module, inputs: Tensor, name: str, batch_size: int) -> Tensor:
-    own = next(iter([*module.parameters(), *module.buffers()]), torch.empty(0))
-    dtype = own.dtype if inputs.dtype.is_floating_point and own.dtype.is_floating_point else inputs.dtype
-    parts = []
-    for part in inputs.split(batch_size):
-        try:
-            # A copy, for a module may work in place.
-            logits = module(part.to(device=own.device, dtype=dtype, copy=True))
-        except (RuntimeError, ValueError) as error:
-            why = str(error).partition("\n")[0]
-            raise ValueError(f"{name} does not take points of shape {tuple(part.shape)}: {why}") from error
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(part):
-            shown = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise ValueError(f"{name} gives {shown} for {len(part)} points; wrap it to give n × k logits")
-        parts.append(logits.double().cpu())
-    return torch.cat(parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,16 +120,20 @@ class ReluNet:
         return hidden
 
 
-def relu_net(module: nn.Module, said: Iterable[tuple[Tensor, Tensor]], /) -> ReluNet | None:
+def relu_net(
+    module: nn.Module, said: Iterable[tuple[Tensor, Tensor]], /, *, pick: Pick | None = None
+) -> ReluNet | None:
     """The layers of a module made of `nn.Linear` with ReLU between; None where it is something else.
 
     Seen by its parts, and by whether the chain of its linear layers, in the order in which they were
     declared, gives the module's own logits: on the points, and on multiples of some of them, −1 to ±10⁴
-    times, where units that are always on or always off among the points change sides.
+    times, where units that are always on or always off among the points change sides. One output is two, the
+    first of which is zero.
 
     Args:
         module: the module.
         said: points and the module's logits on them, for each role.
+        pick: where its logits are in what it gives.
     """
     leaves = [part for part in module.modules() if not list(part.children())]
     linear = [part for part in leaves if isinstance(part, nn.Linear)]
@@ -157,22 +142,25 @@ def relu_net(module: nn.Module, said: Iterable[tuple[Tensor, Tensor]], /) -> Rel
     held = sum(parameter.numel() for part in linear for parameter in part.parameters())
     if held != sum(parameter.numel() for parameter in module.parameters()):
         return None
-    weights = tuple(part.weight.detach().cpu().double() for part in linear)
-    biases = tuple(
+    weights = [part.weight.detach().cpu().double() for part in linear]
+    biases = [
         weight.new_zeros(len(weight)) if part.bias is None else part.bias.detach().cpu().double()
         for part, weight in zip(linear, weights, strict=True)
-    )
-    net = ReluNet(weights, biases, any(part.bias is not None for part in linear))
+    ]
+    if len(weights[-1]) == 1:
+        for last in (weights, biases):
+            last[-1] = torch.cat([torch.zeros_like(last[-1]), last[-1]])
+    net = ReluNet(tuple(weights), tuple(biases), any(part.bias is not None for part in linear))
     known = list(said)
     if not all(_follows(net, inputs, logits) for inputs, logits in known):
         return None
-    few = known[0][0][:_ASKED_AGAIN]
-    return net if all(_follows_at(net, module, factor * few.double()) for factor in _FAR) else None
+    few = known[0][0][:_FEW]
+    return net if all(_follows_at(net, module, factor * few.double(), pick) for factor in _FAR) else None
 
 
-def _follows_at(net: ReluNet, module: nn.Module, inputs: Tensor) -> bool:
+def _follows_at(net: ReluNet, module: nn.Module, inputs: Tensor, pick: Pick | None) -> bool:
     try:
-        return _follows(net, inputs, said_on(module, inputs, name="module"))
+        return _follows(net, inputs, said_on(module, Inputs((inputs,)), name="module", pick=pick))
     except ValueError:  # no ReLU net refuses a point
         return False
 
@@ -183,14 +171,3 @@ def _follows(net: ReluNet, inputs: Tensor, logits: Tensor) -> bool:
         return False
     parts = zip(inputs.split(_BATCH), logits.split(_BATCH), strict=True)
     return all(alike(own, net.logits(part)) for part, own in parts)
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes.items():
-            part.training = training

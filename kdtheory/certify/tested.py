@@ -82,7 +82,7 @@ def student_coded(case: Case, delta: float) -> Bound | str:
     architecture = MLP(net.widths, bias=net.biased)
     params = architecture.pack(net.named)
     networks = (quantise(params, architecture=architecture, levels=levels) for levels in _LEVELS)
-    train, inputs = case.inputs["train"].double().flatten(1), case.inputs["unlabelled"].double().flatten(1)
+    train, inputs = (case.flat(role) for role in ("train", "unlabelled"))
     network, witness = least_coded(
         networks,
         train,

@@ -33,12 +33,11 @@ from kdtheory.bounds.result import Bound
 from kdtheory.bounds.tails import RiskTail, holdout_tail
 from kdtheory.certify.coded import distilled_readouts, least_coded, mean_readout, readouts
 from kdtheory.certify.division import Division, divided
-from kdtheory.certify.nets import alike
 from kdtheory.certify.plan import WitnessPlan
 from kdtheory.certify.prior import Prior, is_the_teacher, own_params
 from kdtheory.certify.word import Word, unlabelled_flags
 from kdtheory.losses import label_loss
-from kdtheory.networks import MLP, Architecture
+from kdtheory.networks import MLP, Architecture, alike
 from kdtheory.populations import Population, train
 from kdtheory.stochastic import GaussianPosterior, posterior_tail, train_posterior
 from kdtheory.streams import Stream

@@ -12,7 +12,7 @@ from torch.nn.utils import prune
 from kdtheory.compression.sparse import largest_entries
 from kdtheory.compression.weights import Place, is_computed, places, refreshed
 from kdtheory.networks import copied
-from kdtheory.validate import check_at_least, check_fraction
+from kdtheory.validate import check_fraction
 
 __all__ = ["pruned"]
 
@@ -52,6 +52,8 @@ def pruned(
     (10, True)
     """
     check_fraction("sparsity", sparsity)
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ValueError("module is scripted, and its weights take no masks; prune what it was made from")
     result = refreshed(copied(module))
     chosen = _chosen(result, layers, structured)
     masks = _unit_masks(chosen, sparsity) if structured else _weight_masks(chosen, sparsity)
@@ -91,7 +93,11 @@ def _chosen(module: nn.Module, layers: Sequence[str] | None, structured: bool) -
             shown = ", ".join(map(repr, paths)) or "none"
             raise ValueError(f"{path!r} names no layer whose weights can be pruned; there are {shown}")
     wanted = list(layers or paths[: -1 if structured else None])
-    check_at_least("number of layers to prune", len(wanted), 1)
+    if not wanted:
+        raise ValueError(
+            "there is no layer to prune: none has weights that are parameters (quantised ones have none), or "
+            "none but the last, whose units are the outputs"
+        )
     chosen = {id(place.parameter) for place in known if place.path in wanted}
     return [place for place in known if id(place.parameter) in chosen]
 

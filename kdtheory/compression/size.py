@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from kdtheory.networks import check_ready
 from kdtheory.validate import check_at_least
 
 _BYTE = 8
@@ -50,6 +51,9 @@ def model_size(module: nn.Module, /, *, bits_per_weight: int = 32) -> ModelSize:
     ModelSize(parameters=6, nonzero=6, bits=192)
     """
     check_at_least("bits_per_weight", bits_per_weight, 1)
+    check_ready(module)
+    if isinstance(module, torch.jit.ScriptModule) and not list(module.parameters()):
+        raise ValueError("module is scripted and frozen, its weights hidden; count what it was made from")
     buffers = dict(module.named_buffers())
     arrays = [(values, _BYTE if packed else bits_per_weight) for values, packed in _packed(module)]
     for name, parameter in module.named_parameters():

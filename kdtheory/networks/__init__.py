@@ -11,7 +11,8 @@ or a file sees a single array. `unpack` gives the weights their names back, `mod
 from __future__ import annotations
 
 from kdtheory.networks.architecture import Architecture, Tape
-from kdtheory.networks.calls import Inputs, Pick, logits_in, mixes_examples
+from kdtheory.networks.calls import Inputs, Pick, check_ready, logits_in, outputs_in
+from kdtheory.networks.company import CLOSE, alike, check_alone, closeness, left_as_it_was
 from kdtheory.networks.copies import copied
 from kdtheory.networks.layers import layer, recorded
 from kdtheory.networks.mlp import MLP
@@ -21,6 +22,7 @@ from kdtheory.networks.ntk_mlp import NTKMLP
 from kdtheory.networks.patches import PatchNetwork, SmoothedPatches, smoothed_relu, smoothed_relu_slope
 
 __all__ = [
+    "CLOSE",
     "MLP",
     "NTKMLP",
     "Architecture",
@@ -32,10 +34,15 @@ __all__ = [
     "Pick",
     "SmoothedPatches",
     "Tape",
+    "alike",
+    "check_alone",
+    "check_ready",
+    "closeness",
     "copied",
     "layer",
+    "left_as_it_was",
     "logits_in",
-    "mixes_examples",
+    "outputs_in",
     "recorded",
     "smoothed_relu",
     "smoothed_relu_slope",

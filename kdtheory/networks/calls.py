@@ -13,14 +13,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-__all__ = ["Inputs", "Pick", "logits_in", "mixes_examples"]
+__all__ = ["Inputs", "Pick", "check_ready", "logits_in", "outputs_in"]
 
 Pick = int | str | Callable[[Any], Tensor]
 """Which part of a module's output its logits are: a place, a key or attribute, or a function of it."""
 _OUT_OF_MEMORY = torch.OutOfMemoryError
-_TOLERANCE = 1e-3
-_COMPARED = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,32 +45,63 @@ class Inputs:
     @property
     def shapes(self) -> str:
         """What a message says of them."""
-        return ", ".join(str(tuple(part.shape)) for part in self.tensors)
+        return ", ".join(
+            f"{tuple(part.shape)}" + ("" if part.is_floating_point() else f" of {part.dtype}")
+            for part in self.tensors
+        )
 
     def mapped(self, change: Callable[[Tensor], Tensor], /) -> Inputs:
         """The same with each tensor changed."""
         args = tuple(change(part) if isinstance(part, Tensor) else part for part in self.args)
         return Inputs(args, {k: change(v) if isinstance(v, Tensor) else v for k, v in self.named.items()})
 
+    def rows(self, chosen: slice | Tensor, /) -> Inputs:
+        """Some of the examples; what is not one for each example stays as it is."""
+        size = len(self)
+        return self.mapped(lambda part: part[chosen] if part.ndim and len(part) == size else part)
+
     def to(self, device: torch.device) -> Inputs:
         """On a device."""
         return self.mapped(lambda part: part.to(device))
 
-    def logits(self, net: nn.Module, /, *, pick: Pick | None = None, name: str = "the module") -> Tensor:
-        """The logits that a module gives for the batch, n × k or, for tokens, n × L × k.
+    def like(self, net: nn.Module, /) -> Inputs:
+        """Copies as the module takes them: on its device, in its precision, with no graph of the caller's."""
+        return self.mapped(_for(net))
+
+    def outputs(
+        self, net: nn.Module, /, *, pick: Pick | None = None, name: str = "the module", by: str = "output"
+    ) -> Tensor:
+        """What a module gives for the batch, n × k or, for tokens, n × L × k.
 
         Raises:
             ValueError: the module does not take the inputs, or its logits cannot be found in what it gives.
         """
-        ready = self.mapped(_for(net))
+        check_ready(net, name)
+        ready = self.like(net)
         try:
             output = net(*ready.args, **ready.named)
         except _OUT_OF_MEMORY:
             raise
-        except (RuntimeError, TypeError, IndexError, NotImplementedError) as error:
-            why = str(error).strip().partition("\n")[0]
-            raise ValueError(f"{name} does not take a batch of shape {self.shapes}: {why}") from error
-        return logits_in(output, examples=len(self), pick=pick, name=name)
+        except Exception as error:  # whatever the module of somebody else may raise
+            raise ValueError(f"{name} does not take a batch of shape {self.shapes}: {_why(error)}") from error
+        return outputs_in(output, examples=len(self), pick=pick, name=name, by=by)
+
+    def logits(self, net: nn.Module, /, *, pick: Pick | None = None, name: str = "the module") -> Tensor:
+        """The same as logits of two classes or more: one logit is ln(p₁/p₀)."""
+        return _two(self.outputs(net, pick=pick, name=name))
+
+
+def check_ready(net: nn.Module, name: str = "the module", /) -> None:
+    """Every parameter has a shape and numbers.
+
+    Raises:
+        ValueError: one is lazy, or on the meta device.
+    """
+    for part in (*net.parameters(), *net.buffers()):
+        if is_lazy(part):
+            raise ValueError(f"{name} has parameters without a shape yet; call it once on a batch first")
+        if part.is_meta:
+            raise ValueError(f"{name} has parameters without numbers, on the meta device; load them first")
 
 
 def logits_in(output: Any, /, *, examples: int, pick: Pick | None = None, name: str = "the module") -> Tensor:
@@ -86,22 +116,53 @@ def logits_in(output: Any, /, *, examples: int, pick: Pick | None = None, name: 
     tensor([[ 0.0000,  1.5000],
             [ 0.0000, -2.0000]])
     """
-    found = output if isinstance(output, Tensor) else _picked(output, pick, name)
+    return _two(outputs_in(output, examples=examples, pick=pick, name=name))
+
+
+def outputs_in(
+    output: Any,
+    /,
+    *,
+    examples: int,
+    pick: Pick | None = None,
+    name: str = "the module",
+    by: str = "output",
+) -> Tensor:
+    """The same as it was given: one output stays one.
+
+    A place, key or attribute of a bare tensor is the tensor; a function is applied to whatever there is. `by`
+    is the argument that messages name.
+
+    Raises:
+        ValueError: as `logits_in`.
+
+    >>> outputs_in(torch.tensor([1.5, -2.0]), examples=2).shape
+    torch.Size([2, 1])
+    """
+    bare = isinstance(output, Tensor) and not callable(pick)
+    found = output if bare else _picked(output, pick, name, by)
     if not isinstance(found, Tensor) or not found.dtype.is_floating_point:
         kind = f"{found.dtype} numbers" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-        raise ValueError(f"{name} gives {kind}; wrap it to give n × k logits, or pick them by output=…")
+        raise ValueError(f"{name} gives {kind}; wrap it to give n × k logits, or pick them by {by}=…")
     if found.ndim == 1 and len(found) == examples:
         found = found[:, None]
     if found.ndim not in (2, 3) or len(found) != examples:
         raise ValueError(
             f"{name} gives {tuple(found.shape)} for {examples} points; wrap it to give n × k logits"
         )
-    return torch.cat([torch.zeros_like(found), found], -1) if found.shape[-1] == 1 else found
+    return found
 
 
-def _picked(output: Any, pick: Pick | None, name: str) -> Any:
+def _two(outputs: Tensor) -> Tensor:
+    return torch.cat([torch.zeros_like(outputs), outputs], -1) if outputs.shape[-1] == 1 else outputs
+
+
+def _picked(output: Any, pick: Pick | None, name: str, by: str) -> Any:
     if callable(pick):
-        return pick(output)
+        try:
+            return pick(output)
+        except Exception as error:
+            raise ValueError(f"{by}= fails on what {name} gives, {_kind(output)}: {_why(error)}") from error
     if pick is None:
         if isinstance(logits := getattr(output, "logits", None), Tensor):
             return logits
@@ -111,43 +172,44 @@ def _picked(output: Any, pick: Pick | None, name: str) -> Any:
     except (KeyError, IndexError, TypeError):
         if isinstance(pick, str) and isinstance(part := getattr(output, pick, None), Tensor):
             return part
+    what = _kind(output)
+    raise ValueError(f"{name} gives {what}; pick the logits in it by {by}=…, a place, a key or a function")
+
+
+def _kind(output: Any) -> str:
     what = f"a {type(output).__name__}"
+    if isinstance(output, Tensor):
+        return f"{what} of shape {tuple(output.shape)}"
     if isinstance(output, Mapping):
-        what += f" with {', '.join(map(repr, output))}"
-    elif isinstance(output, (tuple, list)):
-        what += f" of {len(output)}"
-    raise ValueError(f"{name} gives {what}; pick the logits in it by output=…, a place, a key or a function")
+        return f"{what} with {', '.join(map(repr, output))}"
+    return f"{what} of {len(output)}" if isinstance(output, (tuple, list)) else what
 
 
-def mixes_examples(net: nn.Module, inputs: Inputs, /, *, pick: Pick | None = None) -> bool:
-    """Whether the logits for one example change with what else is in the batch, or from call to call.
-
-    Batch statistics do that, and randomness that evaluation mode does not turn off. Layers that quantise
-    their inputs on the fly scale by the whole batch, and are not looked at.
-    """
-    quantised = any(hasattr(part, "_packed_params") for part in net.modules())
-    if len(inputs) < 2 or quantised:
-        return False
-    together = inputs.mapped(lambda part: part[:_COMPARED]).logits(net, pick=pick)
-    alone = [
-        inputs.mapped(lambda part, place=place: part[place : place + 1]).logits(net, pick=pick)  # type: ignore[misc]
-        for place in range(len(together))
-    ]
-    size = max(1.0, float(together.abs().max()))
-    return not bool(((together - torch.cat(alone)).abs() <= _TOLERANCE * size).all())
+def _why(error: Exception) -> str:
+    """One line of what a module raised; TorchScript has the cause in its last."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if "TorchScript" in lines[0]:
+        return lines[-1].partition("Error: ")[2] or lines[-1]
+    return (
+        lines[0] if isinstance(error, (RuntimeError, ValueError)) else f"{type(error).__name__}: {lines[0]}"
+    )
 
 
 def _for(net: nn.Module) -> Callable[[Tensor], Tensor]:
-    """A copy of a tensor of inputs for the module: its device, its precision, no graph of the caller's."""
+    """A copy of a tensor of inputs for the module."""
     own = next((part for part in (*net.parameters(), *net.buffers()) if part.dtype.is_floating_point), None)
-    takes_numbers = not _starts_with_table(net)
+    kind, device = (None, None) if own is None else (own.dtype, own.device)
+    if kind is None and any(".quantized." in type(part).__module__ for part in net.modules()):
+        kind = torch.float32
+    table = _starts_with_table(net)
 
     def copy(part: Tensor) -> Tensor:
         dtype = part.dtype
-        if own is not None and (dtype.is_floating_point or (dtype == torch.uint8 and takes_numbers)):
-            dtype = own.dtype
-        device = part.device if own is None else own.device
-        return part.detach().to(device=device, dtype=dtype, copy=True)
+        if part.dtype.is_floating_point or (dtype == torch.uint8 and not table):
+            dtype = kind or dtype
+        elif table and dtype not in (torch.bool, torch.int32):
+            dtype = torch.long
+        return part.detach().to(device=device or part.device, dtype=dtype, copy=True)
 
     return copy
 
@@ -155,6 +217,6 @@ def _for(net: nn.Module) -> Callable[[Tensor], Tensor]:
 def _starts_with_table(net: nn.Module) -> bool:
     """Whether the first layer with parameters looks its inputs up."""
     for layer in net.modules():
-        if list(layer.parameters(recurse=False)):
+        if list(layer.parameters(recurse=False)) and not list(layer.children()):
             return isinstance(layer, (nn.Embedding, nn.EmbeddingBag))
     return False

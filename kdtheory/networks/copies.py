@@ -7,7 +7,10 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from kdtheory.networks.calls import check_ready
 
 __all__ = ["copied"]
 
@@ -19,16 +22,41 @@ def copied(module: nn.Module, /) -> nn.Module:
     mapping or dataclass there: a layer with a mask of `torch.nn.utils.prune` its weight, a network its
     features. Such a result is copied as a number here; the next forward pass computes it anew.
 
+    Raises:
+        ValueError: parameters without numbers, or an attribute that cannot be copied, as a lock cannot.
+
     >>> from torch.nn.utils import prune
     >>> layer = prune.l1_unstructured(nn.Linear(4, 1), "weight", amount=0.5)
     >>> int((copied(layer).weight != 0).sum())
     2
     """
+    check_ready(module)
     results: dict[int, Any] = {}
     for part in module.modules():
         for value in vars(part).values():
             results |= {id(result): result.detach().clone() for result in _results(value, set())}
-    return copy.deepcopy(module, results)
+    try:
+        with torch.no_grad():  # scripted parameters would be copied with a graph
+            made = copy.deepcopy(module, results)
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        where = next(_uncopied(module, results), "something in it")
+        raise ValueError(
+            f"the module cannot be copied, for {where} cannot: {error}; take it off the module first"
+        ) from error
+    for own, other in zip(module.parameters(), made.parameters(), strict=True):
+        other.requires_grad_(own.requires_grad)
+    return made
+
+
+def _uncopied(module: nn.Module, results: Mapping[int, Any]) -> Iterator[str]:
+    """The attributes that cannot be copied."""
+    for path, part in module.named_modules():
+        for name, value in vars(part).items():
+            if name not in ("_modules", "_parameters", "_buffers"):
+                try:
+                    copy.deepcopy(value, dict(results))
+                except (TypeError, RuntimeError, NotImplementedError):
+                    yield repr(f"{path}.{name}".removeprefix("."))
 
 
 def _results(value: Any, seen: set[int]) -> Iterator[Tensor]:

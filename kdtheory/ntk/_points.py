@@ -42,12 +42,13 @@ class Points:
         return Points(self.rows[rows], self.lengths[rows], self.norms[rows])
 
 
-def checked_pair(rows: Tensor, columns: Tensor | None) -> None:
-    """Both are batches of floating points of one shape, precision and device, and finite."""
+def checked_pair(rows: Tensor, columns: Tensor | None, *, whole: bool = False) -> None:
+    """Both are batches of points of one shape, type and device, finite; tokens only if `whole`."""
     for name, points in (("rows", rows), ("columns", columns)):
         if points is None:
             continue
-        if points.dtype not in (torch.float32, torch.float64):
+        tokens = whole and points.dtype in (torch.int64, torch.int32, torch.bool)
+        if points.dtype not in (torch.float32, torch.float64) and not tokens:
             raise ValueError(f"{name} has dtype {points.dtype}; give float32 or float64")
         if points.ndim < 2:
             raise ValueError(f"{name} has shape {tuple(points.shape)}; give a batch of points, n × …")

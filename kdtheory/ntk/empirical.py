@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from typing import overload
+from contextlib import contextmanager
+from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from kdtheory.networks import Inputs, mixes_examples
+from kdtheory.networks import Inputs, Pick, check_alone, check_ready, left_as_it_was, outputs_in
 from kdtheory.ntk._all_outputs import by_outputs, fill_all_outputs
 from kdtheory.ntk._contraction import fill_each_output, fill_mean
 from kdtheory.ntk._factors import Factors
@@ -24,10 +25,22 @@ from kdtheory.validate import check_at_least, check_one_of
 __all__ = ["EmpiricalKernel", "SlowKernelWarning"]
 
 _NUMBERS_AT_ONCE = 2**26
+_ASKED = 32
 
 
 class SlowKernelWarning(UserWarning):
     """The layerwise form does not apply to a module, whose kernel is taken from whole Jacobians."""
+
+
+class _Outputs(nn.Module):
+    """What a module gives, as a table of outputs."""
+
+    def __init__(self, module: nn.Module, pick: Pick | None) -> None:
+        super().__init__()
+        self.module, self.pick = module, pick
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return outputs_in(self.module(rows), examples=len(rows), pick=self.pick, by="pick")
 
 
 class EmpiricalKernel:
@@ -42,9 +55,12 @@ class EmpiricalKernel:
     one it warns.
 
     Args:
-        module: maps n × … to n × k, each example on its own; it must not change its parameters.
+        module: maps n × … to n × k, each example on its own; it is called as it is, in its own precision, and
+            left as it was.
         output: one output, or None for the mean over all: the convention of neural-tangents' trace.
         method: "layerwise", "jacobian", or "auto" for the first that applies.
+        pick: where the outputs are in what the module gives, if that is neither a tensor nor has `.logits`: a
+            place, a key, or a function, such as ``lambda logits: logits[:, -1]`` of a model of sequences.
 
     Raises:
         ValueError: no parameter requires a gradient, batch statistics or dropout are active, or the method is
@@ -58,118 +74,146 @@ class EmpiricalKernel:
     'layerwise'
     """
 
-    def __init__(self, module: nn.Module, /, *, output: int | None = None, method: str = "auto") -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        /,
+        *,
+        output: int | None = None,
+        method: str = "auto",
+        pick: Pick | None = None,
+    ) -> None:
         check_one_of("method", method, ("auto", "layerwise", "jacobian"))
         if output is not None:
             check_at_least("output", output, 0)
-        if not any(p.requires_grad for p in module.parameters()):
-            raise ValueError("module has no parameter that requires a gradient, so that its kernel is zero")
+        _check_precision(module)
+        if not any(part.requires_grad for part in module.parameters()):
+            raise ValueError(
+                "module has no parameter that requires a gradient, so that its kernel is zero (quantised and "
+                "packed weights have none)"
+            )
         if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             module = module.module
-        self.module, self.output, self.method = module, output, method
+        self.module, self.output, self.method, self.pick = module, output, method, pick
+        self._called: nn.Module = module
         self.route: str | None = None
         self.because = ""
         self._check_mode()
 
     def __call__(
-        self, rows: Float[Tensor, "n *shape"], columns: Float[Tensor, "m *shape"] | None = None, /
+        self, rows: Shaped[Tensor, "n *shape"], columns: Shaped[Tensor, "m *shape"] | None = None, /
     ) -> Float[Tensor, "n m"]:
         """The Gram matrix K(x_i, x′_j); without `columns` that of the rows, exactly symmetric.
 
         Raises:
-            ValueError: the points are not finite, alike and of the module's precision and device, the module
-                does not make n × k of them, the matrix does not fit in memory, or "layerwise" does not apply.
+            ValueError: the points are not finite or not alike, the module does not make n × k of them, each
+                row from its own alone, the matrix does not fit in memory, or "layerwise" does not apply.
         """
-        rows, columns = _own(rows), _own(columns)
-        self._check(rows, columns, power=0)
-        gram = empty_matrix(rows, len(rows), len(rows if columns is None else columns))
-        for here, there, left, right in self._block_pairs(rows, columns, 1):
-            target = Target(gram, here, there, columns is None)
-            if self.output is None:
-                fill_mean(target, left, right)
-            else:
-                fill_each_output([target], left, right, range(self.output, self.output + 1))
+        with self._asked(rows, columns, power=0) as (rows, columns, like, _):
+            gram = empty_matrix(like, len(rows), len(rows if columns is None else columns))
+            for here, there, left, right in self._block_pairs(rows, columns, 1):
+                target = Target(gram, here, there, columns is None)
+                if self.output is None:
+                    fill_mean(target, left, right)
+                else:
+                    fill_each_output([target], left, right, range(self.output, self.output + 1))
         return gram
 
-    def diagonal(self, rows: Float[Tensor, "n *shape"], /) -> Float[Tensor, "n"]:
+    def diagonal(self, rows: Shaped[Tensor, "n *shape"], /) -> Float[Tensor, "n"]:
         """K(x_i, x_i), in time and memory linear in n."""
-        rows = _own(rows)
-        k = self._check(rows, rows[:1], power=0)
-        outputs = range(k) if self.output is None else [self.output]
-        single, total = rows.new_ones(1), rows.new_zeros(len(rows))
-        for here in _slices(len(rows), self._rows_at_once(rows, 1)):
-            factors = self._factors(rows[here])
-            for output in outputs:
-                total[here] += factors.along(single, slice(output, output + 1))
+        with self._asked(rows, rows[:1], power=0) as (rows, _, like, k):
+            outputs = range(k) if self.output is None else [self.output]
+            single, total = like.new_ones(1), like.new_zeros(len(rows))
+            for here in _slices(len(rows), self._rows_at_once(rows, 1)):
+                factors = self._factors(rows[here])
+                for output in outputs:
+                    total[here] += factors.along(single, slice(output, output + 1))
         return total / len(outputs)
 
     def per_output(
-        self, rows: Float[Tensor, "n *shape"], columns: Float[Tensor, "m *shape"] | None = None, /
+        self, rows: Shaped[Tensor, "n *shape"], columns: Shaped[Tensor, "m *shape"] | None = None, /
     ) -> Float[Tensor, "n m k"]:
         """Θ_oo(x_i, x′_j) for every output o, a view of k matrices n × m."""
-        rows, columns = _own(rows), _own(columns)
-        k = self._check(rows, columns, power=1)
-        n, m = len(rows), len(rows if columns is None else columns)
-        gram = empty_matrix(rows, k * n, m).view(k, n, m)
-        for here, there, left, right in self._block_pairs(rows, columns, k):
-            targets = [Target(one, here, there, columns is None) for one in gram]
-            fill_each_output(targets, left, right, range(k))
+        with self._asked(rows, columns, power=1) as (rows, columns, like, k):
+            n, m = len(rows), len(rows if columns is None else columns)
+            gram = empty_matrix(like, k * n, m).view(k, n, m)
+            for here, there, left, right in self._block_pairs(rows, columns, k):
+                targets = [Target(one, here, there, columns is None) for one in gram]
+                fill_each_output(targets, left, right, range(k))
         return gram.permute(1, 2, 0)
 
     def full(
-        self, rows: Float[Tensor, "n *shape"], columns: Float[Tensor, "m *shape"] | None = None, /
+        self, rows: Shaped[Tensor, "n *shape"], columns: Shaped[Tensor, "m *shape"] | None = None, /
     ) -> Float[Tensor, "n m k k"]:
         """Θ_op(x_i, x′_j) for every pair of outputs, a view of a matrix n k × m k.
 
         `full(rows).transpose(1, 2).flatten(2).flatten(0, 1)` is that matrix, without a copy.
         """
-        rows, columns = _own(rows), _own(columns)
-        k = self._check(rows, columns, power=2)
-        gram = empty_matrix(rows, len(rows) * k, len(rows if columns is None else columns) * k)
-        for here, there, left, right in self._block_pairs(rows, columns, k):
-            wide, long = (slice(part.start * k, part.stop * k) for part in (here, there))
-            fill_all_outputs(Target(gram, wide, long, columns is None), left, right)
+        with self._asked(rows, columns, power=2) as (rows, columns, like, k):
+            gram = empty_matrix(like, len(rows) * k, len(rows if columns is None else columns) * k)
+            for here, there, left, right in self._block_pairs(rows, columns, k):
+                wide, long = (slice(part.start * k, part.stop * k) for part in (here, there))
+                fill_all_outputs(Target(gram, wide, long, columns is None), left, right)
         return by_outputs(gram, k).transpose(1, 2)
 
-    def _check(self, rows: Tensor, columns: Tensor | None, *, power: int) -> int:
+    @contextmanager
+    def _asked(
+        self, rows: Tensor, columns: Tensor | None, *, power: int
+    ) -> Iterator[tuple[Any, Any, Tensor, int]]:
+        """Points as the module takes them, a parameter, and k; all that can be wrong is looked at.
+
+        The module is called where gradients are recorded, whatever the caller's mode, and is then as it was.
+        """
+        with torch.inference_mode(False), left_as_it_was(self.module):
+            (rows, columns), like = self._taken(rows, columns), next(self._trained)
+            k = self._check(rows, columns, like, power=power)
+            yield rows, columns, like.detach().new_empty(0), k
+
+    @property
+    def _trained(self) -> Iterator[Tensor]:
+        return (part for part in self.module.parameters() if part.requires_grad)
+
+    def _taken(self, rows: Tensor, columns: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Copies without a graph, for the module may write on them; whole numbers of a table stay whole."""
+        (own,) = Inputs((rows,)).like(self.module).args
+        return own, None if columns is None else Inputs((columns,)).like(self.module).args[0]
+
+    def _check(self, rows: Tensor, columns: Tensor | None, like: Tensor, *, power: int) -> int:
         """All that can be wrong, with k^power matrices to be made, and which route it is; k."""
-        checked_pair(rows, columns)
+        checked_pair(rows, columns, whole=True)
         self._check_mode()
-        like = next(self.module.parameters())
-        if (rows.dtype, rows.device) != (like.dtype, like.device):
-            raise ValueError(
-                f"rows are {rows.dtype} on {rows.device}, the module {like.dtype} on {like.device}; move one"
-            )
-        k = self._outputs(rows)
+        k = self._outputs(rows, columns)
         if self.output is not None and self.output >= k:
             raise ValueError(f"output = {self.output} does not exist; the module has {k}")
-        check_fits(k**power * len(rows) * len(rows if columns is None else columns), rows)
+        check_fits(k**power * len(rows) * len(rows if columns is None else columns), like)
         if self.route is None:
             self._choose_route(rows[:1])
         return k
 
     @torch.no_grad()
-    def _outputs(self, rows: Tensor) -> int:
+    def _outputs(self, rows: Tensor, columns: Tensor | None) -> int:
         """k, of a module that gives n × k for n rows, each from its own alone."""
-        try:
-            outputs = self.module(rows[:1].clone())
-        except (RuntimeError, TypeError, IndexError, NotImplementedError) as error:
-            why = str(error).strip().partition("\n")[0]
-            raise ValueError(f"module does not take rows of shape {tuple(rows.shape)}: {why}") from error
-        if not isinstance(outputs, Tensor):
-            kind = type(outputs).__name__
-            raise ValueError(f"module makes a {kind} of one row; wrap it to make n × k of n rows")
-        if outputs.ndim != 2 or len(outputs) != 1:
-            raise ValueError(f"module makes {tuple(outputs.shape)} of one row; it must make n × k of n rows")
-        if mixes_examples(self.module, Inputs((rows,))):
+        if len(rows) < _ASKED:  # a row is asked in company, and be it a row of zeros
+            rows = torch.cat([rows, rows.new_zeros(1, *rows.shape[1:]) if columns is None else columns])
+
+        def ask(part: Inputs) -> Tensor:
+            return part.outputs(self.module, pick=self.pick, name="module", by="pick")
+
+        some = Inputs((rows[:_ASKED],))
+        outputs = ask(some)
+        if outputs.ndim != 2:
             raise ValueError(
-                "module gives a row other outputs with other rows around it, or from call to call; the "
-                "kernel is that of rows alone: call module.eval(), and take no statistics over the batch"
+                f"module gives outputs of shape {tuple(outputs.shape)}; it must make n × k of n rows: pick "
+                "one place of a sequence by pick=…, as lambda logits: logits[:, -1]"
             )
+        check_alone(ask, some, outputs, name="module")
+        given = self.module(rows[:1].clone())
+        plain = isinstance(given, Tensor) and given.ndim == 2 and self.pick is None
+        self._called = self.module if plain else _Outputs(self.module, self.pick)
         return int(outputs.shape[1])
 
     def _choose_route(self, row: Tensor) -> None:
-        self.because = "" if self.method == "jacobian" else obstacle(self.module, row.clone())
+        self.because = "" if self.method == "jacobian" else obstacle(self._called, row.clone())
         if self.because and self.method == "layerwise":
             raise ValueError(f"method = 'layerwise' does not apply: {self.because}; use 'auto' or 'jacobian'")
         if self.because:
@@ -177,7 +221,7 @@ class EmpiricalKernel:
                 f"the kernel is taken from whole Jacobians, which is slow: {self.because}. "
                 "method='jacobian' asks for this and does not warn",
                 SlowKernelWarning,
-                stacklevel=4,
+                stacklevel=6,
             )
         self.route = "jacobian" if self.because or self.method == "jacobian" else "layerwise"
 
@@ -192,9 +236,8 @@ class EmpiricalKernel:
                 )
 
     def _factors(self, rows: Tensor) -> Factors:
-        return (jacobian_factors if self.route == "jacobian" else layerwise_factors)(
-            self.module, rows.clone()
-        )
+        made = jacobian_factors if self.route == "jacobian" else layerwise_factors
+        return made(self._called, rows.clone())
 
     def _rows_at_once(self, rows: Tensor, outputs: int) -> int:
         """As many as keep what is held of them, with the signals of so many outputs, within bounds."""
@@ -218,13 +261,16 @@ class EmpiricalKernel:
                     yield here, there, left, self._factors(rows[there])
 
 
-@overload
-def _own(points: Tensor) -> Tensor: ...
-@overload
-def _own(points: None) -> None: ...
-def _own(points: Tensor | None) -> Tensor | None:
-    """A copy without a graph: the module may write on it."""
-    return None if points is None else points.detach().clone()
+def _check_precision(module: nn.Module) -> None:
+    check_ready(module, "module")
+    for part in module.parameters():
+        if part.dtype not in (torch.float32, torch.float64) and part.requires_grad:
+            raise ValueError(f"module has parameters of {part.dtype}; give a copy in float32, module.float()")
+        if part.is_inference():
+            raise ValueError(
+                "module was made in inference mode, where nothing can be differentiated; make it outside, or "
+                "give kdtheory.networks.copied(module)"
+            )
 
 
 def _slices(n: int, size: int) -> Iterator[slice]:

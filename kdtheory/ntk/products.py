@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, vjp
 
+from kdtheory.networks import Inputs, left_as_it_was, outputs_in
 from kdtheory.validate import check_at_least, check_finite, check_same_shape
 
 __all__ = ["ntk_vector_product"]
@@ -19,6 +20,7 @@ Named = dict[str, Tensor]
 Outputs = Callable[[Named, Tensor], Tensor]
 
 
+@torch.inference_mode(False)
 def ntk_vector_product(
     module: nn.Module,
     rows: Float[Tensor, "n *shape"],
@@ -57,16 +59,18 @@ def ntk_vector_product(
     fixed = {name: p.detach() for name, p in module.named_parameters() if not p.requires_grad}
 
     def outputs(trained: dict[str, Tensor], points: Tensor) -> Tensor:
-        made: Tensor = functional_call(module, {**trained, **fixed}, (points,))
-        return made
+        (own,) = Inputs((points,)).like(module).args  # the module may write on it
+        made = functional_call(module, {**trained, **fixed}, (own,))
+        return outputs_in(made, examples=len(points))
 
     change = {name: torch.zeros_like(p) for name, p in params.items()}
-    for points, part in zip(others.split(block_size), vector.split(block_size), strict=True):
-        values, pull_back = _derivative(partial(_swapped, outputs, points), params)
-        check_same_shape("vector", part, "module(rows)", values)
-        for name, gradient in pull_back(part)[0].items():
-            change[name] += gradient
-    return torch.cat([_pushed(outputs, params, points, change) for points in rows.split(block_size)])
+    with left_as_it_was(module):
+        for points, part in zip(others.split(block_size), vector.split(block_size), strict=True):
+            values, pull_back = _derivative(partial(_swapped, outputs, points), params)
+            check_same_shape("vector", part, "module(rows)", values)
+            for name, gradient in pull_back(part.to(values))[0].items():
+                change[name] += gradient
+        return torch.cat([_pushed(outputs, params, points, change) for points in rows.split(block_size)])
 
 
 def _pushed(outputs: Outputs, params: Named, points: Tensor, change: Named) -> Tensor:

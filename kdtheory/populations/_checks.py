@@ -12,6 +12,7 @@ from kdtheory.networks import Architecture
 from kdtheory.populations._descent import Sample, Task
 from kdtheory.populations._schedule import SCHEDULES
 from kdtheory.streams import Stream
+from kdtheory.types import recordable
 from kdtheory.validate import (
     check_at_least,
     check_fraction,
@@ -121,7 +122,7 @@ def _with_members(name: str, array: Tensor, shape: tuple[int, ...], params: Tens
             f"{name} has shape {tuple(array.shape)}; give ({shown}), shared by all members, "
             f"or ({members}, {shown}), each member's own"
         )
-    array = array.detach().to(params.device, params.dtype if array.is_floating_point() else None)
+    array = recordable(array).to(params.device, params.dtype if array.is_floating_point() else None)
     return array.expand(members, *array.shape[-len(shape) :])
 
 
@@ -136,7 +137,7 @@ def checked_settings(settings: Mapping[str, Any], params: Tensor) -> dict[str, A
                     f"or a tensor of {len(params)}, one for each member"
                 )
             dtype = params.dtype if value.is_floating_point() else None
-            checked[name] = value.to(params.device, dtype)[:, None]
+            checked[name] = recordable(value).to(params.device, dtype)[:, None]
         elif isinstance(value, Tensor):
             checked[name] = value.item()
     return checked

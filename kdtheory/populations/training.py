@@ -30,6 +30,7 @@ __all__ = ["Loss", "train"]
 Progress = Callable[[int, int], None]
 
 
+@torch.inference_mode(False)
 def train(
     architecture: Architecture,
     inputs: Float[Tensor, "..."],

@@ -7,7 +7,7 @@ over seeds; `Batches` says how a batch is to be read. `kdtheory.schemes.populati
 whole populations.
 """
 
-from kdtheory.schemes.batches import Batches
+from kdtheory.batches import Batches
 from kdtheory.schemes.comparison import Comparison, compare
 from kdtheory.schemes.evaluation import evaluate
 from kdtheory.schemes.loop import Trained, Training

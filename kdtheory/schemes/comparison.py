@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from kdtheory.schemes.batches import Data
+from kdtheory.batches import Data
 from kdtheory.schemes.evaluation import evaluate
 from kdtheory.schemes.loop import Trained
 from kdtheory.stats import mean_test

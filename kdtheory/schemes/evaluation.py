@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from kdtheory.batches import Data, as_batches
 from kdtheory.losses import kl_divergence, label_loss
-from kdtheory.networks import Pick, mixes_examples
+from kdtheory.networks import Inputs, Pick, check_alone, closeness
 from kdtheory.risk import accuracy, top_label_calibration_error
-from kdtheory.schemes.batches import Data, as_batches
 from kdtheory.schemes.loop import own_copy
-from kdtheory.schemes.teachers import as_teacher
+from kdtheory.schemes.teachers import as_teacher, pick_of
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 
@@ -32,7 +32,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Accuracy, log loss and calibration error on labelled points; agreement with a teacher and KL from it.
 
-    Of the module as it stands, after its last step: nothing is chosen on these points.
+    Of the module as it stands, after its last step: nothing is chosen on these points. Each net is asked once
+    more for half of the first batch, 64 examples at most, which shows whether its answers hang on each other.
 
     Args:
         module: from inputs to logits, evaluated in evaluation mode.
@@ -55,7 +56,7 @@ def evaluate(
     >>> [round(measures[name], 6) for name in ("accuracy", "calibration_error", "agreement", "divergence")]
     [0.75, 0.25, 1.0, 0.0]
     """
-    nets = [module] if teacher is None else [module, as_teacher(teacher)]
+    nets = [module] if teacher is None else [module, as_teacher(teacher, output)]
     (logits, *heard), labels = _answers(nets, data, device, output)
     measures = {
         "accuracy": float(accuracy(logits, labels)),
@@ -77,19 +78,19 @@ def _answers(
     said: list[list[Tensor]] = [[] for _ in nets]
     labels: list[Tensor] = []
     batches = as_batches(data)
-    if not batches.ends:
-        raise ValueError("data has no length, so that it may have no end; say Batches(data, most=…) batches")
+    batches.check_ends()
     with Stream(0).default():  # what a loader draws is of no consequence here, but must not leave a trace
         for batch in batches.epoch(resolve_device(device)):
             if (given := batch.counted_labels) is None:
                 raise ValueError("the data have no labels to be right about; give (inputs, labels)")
             for net, name, parts in zip(copies, names, said, strict=False):
-                if not labels and mixes_examples(net, batch.inputs, pick=output):
-                    raise ValueError(
-                        f"{name} gives a point other logits with other points around it (batch statistics) "
-                        "or from call to call (randomness); make each row depend on its own point alone"
-                    )
-                logits = batch.inputs.logits(net, pick=output, name=name)
+
+                def ask(part: Inputs, net: nn.Module = net, name: str = name) -> Tensor:
+                    return part.logits(net, pick=pick_of(net, output), name=name)
+
+                logits = ask(batch.inputs)
+                if not labels:
+                    check_alone(ask, batch.inputs, logits, name=name, close=closeness(net))
                 parts.append(batch.counted(logits).double().cpu())
             labels.append(given.cpu())
     return [torch.cat(parts) for parts in said], torch.cat(labels)

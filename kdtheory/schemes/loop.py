@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from kdtheory.batches import Batch, Batches
 from kdtheory.networks import copied
-from kdtheory.schemes.batches import Batch, Batches
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 from kdtheory.validate import check_at_least, check_positive

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kdtheory.batches import Batch, Batches, Data, as_batches
 from kdtheory.networks import Pick, layer, recorded
-from kdtheory.schemes.batches import Batch, Batches, Data, as_batches
 from kdtheory.schemes.loop import Named, Trained, Training, descend, own_copy
-from kdtheory.schemes.teachers import as_teacher
+from kdtheory.schemes.teachers import as_teacher, pick_of
 from kdtheory.schemes.terms import Layers, Term, labels_term
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
@@ -89,7 +89,7 @@ def distil(
     for name, term in losses.items():
         if not isinstance(term, Term):
             raise ValueError(f"losses[{name!r}] is a {type(term).__name__}; wrap it: Term(loss, weight=…)")
-    return _trained(student, as_teacher(teacher), data, losses, training, stream, output)
+    return _trained(student, as_teacher(teacher, output), data, losses, training, stream, output)
 
 
 @torch.inference_mode(False)
@@ -161,7 +161,7 @@ class _Views:
     def _views(self, net: nn.Module, paths: set[str], batch: Batch, name: str) -> dict[str, Tensor]:
         """Layers as they are; logits without what does not count."""
         with recorded(net, paths - {""}) as found:
-            logits = batch.inputs.logits(net, pick=self._output, name=name)
+            logits = batch.inputs.logits(net, pick=pick_of(net, self._output), name=name)
         if "" in paths:
             found[""] = batch.counted(logits)
         return found

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from kdtheory.batches import Batch, Data, as_batches
 from kdtheory.losses import label_loss
 from kdtheory.losses.mutual import PeerDivergence, mean_peer_divergence
 from kdtheory.networks import Pick
-from kdtheory.schemes.batches import Batch, Data, as_batches
 from kdtheory.schemes.loop import Named, Trained, Training, descend, own_copy
 from kdtheory.streams import Stream
 from kdtheory.validate import check_at_least, check_labels

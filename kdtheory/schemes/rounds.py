@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
-from kdtheory.schemes.batches import Data
+from kdtheory.batches import Data
 from kdtheory.schemes.loop import Trained, Training
 from kdtheory.schemes.offline import distil, fit
 from kdtheory.schemes.terms import Term, hinton

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Ensemble", "as_teacher"]
+from kdtheory.networks import Inputs, Pick, logits_in
+
+__all__ = ["Ensemble", "as_teacher", "pick_of"]
 
 
 class Ensemble(nn.Module):
@@ -17,7 +20,8 @@ class Ensemble(nn.Module):
     Layers of a member are found at "members.0.…".
 
     Args:
-        members: the modules, one or more.
+        members: the modules, one or more, called alike.
+        output: where the logits are in what a member gives, as in `evaluate`.
 
     Raises:
         ValueError: there is no member.
@@ -29,23 +33,33 @@ class Ensemble(nn.Module):
     tensor([[0.5000, 0.5000]], grad_fn=<ExpBackward0>)
     """
 
-    def __init__(self, members: Sequence[nn.Module]) -> None:
+    def __init__(self, members: Sequence[nn.Module], output: Pick | None = None) -> None:
         super().__init__()
         if not members:
             raise ValueError("members is empty; give one module or more")
-        self.members = nn.ModuleList(members)
+        self.members, self.output = nn.ModuleList(members), output
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, *args: Any, **named: Any) -> Tensor:
         """The log-probabilities of the mean."""
-        logs = torch.stack([member(inputs).log_softmax(-1) for member in self.members])
-        return logs.logsumexp(0) - math.log(len(self.members))
+        inputs, logs = Inputs(args, named), []
+        for place, member in enumerate(self.members):
+            own = inputs.mapped(Tensor.clone)  # a member may write on it
+            said, name = member(*own.args, **own.named), f"member {place}"
+            logits = logits_in(said, examples=len(inputs), pick=self.output, name=name)
+            logs.append(logits.log_softmax(-1))
+        return torch.stack(logs).logsumexp(0) - math.log(len(self.members))
 
 
-def as_teacher(teacher: nn.Module | Sequence[nn.Module]) -> nn.Module:
+def pick_of(net: nn.Module, output: Pick | None) -> Pick | None:
+    """Where a net's logits are: an ensemble has picked those of its members already."""
+    return None if isinstance(net, Ensemble) else output
+
+
+def as_teacher(teacher: nn.Module | Sequence[nn.Module], output: Pick | None = None) -> nn.Module:
     """The teacher, or the ensemble of several."""
     if isinstance(teacher, nn.Module):
         return teacher
     for member in teacher:
         if not isinstance(member, nn.Module):
             raise ValueError(f"teacher is a {type(member).__name__}; give a module, or several")
-    return Ensemble(teacher)
+    return Ensemble(teacher, output)

@@ -138,7 +138,7 @@ TABLE: dict[str, tuple[Callable[[], object], str]] = {
     "logits: NaN": (lambda: certify_logits(X * nan, Y, fixed_in_advance=True), "teacher logits on holdout"),
     "points that the module does not take": (
         lambda: certify(TEACHER, holdout=(X[:, :60], Y), fixed_in_advance=True),
-        r"teacher does not take points of shape \(\d+, 60\): ",
+        r"teacher does not take a batch of shape \(\d+, 60\): ",
     ),
     "logits: no numbers": (
         lambda: certify_logits(X.numpy().astype(str), Y, fixed_in_advance=True),

@@ -309,7 +309,7 @@ class OfTheBatch(nn.Module):
 def test_what_looks_at_the_batch_is_refused(module: nn.Module, batch_size: int, points: int) -> None:
     held = HOLDOUT[0][:points], HOLDOUT[1][:points]
     with pytest.raises(
-        ValueError, match=r"teacher (says something else of the same points|does not take points)"
+        ValueError, match=r"teacher (says something else of the same points|does not take a batch)"
     ):
         certify(module, holdout=held, batch_size=batch_size, fixed_in_advance=True)
 

@@ -88,14 +88,14 @@ class Changed(nn.Module):
 BAD = {
     "less the batch mean": (
         lambda: Changed(lambda z: z - z.mean(0)),
-        "other outputs with other rows around it",
+        "something else of the same points in another batch",
     ),
     "functional dropout": (
         lambda: Changed(lambda z: nn.functional.dropout(z, 0.5)),
-        "other outputs with other rows around it",
+        "something else of the same points in another batch",
     ),
-    "a tuple": (lambda: Changed(lambda z: (z, z)), "module makes a tuple of one row; wrap it"),
-    "other rows": (lambda: nn.Linear(4, 3), r"does not take rows of shape \(6, 5\): mat1 and mat2"),
+    "a tuple": (lambda: Changed(lambda z: (z, z)), "module gives a tuple of 2; pick the logits in it"),
+    "other rows": (lambda: nn.Linear(4, 3), r"does not take a batch of shape \(7, 5\): mat1 and mat2"),
 }
 
 

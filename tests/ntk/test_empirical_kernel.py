@@ -269,7 +269,6 @@ def test_module_is_left_as_it_was() -> None:
         (lambda: EmpiricalKernel(nn.Linear(2, 2), method="fast"), "method"),
         (lambda: EmpiricalKernel(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))), "eval"),
         (lambda: EmpiricalKernel(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1))), "eval"),
-        (lambda: EmpiricalKernel(nn.Linear(2, 2))(torch.ones(3, 2, dtype=torch.float64)), "move one"),
         (lambda: EmpiricalKernel(nn.Linear(2, 2), output=2)(torch.ones(3, 2)), "does not exist"),
         (lambda: EmpiricalKernel(nn.Linear(2, 2))(torch.ones(3, 4, 2)), "n × k"),
         (lambda: EmpiricalKernel(nn.Linear(2, 2))(torch.full((3, 2), float("nan"))), "NaN"),

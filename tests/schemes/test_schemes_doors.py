@@ -39,7 +39,7 @@ OUTPUTS = {
     "a list": (lambda z: [z, z * 0], 0),
     "a mapping by key": (lambda z: {"scores": z}, "scores"),
     "an attribute": (lambda z: Pair(z * 0, z), "aux"),
-    "a function": (lambda z: {"deep": [z]}, lambda said: said["deep"][0]),
+    "a function": (lambda z: {"deep": [z]}, lambda said: said["deep"][0] if isinstance(said, dict) else said),
 }
 
 
@@ -68,12 +68,12 @@ BAD_OUTPUTS = {
     "a mapping": (lambda z: {"scores": z}, r"gives a dict with 'scores'; pick the logits"),
     "too many axes": (
         lambda z: z[..., None, None].expand(-1, -1, 2, 2),
-        r"gives \(8, 3, 2, 2\) for 8 points",
+        r"gives \(30, 3, 2, 2\) for 30 points",
     ),
     "a mean": (lambda z: z.mean(0), r"gives \(3,\) for"),
     "classes": (lambda z: z.argmax(-1), r"gives torch.int64 numbers"),
-    "statistics over the batch": (lambda z: z - z.mean(0), "other logits with other points around it"),
-    "randomness": (lambda z: nn.functional.dropout(z, 0.5), "other logits with other points around it"),
+    "statistics over the batch": (lambda z: z - z.mean(0), "something else of the same points in another"),
+    "randomness": (lambda z: nn.functional.dropout(z, 0.5), "something else .* when it is asked again"),
 }
 
 
@@ -206,9 +206,9 @@ BAD_BATCHES = {
         lambda x, y: (x, y, y),
         r"3 parts \(\(30, 5\), \(30,\), \(30,\)\); say what they are by Batches",
     ),
-    "one-hot": (lambda x, y: (x, torch.eye(3)[y]), r"one class number each, labels.argmax\(-1\)"),
+    "one-hot": (lambda x, y: (x, torch.eye(3)[y]), r"one whole class number each, labels.argmax\(-1\)"),
     "whole one-hot": (lambda x, y: (x, torch.eye(3)[y].long()), "one label for each row"),
-    "a column": (lambda x, y: (x, y[:, None]), r"one class number each, labels\[:, 0\]"),
+    "a column": (lambda x, y: (x, y[:, None]), r"one whole class number each, labels\[:, 0\]"),
     "fractions": (lambda x, y: (x, y.float()), r"labels.long\(\)"),
     "ignored without a word": (lambda x, y: (x, y.clone().fill_(-100)), "leave out the points to ignore"),
     "words": (lambda x, y: (x, ["cat"] * 30), "labels are a list"),

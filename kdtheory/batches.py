@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from kdtheory.networks import Inputs
+from kdtheory.types import tensor_of
 from kdtheory.validate import check_at_least
 
-__all__ = ["Batch", "Batches", "Data", "as_batches"]
+__all__ = ["Batch", "Batches", "Data", "as_batches", "class_numbers"]
 
 Part = int | str
 Data = Any
-"""A DataLoader, another iterable of batches, a Dataset, a pair (inputs, labels), or `Batches` of one."""
+"""A DataLoader, another iterable of batches, a Dataset, a batch (a tuple or mapping), or `Batches` of one."""
 _LABELS = ("labels", "label", "targets", "target", "y")
 _LOADED_AT_ONCE = 1024
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +44,10 @@ class Batch:
         """The rows of logits that count: of examples, or of all their tokens, without what is ignored."""
         labels = self.labels
         if labels is not None and labels.shape != logits.shape[:-1]:
+            cure = ", labels.argmax(-1) of one-hot rows" if labels.shape == logits.shape else ""
             raise ValueError(
                 f"labels of shape {tuple(labels.shape)} and logits of shape {tuple(logits.shape)}; give one "
-                "label for each row of the logits"
+                f"label for each row of the logits{cure}"
             )
         rows = logits.flatten(0, -2)
         if labels is None or self.ignored is None:
@@ -68,7 +72,7 @@ class Batches:
     with the only other one.
 
     Args:
-        data: a DataLoader or another iterable of batches, a Dataset, or one batch.
+        data: a DataLoader or another iterable of batches, a Dataset, or one batch, a tuple or mapping.
         inputs: the place or key of the inputs; several are handed over in this order.
         labels: the place or key of the labels; False where there are none.
         ignore_index: the label of examples or tokens that do not count, −100 by custom; None counts all.
@@ -96,7 +100,7 @@ class Batches:
     @property
     def constant(self) -> bool:
         """Whether every batch is the same one."""
-        return isinstance(self.data, tuple)
+        return isinstance(self.data, (tuple, Mapping))
 
     @property
     def ends(self) -> bool:
@@ -106,9 +110,22 @@ class Batches:
         except TypeError:
             return False
 
+    def check_ends(self) -> None:
+        """An epoch is known to end.
+
+        Raises:
+            ValueError: it may have no end.
+        """
+        if not self.ends:
+            raise ValueError(
+                "data has no length, so that it may have no end; say Batches(data, most=…) batches"
+            )
+
     def smallest(self) -> int | None:
         """The size of the smallest batch of an epoch, where that can be known beforehand."""
         loader = self.data
+        if isinstance(loader, list):
+            return min((len(self._read(batch, _CPU).inputs) for batch in loader), default=None)
         if not isinstance(loader, DataLoader) or loader.batch_size is None or loader.drop_last:
             return None
         try:
@@ -117,7 +134,9 @@ class Batches:
             return None
         return left or loader.batch_size
 
-    def epoch(self, device: torch.device, /, *, most: int | None = None) -> Iterator[Batch]:
+    def epoch(
+        self, device: torch.device, /, *, most: int | None = None, labelled: bool = True
+    ) -> Iterator[Batch]:
         """The batches of one epoch on a device; of data without a length at most `most` of them.
 
         Raises:
@@ -130,9 +149,40 @@ class Batches:
         empty = True
         for batch in itertools.islice(iter(data), most):
             empty = False
-            yield self._read(batch, device)
+            yield self._read(batch, device, labelled)
         if empty:
             raise ValueError("data has no batch; is it empty, or smaller than a batch that is dropped?")
+
+    def whole(self, *, labelled: bool) -> Batch:
+        """All examples of an epoch as one batch on the CPU, without those whose label is ignored.
+
+        Each batch is copied as it comes, for a loader may write its buffer again; what it draws from torch's
+        generator is put back. Where they are not wanted labels are not looked at.
+
+        Raises:
+            ValueError: no batch, one that cannot be read, no end, no labels, or examples of several shapes.
+        """
+        self.check_ends()
+        with torch.random.fork_rng(devices=[]):
+            read = [
+                batch if self.constant else Batch(batch.inputs.mapped(Tensor.clone), batch.labels)
+                for batch in self.epoch(_CPU, labelled=labelled)
+            ]
+        inputs = joined([batch.inputs for batch in read])
+        labels = [batch.labels for batch in read if batch.labels is not None]
+        if not labelled:
+            return Batch(inputs)
+        if len(labels) < len(read):
+            raise ValueError("it has no labels; give (inputs, labels), a Dataset or a DataLoader")
+        if any(part.ndim > 1 for part in labels):
+            raise ValueError(
+                f"labels have shape {tuple(labels[0].shape)}; give one class number for each point"
+            )
+        numbers = torch.cat(labels)
+        if self.ignore_index is None:
+            return Batch(inputs, numbers)
+        counted = (numbers != self.ignore_index).nonzero()[:, 0]
+        return Batch(inputs.rows(counted), numbers[counted])
 
     def endless(self, device: torch.device) -> Iterator[Batch]:
         """Epoch after epoch; a constant batch is moved once."""
@@ -141,16 +191,19 @@ class Batches:
         while True:
             yield from self.epoch(device)
 
-    def _read(self, batch: Any, device: torch.device) -> Batch:
-        inputs, labels = self._parts(batch)
-        found = Inputs(*inputs).to(device)
-        if not list(found.tensors):
-            raise ValueError(f"a batch has {_kinds(batch)}; the inputs must be tensors")
-        return Batch(found, _class_numbers(labels, found, device), self.ignore_index)
+    def _read(self, batch: Any, device: torch.device, labelled: bool = True) -> Batch:
+        (args, named), labels = self._parts(batch)
+        found = Inputs(tuple(map(_tensor, args)), {name: _tensor(part) for name, part in named.items()})
+        if not any(part.ndim for part in found.tensors):
+            raise ValueError(f"a batch has {_kinds(batch)}; the inputs must be tensors, a row each")
+        if labels is None or not labelled:
+            return Batch(found.to(device), None, self.ignore_index)
+        numbers = class_numbers("labels", _tensor(labels), len(found))
+        return Batch(found.to(device), numbers.to(device), self.ignore_index)
 
     def _parts(self, batch: Any) -> tuple[tuple[tuple[Any, ...], Mapping[str, Any]], Any]:
         """(arguments, arguments by name), and the labels, None where there are none."""
-        if isinstance(batch, Tensor):
+        if isinstance(batch, (Tensor, np.ndarray)):
             return ((batch,), {}), None
         entries = _entries(batch)
         labels = self._place_of_labels(entries)
@@ -178,30 +231,75 @@ class Batches:
         return next((name for name in _LABELS if name in entries), None)
 
 
-def as_batches(data: Data, /) -> Batches:
+def as_batches(data: Data, /, *, name: str = "data") -> Batches:
     """The data as batches.
 
     Raises:
         ValueError: it is a tensor alone, or nothing that gives batches.
     """
     if isinstance(data, Batches):
-        inner = data.data
-        return Batches(_loaded(inner), data.inputs, data.labels, data.ignore_index, data.most)
-    return Batches(_loaded(data))
+        return replace(data, data=_loaded(data.data, name))
+    return Batches(_loaded(data, name))
 
 
-def _loaded(data: Any) -> Any:
-    if isinstance(data, Tensor):
-        raise ValueError("data is a tensor; give (inputs, labels), or a DataLoader")
+def joined(parts: list[Inputs]) -> Inputs:
+    """Inputs one after the other.
+
+    Raises:
+        ValueError: something else than tensors, or rows of several shapes.
+    """
+    first = parts[0]
+    for part in parts:
+        if not all(isinstance(each, Tensor) for each in (*part.args, *part.named.values())):
+            raise ValueError("inputs that are no tensors do not belong to one point each; give tensors")
+        ours, theirs = ([each.shape[1:] for each in some.tensors] for some in (first, part))
+        if ours != theirs or first.named.keys() != part.named.keys():
+            shapes = f"{first.shapes} and {part.shapes}"
+            raise ValueError(f"batches have inputs of shapes {shapes}; pad sequences to one length")
+    if len(parts) == 1:
+        return first
+    args = tuple(torch.cat(column) for column in zip(*(part.args for part in parts), strict=True))
+    return Inputs(args, {name: torch.cat([part.named[name] for part in parts]) for name in first.named})
+
+
+def class_numbers(name: str, labels: Any, count: int, /) -> Tensor:
+    """Labels of any type of whole number as a copy in torch.long: one for each of so many inputs, or a row.
+
+    Raises:
+        ValueError: they are something else; with the cure for one-hot rows and columns.
+
+    >>> class_numbers("labels", torch.tensor([2, 1], dtype=torch.uint8), 2)
+    tensor([2, 1])
+    """
+    if not isinstance(labels, Tensor):
+        raise ValueError(f"{name} are a {type(labels).__name__}; give a tensor of class numbers")
+    shown = f"{name} are {labels.dtype} of shape {tuple(labels.shape)}"
+    if labels.dtype.is_floating_point or labels.dtype == torch.bool or labels.is_complex():
+        cure = ", labels.argmax(-1) of one-hot rows" if labels.ndim == 2 else ", labels.long()"
+        raise ValueError(f"{shown}; give one whole class number each{cure}")
+    if labels.ndim == 0 or len(labels) != count:
+        rows = labels.numel() if labels.ndim < 2 else len(labels)
+        raise ValueError(f"{name}: {count} rows and {rows} labels; give one label for each row")
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        raise ValueError(f"{shown}; give one whole class number each, labels[:, 0]")
+    return labels.to(dtype=torch.long, copy=True)  # a loader may write its buffer again
+
+
+def _loaded(data: Any, name: str) -> Any:
     if isinstance(data, Dataset) and not isinstance(data, DataLoader):
         return DataLoader(data, batch_size=_LOADED_AT_ONCE)
-    if not isinstance(data, Iterable):
-        raise ValueError(f"data is a {type(data).__name__}; give (inputs, labels), a Dataset or a DataLoader")
+    if isinstance(data, (Tensor, np.ndarray, str, bytes)) or not isinstance(data, Iterable):
+        kind = type(data).__name__
+        raise ValueError(f"{name} is a {kind}; give (inputs, labels), a Dataset or a DataLoader")
     if isinstance(data, Iterator):
         raise ValueError(
-            "data is an iterator, which is used up after one epoch; give what makes it, as a list"
+            f"{name} is an iterator, which is used up after one epoch; give what makes it, as a list"
         )
     return data
+
+
+def _tensor(part: Any) -> Any:
+    return tensor_of("a batch", part) if isinstance(part, np.ndarray) else part
 
 
 def _entries(batch: Any) -> Mapping[Part, Any]:
@@ -226,19 +324,3 @@ def _kinds(batch: Any) -> str:
     parts = batch.values() if isinstance(batch, Mapping) else batch
     shown = [str(tuple(part.shape)) if isinstance(part, Tensor) else type(part).__name__ for part in parts]
     return f"{len(shown)} parts ({', '.join(shown)})"
-
-
-def _class_numbers(labels: Any, inputs: Inputs, device: torch.device) -> Tensor | None:
-    if labels is None:
-        return None
-    if not isinstance(labels, Tensor):
-        raise ValueError(f"labels are a {type(labels).__name__}; give a tensor of class numbers")
-    count, shown = len(inputs), f"labels are {labels.dtype} of shape {tuple(labels.shape)}"
-    if labels.dtype.is_floating_point or labels.dtype == torch.bool or labels.is_complex():
-        cure = ", labels.argmax(-1) of one-hot rows" if labels.ndim == 2 else ", labels.long()"
-        raise ValueError(f"{shown}; give one class number each{cure}")
-    if labels.ndim == 0 or len(labels) != count:
-        raise ValueError(f"a batch has {count} inputs and {labels.numel()} labels; pair them first")
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        raise ValueError(f"{shown}; give one class number each, labels[:, 0]")
-    return labels.to(device=device, dtype=torch.long, copy=True)  # a loader may write its buffer again
