@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from kdtheory.datasets import Images
+from kdtheory.doors import door
 from kdtheory.rows import COMPARED, EqualRows, SideBySide, Table
 
 __all__ = [
@@ -96,6 +97,7 @@ class _Labelled:
         return cls(columns[0], columns[1])
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Train(_Labelled):
     """Labelled points that the teacher, the student or a witness may have been trained on.
@@ -108,6 +110,7 @@ class Train(_Labelled):
     role: ClassVar[str] = "train"
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class HoldOut(_Labelled):
     """Labelled points that no predictor has seen, and by which none was chosen."""
@@ -115,6 +118,7 @@ class HoldOut(_Labelled):
     role: ClassVar[str] = "holdout"
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Unlabelled:
     """Inputs alone, drawn after the predictors were fixed.
@@ -154,6 +158,7 @@ class Unlabelled:
 Role = Train | HoldOut | Unlabelled
 
 
+@door
 def check_rows(
     *roles: Role, may_share: Iterable[tuple[str, str]] = (), may_repeat: Iterable[str] = ()
 ) -> dict[tuple[str, str], int]:
@@ -211,6 +216,7 @@ def check_rows(
     return {pair: count for pair, count in counts.items() if count}
 
 
+@door
 def shared_rows(first: Role, second: Role, /) -> Int[np.ndarray, "pairs 2"]:
     """(row of the first, first row of the second that is equal) for each row of the first that has one.
 
@@ -225,6 +231,7 @@ def shared_rows(first: Role, second: Role, /) -> Int[np.ndarray, "pairs 2"]:
     return _rows_of((first, second)).pairs(first.role, second.role)
 
 
+@door
 def repeated_rows(role: Role, /) -> Int[np.ndarray, "pairs 2"]:
     """(row, the first row that it repeats) for each row that is equal to an earlier one.
 
@@ -273,6 +280,7 @@ def _named(pairs: Int[np.ndarray, "pairs 2"], one: str, verb: str, other: str) -
     return f"rows {here} of {one} {verb} rows {there} of {other}"
 
 
+@door
 def tensor_of(name: str, values: Any, /) -> Tensor:
     """A tensor or array of numbers as a tensor without a graph; the memory is shared where it can be.
 

@@ -24,6 +24,8 @@ from jaxtyping import Int, UInt64
 from numba import njit
 from torch import Tensor
 
+from kdtheory.doors import door
+
 __all__ = ["COMPARED", "EqualRows", "SideBySide", "Table"]
 
 COMPARED = (
@@ -46,6 +48,7 @@ Kind = tuple[tuple[torch.dtype, bool], ...]
 Pairs = Int[np.ndarray, "pairs 2"]
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class SideBySide:
     """A table in parts, each with some columns of every row, and none of them copied.
@@ -70,6 +73,7 @@ class SideBySide:
 Table = Tensor | SideBySide
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class EqualRows:
     """The rows that named tables have in common with each other, and each with itself.

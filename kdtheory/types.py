@@ -8,12 +8,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
+
 __all__ = ["Sample", "at_least_float32", "resolve_device"]
 
 
 _HALF = (torch.float16, torch.bfloat16)
 
 
+@door
 @dataclass(frozen=True)
 class Sample:
     """Labelled points drawn from a world whose truth is known.
@@ -36,6 +39,7 @@ def at_least_float32(*tensors: Tensor) -> list[Tensor]:
     return [tensor.float() if tensor.dtype in _HALF else tensor for tensor in tensors]
 
 
+@door
 def resolve_device(device: str | torch.device) -> torch.device:
     """The device that a name stands for; "auto" is CUDA where there is one, else the CPU.
 

@@ -30,6 +30,7 @@ from kdtheory.bounds.margins import (
     softmax_confidence,
 )
 from kdtheory.bounds.result import Bound
+from kdtheory.doors import door
 from kdtheory.validate import check_flags, check_fraction, check_positive, check_weight
 
 __all__ = ["hsu21_as_printed", "hsu21_distillation", "hsu21_distillation_by_margins"]
@@ -37,6 +38,7 @@ __all__ = ["hsu21_as_printed", "hsu21_distillation", "hsu21_distillation_by_marg
 Terms = dict[str, float]
 
 
+@door
 def hsu21_distillation(
     student_logits: Float[Tensor, "n k"],
     labels: Int[Tensor, "n"],
@@ -104,6 +106,7 @@ def hsu21_distillation(
     return _bound("hsu21_distillation", losses, apart, first, sizes, settings)
 
 
+@door
 def hsu21_distillation_by_margins(
     student_logits: Float[Tensor, "n k"],
     labels: Int[Tensor, "n"],
@@ -161,6 +164,7 @@ def hsu21_distillation_by_margins(
     return _bound("hsu21_distillation_by_margins", losses, apart, first, sizes, settings)
 
 
+@door
 def hsu21_as_printed(
     student_logits: Float[Tensor, "n k"],
     teacher_logits: Float[Tensor, "n k"],

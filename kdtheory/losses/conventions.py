@@ -19,6 +19,7 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses.divergences import jensen_shannon
 from kdtheory.losses.response import Reduction, kd_loss
 from kdtheory.losses.softmax import Setting
@@ -28,6 +29,7 @@ __all__ = ["CONVENTIONS", "Convention"]
 Multipliers = Callable[[Mapping[str, float]], tuple[float, float]]
 
 
+@door
 @dataclass(frozen=True)
 class Convention:
     """One code's distillation loss.

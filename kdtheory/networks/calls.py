@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kdtheory.doors import door
+
 __all__ = ["Inputs", "Pick", "logits_in", "mixes_examples"]
 
 Pick = int | str | Callable[[Any], Tensor]
@@ -23,6 +25,7 @@ _TOLERANCE = 1e-3
 _COMPARED = 8
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Inputs:
     """What a module is called with for a batch: arguments in order and by name, one entry each example.
@@ -74,6 +77,7 @@ class Inputs:
         return logits_in(output, examples=len(self), pick=pick, name=name)
 
 
+@door
 def logits_in(output: Any, /, *, examples: int, pick: Pick | None = None, name: str = "the module") -> Tensor:
     """The logits in what a module gave for a number of examples.
 
@@ -119,6 +123,7 @@ def _picked(output: Any, pick: Pick | None, name: str) -> Any:
     raise ValueError(f"{name} gives {what}; pick the logits in it by output=…, a place, a key or a function")
 
 
+@door
 def mixes_examples(net: nn.Module, inputs: Inputs, /, *, pick: Pick | None = None) -> bool:
     """Whether the logits for one example change with what else is in the batch, or from call to call.
 

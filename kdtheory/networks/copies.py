@@ -9,9 +9,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from kdtheory.doors import door
+
 __all__ = ["copied"]
 
 
+@door
 def copied(module: nn.Module, /) -> nn.Module:
     """A deep copy of a module, which shares nothing with it.
 

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
+from kdtheory.doors import door
 from kdtheory.networks._mlp_tape import ACTIVATIONS, MLPTape
 from kdtheory.streams import Stream
 from kdtheory.validate import check_at_least, check_one_of
@@ -23,6 +24,7 @@ from kdtheory.validate import check_at_least, check_one_of
 __all__ = ["MLP"]
 
 
+@door
 @dataclass(frozen=True)
 class MLP:
     """A multi-layer perceptron, as an architecture: no parameters of its own.

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 
+from kdtheory.doors import door
 from kdtheory.networks._module_tape import ModuleTape, mapped
 from kdtheory.networks.copies import copied
 from kdtheory.streams import Stream
@@ -22,6 +23,7 @@ from kdtheory.validate import check_at_least
 __all__ = ["ModuleArchitecture"]
 
 
+@door
 @dataclass(frozen=True)
 class ModuleArchitecture:
     """The networks that a factory makes, each a flat parameter vector.

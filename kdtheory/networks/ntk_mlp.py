@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from kdtheory.doors import door
 from kdtheory.networks._mlp_tape import ACTIVATIONS, MLPTape
 from kdtheory.networks.mlp import MLP
 from kdtheory.networks.ntk_linear import NTKLinear
@@ -20,6 +21,7 @@ from kdtheory.validate import check_at_least, check_positive
 __all__ = ["NTKMLP"]
 
 
+@door
 @dataclass(frozen=True)
 class NTKMLP:
     """f(x) = s·(W_std/√n)·W_L a(… a((W_std/√d)·W_1 x + b_std·b_1) …) + s·b_std·b_L, all parameters ~ N(0, 1).

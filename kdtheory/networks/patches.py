@@ -13,12 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from kdtheory.doors import door
 from kdtheory.streams import Stream
 from kdtheory.validate import check_at_least, check_positive
 
 __all__ = ["PatchNetwork", "SmoothedPatches", "smoothed_relu", "smoothed_relu_slope"]
 
 
+@door
 def smoothed_relu(z: Float[Tensor, "*shape"], /, *, power: int, threshold: float) -> Float[Tensor, "*shape"]:
     """a(z) = 0 on z ≤ 0, z^q/(qϱ^{q−1}) on [0, ϱ], z − (1 − 1/q)ϱ above (Allen-Zhu & Li 2020).
 
@@ -32,6 +34,7 @@ def smoothed_relu(z: Float[Tensor, "*shape"], /, *, power: int, threshold: float
     return (t / threshold) ** power * (threshold / power) + (x - t)
 
 
+@door
 def smoothed_relu_slope(
     z: Float[Tensor, "*shape"], /, *, power: int, threshold: float
 ) -> Float[Tensor, "*shape"]:
@@ -43,6 +46,7 @@ def smoothed_relu_slope(
     return (z.clamp(0, threshold) / threshold) ** (power - 1) * (z > 0)
 
 
+@door
 class SmoothedPatches(nn.Module):
     """F_c(X) = Σ_r Σ_p a(⟨w_{c,r}, x_p⟩) as a plain torch module.
 
@@ -64,6 +68,7 @@ class SmoothedPatches(nn.Module):
         return smoothed_relu(products, power=self.power, threshold=self.threshold).sum((-1, -2))
 
 
+@door
 @dataclass(frozen=True)
 class PatchNetwork:
     """F_c(X) = Σ_r Σ_p a(⟨w_{c,r}, x_p⟩), as an architecture: no parameters of its own.

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.ntk._tiles import tiles
 from kdtheory.ntk.kernel import Kernel
 from kdtheory.validate import check_at_least
@@ -15,6 +16,7 @@ from kdtheory.validate import check_at_least
 __all__ = ["fill_gram"]
 
 
+@door
 def fill_gram(
     kernel: Kernel,
     rows: Float[Tensor, "n *shape"],

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from kdtheory.doors import door
 from kdtheory.networks import Inputs, mixes_examples
 from kdtheory.ntk._all_outputs import by_outputs, fill_all_outputs
 from kdtheory.ntk._contraction import fill_each_output, fill_mean
@@ -30,6 +31,7 @@ class SlowKernelWarning(UserWarning):
     """The layerwise form does not apply to a module, whose kernel is taken from whole Jacobians."""
 
 
+@door
 class EmpiricalKernel:
     """Θ(x, x′) = (1/k) Σ_o ⟨∂f_o/∂θ(x), ∂f_o/∂θ(x′)⟩ of a module with k outputs, or that of one output.
 

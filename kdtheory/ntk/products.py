@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, vjp
 
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_finite, check_same_shape
 
 __all__ = ["ntk_vector_product"]
@@ -19,6 +20,7 @@ Named = dict[str, Tensor]
 Outputs = Callable[[Named, Tensor], Tensor]
 
 
+@door
 def ntk_vector_product(
     module: nn.Module,
     rows: Float[Tensor, "n *shape"],

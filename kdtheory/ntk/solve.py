@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.validate import check_finite
 
 __all__ = ["cholesky"]
@@ -19,6 +20,7 @@ __all__ = ["cholesky"]
 _ROUNDINGS = 4
 
 
+@door
 def cholesky(gram: Float[Tensor, "n n"], /, *, jitter: float = 0.0) -> Float[Tensor, "n n"]:
     """The lower L with LLᵀ = K + jitter·κ·I, where κ is the mean of the diagonal of K.
 

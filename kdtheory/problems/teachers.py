@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.problems._draws import axes, categorical, check_inputs
 from kdtheory.problems.world import World
 from kdtheory.streams import Stream
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 
+@door
 class TeacherLogits(ABC):
     """f*: R^d → R^k, float64. Write a frozen dataclass, so that its world can be sent to other processes."""
 
@@ -45,6 +47,7 @@ class TeacherLogits(ABC):
         """The logits of `inputs`."""
 
 
+@door
 @final
 @dataclass(frozen=True, eq=False)
 class LinearLogits(TeacherLogits):
@@ -80,6 +83,7 @@ class LinearLogits(TeacherLogits):
         return inputs.to(torch.float64) @ self.weight.T
 
 
+@door
 @final
 @dataclass(frozen=True, eq=False)
 class KernelLogits(TeacherLogits):
@@ -130,6 +134,7 @@ class KernelLogits(TeacherLogits):
         return torch.exp(-distances / (2 * self.bandwidth**2)) @ self.coefficients
 
 
+@door
 @final
 @dataclass(frozen=True, eq=False)
 class TeacherWorld(World):
@@ -189,6 +194,7 @@ class TeacherWorld(World):
         return Sample(inputs, categorical(probs, stream.child("labels")), probs)
 
 
+@door
 def linear_teacher(
     stream: Stream, *, dim: int, num_classes: int, scale: float = 1.0, temperature: float = 1.0
 ) -> TeacherWorld:
@@ -216,6 +222,7 @@ def linear_teacher(
     return TeacherWorld(logits, temperature)
 
 
+@door
 def kernel_teacher(
     stream: Stream,
     *,

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from kdtheory.doors import door
 from kdtheory.schemes.batches import Data
 from kdtheory.schemes.evaluation import evaluate
 from kdtheory.schemes.loop import Trained
@@ -21,6 +22,7 @@ __all__ = ["Comparison", "compare"]
 Scheme = Callable[[Stream], Trained]
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """What came of each scheme at each seed.
@@ -50,6 +52,7 @@ class Comparison:
         return _intervals(gains.reset_index().melt(["measure", "seed"], value_name="value"), confidence)
 
 
+@door
 def compare(
     schemes: Mapping[str, Scheme],
     test: Data,

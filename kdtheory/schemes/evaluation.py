@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from kdtheory.doors import door
 from kdtheory.losses import kl_divergence, label_loss
 from kdtheory.networks import Pick, mixes_examples
 from kdtheory.risk import accuracy, top_label_calibration_error
@@ -19,6 +20,7 @@ from kdtheory.types import resolve_device
 __all__ = ["evaluate"]
 
 
+@door
 @torch.no_grad()
 def evaluate(
     module: nn.Module,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
+from kdtheory.doors import door
 from kdtheory.schemes.batches import Data
 from kdtheory.schemes.loop import Trained, Training
 from kdtheory.schemes.offline import distil, fit
@@ -16,6 +17,7 @@ from kdtheory.validate import check_at_least
 __all__ = ["born_again"]
 
 
+@door
 def born_again(
     make: Callable[[], nn.Module],
     data: Data,

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from kdtheory.doors import door
+
 __all__ = ["Ensemble", "as_teacher"]
 
 
+@door
 class Ensemble(nn.Module):
     """ln (1/M) Σ_m φ_1(z_m): modules whose probabilities are averaged, with log-probabilities as its logits.
 
