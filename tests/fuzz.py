@@ -10,6 +10,7 @@ import argparse
 import collections
 import random
 import sys
+import time
 
 from fuzz_doors import Outcome, called, doors, reason
 
@@ -18,6 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this long")
     parser.add_argument("--only", default="", help="doors whose name holds this")
     parser.add_argument("--shown", type=int, default=2, help="calls shown of each place")
     chosen = parser.parse_args()
@@ -25,7 +27,10 @@ def main() -> int:
     counts: collections.Counter[str] = collections.Counter()
     faults: dict[str, list[tuple[str, Outcome]]] = collections.defaultdict(list)
     accepted: collections.Counter[str] = collections.Counter()
+    start = time.monotonic()
     for call in range(chosen.calls):
+        if time.monotonic() - start > chosen.seconds:
+            break
         door = found[call % len(found)]
         outcome = called(door, random.Random(f"{chosen.seed} {call // len(found)} {door.name}"))
         counts[outcome.fate] += 1

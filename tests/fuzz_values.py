@@ -18,6 +18,8 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +27,7 @@ from kdtheory import MLP, Stream, bounds, networks, ntk, problems, schemes, tran
 from kdtheory import compression, datasets, multiview, roles, rows
 from kdtheory.certify import Certificates, WitnessPlan, certify_logits
 from kdtheory.coding import QuantisedNetwork, quantise
+from kdtheory.losses import CONVENTIONS, Convention, label_loss
 from kdtheory.networks import Architecture
 from kdtheory.ntk import Kernel, LinearKernel
 from kdtheory.populations import Population
@@ -101,9 +104,9 @@ def real(draw: Arguments, name: str, shape: tuple[int, ...]) -> Tensor:
 
 
 WORDS = {
-    "activation": ("relu", "erf", "tanh"), "feedback": ("soft", "hard", "partial"), "form": ("joint", "teacher"),
+    "activation": ("relu", "identity"), "feedback": ("soft", "hard", "partial"), "form": ("joint", "teacher"),
     "norm": ("l2", "l1", "frobenius"), "soft": ("kl", "jsd"), "schedule": ("constant", "cosine"),
-    "optimizer": ("adam", "sgd"), "reduction": ("mean", "none"), "method": ("kl", "auto", "exact"),
+    "optimizer": ("adam", "sgd"), "reduction": ("mean", "none"), "method": ("kl",),
     "kind": ("ntk", "nngp"), "split": ("train",), "noise_law": ("each", "one"), "labels_role": ("holdout", "train"),
     "similarity": ("euclidean", "rbf"), "pooling": ("flatten", "average"), "padding": ("zeros", "circular"),
     "device": ("cpu",), "path": ("0",), "key": ("hinton2015distilling",), "message": ("0110101",),
@@ -120,7 +123,7 @@ COUNTS = {
     "n": (5, 50), "steps": (2,), "student_steps": (2,), "trials": (20,), "m": (60,), "levels": (3,), "patch_dim": (4,),
     "entries": (9,), "classes": (2, 3), "num_views": (2,), "signs": (3,), "points": (3, 9), "bins": (1, 15),
     "num_patches": (5,), "filter_size": (1, 3), "dimension": (3,), "outputs": (1, 3), "channels": (2,), "power": (2, 6),
-    "rank": (1, 2), "block_size": (1, 2, 2048), "seed": (0, 7), "certified": (20,), "peers": (2,), "size": (2,),
+    "rank": (1, 2), "jobs": (1,), "block_size": (1, 2, 2048), "seed": (0, 7), "certified": (20,), "peers": (2,), "size": (2,),
 }  # fmt: skip
 
 
@@ -166,6 +169,13 @@ def student_of(draw: Arguments) -> transfer_risk.KernelFunction:
 
 
 TRAINING = schemes.Training(steps=2, device="cpu")
+
+
+def fitted(stream: Stream) -> schemes.Trained:
+    draw = Arguments(Random(0))
+    return schemes.fit(module(draw), points(draw), training=TRAINING, stream=stream)
+
+
 TYPES: dict[Any, Callable[[Arguments], Any]] = {
     Stream: lambda draw: Stream(draw.random.randrange(5)),
     nn.Module: module,
@@ -181,7 +191,7 @@ TYPES: dict[Any, Callable[[Arguments], Any]] = {
     bounds.NetNorms: lambda draw: bounds.net_norms([draw.normal(3, 4)]),
     bounds.normal_sums.TwoSamples: lambda draw: bounds.normal_sums.TwoSamples(2, 10, 3, 20),
     transfer_risk.KernelFunction: student_of,
-    transfer_risk.AngleTail: lambda draw: transfer_risk.angle_tail(draw.normal(5).abs()),
+    transfer_risk.AngleTail: lambda draw: transfer_risk.angle_tail(draw.normal(5).sigmoid()),
     networks.PatchNetwork: lambda draw: PATCHES,
     problems.MultiViewWorld: lambda draw: WORLD,
     problems.Views: lambda draw: WORLD.views(6, Stream(1)),
@@ -192,12 +202,27 @@ TYPES: dict[Any, Callable[[Arguments], Any]] = {
     multiview.LazyPopulation: lambda draw: multiview.train_lazy(
         limit_start(draw), WORLD.views(6, Stream(1)), steps=2
     ),
-    datasets.Images: lambda draw: datasets.Images(*points(draw), 3, "drawn"),
+    datasets.Images: lambda draw: datasets.Images(
+        draw.normal(9, 4).sigmoid(), torch.arange(9) % 3, 3, "drawn"
+    ),
     datasets.ReadArray: lambda draw: datasets.ReadArray(draw.normal(5, 3).numpy()),
     schemes.Training: lambda draw: TRAINING,
     schemes.Term: lambda draw: schemes.labels_term(),
     schemes.Batches: lambda draw: schemes.Batches(points(draw)),
     networks.Inputs: lambda draw: networks.Inputs((draw.normal(5, 4).float(),)),
+    torch.Generator: lambda draw: draw.numbers,
+    ntk.EmpiricalKernel: lambda draw: ntk.EmpiricalKernel(module(draw)),
+    problems.FiniteWorld: lambda draw: problems.random_finite_world(Stream(0), atoms=3, num_classes=3, dim=4),
+    problems.GaussianMixture: lambda draw: problems.gaussian_mixture(draw.normal(3, 4), std=1.0),
+    problems.KernelLogits: lambda draw: problems.KernelLogits(draw.normal(2, 3), draw.normal(2, 4), 1.0),
+    Convention: lambda draw: CONVENTIONS[draw.one_of(*CONVENTIONS)],
+    schemes.Comparison: lambda draw: schemes.compare(
+        {"fit": fitted, "again": fitted},
+        points(draw),
+        seeds=2,
+        stream=Stream(0),
+        device="cpu",
+    ),
     roles.HoldOut: lambda draw: roles.HoldOut(*points(draw)),
     roles.Train: lambda draw: roles.Train(*points(draw)),
     compression.Perturbation: lambda draw: compression.neyshabur18_perturbation(
@@ -212,7 +237,32 @@ TYPES: dict[Any, Callable[[Arguments], Any]] = {
     torch.device: lambda draw: torch.device("cpu"),
     Path: lambda draw: Path("nowhere"),
 }
+NAMED: dict[str, Callable[[Arguments], Any]] = {
+    "train": points,
+    "holdout": points,
+    "data": points,
+    "test": points,
+    "unlabelled": lambda draw: draw.normal(9, 4).float(),
+    "soft": lambda draw: draw.one_of("kl", "jsd", "cross_entropy"),
+    "output": lambda draw: draw.normal(5, 3),
+    "pick": lambda draw: None,
+    "args": lambda draw: (draw.normal(5, 4).float(),),
+    "array": lambda draw: draw.normal(5, 3).numpy(),
+    "inputs": lambda draw: draw.normal(9, 4).float(),
+    "values": lambda draw: draw.normal(5).sigmoid(),
+    "path": lambda draw: draw.one_of("nowhere", "0", Path("."), Path(__file__)),
+    "loss": lambda draw: label_loss,
+    "role": lambda draw: roles.HoldOut(*points(draw)),
+    "first": lambda draw: roles.HoldOut(*points(draw)),
+    "second": lambda draw: roles.Unlabelled(draw.normal(9, 4).float()),
+    "schemes": lambda draw: {"fit": fitted},
+    "losses": lambda draw: schemes.hinton(2.0, 0.5),
+    "ranks": lambda draw: 1,
+}
 CALLABLES: dict[str, Callable[[Arguments], Any]] = {
+    "loss": lambda draw: label_loss,
+    "change": lambda draw: lambda tensor: tensor,
+    "similarity": lambda draw: draw.one_of("euclidean", "rbf"),
     "supremum": lambda draw: bounds.finite_class(draw.normal(2, 3)),
     "tail": lambda draw: lambda angle: min(1.0, max(0.0, 1 - angle / 2)),
     "log_growth": lambda draw: lambda n: math.log1p(n),
@@ -229,13 +279,19 @@ CALLABLES: dict[str, Callable[[Arguments], Any]] = {
 
 def good(draw: Arguments, name: str, kind: Any, default: Any = inspect.Parameter.empty) -> Any:
     """A value that a parameter of this name and type means."""
-    if default is not inspect.Parameter.empty and draw.random.random() < 0.5:
+    if default is not inspect.Parameter.empty and (draw.random.random() < 0.5 or name == "progress"):
         return default
+    if kind is Any and name in NAMED:
+        return NAMED[name](draw)
     origin, inside = typing.get_origin(kind), typing.get_args(kind)
     if getattr(kind, "dim_str", None) is not None:
         return tensor(draw, name, kind)
     if origin is typing.Annotated:
         return good(draw, name, inside[0])
+    if kind is npt.ArrayLike:
+        return draw.one_of(0.3, np.array([0.1, 0.4]))
+    if origin in (typing.Union, types.UnionType) and name in NAMED and int not in inside:
+        return NAMED[name](draw)
     if origin in (typing.Union, types.UnionType):
         return good(draw, name, draw.one_of(*inside))
     if origin is typing.Literal:
@@ -243,7 +299,7 @@ def good(draw: Arguments, name: str, kind: Any, default: Any = inspect.Parameter
     if origin is collections.abc.Callable or kind is Callable:
         return CALLABLES[name](draw) if name in CALLABLES else default_of(name, default)
     if origin is collections.abc.Mapping or kind is Mapping:
-        return {}
+        return NAMED[name](draw) if name in NAMED else {}
     if origin is tuple and inside and inside[-1] is not ...:
         return tuple(good(draw, name, each) for each in inside)
     if origin in (collections.abc.Sequence, collections.abc.Iterable, list, tuple, collections.abc.Iterator):
@@ -280,11 +336,9 @@ def plain(draw: Arguments, name: str, kind: Any, default: Any) -> Any:
         return np.empty((3, 3))
     if kind in TYPES:
         return TYPES[kind](draw)
-    if kind is Any and name in {"train", "holdout", "data", "test"}:
-        return points(draw)
-    if kind is Any and name == "unlabelled":
-        return draw.normal(9, 4).float()
-    if kind is not Any and str(kind).endswith("ArrayLike]") or "_SupportsArray" in str(kind):
+    if kind is pd.DataFrame:
+        return pd.DataFrame({"step": [0, 1], "loss": [1.0, 0.5]})
+    if kind is npt.ArrayLike:
         return draw.one_of(0.3, np.array([0.1, 0.4]))
     return default_of(name, default)
 
@@ -301,8 +355,10 @@ def tensor(draw: Arguments, name: str, kind: Any) -> Any:
     return made.numpy() if kind.array_type is np.ndarray else made
 
 
-def odd(draw: Arguments, value: Any) -> Any:
+def odd(draw: Arguments, value: Any, name: str = "") -> Any:
     """What someone gives by mistake in the place of `value`."""
+    if name == "jobs":  # more of them are processes, which take seconds to start
+        return draw.one_of(0, -1, True, 1.0, "2", math.nan, None)
     if isinstance(value, bool):
         return draw.one_of(*ODD_FLAGS)
     if isinstance(value, int | float) and not isinstance(value, bool):
