@@ -56,6 +56,8 @@ def kind_of(hint: Any) -> Kind | None:
         return _union([kind_of(each) for each in inside])
     if origin is typing.Literal:
         return _literal(inside)
+    if origin is os.PathLike:
+        return _PATH
     if origin is collections.abc.Callable:
         return _CALLABLE
     if origin is collections.abc.Mapping or hint is Mapping:
@@ -175,12 +177,13 @@ def _is_path(value: Any) -> bool:
 
 _CALLABLE = Kind(callable, _callable, "a function")
 _ARRAY_LIKE = Kind(lambda value: not isinstance(value, _TEXT), _array_like, "numbers")
+_PATH = Kind(_is_path, _path, "a path")
 _PLAIN: dict[Any, Kind] = {
     int: Kind(_is_number, _whole, "a whole number"),
     float: Kind(_is_number, _real, "a real number"),
     bool: Kind(lambda value: isinstance(value, bool | np.bool_), _flag, "True or False"),
     str: Kind(lambda value: isinstance(value, str), _text, "a text"),
-    Path: Kind(_is_path, _path, "a path"),
+    Path: _PATH,
     type(None): Kind(lambda value: value is None, lambda name, value: value, "None"),
 }
 

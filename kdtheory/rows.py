@@ -25,6 +25,7 @@ from numba import njit
 from torch import Tensor
 
 from kdtheory.doors import door
+from kdtheory.validate import check_one_of
 
 __all__ = ["COMPARED", "EqualRows", "SideBySide", "Table"]
 
@@ -95,6 +96,8 @@ class EqualRows:
 
         In a table itself an equal row that comes earlier is meant.
         """
+        for name in (here, there):
+            check_one_of("the table", name, tuple(self.tables))
         found = [self._found(here, there, kind) for kind in self._kinds(here, there)]
         if len(found) == 1:
             return found[0]

@@ -23,8 +23,21 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from kdtheory import MLP, Stream, bounds, networks, ntk, problems, schemes, transfer_risk
-from kdtheory import compression, datasets, multiview, roles, rows
+from kdtheory import (
+    MLP,
+    Stream,
+    bounds,
+    compression,
+    datasets,
+    multiview,
+    networks,
+    ntk,
+    problems,
+    roles,
+    rows,
+    schemes,
+    transfer_risk,
+)
 from kdtheory.certify import Certificates, WitnessPlan, certify_logits
 from kdtheory.coding import QuantisedNetwork, quantise
 from kdtheory.losses import CONVENTIONS, Convention, label_loss
@@ -258,6 +271,10 @@ NAMED: dict[str, Callable[[Arguments], Any]] = {
     "schemes": lambda draw: {"fit": fitted},
     "losses": lambda draw: schemes.hinton(2.0, 0.5),
     "ranks": lambda draw: 1,
+    "augmentation": lambda draw: None,
+    "schedule": lambda draw: "constant",
+    "multipliers": lambda draw: lambda settings: (1.0, 0.0),
+    "optimizer": lambda draw: "sgd",
 }
 CALLABLES: dict[str, Callable[[Arguments], Any]] = {
     "loss": lambda draw: label_loss,
@@ -297,6 +314,8 @@ def good(draw: Arguments, name: str, kind: Any, default: Any = inspect.Parameter
     if origin is typing.Literal:
         return draw.one_of(*inside)
     if origin is collections.abc.Callable or kind is Callable:
+        if name not in CALLABLES and name in NAMED:
+            return NAMED[name](draw)
         return CALLABLES[name](draw) if name in CALLABLES else default_of(name, default)
     if origin is collections.abc.Mapping or kind is Mapping:
         return NAMED[name](draw) if name in NAMED else {}

@@ -47,6 +47,12 @@ class TeacherLogits(ABC):
         """The logits of `inputs`."""
 
 
+def _check_inputs(inputs: Tensor, dim: int) -> None:
+    if inputs.shape[-1:] != (dim,):
+        raise ValueError(f"inputs has shape {tuple(inputs.shape)}; its last axis must be dim = {dim}")
+    check_finite("inputs", inputs)
+
+
 @door
 @final
 @dataclass(frozen=True, eq=False)
@@ -80,6 +86,7 @@ class LinearLogits(TeacherLogits):
 
     def __call__(self, inputs: Float[Tensor, "*batch d"], /) -> Float[Tensor, "*batch k"]:
         """The logits of `inputs`."""
+        _check_inputs(inputs, self.dim)
         return inputs.to(torch.float64) @ self.weight.T
 
 
@@ -128,6 +135,7 @@ class KernelLogits(TeacherLogits):
 
     def __call__(self, inputs: Float[Tensor, "*batch d"], /) -> Float[Tensor, "*batch k"]:
         """The logits of `inputs`."""
+        _check_inputs(inputs, self.dim)
         inputs = inputs.to(torch.float64)
         squares = inputs.square().sum(-1, keepdim=True) + self.centres.square().sum(-1)
         distances = (squares - 2 * inputs @ self.centres.T).clamp_min(0)

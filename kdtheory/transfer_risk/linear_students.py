@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_finite, check_positive
 
 __all__ = ["phuong19_margin_rate", "phuong19_student", "phuong19_transfer_risk"]
@@ -38,6 +39,8 @@ def phuong19_student(points: Float[Tensor, "n d"], oracle: Float[Tensor, "d"], /
     check_finite("oracle", oracle)
     if points.shape[-1:] != oracle.shape:
         raise ValueError(f"points has dimension {points.shape[-1]} and oracle {len(oracle)}; give the same")
+    points, oracle = at_least_float32(points, oracle)
+    oracle = oracle.to(points)
     _, values, basis = torch.linalg.svd(points, full_matrices=False)
     seen = values > max(points.shape) * torch.finfo(points.dtype).eps * values.max()
     spanning = basis[seen]
