@@ -1,8 +1,8 @@
 """Every public door of the package, called with drawn arguments, and what became of the call.
 
-A door is a name in the `__all__` of a package or of a module directly under `kdtheory`, or a public method of a
-class among them. None is listed by hand: a new door is called without being named here. `UNREACHED` has those
-that nothing is drawn for, and why.
+A door is a name in the `__all__` of a package or of a module directly under `kdtheory`, or a public method of
+a class among them. None is listed by hand: a new door is called without being named here. `UNREACHED` has
+those that nothing is drawn for, and why.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from fuzz_values import TYPES, Arguments, good, odd
+from fuzz_odd import odd
+from fuzz_values import TYPES, Arguments, good
 from torch import Tensor, nn
 
 import kdtheory

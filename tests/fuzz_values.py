@@ -1,7 +1,7 @@
 """Arguments for any door, from the types and names of its parameters: good ones, and odd ones of each kind.
 
-Good ones fit together: an axis named in two shapes has one length, rows of probabilities sum to one, labels are
-classes. Odd ones are what people give by mistake.
+Good ones fit together: an axis named in two shapes has one length, rows of probabilities sum to one, labels
+are classes. Odd ones are what people give by mistake.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from fuzz_names import COUNTS, RATES, WORDS
 from torch import Tensor, nn
 
 from kdtheory import (
@@ -107,37 +107,13 @@ def real(draw: Arguments, name: str, shape: tuple[int, ...]) -> Tensor:
     elif name in {"values", "errors", "disagreements", "gibbs_risk", "variance", "probability"}:
         drawn = drawn.sigmoid()
     elif name == "eigenvalues":
-        drawn = drawn.abs().add(0.1).sort(-1, descending=True).values
+        drawn = drawn.abs().add(0.1).sort(-1, descending=True)[0]
     elif name in {"losses", "power", "diagonal", "residual_norm", "std", "norms", "squared_norms", "angles",
                   "oracle", "risk", "bayes_losses", "prior_std"}:  # fmt: skip
         drawn = drawn.abs().clamp(0.01, 1.5)
     elif name in {"covariance", "covariances"}:
         drawn = torch.eye(shape[-1], dtype=F64).expand(shape).clone()
     return drawn.to(draw.dtype)
-
-
-WORDS = {
-    "activation": ("relu", "identity"), "feedback": ("soft", "hard", "partial"), "form": ("joint", "teacher"),
-    "norm": ("l2", "l1", "frobenius"), "soft": ("kl", "jsd"), "schedule": ("constant", "cosine"),
-    "optimizer": ("adam", "sgd"), "reduction": ("mean", "none"), "method": ("kl",),
-    "kind": ("ntk", "nngp"), "split": ("train",), "noise_law": ("each", "one"), "labels_role": ("holdout", "train"),
-    "similarity": ("euclidean", "rbf"), "pooling": ("flatten", "average"), "padding": ("zeros", "circular"),
-    "device": ("cpu",), "path": ("0",), "key": ("hinton2015distilling",), "message": ("0110101",),
-}  # fmt: skip
-RATES = {
-    "delta": (0.05, 0.3), "delta_sampling": (0.01,), "weight": (0.5, 1.0), "alpha": (0.5,), "share": (0.5,),
-    "sparsity": (0.5,), "keep": (0.5,), "held_out": (0.3,), "single_view": (0.2,), "momentum": (0.0,),
-    "averaged": (0.0, 0.5), "confidence": (0.95,), "progress": (0.5,), "bandwidth": (1.0,), "jitter": (0.1,),
-    "log_delta": (-3.0,), "log_level": (-3.0,), "weight_decay": (0.0, 0.1), "low": (0.0,), "high": (1.0,),
-    "student_angle": (0.3,), "density_ratio": (1.0, 2.0), "noise_chance": (1.0, 0.5), "guess": (0.2,),
-    "error": (0.1, 0.2), "gamma_weight": (0.5, 1.0), "threshold": (0.2,), "scale": (1.0,), "soft_ratio": (0.3,),
-}  # fmt: skip
-COUNTS = {
-    "n": (5, 50), "steps": (2,), "student_steps": (2,), "trials": (20,), "m": (60,), "levels": (3,), "patch_dim": (4,),
-    "entries": (9,), "classes": (2, 3), "num_views": (2,), "signs": (3,), "points": (3, 9), "bins": (1, 15),
-    "num_patches": (5,), "filter_size": (1, 3), "dimension": (3,), "outputs": (1, 3), "channels": (2,), "power": (2, 6),
-    "rank": (1, 2), "jobs": (1,), "block_size": (1, 2, 2048), "seed": (0, 7), "certified": (20,), "peers": (2,), "size": (2,),
-}  # fmt: skip
 
 
 def module(draw: Arguments) -> nn.Module:
@@ -372,102 +348,3 @@ def tensor(draw: Arguments, name: str, kind: Any) -> Any:
     else:
         made = real(draw, name, shape)
     return made.numpy() if kind.array_type is np.ndarray else made
-
-
-def odd(draw: Arguments, value: Any, name: str = "") -> Any:
-    """What someone gives by mistake in the place of `value`."""
-    if name == "jobs":  # more of them are processes, which take seconds to start
-        return draw.one_of(0, -1, True, 1.0, "2", math.nan, None)
-    if isinstance(value, bool):
-        return draw.one_of(*ODD_FLAGS)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return draw.one_of(*(ODD_COUNTS if isinstance(value, int) else ODD_NUMBERS), *ODD_THINGS)
-    if isinstance(value, Tensor):
-        return spoiled(draw, value)
-    if isinstance(value, str):
-        return draw.one_of(value.upper(), value + "s", "", value.encode(), *ODD_THINGS)
-    if isinstance(value, tuple | list) and value:
-        at = draw.random.randrange(len(value))
-        inner = (*value[:at], odd(draw, value[at]), *value[at + 1 :])
-        return draw.one_of(inner, inner, (), None, value[0], list(value), iter(value), 3, "ab")
-    return draw.one_of(*ODD_THINGS, {"total": 1.0}, (1, 2))
-
-
-ODD_FLAGS = ("no", "", 0, 1, None, 2.0, np.True_, torch.tensor(True), torch.tensor([True, False]), [])
-ODD_THINGS = (
-    "2",
-    None,
-    [],
-    {},
-    object(),
-    b"2",
-    1j,
-    np.array([1.0, 2.0]),
-    torch.tensor([0.5, 0.2]),
-    Path("."),
-)
-ODD_COUNTS = (
-    3.0, 2.5, -1, 0, True, np.int64(2), np.float64(2.0), np.array(2), np.array(2.0), torch.tensor(2), torch.tensor(2.0),
-    np.uint8(2), math.nan, math.inf, -math.inf, torch.tensor([[2]]), np.float32(2.5), 1e-3,
-)  # fmt: skip
-ODD_NUMBERS = (
-    1, 0, -1, True, math.nan, math.inf, -math.inf, 1e-46, 1e20, 1e308, 5e-324, -0.0, np.float32(0.5), np.array(0.5),
-    torch.tensor(0.5), torch.tensor([[0.5], [0.5]]), torch.tensor(-1.0), np.float16(0.1), torch.tensor(math.nan),
-    torch.tensor(0.5, requires_grad=True), 10**400,
-)  # fmt: skip
-
-
-def changed(value: Tensor, bad: float) -> Tensor:
-    """One entry replaced."""
-    spoiled = value.clone()
-    spoiled.reshape(-1)[:1] = bad
-    return spoiled
-
-
-TYPED = (torch.float16, torch.bfloat16, F32, F64, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16,
-         torch.uint32, torch.uint64, torch.bool, torch.complex64)  # fmt: skip
-ODD_TENSORS: tuple[Callable[[Tensor], Any], ...] = (
-    lambda value: None,
-    lambda value: "x",
-    lambda value: 1.0,
-    Tensor.tolist,
-    Tensor.numpy,
-    Tensor.to_sparse,
-    lambda value: value.to("meta"),
-    lambda value: value[None],
-    lambda value: value[0],
-    Tensor.flatten,
-    lambda value: value[..., None],
-    lambda value: value[:0],
-    lambda value: value[:1],
-    lambda value: value[:-1],
-    lambda value: value[..., :1],
-    lambda value: value.mT,
-    lambda value: torch.cat([value, value]),
-    torch.zeros_like,
-    torch.ones_like,
-    *(partial(Tensor.to, dtype=dtype) for dtype in TYPED),
-)
-ODD_REALS: tuple[Callable[[Tensor], Any], ...] = (
-    Tensor.neg,
-    lambda value: value * 1e30,
-    lambda value: value * 1e-40,
-    lambda value: value.double() * 1e200,
-    lambda value: value.clone().requires_grad_(),
-    *(partial(changed, bad=bad) for bad in (math.nan, math.inf, -math.inf, 0.0)),
-)
-ODD_CLASSES: tuple[Callable[[Tensor], Any], ...] = (
-    lambda value: value + 7,
-    lambda value: value - 5,
-    lambda value: torch.full_like(value, -100),
-    *(partial(Tensor.to, dtype=dtype) for dtype in TYPED),
-)
-
-
-def spoiled(draw: Arguments, value: Tensor) -> Any:
-    """A tensor in another type, shape or place, or with entries that it should not have."""
-    more = ODD_REALS if value.is_floating_point() else () if value.dtype == torch.bool else ODD_CLASSES
-    try:
-        return draw.one_of(*ODD_TENSORS, *more)(value)
-    except (RuntimeError, IndexError, NotImplementedError):  # what has no axes has no rows to take off
-        return None

@@ -1,4 +1,4 @@
-"""Every public door, with arguments good and odd: a value, or a sentence of ours; for long by `tests/fuzz.py`."""
+"""Every public door, with arguments good and odd: a value, or a sentence of ours. Long: `tests/fuzz.py`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 
 DOORS = {name: door for name, door in doors().items() if reason(name) is None}
 PACKAGES = sorted({name.split(".")[0] for name in DOORS})
-EXAMPLES = 20
-"""Rounds over the doors of a package, each a call of every third door."""
 
 
 @pytest.fixture(scope="module", autouse=True)
