@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from kdtheory.doors import door
 from kdtheory.networks import Inputs
 from kdtheory.types import tensor_of
 from kdtheory.validate import check_at_least
@@ -63,6 +64,7 @@ class Batch:
         return flat if self.ignored is None else flat[flat != self.ignored]
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Batches:
     """Data, and how its batches are to be read.

@@ -10,6 +10,8 @@ from bibtexparser.entrypoint import parse_string
 from bibtexparser.middlewares import NameParts, SeparateCoAuthors, SplitNameParts
 from bibtexparser.model import Entry
 
+from kdtheory.doors import door
+
 __all__ = ["bibtex", "citation", "keys"]
 
 
@@ -22,11 +24,13 @@ def _entries() -> dict[str, Entry]:
     return dict(library.entries_dict)
 
 
+@door
 def keys() -> tuple[str, ...]:
     """The keys of all entries, in the order of the file."""
     return tuple(_entries())
 
 
+@door
 def bibtex(key: str, /) -> str:
     """The BibTeX entry of `key`, as it stands in the file.
 
@@ -36,6 +40,7 @@ def bibtex(key: str, /) -> str:
     return str(_entry(key).raw).strip()
 
 
+@door
 def citation(key: str, /) -> str:
     """Authors and year, as a reader knows the paper.
 

@@ -23,6 +23,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.networks import MLP, Architecture
 from kdtheory.validate import check_at_least, check_finite
 
@@ -43,6 +44,7 @@ _EXPONENT_BITS = 7
 _LEAST_EXPONENT = -100
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class QuantisedNetwork:
     """A network on lattices: w = centre + 2^{j/4}·m, with one exponent j for each named parameter tensor.
@@ -88,6 +90,7 @@ class QuantisedNetwork:
         return offset if centre is None else centre.double() + offset
 
 
+@door
 def quantise(
     params: Float[Tensor, "size"],
     /,
@@ -135,6 +138,7 @@ def quantise(
     return QuantisedNetwork(architecture, levels, tuple(exponents), architecture.pack(integers).long())
 
 
+@door
 def encode_network(network: QuantisedNetwork, /) -> str:
     """The message, as a string of 0 and 1.
 
@@ -156,11 +160,13 @@ def encode_network(network: QuantisedNetwork, /) -> str:
     return "".join(header + list(_encode_symbols(rows, 2 * network.levels + 1)))
 
 
+@door
 def code_length(network: QuantisedNetwork, /) -> int:
     """b, the number of bits of the message: what an Occam bound charges."""
     return len(encode_network(network))
 
 
+@door
 def encode_architecture(architecture: MLP, /) -> str:
     """The widths of a ReLU net but that of its input, which both ends know, and whether it has biases.
 
@@ -176,6 +182,7 @@ def encode_architecture(architecture: MLP, /) -> str:
     return "".join(map(_gamma, (len(outputs), *outputs))) + str(int(architecture.bias))
 
 
+@door
 def decode_architecture(message: str, /, *, inputs: int) -> tuple[MLP, str]:
     """The architecture that a message begins with, and what is left of the message after it.
 
@@ -192,6 +199,7 @@ def decode_architecture(message: str, /, *, inputs: int) -> tuple[MLP, str]:
     return MLP(tuple(widths), bias=message[0] == "1"), message[1:]
 
 
+@door
 def decode_network(message: str, /, *, architecture: Architecture) -> tuple[QuantisedNetwork, str]:
     """The network that a message sends, and what is left of the message after it.
 

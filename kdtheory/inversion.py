@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from kdtheory.doors import door
+
 __all__ = ["bernoulli_kl", "binomial_upper_limit", "binomial_upper_limits", "kl_upper_inverse"]
 
 _EPS = float(np.finfo(float).eps)
@@ -27,6 +29,7 @@ _MOST_STEPS = 100
 _MOST_TERMS = 500
 
 
+@door
 def bernoulli_kl(p: ArrayLike, q: ArrayLike, /) -> np.ndarray:
     """kl(p‖q) = p ln(p/q) + (1−p) ln((1−p)/(1−q)), in nats; 0·ln 0 = 0, and ∞ where q rules p out.
 
@@ -43,6 +46,7 @@ def bernoulli_kl(p: ArrayLike, q: ArrayLike, /) -> np.ndarray:
     return _kl(p, q, q - p).reshape(shape)
 
 
+@door
 def kl_upper_inverse(p: ArrayLike, level: ArrayLike, /) -> np.ndarray:
     """kl⁻¹(p, c) = sup{q : kl(p‖q) ≤ c}, rounded outward; p and c between 0 and 1e-300 count as 1e-300.
 
@@ -77,6 +81,7 @@ def kl_upper_inverse(p: ArrayLike, level: ArrayLike, /) -> np.ndarray:
     return limit.reshape(shape)
 
 
+@door
 def binomial_upper_limit(
     successes: int, trials: int, /, *, delta: float = 0.05, log_delta: float | None = None
 ) -> float:
@@ -100,6 +105,7 @@ def binomial_upper_limit(
     return float(binomial_upper_limits(successes, trials, log_delta=log_delta))
 
 
+@door
 def binomial_upper_limits(successes: ArrayLike, trials: ArrayLike, /, *, log_delta: ArrayLike) -> np.ndarray:
     """sup{q : P[Bin(n, q) ≤ k] ≥ δ} (Clopper & Pearson 1934), rounded outward; 1 where k = n.
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from kdtheory.batches import as_batches, class_numbers
 from kdtheory.datasets import Images
+from kdtheory.doors import door
 from kdtheory.networks import Inputs
 from kdtheory.rows import COMPARED, EqualRows, SideBySide, Table
 from kdtheory.types import tensor_of
@@ -134,6 +135,7 @@ class _Labelled(_Points):
         return cls(inputs, numbers)
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Train(_Labelled):
     """Labelled points that the teacher, the student or a witness may have been trained on.
@@ -146,6 +148,7 @@ class Train(_Labelled):
     role: ClassVar[str] = "train"
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class HoldOut(_Labelled):
     """Labelled points that no predictor has seen, and by which none was chosen."""
@@ -153,6 +156,7 @@ class HoldOut(_Labelled):
     role: ClassVar[str] = "holdout"
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Unlabelled(_Points):
     """Inputs alone, drawn after the predictors were fixed.
@@ -187,6 +191,7 @@ class Unlabelled(_Points):
 Role = Train | HoldOut | Unlabelled
 
 
+@door
 def check_rows(
     *roles: Role, may_share: Iterable[tuple[str, str]] = (), may_repeat: Iterable[str] = ()
 ) -> dict[tuple[str, str], int]:
@@ -244,6 +249,7 @@ def check_rows(
     return {pair: count for pair, count in counts.items() if count}
 
 
+@door
 def shared_rows(first: Role, second: Role, /) -> Int[np.ndarray, "pairs 2"]:
     """(row of the first, first row of the second that is equal) for each row of the first that has one.
 
@@ -258,6 +264,7 @@ def shared_rows(first: Role, second: Role, /) -> Int[np.ndarray, "pairs 2"]:
     return _rows_of((first, second)).pairs(first.role, second.role)
 
 
+@door
 def repeated_rows(role: Role, /) -> Int[np.ndarray, "pairs 2"]:
     """(row, the first row that it repeats) for each row that is equal to an earlier one.
 

@@ -24,6 +24,9 @@ from jaxtyping import Int, UInt64
 from numba import njit
 from torch import Tensor
 
+from kdtheory.doors import door
+from kdtheory.validate import check_one_of
+
 __all__ = ["COMPARED", "EqualRows", "SideBySide", "Table"]
 
 COMPARED = (
@@ -46,6 +49,7 @@ Kind = tuple[tuple[torch.dtype, bool], ...]
 Pairs = Int[np.ndarray, "pairs 2"]
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class SideBySide:
     """A table in parts, each with some columns of every row, and none of them copied.
@@ -70,6 +74,7 @@ class SideBySide:
 Table = Tensor | SideBySide
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class EqualRows:
     """The rows that named tables have in common with each other, and each with itself.
@@ -91,6 +96,8 @@ class EqualRows:
 
         In a table itself an equal row that comes earlier is meant.
         """
+        for name in (here, there):
+            check_one_of("the table", name, tuple(self.tables))
         found = [self._found(here, there, kind) for kind in self._kinds(here, there)]
         if len(found) == 1:
             return found[0]

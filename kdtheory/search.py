@@ -15,6 +15,7 @@ from jaxtyping import Float
 from scipy import optimize
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_finite, check_positive
 
 __all__ = ["WorstCase", "worst_case"]
@@ -22,6 +23,7 @@ __all__ = ["WorstCase", "worst_case"]
 Ratio = Callable[[Tensor], Tensor]
 
 
+@door
 @dataclass(frozen=True)
 class WorstCase:
     """The largest ratio that a search found.
@@ -39,6 +41,7 @@ class WorstCase:
     lost: int
 
 
+@door
 def worst_case(
     ratio: Ratio,
     starts: Float[Tensor, "attempts dim"],

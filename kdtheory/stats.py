@@ -15,6 +15,7 @@ from jaxtyping import Float
 from scipy import stats
 from scipy.special import logsumexp
 
+from kdtheory.doors import door
 from kdtheory.inversion import binomial_upper_limit
 
 __all__ = [
@@ -36,6 +37,7 @@ _STAKES = 0.5 ** np.arange(24.0)
 """Shares of the highest stake that a bet against a bounded mean is spread over."""
 
 
+@door
 class OneSidedTest(abc.ABC):
     """A test of a mean against any level, from either side, and what follows from the two sides."""
 
@@ -56,6 +58,7 @@ class OneSidedTest(abc.ABC):
         return min(1.0, 2 * min(self.p_above(centre + margin), self.p_below(centre - margin)))
 
 
+@door
 @dataclass(frozen=True)
 class MeanTest(OneSidedTest):
     """A mean with its standard error and degrees of freedom, to be tested against any level by Student's t.
@@ -102,6 +105,7 @@ class MeanTest(OneSidedTest):
         return self.mean - half, self.mean + half
 
 
+@door
 def mean_test(values: Float[np.ndarray, " trials"], /, *, size: float | None = None) -> MeanTest:
     """The mean of independent trials, ready to be tested.
 
@@ -124,6 +128,7 @@ def mean_test(values: Float[np.ndarray, " trials"], /, *, size: float | None = N
     )
 
 
+@door
 @dataclass(frozen=True)
 class BoundedTest(OneSidedTest):
     """A test of the mean of independent values in [low, high], for every law on it and every n.
@@ -167,6 +172,7 @@ class BoundedTest(OneSidedTest):
         return float(np.exp(min(0.0, -logsumexp(money, b=weights))))
 
 
+@door
 def bounded_test(values: Float[np.ndarray, " trials"], low: float, high: float, /) -> BoundedTest:
     """Independent trials that lie in [low, high] by their definition, ready to be tested.
 
@@ -186,6 +192,7 @@ def bounded_test(values: Float[np.ndarray, " trials"], low: float, high: float, 
     return BoundedTest(np.clip(values, low, high), low, high)
 
 
+@door
 def log_log_slopes(
     horizons: Float[np.ndarray, " h"], values: Float[np.ndarray, "replicates h"], /
 ) -> Float[np.ndarray, " replicates"]:
@@ -205,6 +212,7 @@ def log_log_slopes(
     return slope
 
 
+@door
 def holm_adjusted(p_values: Sequence[float], /) -> list[float]:
     """p-values adjusted for a family by Holm (1979): reject those ≤ α, family-wise error ≤ α.
 

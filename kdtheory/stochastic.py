@@ -23,6 +23,7 @@ from torch import Tensor
 from kdtheory.bounds.pac_bayes import maurer04_kl_limit, maurer04_pac_bayes_kl
 from kdtheory.bounds.result import Bound
 from kdtheory.bounds.tails import RiskTail, pac_bayes_tail
+from kdtheory.doors import door
 from kdtheory.networks import MLP
 from kdtheory.networks._mlp_tape import ACTIVATIONS
 from kdtheory.streams import Stream
@@ -36,6 +37,7 @@ PRIOR_STDS = tuple(2 ** (-j / 256) for j in range(4096))
 (size/4)·(ln 2/256)² at most: a nat for 545,000 weights, where steps of 2^{1/4} would cost thousands."""
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class GaussianPosterior:
     """Q = N(mean, diag std²) over the flat parameters of an MLP, and the mean of its prior.
@@ -83,6 +85,7 @@ class GaussianPosterior:
         return torch.stack(said).cpu() != labels.cpu()
 
 
+@door
 def pac_bayes_certificate(
     posterior: GaussianPosterior,
     inputs: Float[Tensor, "n d"],
@@ -126,6 +129,7 @@ def pac_bayes_certificate(
     )
 
 
+@door
 def posterior_tail(
     posterior: GaussianPosterior,
     inputs: Float[Tensor, "n d"],
@@ -161,6 +165,7 @@ def posterior_tail(
     )
 
 
+@door
 @torch.inference_mode(False)
 @torch.enable_grad()
 def train_posterior(

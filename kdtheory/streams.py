@@ -15,9 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from kdtheory.doors import door
+
 __all__ = ["Stream"]
 
 
+@door
 @dataclass(frozen=True)
 class Stream:
     """A named place in a tree of random streams.

@@ -10,12 +10,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
+
 __all__ = ["Sample", "at_least_float32", "recordable", "resolve_device", "tensor_of"]
 
 _WIDEST = 8
 _HALF = (torch.float16, torch.bfloat16)
 
 
+@door
 @dataclass(frozen=True)
 class Sample:
     """Labelled points drawn from a world whose truth is known.
@@ -62,6 +65,7 @@ def tensor_of(name: str, values: Any, /) -> Tensor:
     return torch.from_numpy(np.require(array, dtype=dtype, requirements=("C", "W")))
 
 
+@door
 def resolve_device(device: str | torch.device) -> torch.device:
     """The device that a name stands for; "auto" is CUDA where there is one, else the CPU.
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory._kinds import near
 from kdtheory.types import at_least_float32
 
 __all__ = [
@@ -73,7 +74,9 @@ def check_flags(**flags: object) -> None:
 def check_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     """`value` is one of the named choices."""
     if value not in choices:
-        raise ValueError(f"{name} = {value!r} is not known; choose one of {', '.join(choices)}")
+        raise ValueError(
+            f"{name} = {value!r} is not known; choose one of {', '.join(choices)}{near(value, choices)}"
+        )
 
 
 def check_logits(name: str, logits: Float[Tensor, "*batch k"]) -> None:

@@ -11,6 +11,7 @@ import math
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_finite, check_positive
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 
+@door
 def massart00_finite_class(values: Float[Tensor, "functions n"], /) -> float:
     """Rad_n(H) ≤ max_h ‖h‖₂·√(2 ln|H|)/n, ‖h‖₂ over the points (Massart, 2000).
 
@@ -40,6 +42,7 @@ def massart00_finite_class(values: Float[Tensor, "functions n"], /) -> float:
     return largest * math.sqrt(2 * math.log(values.shape[0])) / values.shape[1]
 
 
+@door
 def l2_linear_complexity(inputs: Float[Tensor, "n d"], /, *, radius: float) -> float:
     """Rad_n{x ↦ w·x : ‖w‖₂ ≤ B} = (B/n)·E‖Σε_i x_i‖₂ ≤ (B/n)·(Σ‖x_i‖²)^½; within √2 of it (Khintchine).
 
@@ -53,6 +56,7 @@ def l2_linear_complexity(inputs: Float[Tensor, "n d"], /, *, radius: float) -> f
     return vector_linear_complexity(inputs, radius=radius, outputs=1)
 
 
+@door
 def vector_linear_complexity(inputs: Float[Tensor, "n d"], /, *, radius: float, outputs: int) -> float:
     """Rad^vec_n{x ↦ Wx : ‖W‖_F ≤ B, k rows} ≤ (B/n)·√k·(Σ‖x_i‖²)^½; k = 1 is the scalar ℓ2 class.
 
@@ -72,6 +76,7 @@ def vector_linear_complexity(inputs: Float[Tensor, "n d"], /, *, radius: float, 
     return radius * math.sqrt(outputs) * size / inputs.shape[0]
 
 
+@door
 def l1_linear_complexity(inputs: Float[Tensor, "n d"], /, *, radius: float) -> float:
     """Rad_n{x ↦ w·x : ‖w‖₁ ≤ B} = (B/n)·E‖Σε_i x_i‖_∞ ≤ (B/n)·max_j‖x_{·j}‖₂·√(2 ln(2d)).
 
@@ -91,6 +96,7 @@ def l1_linear_complexity(inputs: Float[Tensor, "n d"], /, *, radius: float) -> f
     return radius * largest * math.sqrt(2 * math.log(2 * dim)) / n
 
 
+@door
 def talagrand_contraction(complexity: float, /, *, lipschitz: float) -> float:
     """Rad_n(ψ∘H) ≤ L·Rad_n(H) for ψ_i: R → R each L-Lipschitz (Ledoux & Talagrand, 1991); sup without |·|.
 
@@ -109,6 +115,7 @@ def talagrand_contraction(complexity: float, /, *, lipschitz: float) -> float:
     return lipschitz * complexity
 
 
+@door
 def maurer16_vector_contraction(complexity: float, /, *, lipschitz: float) -> float:
     """Rad_n(h∘F) ≤ √2·L·Rad^vec_n(F) for h_i: R^k → R each L-Lipschitz in ‖·‖₂ (Maurer, 2016).
 

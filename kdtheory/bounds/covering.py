@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+from kdtheory.doors import door
 from kdtheory.validate import check_positive
 
 __all__ = ["segment_covering_number"]
 
 
+@door
 def segment_covering_number(epsilon: float, /, *, diameter: float = 1.0) -> int:
     """N_∞(ε) ≤ ⌈D/(2ε)⌉ for the class {(1−a)h_0 + a·h_1 : 0 ≤ a ≤ 1} with sup|h_1 − h_0| ≤ D.
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kdtheory.bounds.assumptions import CLASS_FIXED, DRAWN
 from kdtheory.bounds.result import Bound
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_finite, check_flags, check_fraction
 
 __all__ = ["bartlett02_deviation", "bartlett02_deviation_radius", "hoeffding63_radius"]
@@ -24,6 +25,7 @@ def single_term(n: int, delta: float) -> float:
     return math.sqrt(-math.log(delta) / (2 * n))
 
 
+@door
 def hoeffding63_radius(n: int, /, *, delta: float) -> float:
     """√(ln(1/δ)/2n): E h ≤ mean h + radius w.p. ≥ 1−δ for one h ∈ [0, 1] fixed in advance (Hoeffding, 1963).
 
@@ -38,6 +40,7 @@ def hoeffding63_radius(n: int, /, *, delta: float) -> float:
     return single_term(n, delta)
 
 
+@door
 def bartlett02_deviation_radius(complexity: float, /, *, n: int, delta: float) -> float:
     """2·Rad̂_n(H) + 3√(ln(2/δ)/2n): E h ≤ mean h + radius w.p. ≥ 1−δ for all h ∈ H at once, h ∈ [0, 1].
 
@@ -62,6 +65,7 @@ def bartlett02_deviation_radius(complexity: float, /, *, n: int, delta: float) -
     return 2 * complexity + uniform_term(n, delta)
 
 
+@door
 def bartlett02_deviation(
     values: Float[Tensor, "n"],
     /,

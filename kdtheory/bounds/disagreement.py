@@ -24,6 +24,7 @@ from kdtheory.bounds.assumptions import ONE_LAW, UNSEEN
 from kdtheory.bounds.empirical_bernstein import maurer09_finite_class_radius
 from kdtheory.bounds.holdout import unit_mean
 from kdtheory.bounds.result import Bound
+from kdtheory.doors import door
 from kdtheory.inversion import binomial_upper_limit, kl_upper_inverse
 from kdtheory.validate import check_at_least, check_flags, check_fraction, check_one_of
 
@@ -32,6 +33,7 @@ __all__ = ["disagreement_limit", "disagreement_transfer"]
 Method = Literal["kl", "bernstein"]
 
 
+@door
 def disagreement_limit(
     disagreements: Shaped[Tensor, "*witnesses m"], /, *, delta: float, method: Method = "kl"
 ) -> float:
@@ -65,6 +67,7 @@ def disagreement_limit(
     return float(kl_upper_inverse(mean, -math.log(delta) / points))
 
 
+@door
 def disagreement_transfer(
     witness: Bound,
     disagreements: Shaped[Tensor, "*witnesses m"],

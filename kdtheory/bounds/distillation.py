@@ -23,6 +23,7 @@ from kdtheory.bounds.assumptions import CLASSES_FIXED, DRAWN, ONE_LAW, UNSEEN
 from kdtheory.bounds.distilled import Setting, check_complexity, six_terms, student_losses
 from kdtheory.bounds.margins import distillation_error, softmax_confidence, softmax_distance
 from kdtheory.bounds.result import Bound
+from kdtheory.doors import door
 from kdtheory.validate import check_flags, check_fraction, check_positive, check_weight
 
 __all__ = ["hsu21_as_printed", "hsu21_distillation", "hsu21_distillation_by_margins"]
@@ -30,6 +31,7 @@ __all__ = ["hsu21_as_printed", "hsu21_distillation", "hsu21_distillation_by_marg
 Terms = dict[str, float]
 
 
+@door
 def hsu21_distillation(
     student_logits: Float[Tensor, "n k"],
     labels: Int[Tensor, "n"],
@@ -98,6 +100,7 @@ def hsu21_distillation(
     return _bound("hsu21_distillation", losses, apart, complexities, setting, words)
 
 
+@door
 def hsu21_distillation_by_margins(
     student_logits: Float[Tensor, "n k"],
     labels: Int[Tensor, "n"],
@@ -155,6 +158,7 @@ def hsu21_distillation_by_margins(
     return _bound("hsu21_distillation_by_margins", losses, apart, complexities, setting, words)
 
 
+@door
 def hsu21_as_printed(
     student_logits: Float[Tensor, "n k"],
     teacher_logits: Float[Tensor, "n k"],

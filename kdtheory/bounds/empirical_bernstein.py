@@ -19,6 +19,7 @@ from torch import Tensor
 
 from kdtheory.bounds.assumptions import CLASS_FIXED, DRAWN
 from kdtheory.bounds.result import Bound
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_finite, check_flags, check_fraction
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 
+@door
 def maurer09_finite_class_radius(
     variance: Float[Tensor, "*batch"], /, *, n: int, class_size: int, delta: float
 ) -> Float[Tensor, "*batch"]:
@@ -58,6 +60,7 @@ def maurer09_finite_class_radius(
     return (variance * (2 * log / n)).sqrt() + 7 * log / (3 * (n - 1))
 
 
+@door
 def maurer09_covering_radius(
     variance: Float[Tensor, "*batch"], /, *, n: int, covering_number: int, delta: float
 ) -> Float[Tensor, "*batch"]:
@@ -86,6 +89,7 @@ def maurer09_covering_radius(
     return (variance * (18 * log / n)).sqrt() + 15 * log / (n - 1)
 
 
+@door
 def maurer09_finite_class(
     values: Float[Tensor, "n"],
     /,
@@ -126,6 +130,7 @@ def maurer09_finite_class(
     return _bound("maurer09_finite_class", values, radius, 2, delta, fixed_in_advance, independent_draws)
 
 
+@door
 def maurer09_covering(
     values: Float[Tensor, "n"],
     /,

@@ -19,6 +19,7 @@ from kdtheory.bounds.margins import softmax_distance
 from kdtheory.bounds.product import fisher32_log_level, product_upper_limit
 from kdtheory.bounds.result import Bound
 from kdtheory.bounds.tails import RiskTail
+from kdtheory.doors import door
 from kdtheory.validate import check_flags
 
 __all__ = ["hsu21_fixed_student", "hsu21_fixed_student_by_margins"]
@@ -26,6 +27,7 @@ __all__ = ["hsu21_fixed_student", "hsu21_fixed_student_by_margins"]
 Words = dict[str, bool]
 
 
+@door
 def hsu21_fixed_student(
     student_logits: Float[Tensor, "n k"],
     labels: Int[Tensor, "n"],
@@ -86,6 +88,7 @@ def hsu21_fixed_student(
     return _bound("hsu21_fixed_student", losses, apart, setting, words)
 
 
+@door
 def hsu21_fixed_student_by_margins(
     student_logits: Float[Tensor, "n k"],
     labels: Int[Tensor, "n"],

@@ -21,6 +21,7 @@ from kdtheory.bounds.assumptions import DRAWN, EACH_FIXED, FIXED, GUESSED
 from kdtheory.bounds.deviation import hoeffding63_radius
 from kdtheory.bounds.empirical_bernstein import maurer09_finite_class_radius
 from kdtheory.bounds.result import Bound
+from kdtheory.doors import door
 from kdtheory.inversion import binomial_upper_limit, kl_upper_inverse
 from kdtheory.validate import check_at_least, check_finite, check_flags, check_fraction
 
@@ -35,6 +36,7 @@ __all__ = [
 IN_UNIT_INTERVAL = "the losses lie in [0, 1]"
 
 
+@door
 def clopper34_holdout(
     errors: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_advance: bool, independent_draws: bool
 ) -> Bound:
@@ -68,6 +70,7 @@ def clopper34_holdout(
     return _bound("clopper34_holdout", wrong / n, limit, n, delta, flags, value_at, counts=counts)
 
 
+@door
 def hoeffding63_kl_holdout(
     values: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_advance: bool, independent_draws: bool
 ) -> Bound:
@@ -103,6 +106,7 @@ def hoeffding63_kl_holdout(
     )
 
 
+@door
 def hoeffding63_holdout(
     values: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_advance: bool, independent_draws: bool
 ) -> Bound:
@@ -135,6 +139,7 @@ def hoeffding63_holdout(
     )
 
 
+@door
 def maurer09_holdout(
     values: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_advance: bool, independent_draws: bool
 ) -> Bound:
@@ -168,6 +173,7 @@ def maurer09_holdout(
     )
 
 
+@door
 def blum99_progressive(
     values: Shaped[Tensor, "n"],
     /,

@@ -17,6 +17,7 @@ from kdtheory.bounds.deviation import uniform_term
 from kdtheory.bounds.norm_margin import ramp_loss
 from kdtheory.bounds.norms import grid_point
 from kdtheory.bounds.result import Bound
+from kdtheory.doors import door
 from kdtheory.validate import (
     check_at_least,
     check_finite,
@@ -29,6 +30,7 @@ from kdtheory.validate import (
 __all__ = ["adjusted_supervision_complexity", "harutyunyan23_kernel_margin", "supervision_complexity"]
 
 
+@door
 def supervision_complexity(
     kernel: Float[Tensor, "n n"], targets: Float[Tensor, "n *k"], /
 ) -> Float[Tensor, ""]:
@@ -54,6 +56,7 @@ def supervision_complexity(
     return complexity
 
 
+@door
 def adjusted_supervision_complexity(
     kernel: Float[Tensor, "n n"], targets: Float[Tensor, "n *k"], /
 ) -> Float[Tensor, ""]:
@@ -68,6 +71,7 @@ def adjusted_supervision_complexity(
     return (supervision_complexity(kernel, targets) * kernel.trace()).sqrt() / len(kernel)
 
 
+@door
 def harutyunyan23_kernel_margin(
     margins: Float[Tensor, "n"],
     /,

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from kdtheory.doors import door
 from kdtheory.validate import (
     check_at_least,
     check_finite,
@@ -40,6 +41,7 @@ __all__ = [
 _BLOCK = 2**17
 
 
+@door
 def softmax_confidence(
     logits: Float[Tensor, "*batch k"], labels: Int[Tensor, "*batch"], /, *, gamma: float
 ) -> Float[Tensor, "*batch"]:
@@ -61,6 +63,7 @@ def softmax_confidence(
     )
 
 
+@door
 def multiclass_margin(
     logits: Float[Tensor, "*batch k"], labels: Int[Tensor, "*batch"], /
 ) -> Float[Tensor, "*batch"]:
@@ -81,6 +84,7 @@ def multiclass_margin(
     return _by_blocks(margins, logits, labels)
 
 
+@door
 def margin_surrogate(
     margins: Float[Tensor, "*batch"], /, *, gamma: float, num_classes: int
 ) -> Float[Tensor, "*batch"]:
@@ -98,6 +102,7 @@ def margin_surrogate(
     return torch.sigmoid(math.log(num_classes - 1) - margins / gamma)
 
 
+@door
 def softmax_distance(
     student_logits: Float[Tensor, "*batch k"], teacher_logits: Float[Tensor, "*batch k"], /, *, gamma: float
 ) -> Float[Tensor, "*batch"]:
@@ -120,6 +125,7 @@ def softmax_distance(
     )
 
 
+@door
 def distillation_error(
     student_logits: Float[Tensor, "n k"],
     teacher_logits: Float[Tensor, "n k"],
@@ -145,6 +151,7 @@ def distillation_error(
     return (student - softmax_confidence(teacher_logits, labels, gamma=gamma)).abs().mean()
 
 
+@door
 def label_free_distillation_error(
     student_logits: Float[Tensor, "n k"], teacher_logits: Float[Tensor, "n k"], /, *, gamma: float
 ) -> Float[Tensor, ""]:
@@ -162,6 +169,7 @@ def label_free_distillation_error(
     return softmax_distance(student_logits, teacher_logits, gamma=gamma).mean()
 
 
+@door
 def softmax_distance_lipschitz(*, gamma: float, norm: str) -> float:
     """½‖φ_γ(u) − φ_γ(v)‖₁ ≤ ‖u−v‖_∞/(2γ) and ≤ ‖u−v‖₂/(2√2 γ), neither improvable.
 
@@ -183,6 +191,7 @@ def softmax_distance_lipschitz(*, gamma: float, norm: str) -> float:
     return 1 / (2 * gamma) if norm == "sup" else 1 / (2 * math.sqrt(2) * gamma)
 
 
+@door
 def confidence_lipschitz(*, gamma: float) -> float:
     """|φ_γ(u)_y − φ_γ(v)_y| ≤ (√2/4γ)‖u−v‖₂, not improvable.
 
@@ -198,6 +207,7 @@ def confidence_lipschitz(*, gamma: float) -> float:
     return math.sqrt(2) / (4 * gamma)
 
 
+@door
 def margin_surrogate_lipschitz(*, gamma: float) -> float:
     """|σ(ln(k−1) − a/γ) − σ(ln(k−1) − b/γ)| ≤ |a−b|/(4γ), not improvable: σ' ≤ ¼.
 

@@ -18,11 +18,13 @@ from kdtheory.bounds.deviation import uniform_term
 from kdtheory.bounds.margins import multiclass_margin
 from kdtheory.bounds.norms import NetNorms, bartlett17_complexity, golowich18_vector_relu_net, grid_point
 from kdtheory.bounds.result import Bound
+from kdtheory.doors import door
 from kdtheory.validate import check_finite, check_flags, check_fraction, check_positive, check_weight
 
 __all__ = ["bartlett17_margin", "golowich18_margin", "ramp_loss"]
 
 
+@door
 def ramp_loss(margins: Float[Tensor, "*batch"], /, *, gamma: float) -> Float[Tensor, "*batch"]:
     """ramp(m/γ) = min(1, max(0, 1 − m/γ)): between 1[m ≤ 0] and 1[m < γ], 1/γ-Lipschitz.
 
@@ -38,6 +40,7 @@ def ramp_loss(margins: Float[Tensor, "*batch"], /, *, gamma: float) -> Float[Ten
     return (1 - margins / gamma).clamp(0, 1)
 
 
+@door
 def golowich18_margin(
     logits: Float[Tensor, "n k"],
     labels: Int[Tensor, "n"],
@@ -98,6 +101,7 @@ def golowich18_margin(
     )
 
 
+@door
 def bartlett17_margin(
     logits: Float[Tensor, "n k"],
     labels: Int[Tensor, "n"],

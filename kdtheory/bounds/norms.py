@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_finite, check_positive
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
 Matrix = Float[Tensor, "_ _"]
 
 
+@door
 @dataclass(frozen=True)
 class NetNorms:
     """The norms of a net's layers, first to last.
@@ -54,6 +56,7 @@ class NetNorms:
         return len(self.frobenius)
 
 
+@door
 def net_norms(layers: Sequence[Matrix], /) -> NetNorms:
     """M_j, s_j and b_j of the matrices W_1, …, W_d.
 
@@ -81,6 +84,7 @@ def net_norms(layers: Sequence[Matrix], /) -> NetNorms:
     )
 
 
+@door
 def homogeneous_layers(
     weights: Sequence[Matrix], biases: Sequence[Float[Tensor, "_"]], /
 ) -> list[Float[Tensor, "_ _"]]:
@@ -103,6 +107,7 @@ def homogeneous_layers(
     return layers
 
 
+@door
 def grid_point(value: float, /, *, per_octave: int = 4) -> tuple[float, float]:
     """The least r_j = 2^{j/4} ≥ value, j ∈ Z, and its weight p_j = (2/3)/((|j|+1)(|j|+2)); Σ_j p_j = 1.
 
@@ -127,6 +132,7 @@ def grid_point(value: float, /, *, per_octave: int = 4) -> tuple[float, float]:
     return float(2 ** (step / per_octave)), 2 / (3 * (abs(step) + 1) * (abs(step) + 2))
 
 
+@door
 def golowich18_relu_net(*, norm_product: float, input_norm: float, depth: int, n: int) -> float:
     """Rad_n ≤ (1/n)·ΠM_j·(√(2d ln 2) + 1)·(Σ‖x_i‖²)^½ for real-valued nets of depth d.
 
@@ -148,6 +154,7 @@ def golowich18_relu_net(*, norm_product: float, input_norm: float, depth: int, n
     return norm_product * (math.sqrt(2 * depth * math.log(2)) + 1) * input_norm / n
 
 
+@door
 def golowich18_vector_relu_net(
     *, norm_product: float, input_norm: float, depth: int, outputs: int, n: int
 ) -> float:
@@ -179,6 +186,7 @@ def golowich18_vector_relu_net(
     return math.sqrt(outputs) * norm_product * factor * input_norm / n
 
 
+@door
 def bartlett17_complexity(
     *, spectral_product: float, ratios: Sequence[float], widths: Sequence[int], input_norm: float, n: int
 ) -> float:

@@ -18,6 +18,7 @@ from torch import Tensor
 from kdtheory.bounds.assumptions import CODED, DRAWN
 from kdtheory.bounds.holdout import IN_UNIT_INTERVAL, unit_mean, zero_or_one
 from kdtheory.bounds.result import Bound
+from kdtheory.doors import door
 from kdtheory.inversion import binomial_upper_limit, kl_upper_inverse
 from kdtheory.validate import check_flags, check_fraction
 
@@ -43,6 +44,7 @@ def occam_log_delta(bits: float, /, *, delta: float) -> float:
     return math.log(delta) - bits * math.log(2)
 
 
+@door
 def langford05_occam(
     errors: Shaped[Tensor, "n"],
     /,
@@ -84,6 +86,7 @@ def langford05_occam(
     return _bound("langford05_occam", parts, delta, (coded_beforehand, independent_draws), limit, quantities)
 
 
+@door
 def langford05_occam_kl(
     values: Shaped[Tensor, "n"],
     /,

@@ -17,6 +17,7 @@ from torch import Tensor
 from kdtheory.bounds.assumptions import DRAWN, FRESH, PRIOR
 from kdtheory.bounds.holdout import IN_UNIT_INTERVAL, unit_mean
 from kdtheory.bounds.result import Bound
+from kdtheory.doors import door
 from kdtheory.inversion import kl_upper_inverse
 from kdtheory.validate import check_at_least, check_flags, check_fraction, check_positive, check_same_shape
 
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 
+@door
 def gaussian_kl(
     mean: Float[Tensor, "*batch size"],
     std: Float[Tensor, "*batch size"],
@@ -72,6 +74,7 @@ def maurer04_log_moment(n: int, /) -> float:
     return math.log(2) + math.log(n) / 2
 
 
+@door
 def maurer04_kl_limit(gibbs_risk: ArrayLike, divergence: ArrayLike, /, *, n: int, delta: float) -> np.ndarray:
     """kl⁻¹(ê_Q, (KL(Q‖P) + ln(2√n/δ))/n), rounded outward.
 
@@ -108,6 +111,7 @@ def sampled_risk_limit(values: Shaped[Tensor, "..."], /, *, delta: float) -> flo
     return float(kl_upper_inverse(mean, -math.log(delta) / draws))
 
 
+@door
 def maurer04_pac_bayes_kl(
     values: Shaped[Tensor, "rounds n"],
     /,

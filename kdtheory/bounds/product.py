@@ -25,6 +25,7 @@ from kdtheory.bounds.disagreement import disagreement_table
 from kdtheory.bounds.holdout import unit_mean
 from kdtheory.bounds.result import Bound
 from kdtheory.bounds.tails import RiskTail
+from kdtheory.doors import door
 from kdtheory.validate import check_flags, check_fraction
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _MANY = 10**6  # beyond it a limit whose p-value is near ½ may be an event too 
 _ROUNDING = 8e-12  # what the limits of single tails are rounded by, carried over from one node to the next
 
 
+@door
 def product_disagreement_transfer(
     witness: RiskTail,
     disagreements: Shaped[Tensor, "*witnesses m"],
@@ -106,6 +108,7 @@ def product_disagreement_transfer(
     )
 
 
+@door
 def fisher32_log_level(delta: float, /) -> float:
     """ln c with c(1 − ln c) = δ, rounded down: two independent p-values have a product below c so rarely.
 
@@ -129,6 +132,7 @@ def fisher32_log_level(delta: float, /) -> float:
     return -x * (1 + 1e-12)
 
 
+@door
 def product_upper_limit(
     first: RiskTail, second: RiskTail, /, *, log_level: float, scale: float = 1.0
 ) -> float:

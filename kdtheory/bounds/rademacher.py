@@ -17,6 +17,7 @@ from jaxtyping import Float
 from scipy import stats
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.streams import Stream
 from kdtheory.validate import check_at_least, check_finite, check_fraction, check_one_of, check_positive
 
@@ -35,6 +36,7 @@ _MOST_SIGNS = 20
 _NUMBERS_AT_ONCE = 2**22
 
 
+@door
 @dataclass(frozen=True)
 class RademacherEstimate:
     """A Monte Carlo estimate with its interval.
@@ -53,6 +55,7 @@ class RademacherEstimate:
     draws: int
 
 
+@door
 def exact_rademacher(supremum: Supremum, signs: int, /, *, points: int | None = None) -> float:
     """Rad_n(H) = 2^−n Σ_{ε ∈ {±1}^n} sup_h (1/n)Σ_i ε_i h(x_i), every ε.
 
@@ -76,6 +79,7 @@ def exact_rademacher(supremum: Supremum, signs: int, /, *, points: int | None = 
     return float(total.mean()) / (points or signs)
 
 
+@door
 def sampled_rademacher(
     supremum: Supremum,
     signs: int,
@@ -121,6 +125,7 @@ def sampled_rademacher(
     return RademacherEstimate(mean, error, mean - half, mean + half, draws)
 
 
+@door
 def finite_class(values: Float[Tensor, "functions n"], /) -> Supremum:
     """sup_h Σ_i ε_i h(x_i) = max over rows of ε·h, for a class given by its values on the points.
 
@@ -140,6 +145,7 @@ def finite_class(values: Float[Tensor, "functions n"], /) -> Supremum:
     return supremum
 
 
+@door
 def linear_class(inputs: Float[Tensor, "n d"], /, *, radius: float, norm: str = "l2") -> Supremum:
     """sup_{‖w‖≤B} Σ_i ε_i w·x_i = B·‖Σ_i ε_i x_i‖₂ for ‖w‖₂ ≤ B, and B·‖Σ_i ε_i x_i‖_∞ for ‖w‖₁ ≤ B.
 
@@ -166,6 +172,7 @@ def linear_class(inputs: Float[Tensor, "n d"], /, *, radius: float, norm: str = 
     return supremum
 
 
+@door
 def vector_linear_class(inputs: Float[Tensor, "n d"], /, *, radius: float, outputs: int) -> Supremum:
     """sup_{‖W‖_F≤B} Σ_ij ε_ij (Wx_i)_j = B·‖Σ_i ε_i x_iᵀ‖_F, signs ε [draws, n·k] point by point.
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_fraction
 
 __all__ = ["Bound", "size_needed"]
@@ -17,6 +18,7 @@ __all__ = ["Bound", "size_needed"]
 _LARGEST_SIZE = 2**52  # the limits of counts go up to 2^53
 
 
+@door
 @dataclass(frozen=True)
 class Bound:
     """An upper bound on a risk that holds with probability at least 1 − δ, if its assumptions do.
@@ -117,6 +119,7 @@ class Bound:
         )
 
 
+@door
 def size_needed(value_at: Callable[[int], float], /, *, trivial: float = 1.0, least: int = 1) -> int | None:
     """The least n ≥ `least` at which `value_at(n)`, which falls with n, is below the trivial level.
 

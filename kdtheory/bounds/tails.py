@@ -29,6 +29,7 @@ from kdtheory.bounds.assumptions import CODED, DRAWN, FIXED, FRESH, PRIOR
 from kdtheory.bounds.holdout import IN_UNIT_INTERVAL, unit_mean, zero_or_one
 from kdtheory.bounds.occam import occam_log_delta
 from kdtheory.bounds.pac_bayes import maurer04_log_moment, sampled_risk_limit
+from kdtheory.doors import door
 from kdtheory.inversion import (
     bernoulli_kl,
     binomial_upper_limits,
@@ -43,6 +44,7 @@ __all__ = ["RiskTail", "coded_tail", "holdout_tail", "pac_bayes_tail"]
 Levels = Float[np.ndarray, "*levels"]
 
 
+@door
 @dataclass(frozen=True)
 class RiskTail:
     """ln P₁(p) = min(0, excess + ln P[Bin(n, p) ≤ k]), or with −n·kl(ê‖p) for the last term where p > ê.
@@ -134,6 +136,7 @@ class RiskTail:
         return found
 
 
+@door
 def holdout_tail(
     values: Shaped[Tensor, "n"], /, *, fixed_in_advance: bool, independent_draws: bool
 ) -> RiskTail:
@@ -161,6 +164,7 @@ def holdout_tail(
     return RiskTail("holdout", mean, n, exact, assumptions, terms=terms, quantities=quantities)
 
 
+@door
 def coded_tail(
     errors: Shaped[Tensor, "n"], /, *, bits: float, coded_beforehand: bool, independent_draws: bool
 ) -> RiskTail:
@@ -196,6 +200,7 @@ def coded_tail(
     )
 
 
+@door
 def pac_bayes_tail(
     values: Shaped[Tensor, "rounds n"],
     /,

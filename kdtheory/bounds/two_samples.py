@@ -23,6 +23,7 @@ from kdtheory.bounds.holdout import zero_or_one
 from kdtheory.bounds.lattice_sums import summed_limit
 from kdtheory.bounds.normal_sums import TwoSamples, normal_sum_limit
 from kdtheory.bounds.result import Bound
+from kdtheory.doors import door
 from kdtheory.inversion import binomial_upper_limit, kl_upper_inverse
 from kdtheory.validate import check_at_least, check_flags, check_fraction
 
@@ -33,6 +34,7 @@ _CLOSE = 0.009  # of the radius
 _MANY = 170  # events in a radius for each nat of ln(1/δ): more are not summed over
 
 
+@door
 def joint_disagreement_transfer(
     errors: Shaped[Tensor, "n"],
     disagreements: Shaped[Tensor, "m"],
@@ -107,6 +109,7 @@ def joint_disagreement_transfer(
     )
 
 
+@door
 def sum_upper_limit(k: int, n: int, other: int, m: int, /, *, delta: float) -> float:
     """sup{p + q : P[K/n + L/m ≤ k/n + l/m] ≥ δ}, K ~ Bin(n, p) and L ~ Bin(m, q) independent, l = `other`.
 

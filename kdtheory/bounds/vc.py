@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from kdtheory.bounds.assumptions import CLASS_FIXED, DRAWN
 from kdtheory.bounds.result import Bound
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_flags, check_fraction
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 
+@door
 def relu_net_size(widths: Sequence[int], /, *, bias: bool = True) -> int:
     """W = Σ_i d_i(d_{i−1} + 1), the number of weights of a fully connected net; without the 1 for no biases.
 
@@ -39,6 +41,7 @@ def relu_net_size(widths: Sequence[int], /, *, bias: bool = True) -> int:
     return sum(out * (inside + bias) for inside, out in pairwise(widths))
 
 
+@door
 def bartlett19_log_growth(widths: Sequence[int], /, *, n: int, bias: bool = True) -> float:
     """ln Π(n) ≤ Σ_i [ln 2 + W_i ln(2e·n·q_i·i/W_i)] for ReLU nets, W_i weights up to layer i; at most n ln k.
 
@@ -74,6 +77,7 @@ def bartlett19_log_growth(widths: Sequence[int], /, *, n: int, bias: bool = True
     return min(total, n * math.log(max(2, classes)))
 
 
+@door
 def bartlett19_vc_dimension(widths: Sequence[int], /, *, bias: bool = True) -> int:
     """An upper bound on the VC dimension of a ReLU net with one output: the last n where Π(n) can be 2^n.
 
@@ -101,6 +105,7 @@ def bartlett19_vc_dimension(widths: Sequence[int], /, *, bias: bool = True) -> i
     return low
 
 
+@door
 def sauer72_log_growth(dimension: int, /, *, n: int) -> float:
     """ln Π(n) ≤ d ln(en/d) for n ≥ d, n ln 2 below: a class of VC dimension d (Sauer, 1972).
 
@@ -117,6 +122,7 @@ def sauer72_log_growth(dimension: int, /, *, n: int) -> float:
     return min(n * math.log(2), dimension * math.log(math.e * n / dimension))
 
 
+@door
 def vapnik71(
     error: float,
     /,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kdtheory.certify.door import certify
 from kdtheory.certify.result import Certificates
+from kdtheory.doors import door
 from kdtheory.roles import ROLES, SideBySide
 from kdtheory.types import tensor_of
 from kdtheory.validate import check_logits, check_one_of
@@ -20,6 +21,7 @@ __all__ = ["certify_logits", "check_together"]
 Array = Tensor | np.ndarray
 
 
+@door
 def certify_logits(
     teacher_logits: Float[Array, "n k"],
     labels: Int[Array, "n"],

@@ -13,6 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from kdtheory.doors import door
 from kdtheory.roles import Train
 from kdtheory.streams import Stream
 from kdtheory.validate import check_fraction
@@ -23,6 +24,7 @@ LEAST_TESTED = 8
 """A PAC-Bayes bound needs eight points."""
 
 
+@door
 class Division(NamedTuple):
     """Row numbers of the training points.
 
@@ -35,6 +37,7 @@ class Division(NamedTuple):
     tested: Int[Tensor, "b"]
 
 
+@door
 def split(train: Any, /, *, held_out: float = 0.1, stream: Stream) -> Division:
     """The rows A and B of the training points that `certify` will use with the same stream.
 

@@ -14,6 +14,7 @@ from kdtheory.certify.result import Certificates
 from kdtheory.certify.shares import certificates
 from kdtheory.certify.word import Word
 from kdtheory.certify.workshop import Workshop
+from kdtheory.doors import door
 from kdtheory.networks import MLP, Architecture, Pick
 from kdtheory.roles import Arguments, HoldOut, Role, Train, Unlabelled, check_rows
 from kdtheory.streams import Stream
@@ -26,6 +27,7 @@ Progress = Callable[[int, int], None]
 _HIDDEN = 256
 
 
+@door
 def certify(
     teacher: nn.Module | Mapping[str, Any],
     /,

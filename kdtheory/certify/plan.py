@@ -10,6 +10,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.networks import Architecture
 from kdtheory.validate import check_at_least, check_finite, check_fraction, check_one_of, check_positive
 
@@ -19,6 +20,7 @@ WITNESSES = ("holdout", "coded", "stochastic")
 _EPOCHS, _DISTILLED_EPOCHS, _LEAST_STEPS = 10, 3, 1000
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class WitnessPlan:
     """Which witnesses to train, and how: fixed without the labels of B, or `fixed_in_advance` is False.

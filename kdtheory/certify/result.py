@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from kdtheory.bounds import Bound
+from kdtheory.doors import door
 
 __all__ = ["OWN_PARTS", "Certificates"]
 
@@ -22,6 +23,7 @@ _SCHEMA = 2
 _ONE_CALL = "one call counts, not the best of several calls, plans or seeds"
 
 
+@door
 @dataclass(frozen=True)
 class Certificates:
     """Bounds on one teacher's risk Pr[argmax f ≠ y]: its certificates hold all at once, at 1 − δ.

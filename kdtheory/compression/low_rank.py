@@ -11,11 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_finite, check_one_of
 
 __all__ = ["eckart_young_error", "low_rank_factors", "truncated_svd"]
 
 
+@door
 def truncated_svd(weight: Float[Tensor, "*batch m n"], /, *, rank: int) -> Float[Tensor, "*batch m n"]:
     """W_r = Σ_{i≤r} σ_i u_i v_iᵀ, the nearest matrix of rank r (Eckart & Young 1936).
 
@@ -33,6 +35,7 @@ def truncated_svd(weight: Float[Tensor, "*batch m n"], /, *, rank: int) -> Float
     return left @ right
 
 
+@door
 def low_rank_factors(
     weight: Float[Tensor, "*batch m n"], /, *, rank: int
 ) -> tuple[Float[Tensor, "*batch m r"], Float[Tensor, "*batch r n"]]:
@@ -55,6 +58,7 @@ def low_rank_factors(
     return left[..., :rank] * root[..., None, :], root[..., None] * right[..., :rank, :]
 
 
+@door
 def eckart_young_error(
     weight: Float[Tensor, "*batch m n"], /, *, rank: int, norm: str = "frobenius"
 ) -> Float[Tensor, "*batch"]:

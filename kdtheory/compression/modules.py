@@ -14,6 +14,7 @@ from torch.nn.utils import skip_init
 
 from kdtheory.compression.low_rank import low_rank_factors
 from kdtheory.compression.weights import Place, places, refreshed, slots
+from kdtheory.doors import door
 from kdtheory.networks import copied
 from kdtheory.validate import check_at_least
 
@@ -23,6 +24,7 @@ _CONVOLUTIONS = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
 _LAYERS = (nn.Linear, nn.modules.conv._ConvNd, nn.Embedding)
 
 
+@door
 def factorise(module: nn.Module, /, *, ranks: int | Mapping[str, int]) -> nn.Module:
     """Linear, convolution and embedding layers of rank r as two layers each, by truncated SVD.
 
@@ -80,6 +82,7 @@ def _shared(found: list[Place]) -> dict[str, str]:
     return shared
 
 
+@door
 def narrow(module: nn.Sequential, /, *, widths: Sequence[int]) -> nn.Sequential:
     """A chain of linear layers with fewer hidden units: those whose incoming weights are largest stay.
 
@@ -136,6 +139,7 @@ def _saves(layer: nn.Module, rank: int) -> bool:
     return getattr(layer, "groups", 1) == 1 and rank * (rows + columns) < rows * columns
 
 
+@door
 class LowRank(nn.Sequential):
     """Two layers in place of one; `weight` and `bias` are those of the one, for whoever reads them.
 

@@ -15,11 +15,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_finite, check_logits, check_positive, check_same_shape
 
 __all__ = ["Perturbation", "neyshabur18_perturbation", "predictions_unchanged"]
 
 
+@door
 @dataclass(frozen=True)
 class Perturbation:
     """Bounds on |f_{W+U}(x) − f_W(x)|₂ and the terms they are made of.
@@ -54,6 +56,7 @@ class Perturbation:
         return self.input_norm * self.norm_product * growth
 
 
+@door
 def neyshabur18_perturbation(
     weights: Sequence[Float[Tensor, "_ _"]],
     perturbations: Sequence[Float[Tensor, "_ _"]],
@@ -95,6 +98,7 @@ def neyshabur18_perturbation(
     return Perturbation(math.prod(norms), tuple(ratios), input_norm)
 
 
+@door
 def predictions_unchanged(logits: Float[Tensor, "*batch k"], /, *, change: float) -> Bool[Tensor, "*batch"]:
     """Where no change of the logits by `change` or less (Euclidean) can alter the argmax: margin > √2·change.
 

@@ -11,12 +11,14 @@ from torch.nn.utils import prune
 
 from kdtheory.compression.sparse import largest_entries
 from kdtheory.compression.weights import Place, is_computed, places, refreshed
+from kdtheory.doors import door
 from kdtheory.networks import copied
 from kdtheory.validate import check_fraction
 
 __all__ = ["pruned"]
 
 
+@door
 def pruned(
     module: nn.Module,
     /,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from kdtheory.doors import door
 from kdtheory.networks import check_ready
 from kdtheory.validate import check_at_least
 
@@ -17,6 +18,7 @@ _BYTE = 8
 __all__ = ["ModelSize", "model_size", "sparse_bits"]
 
 
+@door
 @dataclass(frozen=True)
 class ModelSize:
     """The size of a network.
@@ -32,6 +34,7 @@ class ModelSize:
     bits: int
 
 
+@door
 def model_size(module: nn.Module, /, *, bits_per_weight: int = 32) -> ModelSize:
     """Parameters and bits of a network as it stands; masks of `torch.nn.utils.prune` are applied first.
 
@@ -79,6 +82,7 @@ def _packed(module: nn.Module) -> Iterator[tuple[Tensor, bool]]:
                     yield (values.int_repr(), True) if values.is_quantized else (values.detach(), False)
 
 
+@door
 def sparse_bits(entries: int, kept: int, /, *, bits_per_weight: int = 32) -> int:
     """⌈log₂(N + 1)⌉ + ⌈log₂ C(N, s)⌉ + b·s: how many of N entries are kept, which ones, and their values.
 

@@ -10,12 +10,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.networks import Architecture
 from kdtheory.validate import check_at_least, check_finite, check_fraction
 
 __all__ = ["best_sparse", "kept_weights", "largest_entries", "sparse_error"]
 
 
+@door
 def largest_entries(values: Float[Tensor, "*batch size"], /, *, kept: int) -> Bool[Tensor, "*batch size"]:
     """Where the s entries of largest magnitude stand; of equal ones, the first.
 
@@ -37,6 +39,7 @@ def largest_entries(values: Float[Tensor, "*batch size"], /, *, kept: int) -> Bo
     return torch.zeros_like(values, dtype=torch.bool).scatter_(-1, order, True)
 
 
+@door
 def kept_weights(
     architecture: Architecture, params: Float[Tensor, "members size"], /, *, share: float
 ) -> Bool[Tensor, "members size"]:
@@ -69,6 +72,7 @@ def kept_weights(
     return architecture.pack(kept).bool()
 
 
+@door
 def best_sparse(weight: Float[Tensor, "*shape"], /, *, kept: int) -> Float[Tensor, "*shape"]:
     """W_s: the nearest array with s entries other than zero, in the Frobenius norm.
 
@@ -87,6 +91,7 @@ def best_sparse(weight: Float[Tensor, "*shape"], /, *, kept: int) -> Float[Tenso
     return torch.where(mask, weight, 0.0)
 
 
+@door
 def sparse_error(weight: Float[Tensor, "*shape"], /, *, kept: int) -> Float[Tensor, ""]:
     """min over arrays with s entries of ‖W − W_s‖_F: the root of Σw² over all but the s largest entries.
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kdtheory.datasets.text_tables import read_text_table
+from kdtheory.doors import door
 from kdtheory.validate import check_logits, check_probs
 
 __all__ = [
@@ -62,6 +63,7 @@ _LABELS = {"label", "labels", "y", "target", "targets", "class", "y_true"}
 _SAY_WHICH = "say which by header=True or False (--header, --no-header)"
 
 
+@door
 @dataclass(frozen=True)
 class ReadArray:
     """The array of a file, and how the file was read.
@@ -79,6 +81,7 @@ class ReadArray:
     doubtful: str | None = None
 
 
+@door
 def read_logits(
     path: File, /, *, header: bool | None = None, probabilities: bool = False
 ) -> Float[Tensor, "n k"]:
@@ -96,6 +99,7 @@ def read_logits(
     return as_logits(path, read_table(path, header=header), probabilities=probabilities)
 
 
+@door
 def as_logits(path: File, read: ReadArray, /, *, probabilities: bool = False) -> Float[Tensor, "n k"]:
     """The logits in what was read, as `read_logits` gives them."""
     array = _certain(path, read)
@@ -114,6 +118,7 @@ def as_logits(path: File, read: ReadArray, /, *, probabilities: bool = False) ->
     return values
 
 
+@door
 def read_labels(
     path: File,
     /,
@@ -137,6 +142,7 @@ def read_labels(
     return as_labels(path, read_table(path, header=header), points=points, classes=classes)
 
 
+@door
 def as_labels(
     path: File, read: ReadArray, /, *, points: int | None = None, classes: Sequence[str] | None = None
 ) -> Int[Tensor, "n"]:
@@ -156,6 +162,7 @@ def as_labels(
     return torch.from_numpy(array.astype(np.int64))
 
 
+@door
 def read_array(path: File, /, *, header: bool | None = None) -> NDArray[np.generic]:
     """The array of one file, by its suffix: .npy, .npz, .csv, .tsv or .txt (with names or without), .parquet.
 
@@ -172,6 +179,7 @@ def read_array(path: File, /, *, header: bool | None = None) -> NDArray[np.gener
     return array
 
 
+@door
 def read_table(path: File, /, *, header: bool | None = None) -> ReadArray:
     """The array of one file, and how it was read; a first line in doubt stands there as a row.
 
@@ -268,6 +276,7 @@ def _certain(path: File, read: ReadArray) -> NDArray[np.generic]:
     return read.array
 
 
+@door
 def settled(path: File, read: ReadArray, points: int | None, /) -> ReadArray:
     """A first line that may be a name or a label, settled by the number of points.
 

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from kdtheory.datasets.images import Images
+from kdtheory.doors import door
 from kdtheory.validate import check_one_of
 
 __all__ = ["idx_folder", "read_idx"]
@@ -33,6 +34,7 @@ _DEEPEST = 3
 _QMNIST_COLUMNS = 8
 
 
+@door
 def idx_folder(path: str | PathLike[str], /, *, split: str = "train") -> Images:
     """The images and labels of one split in a folder of IDX files, plain or gzipped, pixels x/255 ∈ [0, 1].
 
@@ -72,6 +74,7 @@ def idx_folder(path: str | PathLike[str], /, *, split: str = "train") -> Images:
     return Images(inputs, torch.from_numpy(labels), len(classes), name, pixels.shape[1:])
 
 
+@door
 def read_idx(path: str | PathLike[str], /) -> NDArray[np.generic]:
     """The array of one IDX file, gzipped or not (seen from its first bytes, whatever its name).
 

@@ -11,11 +11,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_labels
 
 __all__ = ["Images", "digits"]
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Images:
     """Labelled images, each one flat vector.
@@ -78,6 +80,7 @@ class Images:
         return content.hexdigest()
 
 
+@door
 def digits() -> Images:
     """The 1,797 handwritten digits of 8 × 8 pixels embedded in scikit-learn, pixels x/16 ∈ [0, 1].
 

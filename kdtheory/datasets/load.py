@@ -9,6 +9,7 @@ import torch
 
 from kdtheory.datasets.idx import idx_folder
 from kdtheory.datasets.images import Images, digits
+from kdtheory.doors import door
 from kdtheory.streams import Stream
 
 __all__ = ["load_images", "load_splits"]
@@ -16,6 +17,7 @@ __all__ = ["load_images", "load_splits"]
 _DIGITS_TO_LEARN = 1200
 
 
+@door
 def load_images(data: str | PathLike[str] | None = None, /) -> Images:
     """The training images of the IDX folder `data`; the embedded digits where it is None.
 
@@ -31,6 +33,7 @@ def load_images(data: str | PathLike[str] | None = None, /) -> Images:
     return digits() if data is None else idx_folder(data, split="train")
 
 
+@door
 def load_splits(data: str | PathLike[str] | None, /, *, stream: Stream) -> tuple[Images, Images]:
     """Images to learn from and images to judge by, each in random order.
 

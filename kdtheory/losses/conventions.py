@@ -19,15 +19,19 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses.divergences import jensen_shannon
 from kdtheory.losses.response import Reduction, kd_loss
 from kdtheory.losses.softmax import Setting
+from kdtheory.validate import check_same_shape
 
 __all__ = ["CONVENTIONS", "Convention"]
 
-Multipliers = Callable[[Mapping[str, float]], tuple[float, float]]
+Multipliers = Callable[[Mapping[str, Any]], tuple[float, float]]
+_IGNORED = -100  # torch's label for what does not count
 
 
+@door
 @dataclass(frozen=True)
 class Convention:
     """One code's distillation loss.
@@ -42,17 +46,25 @@ class Convention:
         temperature: the temperature of its defaults or recipe; None where it has none.
         differs: None where the gradient is a multiple of the reference one, else the reason why it is not.
         note: what else a user should know.
+        soft_settings: the settings that its soft term takes.
+        bare_without: the setting at whose 0, as without labels, the code returns its soft term alone, with no
+            weight and no T².
+        tokens: whether labels of −100 are left out, and a sum over all tokens is divided by the number of
+            sequences where there are no labels.
     """
 
     code: str
     soft: Any
     temperature_squared: bool
     reduction: Reduction
-    settings: Mapping[str, float]
+    settings: Mapping[str, float | None]
     multipliers: Multipliers
     temperature: float | None = None
     differs: str | None = None
     note: str = field(default="")
+    soft_settings: tuple[str, ...] = ()
+    bare_without: str | None = None
+    tokens: bool = False
 
     def loss(
         self,
@@ -62,28 +74,41 @@ class Convention:
         /,
         *,
         temperature: Setting,
-        **settings: float,
+        **settings: float | None,
     ) -> Float[Tensor, ""]:
         """The code's loss, by `kd_loss`; `settings` are its own weights, with its defaults where left out.
 
         Raises:
             ValueError: a setting that this code does not know, or input that `kd_loss` refuses.
         """
-        soft_weight, hard_weight = self._weights(settings)
-        return kd_loss(
+        known = self._known(settings)
+        bare = self._is_bare(known) or (self.bare_without is not None and labels is None)
+        soft_weight, hard_weight = _soft_only(known) if bare else self.multipliers(known)
+        share = 1.0
+        if self.tokens and labels is not None:
+            check_same_shape("labels", labels, "the tokens", student_logits[..., 0])
+            counted = labels != _IGNORED
+            student_logits, teacher_logits, labels = student_logits[counted], teacher_logits[counted], None
+            if not len(student_logits):
+                return student_logits.sum()  # no token counts: 0, and a gradient of 0
+        elif self.tokens:
+            share = max(1, student_logits.ndim - 1 and student_logits[..., 0].numel() // len(student_logits))
+        return share * kd_loss(
             student_logits,
             teacher_logits,
             labels,
             temperature=temperature,
             weight=soft_weight,
             hard_weight=hard_weight,
-            soft=self.soft,
-            temperature_squared=self.temperature_squared,
+            soft=partial(self.soft, **{name: known[name] for name in self.soft_settings})
+            if self.soft_settings
+            else self.soft,
+            temperature_squared=self.temperature_squared and not bare,
             reduction=self.reduction,
         )
 
     def rescaling(
-        self, *, temperature: float, num_classes: int, **settings: float
+        self, *, temperature: float, num_classes: int, **settings: float | None
     ) -> tuple[float, float] | None:
         """(a, b) with gradient = a·∇(T²·KL) + b·∇CE, batch means both; None where no such pair exists.
 
@@ -95,19 +120,25 @@ class Convention:
         >>> CONVENTIONS["lecture_notes"].rescaling(temperature=2.0, num_classes=10)
         (0.125, 0.5)
         """
-        soft_weight, hard_weight = self._weights(settings)
-        if self.differs is not None:
+        known = self._known(settings)
+        if self.differs is not None and known.get("beta") != 0:
             return None
-        by_temperature = 1.0 if self.temperature_squared else 1 / temperature**2
+        bare = self._is_bare(known)
+        soft_weight, hard_weight = _soft_only(known) if bare else self.multipliers(known)
+        by_temperature = 1.0 if self.temperature_squared and not bare else 1 / temperature**2
         by_classes = 1 / num_classes if self.reduction == "mean" else 1.0
         return soft_weight * by_temperature * by_classes, hard_weight
 
-    def _weights(self, settings: Mapping[str, float]) -> tuple[float, float]:
+    def _known(self, settings: Mapping[str, float | None]) -> Mapping[str, Any]:
+        """The code's settings, its defaults where left out."""
         unknown = sorted(set(settings) - set(self.settings))
         if unknown:
             known = ", ".join(self.settings) or "none"
             raise ValueError(f"{unknown[0]} is no setting of {self.code}; it has: {known}")
-        return self.multipliers({**self.settings, **settings})
+        return {**self.settings, **settings}
+
+    def _is_bare(self, known: Mapping[str, Any]) -> bool:
+        return self.bare_without is not None and known[self.bare_without] == 0
 
 
 def _on_soft(name: str) -> Multipliers:
@@ -120,7 +151,7 @@ def _free(soft: str, hard: str) -> Multipliers:
     return lambda settings: (settings[soft], settings[hard])
 
 
-def _soft_only(settings: Mapping[str, float]) -> tuple[float, float]:
+def _soft_only(settings: Mapping[str, Any]) -> tuple[float, float]:
     return 1.0, 0.0
 
 
@@ -158,9 +189,14 @@ CONVENTIONS: dict[str, Convention] = {
         soft="kl",
         temperature_squared=True,
         reduction="batchmean",
-        settings={"alpha": 0.5},
-        multipliers=lambda settings: (1 - settings["alpha"], settings["alpha"]),
-        note="α weighs the *labels*; its other weight β is 1 − α unless given.",
+        settings={"alpha": 0.5, "beta": None},
+        multipliers=lambda settings: (
+            1 - settings["alpha"] if settings["beta"] is None else settings["beta"],
+            settings["alpha"],
+        ),
+        bare_without="alpha",
+        note="α weighs the *labels*; its other weight β is 1 − α unless given. At α = 0, as without labels, "
+        "both β and T² go away: the soft gradient jumps by βT².",
     ),
     "torchdistill_soft_only": Convention(
         code="torchdistill, KDLoss without targets or with alpha = 0",
@@ -222,16 +258,21 @@ CONVENTIONS: dict[str, Convention] = {
         settings={},
         multipliers=_soft_only,
         temperature=1.0,
-        note="batchmean means over the tokens that count, the examples here; there is no hard term.",
+        tokens=True,
+        note="with labels a mean over the tokens whose label is not −100, 0 where there is none; without "
+        "labels the sum over all tokens divided by the number of sequences. There is no hard term. A teacher "
+        "that rules a class out gives NaN there at β = 0 and ½, and a number here.",
     ),
     "trl_jsd": Convention(
         code="TRL, generalized_jsd_loss at 0 < beta < 1",
-        soft=partial(jensen_shannon, beta=0.5),
+        soft=jensen_shannon,
+        soft_settings=("beta",),
         temperature_squared=False,
         reduction="batchmean",
-        settings={},
+        settings={"beta": 0.5},
         multipliers=_soft_only,
         temperature=1.0,
+        tokens=True,
         differs="a mixture stands between student and teacher: its gradient "
         "(1−β)·p_s·(ln(p_s/m) − KL(p_s‖m)) is no multiple of p_s − p_t. As β → 0 it behaves like "
         "β(p_s − p_t); at β = 0 it jumps to p_s − p_t.",
@@ -244,6 +285,7 @@ CONVENTIONS: dict[str, Convention] = {
         settings={},
         multipliers=_soft_only,
         temperature=1.0,
+        tokens=True,
         differs="the reverse divergence has gradient p_s·(ln(p_s/p_t) − KL(p_s‖p_t)), no multiple of "
         "p_s − p_t.",
     ),

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses._precision import CLOSE_TERMS, accurate, close_jensen_shannon, widened
 from kdtheory.validate import check_fraction, check_logits, check_same_shape
 
@@ -36,6 +37,7 @@ SoftTerm = Callable[[Tensor, Tensor], Tensor]
 """Student logits and teacher logits over T, to one loss per example."""
 
 
+@door
 def cross_entropy(
     student_logits: Float[Tensor, "*batch k"], teacher_logits: Float[Tensor, "*batch k"], /
 ) -> Float[Tensor, "*batch"]:
@@ -52,6 +54,7 @@ def cross_entropy(
     return _cross_entropy(*_checked_pair(student_logits, teacher_logits))
 
 
+@door
 def kl_divergence(
     student_logits: Float[Tensor, "*batch k"], teacher_logits: Float[Tensor, "*batch k"], /
 ) -> Float[Tensor, "*batch"]:
@@ -68,6 +71,7 @@ def kl_divergence(
     return ACCURATE_TERMS["kl"](*_checked_pair(student_logits, teacher_logits))
 
 
+@door
 def reverse_kl_divergence(
     student_logits: Float[Tensor, "*batch k"], teacher_logits: Float[Tensor, "*batch k"], /
 ) -> Float[Tensor, "*batch"]:
@@ -82,6 +86,7 @@ def reverse_kl_divergence(
     return ACCURATE_TERMS["reverse_kl"](*_checked_pair(student_logits, teacher_logits))
 
 
+@door
 def jensen_shannon(
     student_logits: Float[Tensor, "*batch k"],
     teacher_logits: Float[Tensor, "*batch k"],
@@ -122,6 +127,7 @@ def jensen_shannon(
     return accurate(plain, close)(*pair)
 
 
+@door
 def squared_logit_distance(
     student_logits: Float[Tensor, "*batch k"], teacher_logits: Float[Tensor, "*batch k"], /
 ) -> Float[Tensor, "*batch"]:
@@ -139,6 +145,7 @@ def squared_logit_distance(
     return _squared_distance(student_logits, teacher_logits)
 
 
+@door
 def squared_prob_distance(
     student_logits: Float[Tensor, "*batch k"], teacher_logits: Float[Tensor, "*batch k"], /
 ) -> Float[Tensor, "*batch"]:

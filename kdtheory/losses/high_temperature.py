@@ -11,12 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.types import at_least_float32
 from kdtheory.validate import check_logits, check_same_shape
 
 __all__ = ["high_temperature_divergence", "high_temperature_gradient"]
 
 
+@door
 def high_temperature_gradient(
     student_logits: Float[Tensor, "*batch k"], teacher_logits: Float[Tensor, "*batch k"], /
 ) -> Float[Tensor, "*batch k"]:
@@ -33,6 +35,7 @@ def high_temperature_gradient(
     return _centred_gap(student_logits, teacher_logits) / student_logits.shape[-1]
 
 
+@door
 def high_temperature_divergence(
     student_logits: Float[Tensor, "*batch k"], teacher_logits: Float[Tensor, "*batch k"], /
 ) -> Float[Tensor, "*batch"]:

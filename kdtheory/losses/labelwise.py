@@ -10,12 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.types import at_least_float32
 from kdtheory.validate import check_logits, check_positive
 
 __all__ = ["brier_loss", "log_loss", "softmax_margin_loss", "zero_one_loss"]
 
 
+@door
 def log_loss(logits: Float[Tensor, "*batch k"], /) -> Float[Tensor, "*batch k"]:
     """ℓ(v)_y = −ln φ(v)_y, the cross-entropy of each label, in nats.
 
@@ -32,6 +34,7 @@ def log_loss(logits: Float[Tensor, "*batch k"], /) -> Float[Tensor, "*batch k"]:
     return -logits.log_softmax(-1)
 
 
+@door
 def zero_one_loss(logits: Float[Tensor, "*batch k"], /) -> Float[Tensor, "*batch k"]:
     """ℓ(v)_y = 1[argmax v ≠ y], the misclassification loss of each label.
 
@@ -48,6 +51,7 @@ def zero_one_loss(logits: Float[Tensor, "*batch k"], /) -> Float[Tensor, "*batch
     return torch.ones_like(at_least_float32(logits)[0]).scatter(-1, logits.argmax(-1, keepdim=True), 0.0)
 
 
+@door
 def softmax_margin_loss(logits: Float[Tensor, "*batch k"], /, *, gamma: float) -> Float[Tensor, "*batch k"]:
     """ℓ(v)_y = 1 − φ_γ(v)_y with φ_γ(v) = softmax(v/γ): a smooth loss in [0, 1].
 
@@ -70,6 +74,7 @@ def softmax_margin_loss(logits: Float[Tensor, "*batch k"], /, *, gamma: float) -
     return 1 - ((logits - logits.amax(-1, keepdim=True)) / gamma).softmax(-1)
 
 
+@door
 def brier_loss(logits: Float[Tensor, "*batch k"], /) -> Float[Tensor, "*batch k"]:
     """ℓ(v)_y = ‖φ(v) − e_y‖₂², the quadratic score of each label (Brier 1950), in [0, 2].
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses._precision import widened
 from kdtheory.losses.divergences import SOFT_TERMS
 from kdtheory.losses.response import label_loss
@@ -23,6 +24,7 @@ PeerDivergence = Callable[..., Tensor]
 """`divergence(student_logits, peer_logits, temperature=T)`: one number per example."""
 
 
+@door
 def mean_peer_divergence(
     student_logits: Float[Tensor, "*batch k"],
     peer_logits: Float[Tensor, "peers *batch k"],
@@ -50,6 +52,7 @@ def mean_peer_divergence(
     return _mean_peer_divergence(student_logits, peer_logits, temperature=temperature)
 
 
+@door
 def divergence_from_mean_peer(
     student_logits: Float[Tensor, "*batch k"],
     peer_logits: Float[Tensor, "peers *batch k"],
@@ -78,6 +81,7 @@ def divergence_from_mean_peer(
     return _divergence_from_mean_peer(student_logits, peer_logits, temperature=temperature)
 
 
+@door
 def mutual_loss(
     cohort_logits: Float[Tensor, "*batch peers_k"],
     _teacher_probs: Float[Tensor, "..."] | None,

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses._precision import told, widened
 from kdtheory.losses.divergences import ACCURATE_TERMS, SOFT_TERMS, SoftTerm
 from kdtheory.losses.softmax import Setting, check_setting, per_example, tempered_softmax
@@ -45,6 +46,7 @@ _REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+@door
 def kd_loss(
     student_logits: Float[Tensor, "*batch k"],
     teacher_logits: Float[Tensor, "*batch k"],
@@ -108,6 +110,7 @@ def kd_loss(
     return _REDUCTIONS[reduction](losses)
 
 
+@door
 def kd_gradient(
     student_logits: Float[Tensor, "*batch k"],
     teacher_logits: Float[Tensor, "*batch k"],
@@ -150,6 +153,7 @@ def kd_gradient(
     return told(share * (t if temperature_squared else 1 / t) * soft + (1 - share) * hard, given)
 
 
+@door
 def distillation(
     student_logits: Float[Tensor, "*#batch k"],
     teacher_probs: Float[Tensor, "*#batch k"] | None,
@@ -209,6 +213,7 @@ def distillation(
     )
 
 
+@door
 def label_loss(
     student_logits: Float[Tensor, "*#batch k"],
     teacher_probs: Float[Tensor, "*#batch k"] | None,
@@ -227,6 +232,7 @@ def label_loss(
     return -student_logits.log_softmax(-1).gather(-1, places).squeeze(-1)
 
 
+@door
 def soft_label_loss(
     student_logits: Float[Tensor, "*batch k"], probs: Float[Tensor, "*batch k"], /
 ) -> Float[Tensor, "*batch"]:

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses._precision import told, widened
 from kdtheory.validate import check_logits, check_positive
 
@@ -39,6 +40,7 @@ _NEAR_ONE = 0.01
 """Rényi orders closer to one than this are summed as a deviation from one, which does not cancel."""
 
 
+@door
 def tempered_softmax(
     logits: Float[Tensor, "*batch k"], /, *, temperature: Setting
 ) -> Float[Tensor, "*batch k"]:
@@ -56,6 +58,7 @@ def tempered_softmax(
     return told(_log_softened(logits, temperature).exp(), logits)
 
 
+@door
 def entropy(logits: Float[Tensor, "*batch k"], /, *, temperature: Setting = 1.0) -> Float[Tensor, "*batch"]:
     """H(T) = −Σ_j p_j ln p_j with p = φ_T(z), in nats; between 0 and ln k, and non-decreasing in T.
 
@@ -70,6 +73,7 @@ def entropy(logits: Float[Tensor, "*batch k"], /, *, temperature: Setting = 1.0)
     return told(-(probs * log_probs.where(probs > 0, 0)).sum(-1), logits)
 
 
+@door
 def entropy_temperature_derivative(
     logits: Float[Tensor, "*batch k"], /, *, temperature: Setting
 ) -> Float[Tensor, "*batch"]:
@@ -92,6 +96,7 @@ def entropy_temperature_derivative(
     return told(variance.sum(-1), logits)
 
 
+@door
 def renyi_entropy(logits: Float[Tensor, "*batch k"], /, *, order: float) -> Float[Tensor, "*batch"]:
     """H_α(q) = ln(Σ_j q_j^α) / (1 − α) with q = φ_1(z), the Rényi entropy of order α, in nats (Rényi 1961).
 
@@ -123,6 +128,7 @@ def renyi_entropy(logits: Float[Tensor, "*batch k"], /, *, order: float) -> Floa
     return (order * log_probs).logsumexp(-1) / (1 - order)
 
 
+@door
 def zero_temperature_softmax(logits: Float[Tensor, "*batch k"], /) -> Float[Tensor, "*batch k"]:
     """lim_{T→0+} φ_T(z): the uniform law on the classes that attain the largest logit.
 

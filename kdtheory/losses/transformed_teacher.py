@@ -10,6 +10,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses.divergences import kl_divergence
 from kdtheory.losses.softmax import entropy, renyi_entropy
 from kdtheory.types import at_least_float32
@@ -18,6 +19,7 @@ from kdtheory.validate import check_positive
 __all__ = ["transformed_teacher_matching", "zheng24_terms"]
 
 
+@door
 def transformed_teacher_matching(
     student_logits: Float[Tensor, "*batch k"],
     teacher_logits: Float[Tensor, "*batch k"],
@@ -40,6 +42,7 @@ def transformed_teacher_matching(
     return kl_divergence(student_logits, teacher_logits / temperature)
 
 
+@door
 def zheng24_terms(
     student_logits: Float[Tensor, "*batch k"],
     teacher_logits: Float[Tensor, "*batch k"],

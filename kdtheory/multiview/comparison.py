@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses import distillation, label_loss
 from kdtheory.multiview.coverage import views_held
 from kdtheory.multiview.limit import limit_start, train_limit
@@ -25,6 +26,7 @@ from kdtheory.streams import Stream
 __all__ = ["Arm", "Comparison", "Recipe", "compare", "compare_plain", "span_coordinates"]
 
 
+@door
 @dataclass(frozen=True)
 class Recipe:
     """How the networks of a comparison are trained: full-batch gradient descent on n stratified points.
@@ -51,6 +53,7 @@ class Recipe:
     cap: float = math.inf
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Arm:
     """Networks trained in one way.
@@ -66,6 +69,7 @@ class Arm:
     held: Bool[Tensor, "members k v"]
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """The four of them, on one training set.
@@ -108,6 +112,7 @@ class Comparison:
 Trainer = Callable[[str, Tensor | None, int, int], Arm]
 
 
+@door
 def compare(
     world: MultiViewWorld,
     network: PatchNetwork,
@@ -165,6 +170,7 @@ def compare(
     return _compared(fit, recipe, points, test, (members, students, alone))
 
 
+@door
 def compare_plain(
     world: MultiViewWorld,
     network: PatchNetwork,
@@ -234,6 +240,7 @@ def _fresh(world: MultiViewWorld, count: int, stratified: bool, stream: Stream) 
     return (world.stratified if stratified else world.views)(count, stream.child("test"))
 
 
+@door
 def span_coordinates(
     world: MultiViewWorld, train: Float[Tensor, "n pd"], fresh: Float[Tensor, "t pd"], /
 ) -> tuple[Float[Tensor, "n short"], Float[Tensor, "t longer"]]:

@@ -8,11 +8,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_finite
 
 __all__ = ["first_view", "missed_share", "missed_view_probability", "views_held"]
 
 
+@door
 def views_held(
     projections: Float[Tensor, "*members k r f"], /, *, num_views: int, threshold: float
 ) -> Bool[Tensor, "*members k v"]:
@@ -37,6 +39,7 @@ def views_held(
     return (top > 0.5 * top.amax(-1, keepdim=True)) & (top > threshold)
 
 
+@door
 def first_view(
     projections: Float[Tensor, "*members k r f"], /, *, num_views: int
 ) -> Int[Tensor, "*members k"]:
@@ -62,6 +65,7 @@ def _own_tops(projections: Tensor, num_views: int) -> Tensor:
     return own
 
 
+@door
 def missed_view_probability(members: int, /, *, num_views: int = 2) -> float:
     """Σ_{j≥1} (−1)^{j+1} C(V, j) (1 − j/V)^N: some view is held by none of N; (1/2)^{N−1} at V = 2.
 
@@ -82,6 +86,7 @@ def missed_view_probability(members: int, /, *, num_views: int = 2) -> float:
     return float(sum(terms))
 
 
+@door
 def missed_share(held: Bool[Tensor, "members k v"], /, *, size: int) -> Float[Tensor, "k"]:
     """The share of all ensembles of `size` of these networks with a view that none holds.
 

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from kdtheory.doors import door
 from kdtheory.multiview.limit import LimitPopulation
 from kdtheory.networks.patches import smoothed_relu_slope
 from kdtheory.problems.multi_view import Views
@@ -24,6 +25,7 @@ from kdtheory.validate import check_at_least, check_positive
 __all__ = ["LazyPopulation", "tangent_kernel", "train_lazy"]
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class LazyPopulation:
     """Linearised networks, by their start and the coefficients of the training points.
@@ -54,6 +56,7 @@ class LazyPopulation:
         return logits if self.centred else logits + self.start.remembered()
 
 
+@door
 def tangent_kernel(
     start: LimitPopulation, rows: Float[Tensor, "t f"], columns: Float[Tensor, "n f"], /
 ) -> Float[Tensor, "members k t n"]:
@@ -77,6 +80,7 @@ def _memory_kernel(start: LimitPopulation) -> Float[Tensor, "members n k"]:
     return total
 
 
+@door
 def train_lazy(
     start: LimitPopulation, views: Views, /, *, steps: int, relative_rate: float = 1.0, centred: bool = False
 ) -> LazyPopulation:

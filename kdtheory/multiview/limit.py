@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
+from kdtheory.doors import door
 from kdtheory.multiview._kernel import descend
 from kdtheory.networks.patches import PatchNetwork, smoothed_relu
 from kdtheory.problems.multi_view import Views
@@ -31,6 +32,7 @@ __all__ = ["LimitPopulation", "limit_of", "limit_start", "train_limit"]
 _LARGEST_POWER = 8
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class LimitPopulation:
     """Patch networks in the orthogonal limit, by their products with features and training noise.
@@ -78,6 +80,7 @@ class LimitPopulation:
         return self.logits(views.coefficients) + self.remembered()
 
 
+@door
 def train_limit(
     start: LimitPopulation,
     views: Views,
@@ -152,6 +155,7 @@ def train_limit(
     return LimitPopulation(network, start.noise_norm, projections, memory, start.counts, start.average_of)
 
 
+@door
 def limit_start(
     network: PatchNetwork,
     views: Views,
@@ -193,6 +197,7 @@ def limit_start(
     )
 
 
+@door
 def limit_of(
     network: PatchNetwork,
     params: Float[Tensor, "members size"],

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from kdtheory.doors import door
+
 __all__ = ["Inputs", "Pick", "check_ready", "logits_in", "outputs_in"]
 
 Pick = int | str | Callable[[Any], Tensor]
@@ -22,6 +24,7 @@ Pick = int | str | Callable[[Any], Tensor]
 _OUT_OF_MEMORY = torch.OutOfMemoryError
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Inputs:
     """What a module is called with for a batch: arguments in order and by name, one entry each example.
@@ -104,6 +107,7 @@ def check_ready(net: nn.Module, name: str = "the module", /) -> None:
             raise ValueError(f"{name} has parameters without numbers, on the meta device; load them first")
 
 
+@door
 def logits_in(output: Any, /, *, examples: int, pick: Pick | None = None, name: str = "the module") -> Tensor:
     """The logits in what a module gave for a number of examples.
 

@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kdtheory.doors import door
 from kdtheory.networks.calls import check_ready
 
 __all__ = ["copied"]
 
 
+@door
 def copied(module: nn.Module, /) -> nn.Module:
     """A deep copy of a module, which shares nothing with it.
 

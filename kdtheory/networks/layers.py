@@ -9,9 +9,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from kdtheory.doors import door
+
 __all__ = ["layer", "recorded"]
 
 
+@door
 def layer(module: nn.Module, path: str, /) -> nn.Module:
     """The submodule at `path`, as `named_modules` names it: "layer1.0.bn2"; "" is the module itself.
 
@@ -31,6 +34,7 @@ def layer(module: nn.Module, path: str, /) -> nn.Module:
     return layers[path]
 
 
+@door
 @contextmanager
 def recorded(module: nn.Module, paths: Iterable[str], /) -> Iterator[dict[str, Tensor]]:
     """What the layers at `paths` said in the last forward pass of `module`, with their gradients attached.

@@ -16,6 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
+from kdtheory.doors import door
+from kdtheory.networks._checks import check_inputs, check_member, check_named, check_params
 from kdtheory.networks._mlp_tape import ACTIVATIONS, MLPTape
 from kdtheory.streams import Stream
 from kdtheory.validate import check_at_least, check_one_of
@@ -23,6 +25,7 @@ from kdtheory.validate import check_at_least, check_one_of
 __all__ = ["MLP"]
 
 
+@door
 @dataclass(frozen=True)
 class MLP:
     """A multi-layer perceptron, as an architecture: no parameters of its own.
@@ -121,6 +124,7 @@ class MLP:
         self, params: Float[Tensor, "*members size"], inputs: Float[Tensor, "*own n d"], /
     ) -> Float[Tensor, "*members n k"]:
         """The outputs of every member; inputs n × d are shared, members × n × d are each member's own."""
+        check_inputs(inputs, self.input_shape)
         hidden = inputs
         activate = ACTIVATIONS[self.activation].function
         for depth, block in enumerate(self._blocks(params)):
@@ -143,6 +147,8 @@ class MLP:
 
     def pack(self, named: Mapping[str, Tensor], /) -> Float[Tensor, "*members size"]:
         """The inverse of `unpack`: flat parameters from a `state_dict()`, or from several, stacked."""
+        names = [f"{2 * depth}.{part}" for depth in range(len(self.widths) - 1) for part in self._parts]
+        check_named(named, names)
         first = named["0.weight"]
         params = first.new_empty(*first.shape[:-2], self.size)
         for name, view in self.unpack(params).items():
@@ -151,6 +157,7 @@ class MLP:
 
     def module(self, params: Float[Tensor, "members size"], member: int, /) -> nn.Sequential:
         """One member as a plain `nn.Sequential` with its own copy of the parameters."""
+        check_member(params, member, self.size)
         layers: list[nn.Module] = []
         for inside, out in self._layers:
             layers += [
@@ -167,7 +174,12 @@ class MLP:
         """Hand-written back-propagation into preallocated arrays."""
         return MLPTape(self._blocks(params), self._blocks(gradient), ACTIVATIONS[self.activation], self.bias)
 
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        return ("weight", "bias") if self.bias else ("weight",)
+
     def _blocks(self, params: Tensor) -> list[Tensor]:
+        check_params(params, self.size)
         sizes = [out * (inside + self.bias) for inside, out in self._layers]
         return [
             flat.unflatten(-1, (out, inside + self.bias))

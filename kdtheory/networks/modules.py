@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 
+from kdtheory.doors import door
+from kdtheory.networks._checks import check_inputs, check_member, check_named, check_params
 from kdtheory.networks._module_tape import ModuleTape, mapped
 from kdtheory.networks.copies import copied
 from kdtheory.streams import Stream
@@ -22,6 +24,7 @@ from kdtheory.validate import check_at_least
 __all__ = ["ModuleArchitecture"]
 
 
+@door
 @dataclass(frozen=True)
 class ModuleArchitecture:
     """The networks that a factory makes, each a flat parameter vector.
@@ -109,6 +112,7 @@ class ModuleArchitecture:
         self, params: Float[Tensor, "*members size"], inputs: Float[Tensor, "..."], /
     ) -> Float[Tensor, "*members n k"]:
         """The outputs of every member; inputs n × … are shared, members × n × … are each member's own."""
+        check_inputs(inputs, self.input_shape)
         skeleton = self._skeleton(params.dtype, params.device)
         named = self.unpack(params)
         if params.ndim == 1:
@@ -118,6 +122,7 @@ class ModuleArchitecture:
 
     def unpack(self, params: Float[Tensor, "*members size"], /) -> dict[str, Tensor]:
         """Views under the module's own parameter names."""
+        check_params(params, self.size)
         sizes = [math.prod(shape) for shape in self._shapes.values()]
         return {
             name: flat.reshape(*flat.shape[:-1], *shape)
@@ -126,6 +131,7 @@ class ModuleArchitecture:
 
     def pack(self, named: Mapping[str, Tensor], /) -> Float[Tensor, "*members size"]:
         """The inverse of `unpack`: flat parameters from a `state_dict()`, or from several, stacked."""
+        check_named(named, self._shapes)
         parts = []
         for name, shape in self._shapes.items():
             value = named[name]
@@ -134,6 +140,7 @@ class ModuleArchitecture:
 
     def module(self, params: Float[Tensor, "members size"], member: int, /) -> nn.Module:
         """One member as a plain torch module with its own copy of the parameters."""
+        check_member(params, member, self.size)
         module = self._skeleton(params.dtype, params.device)
         module.load_state_dict(self.unpack(params[member]))
         return module

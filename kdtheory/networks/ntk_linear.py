@@ -9,11 +9,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kdtheory.doors import door
 from kdtheory.validate import check_positive
 
 __all__ = ["Erf", "NTKLinear"]
 
 
+@door
 class Erf(nn.Module):
     """erf(z), whose infinite-width kernels have a closed form."""
 
@@ -22,6 +24,7 @@ class Erf(nn.Module):
         return torch.erf(inputs)
 
 
+@door
 class NTKLinear(nn.Linear):
     """z = s·Wh + b_std·b with s = W_std/√in unless given; all entries of W and b are drawn from N(0, 1).
 

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from kdtheory.doors import door
+from kdtheory.networks._checks import check_member, check_params
 from kdtheory.networks._mlp_tape import ACTIVATIONS, MLPTape
 from kdtheory.networks.mlp import MLP
 from kdtheory.networks.ntk_linear import NTKLinear
@@ -20,6 +22,7 @@ from kdtheory.validate import check_at_least, check_positive
 __all__ = ["NTKMLP"]
 
 
+@door
 @dataclass(frozen=True)
 class NTKMLP:
     """f(x) = s·(W_std/√n)·W_L a(… a((W_std/√d)·W_1 x + b_std·b_1) …) + s·b_std·b_L, all parameters ~ N(0, 1).
@@ -115,6 +118,7 @@ class NTKMLP:
         self, params: Float[Tensor, "*members size"], inputs: Float[Tensor, "*own n d"], /
     ) -> Float[Tensor, "*members n k"]:
         """The outputs of every member; inputs n × d are shared, members × n × d are each member's own."""
+        check_params(params, self.size)
         return self._plain.logits(params * self._scales.to(params), inputs)
 
     def unpack(self, params: Float[Tensor, "*members size"], /) -> dict[str, Tensor]:
@@ -127,6 +131,7 @@ class NTKMLP:
 
     def module(self, params: Float[Tensor, "members size"], member: int, /) -> nn.Sequential:
         """One member as an `nn.Sequential` of `NTKLinear` layers with its own copy of the parameters."""
+        check_member(params, member, self.size)
         layers: list[nn.Module] = []
         for depth, (inside, out) in enumerate(zip(self.widths[:-1], self.widths[1:], strict=True)):
             last = self.output_scale if depth == len(self.widths) - 2 else 1.0

@@ -13,12 +13,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from kdtheory.doors import door
+from kdtheory.networks._checks import check_inputs, check_member, check_named, check_params
 from kdtheory.streams import Stream
 from kdtheory.validate import check_at_least, check_positive
 
 __all__ = ["PatchNetwork", "SmoothedPatches", "smoothed_relu", "smoothed_relu_slope"]
 
 
+@door
 def smoothed_relu(z: Float[Tensor, "*shape"], /, *, power: int, threshold: float) -> Float[Tensor, "*shape"]:
     """a(z) = 0 on z ≤ 0, z^q/(qϱ^{q−1}) on [0, ϱ], z − (1 − 1/q)ϱ above (Allen-Zhu & Li 2020).
 
@@ -27,11 +30,13 @@ def smoothed_relu(z: Float[Tensor, "*shape"], /, *, power: int, threshold: float
     >>> smoothed_relu(torch.tensor([-1.0, 0.5, 1.0, 2.0]), power=2, threshold=1.0)
     tensor([0.0000, 0.1250, 0.5000, 1.5000])
     """
+    _check_bend(power, threshold)
     x = z.clamp_min(0)
     t = x.clamp_max(threshold)
     return (t / threshold) ** power * (threshold / power) + (x - t)
 
 
+@door
 def smoothed_relu_slope(
     z: Float[Tensor, "*shape"], /, *, power: int, threshold: float
 ) -> Float[Tensor, "*shape"]:
@@ -40,9 +45,16 @@ def smoothed_relu_slope(
     >>> smoothed_relu_slope(torch.tensor([-1.0, 0.5, 1.0, 2.0]), power=3, threshold=1.0)
     tensor([0.0000, 0.2500, 1.0000, 1.0000])
     """
+    _check_bend(power, threshold)
     return (z.clamp(0, threshold) / threshold) ** (power - 1) * (z > 0)
 
 
+def _check_bend(power: int, threshold: float) -> None:
+    check_at_least("power", power, 1)
+    check_positive("threshold", threshold)
+
+
+@door
 class SmoothedPatches(nn.Module):
     """F_c(X) = Σ_r Σ_p a(⟨w_{c,r}, x_p⟩) as a plain torch module.
 
@@ -64,6 +76,7 @@ class SmoothedPatches(nn.Module):
         return smoothed_relu(products, power=self.power, threshold=self.threshold).sum((-1, -2))
 
 
+@door
 @dataclass(frozen=True)
 class PatchNetwork:
     """F_c(X) = Σ_r Σ_p a(⟨w_{c,r}, x_p⟩), as an architecture: no parameters of its own.
@@ -141,11 +154,13 @@ class PatchNetwork:
         self, params: Float[Tensor, "*members size"], inputs: Float[Tensor, "*own n d"], /
     ) -> Float[Tensor, "*members n k"]:
         """The outputs of every member; inputs n × Pd are shared, members × n × Pd are each member's own."""
+        check_params(params, self.size)
         products = self._patches(inputs) @ params.unflatten(-1, (-1, self.patch_dim)).mT
         active = smoothed_relu(products, power=self.power, threshold=self.threshold)
         return self._summed(active)
 
     def _patches(self, inputs: Tensor) -> Tensor:
+        check_inputs(inputs, self.input_shape)
         rows: Tensor = inputs.unflatten(-1, (self.num_patches, self.patch_dim)).flatten(-3, -2)
         return rows
 
@@ -156,14 +171,17 @@ class PatchNetwork:
 
     def unpack(self, params: Float[Tensor, "*members size"], /) -> dict[str, Tensor]:
         """The weights, classes × channels × d, under the name they have in the module."""
+        check_params(params, self.size)
         return {"weight": params.unflatten(-1, (self.num_classes, self.channels, self.patch_dim))}
 
     def pack(self, named: Mapping[str, Tensor], /) -> Float[Tensor, "*members size"]:
         """The inverse of `unpack`."""
+        check_named(named, ("weight",))
         return named["weight"].flatten(-3)
 
     def module(self, params: Float[Tensor, "members size"], member: int, /) -> SmoothedPatches:
         """One member as a plain torch module with its own copy of the parameters."""
+        check_member(params, member, self.size)
         weight = self.unpack(params[member])["weight"].detach().clone()
         return SmoothedPatches(weight, power=self.power, threshold=self.threshold)
 
@@ -171,6 +189,7 @@ class PatchNetwork:
         self, params: Float[Tensor, "members size"], gradient: Float[Tensor, "members size"], /
     ) -> PatchTape:
         """Hand-written back-propagation: two matrix products a step."""
+        check_params(params, self.size)
         return PatchTape(self, params, gradient)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import joblib
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.ntk._tiles import tiles
 from kdtheory.ntk.kernel import Kernel
 from kdtheory.validate import check_at_least
@@ -15,10 +18,11 @@ from kdtheory.validate import check_at_least
 __all__ = ["fill_gram"]
 
 
+@door
 def fill_gram(
     kernel: Kernel,
     rows: Float[Tensor, "n *shape"],
-    out: np.ndarray,
+    out: Any,
     /,
     *,
     block_size: int = 2048,
@@ -38,7 +42,7 @@ def fill_gram(
         jobs: workers, as joblib counts them.
 
     Raises:
-        ValueError: `out` is not n × n, or `block_size` < 1.
+        ValueError: `out` is not n × n, holds no floating-point numbers or is read-only, or `block_size` < 1.
 
     >>> from kdtheory.ntk import InfiniteMLP
     >>> out = np.empty((3, 3))
@@ -46,9 +50,16 @@ def fill_gram(
     >>> bool((torch.from_numpy(out) == InfiniteMLP(1)(torch.eye(3, dtype=torch.float64))).all())
     True
     """
+    check_at_least("block_size", block_size, 1)
+    dtype = getattr(out, "dtype", None)
+    if not str(dtype).startswith("float"):
+        raise ValueError(f"out has dtype {dtype}; give an array of floating-point numbers, which keeps them")
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise ValueError("out is read-only; give an array that can be written to")
     if tuple(out.shape) != (len(rows), len(rows)):
         raise ValueError(f"out has shape {tuple(out.shape)}; make it {len(rows)} × {len(rows)}")
-    check_at_least("block_size", block_size, 1)
+    if jobs == 0:
+        raise ValueError("jobs = 0 leaves nobody to work; give 1 or more, or -1 for all cores")
     blocks = list(tiles(len(rows), len(rows), block_size, symmetric=True))
     work = (joblib.delayed(_block)(kernel, rows[i], None if i == j else rows[j]) for i, j in blocks)
     done = joblib.Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs")(work)

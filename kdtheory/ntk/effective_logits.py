@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from kdtheory.doors import door
 from kdtheory.validate import check_finite, check_labels, check_positive, check_same_shape
 
 __all__ = ["distillation_slope", "effective_logits", "overruling_soft_ratio"]
@@ -26,6 +27,7 @@ __all__ = ["distillation_slope", "effective_logits", "overruling_soft_ratio"]
 _MOST_STEPS = 200
 
 
+@door
 def distillation_slope(
     logits: Float[Tensor, "*batch"],
     teacher_logits: Float[Tensor, "*batch"],
@@ -61,6 +63,7 @@ def distillation_slope(
     return soft_ratio * _soft_scale(temperature, temperature_squared) * soft + (1 - soft_ratio) * hard
 
 
+@door
 def effective_logits(
     teacher_logits: Float[Tensor, "*batch"],
     labels: Int[Tensor, "*batch"],
@@ -100,6 +103,7 @@ def effective_logits(
     return (towards * _root(start, temperature, soft, 1 - soft_ratio)).to(teacher_logits.dtype)
 
 
+@door
 def overruling_soft_ratio(
     teacher_logits: Float[Tensor, "*batch"],
     /,

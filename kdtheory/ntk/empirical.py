@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from kdtheory.doors import door
 from kdtheory.networks import Inputs, Pick, check_alone, check_ready, left_as_it_was, outputs_in
 from kdtheory.ntk._all_outputs import by_outputs, fill_all_outputs
 from kdtheory.ntk._contraction import fill_each_output, fill_mean
@@ -43,6 +44,7 @@ class _Outputs(nn.Module):
         return outputs_in(self.module(rows), examples=len(rows), pick=self.pick, by="pick")
 
 
+@door
 class EmpiricalKernel:
     """Θ(x, x′) = (1/k) Σ_o ⟨∂f_o/∂θ(x), ∂f_o/∂θ(x′)⟩ of a module with k outputs, or that of one output.
 

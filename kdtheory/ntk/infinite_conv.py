@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.ntk._conv_recursion import Filters, pixels, propagated_images
 from kdtheory.ntk._points import check_fits, checked_pair
 from kdtheory.ntk._recursion import ACTIVATIONS
@@ -18,6 +19,7 @@ __all__ = ["InfiniteConvNet"]
 _NUMBERS_AT_ONCE = 2**23
 
 
+@door
 @dataclass(frozen=True)
 class InfiniteConvNet:
     """Θ(x, x′) of (convolution, φ) × L, then flattening or the mean over positions, then an affine layer.

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.ntk._points import Points, check_fits, checked_pair, gaps, prepared
 from kdtheory.ntk._recursion import ACTIVATIONS, Layers, diagonals, propagated
 from kdtheory.validate import check_at_least, check_one_of, check_positive
@@ -17,6 +18,7 @@ __all__ = ["InfiniteMLP"]
 _PAIRS_AT_ONCE = 2**20
 
 
+@door
 @dataclass(frozen=True)
 class InfiniteMLP:
     """Θ(x, x′) = Σ_l K_l(x, x′) Π_{m>l} w²K̇_m(x, x′), the limit of ⟨∂f/∂θ(x), ∂f/∂θ(x′)⟩ as the widths grow.

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.ntk._points import check_fits
 from kdtheory.validate import check_finite
 
 __all__ = ["LinearKernel"]
 
 
+@door
 @dataclass(frozen=True)
 class LinearKernel:
     """K(x, x′) = x·x′, each point flattened: φ(x) = x.

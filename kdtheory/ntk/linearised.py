@@ -22,11 +22,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_finite, check_positive, check_same_shape
 
 __all__ = ["LinearisedTraining", "linearised_training", "relative_deviation", "weight_change"]
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class LinearisedTraining:
     """A linearised network on its way from `initial` to `targets`; made by `linearised_training`.
@@ -139,6 +141,7 @@ class LinearisedTraining:
         return time
 
 
+@door
 def linearised_training(
     gram: Float[Tensor, "n n"],
     targets: Float[Tensor, "n *k"],
@@ -194,6 +197,7 @@ def linearised_training(
     return LinearisedTraining(clean, vectors, initial, targets, rate, discrete)
 
 
+@door
 def weight_change(
     outputs: Callable[[Tensor], Tensor], params: Float[Tensor, "size"], coefficients: Float[Tensor, "n *k"], /
 ) -> Float[Tensor, "size"]:
@@ -219,6 +223,7 @@ def weight_change(
     return change
 
 
+@door
 def relative_deviation(
     predicted: Float[Tensor, "*shape"], trained: Float[Tensor, "*shape"], start: Float[Tensor, "*shape"], /
 ) -> Float[Tensor, ""]:

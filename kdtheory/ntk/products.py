@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, vjp
 
+from kdtheory.doors import door
 from kdtheory.networks import Inputs, left_as_it_was, outputs_in
 from kdtheory.validate import check_at_least, check_finite, check_same_shape
 
@@ -20,6 +21,7 @@ Named = dict[str, Tensor]
 Outputs = Callable[[Named, Tensor], Tensor]
 
 
+@door
 @torch.inference_mode(False)
 def ntk_vector_product(
     module: nn.Module,

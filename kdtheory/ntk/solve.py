@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_finite
 
 __all__ = ["cholesky"]
@@ -19,6 +21,7 @@ __all__ = ["cholesky"]
 _ROUNDINGS = 4
 
 
+@door
 def cholesky(gram: Float[Tensor, "n n"], /, *, jitter: float = 0.0) -> Float[Tensor, "n n"]:
     """The lower L with LLᵀ = K + jitter·κ·I, where κ is the mean of the diagonal of K.
 
@@ -44,6 +47,7 @@ def cholesky(gram: Float[Tensor, "n n"], /, *, jitter: float = 0.0) -> Float[Ten
             f"gram has shape {tuple(gram.shape)}; give a square matrix, all points by all points"
         )
     check_finite("gram", gram)
+    (gram,) = at_least_float32(gram)
     if not 0 <= jitter < torch.inf:
         raise ValueError(f"jitter = {jitter} must be finite and at least 0")
     scale, epsilon = gram.diagonal().abs(), torch.finfo(gram.dtype).eps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -147,6 +148,7 @@ def check_loss(task: Task, params: Tensor) -> None:
     """The loss gives a number for every example, and no member's depend on another's."""
     members, examples = min(2, len(params)), min(3, task.sample.inputs.shape[1])
     sample = task.sample.rows(lambda array: array[:members, :examples])
+    _check_taken(task)
     with torch.enable_grad():
         logits = task.architecture.logits(params[:members], sample.inputs).detach().requires_grad_()
         losses = task.loss_of(slice(0, members))(logits, sample.teacher_probs, sample.labels)
@@ -164,3 +166,25 @@ def check_loss(task: Task, params: Tensor) -> None:
             "loss of a member changes when another stands beside it; it must treat the leading axis "
             "as a batch (settings of one number per member reach it as members × 1)"
         )
+    if getattr(task.loss, "__module__", "").startswith("kdtheory."):
+        _check_ends(task, logits[:1].detach(), first)
+
+
+def _check_taken(task: Task) -> None:
+    """The settings are ones that the loss takes by name, beside its own three arguments."""
+    try:
+        inspect.signature(task.loss).bind(None, None, None, **task.settings)
+    except TypeError as error:
+        raise ValueError(
+            f"settings has {', '.join(task.settings) or 'nothing'}, and loss says: {error}; give those "
+            "that it takes by name"
+        ) from error
+
+
+def _check_ends(task: Task, logits: Tensor, sample: Sample) -> None:
+    """The least and the largest of a setting of many numbers are looked at as one number is."""
+    many = {name: value for name, value in task.settings.items() if isinstance(value, Tensor)}
+    plain = dict(task.settings) | {name: float(value[0]) for name, value in many.items()}
+    for name, value in many.items():
+        for end in torch.aminmax(value):
+            task.loss(logits, sample.teacher_probs, sample.labels, **plain | {name: float(end)})

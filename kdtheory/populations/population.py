@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from kdtheory.doors import door
 from kdtheory.networks import Architecture
 from kdtheory.populations._groups import evaluation_groups
 from kdtheory.validate import check_positive
@@ -15,6 +16,7 @@ from kdtheory.validate import check_positive
 __all__ = ["Population"]
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Population:
     """Networks of one architecture, trained.

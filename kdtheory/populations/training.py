@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.networks import Architecture
 from kdtheory.populations._checks import (
     check_loss,
@@ -30,6 +31,7 @@ __all__ = ["Loss", "train"]
 Progress = Callable[[int, int], None]
 
 
+@door
 @torch.inference_mode(False)
 def train(
     architecture: Architecture,

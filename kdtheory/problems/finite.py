@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.problems._draws import axes, categorical, categorical_draws, check_inputs
 from kdtheory.problems.world import World
 from kdtheory.streams import Stream
@@ -23,6 +24,7 @@ __all__ = ["EnumeratedSamples", "FiniteWorld", "random_finite_world"]
 _MOST_SAMPLES = 5_000_000
 
 
+@door
 @dataclass(frozen=True)
 class EnumeratedSamples:
     """Every ordered sample of n labelled points that can occur, and its probability.
@@ -38,6 +40,7 @@ class EnumeratedSamples:
     probability: Float[Tensor, "S"]
 
 
+@door
 @final
 @dataclass(frozen=True, eq=False)
 class FiniteWorld(World):
@@ -168,6 +171,7 @@ class FiniteWorld(World):
         return EnumeratedSamples(atoms, labels, joint[atoms, labels].prod(-1))
 
 
+@door
 def random_finite_world(
     stream: Stream, *, atoms: int, num_classes: int, dim: int, concentration: float = 1.0
 ) -> FiniteWorld:

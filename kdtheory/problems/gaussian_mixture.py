@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.problems._draws import axes, categorical_draws, check_inputs
 from kdtheory.problems.world import World
 from kdtheory.streams import Stream
@@ -23,6 +24,7 @@ from kdtheory.validate import check_finite, check_positive, check_weights
 __all__ = ["GaussianMixture", "gaussian_mixture"]
 
 
+@door
 @final
 @dataclass(frozen=True, eq=False)
 class GaussianMixture(World):
@@ -138,6 +140,7 @@ class GaussianMixture(World):
         return self.weights[c, v].log() + density
 
 
+@door
 def gaussian_mixture(
     means: Float[Tensor, "..."],
     /,

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.problems._draws import axes, check_inputs
 from kdtheory.problems.world import World
 from kdtheory.streams import Stream
@@ -23,6 +24,7 @@ from kdtheory.validate import check_at_least, check_fraction, check_one_of, chec
 __all__ = ["MultiViewWorld", "Views"]
 
 
+@door
 @dataclass(frozen=True)
 class Views:
     """Multi-view points by their features, without the noise patches.
@@ -38,6 +40,7 @@ class Views:
     single: Bool[Tensor, "*shape"]
 
 
+@door
 @final
 @dataclass(frozen=True)
 class MultiViewWorld(World):

@@ -7,12 +7,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.datasets import Images
+from kdtheory.doors import door
 from kdtheory.problems.finite import FiniteWorld, first_twins
 from kdtheory.validate import check_logits, check_positive
 
 __all__ = ["relabelled_images"]
 
 
+@door
 def relabelled_images(
     images: Images, logits: Float[Tensor, "n k"], /, *, temperature: float = 1.0
 ) -> FiniteWorld:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.problems._draws import axes, categorical, check_inputs
 from kdtheory.problems.world import World
 from kdtheory.streams import Stream
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 
+@door
 class TeacherLogits(ABC):
     """f*: R^d → R^k, float64. Write a frozen dataclass, so that its world can be sent to other processes."""
 
@@ -45,6 +47,13 @@ class TeacherLogits(ABC):
         """The logits of `inputs`."""
 
 
+def _check_inputs(inputs: Tensor, dim: int) -> None:
+    if inputs.shape[-1:] != (dim,):
+        raise ValueError(f"inputs has shape {tuple(inputs.shape)}; its last axis must be dim = {dim}")
+    check_finite("inputs", inputs)
+
+
+@door
 @final
 @dataclass(frozen=True, eq=False)
 class LinearLogits(TeacherLogits):
@@ -77,9 +86,11 @@ class LinearLogits(TeacherLogits):
 
     def __call__(self, inputs: Float[Tensor, "*batch d"], /) -> Float[Tensor, "*batch k"]:
         """The logits of `inputs`."""
+        _check_inputs(inputs, self.dim)
         return inputs.to(torch.float64) @ self.weight.T
 
 
+@door
 @final
 @dataclass(frozen=True, eq=False)
 class KernelLogits(TeacherLogits):
@@ -124,12 +135,14 @@ class KernelLogits(TeacherLogits):
 
     def __call__(self, inputs: Float[Tensor, "*batch d"], /) -> Float[Tensor, "*batch k"]:
         """The logits of `inputs`."""
+        _check_inputs(inputs, self.dim)
         inputs = inputs.to(torch.float64)
         squares = inputs.square().sum(-1, keepdim=True) + self.centres.square().sum(-1)
         distances = (squares - 2 * inputs @ self.centres.T).clamp_min(0)
         return torch.exp(-distances / (2 * self.bandwidth**2)) @ self.coefficients
 
 
+@door
 @final
 @dataclass(frozen=True, eq=False)
 class TeacherWorld(World):
@@ -189,6 +202,7 @@ class TeacherWorld(World):
         return Sample(inputs, categorical(probs, stream.child("labels")), probs)
 
 
+@door
 def linear_teacher(
     stream: Stream, *, dim: int, num_classes: int, scale: float = 1.0, temperature: float = 1.0
 ) -> TeacherWorld:
@@ -216,6 +230,7 @@ def linear_teacher(
     return TeacherWorld(logits, temperature)
 
 
+@door
 def kernel_teacher(
     stream: Stream,
     *,

@@ -7,12 +7,14 @@ from abc import ABC, abstractmethod
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.streams import Stream
 from kdtheory.types import Sample
 
 __all__ = ["World"]
 
 
+@door
 class World(ABC):
     """A joint law of inputs x ∈ R^d and labels y ∈ {0, …, k − 1} with known posterior p*(x).
 

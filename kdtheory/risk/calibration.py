@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.risk._doors import check_world
 from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_labels, check_probs
@@ -13,6 +14,7 @@ from kdtheory.validate import check_at_least, check_labels, check_probs
 __all__ = ["calibration_error", "top_label_calibration_error"]
 
 
+@door
 def calibration_error(
     teacher_probs: Float[Tensor, "s k"], probs: Float[Tensor, "s k"], weights: Float[Tensor, "s"], /
 ) -> Float[Tensor, ""]:
@@ -47,6 +49,7 @@ def calibration_error(
     return total
 
 
+@door
 def top_label_calibration_error(
     probs: Float[Tensor, "n k"], labels: Int[Tensor, "n"], /, *, bins: int = 15
 ) -> Float[Tensor, ""]:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.risk._doors import check_labelled, check_table
 from kdtheory.types import at_least_float32
 from kdtheory.validate import check_labels, check_logits
@@ -19,6 +20,7 @@ from kdtheory.validate import check_labels, check_logits
 __all__ = ["accuracy", "distilled_losses", "distilled_risk", "one_hot_losses", "one_hot_risk"]
 
 
+@door
 def accuracy(
     logits: Float[Tensor, "*#batch n k"], labels: Int[Tensor, "*#batch n"], /
 ) -> Float[Tensor, "*batch"]:
@@ -44,6 +46,7 @@ def accuracy(
     return right
 
 
+@door
 def one_hot_losses(
     losses: Float[Tensor, "*#batch n k"], labels: Int[Tensor, "*#batch n"], /
 ) -> Float[Tensor, "*batch n"]:
@@ -65,6 +68,7 @@ def one_hot_losses(
     return table.gather(-1, labels.expand(shape).long()[..., None]).squeeze(-1)
 
 
+@door
 def distilled_losses(
     losses: Float[Tensor, "*#batch n k"], teacher_probs: Float[Tensor, "*#batch n k"], /
 ) -> Float[Tensor, "*batch n"]:
@@ -85,6 +89,7 @@ def distilled_losses(
     return (teacher_probs * losses).sum(-1)
 
 
+@door
 def one_hot_risk(
     losses: Float[Tensor, "*#batch n k"], labels: Int[Tensor, "*#batch n"], /
 ) -> Float[Tensor, "*batch"]:
@@ -103,6 +108,7 @@ def one_hot_risk(
     return one_hot_losses(losses, labels).mean(-1)
 
 
+@door
 def distilled_risk(
     losses: Float[Tensor, "*#batch n k"], teacher_probs: Float[Tensor, "*#batch n k"], /
 ) -> Float[Tensor, "*batch"]:

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_one_of, check_probs, check_weights
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
 FEEDBACK = ("hard", "partial", "soft")
 
 
+@door
 def transferred(
     counts: Int[Tensor, "*draws S A"], teacher: Float[Tensor, "S A"], /, *, feedback: str
 ) -> Float[Tensor, "*draws S A"]:
@@ -65,6 +67,7 @@ def transferred(
     return torch.where(counts > 0, teacher, rest.expand_as(known))
 
 
+@door
 def total_variation(
     estimate: Float[Tensor, "*draws S A"], teacher: Float[Tensor, "S A"], weights: Float[Tensor, "S"], /
 ) -> Float[Tensor, "*draws"]:
@@ -88,6 +91,7 @@ def total_variation(
     return ((estimate - teacher).abs().sum(-1) / 2) @ weights
 
 
+@door
 def hidden_mass(
     weights: Float[Tensor, "S"], teacher: Float[Tensor, "S A"], /, *, n: int, feedback: str
 ) -> float:
@@ -118,6 +122,7 @@ def hidden_mass(
     return float((mass * (1 - mass) ** n).sum())
 
 
+@door
 def total_variation_bound(*, inputs: int, answers: int, n: int, feedback: str) -> float:
     """E TV ≤ √(|S|(|A|−1)/2n) + |S|/(e n) for hard, |S||A|/(e n) for partial and |S|/(e n) for soft labels.
 
@@ -140,6 +145,7 @@ def total_variation_bound(*, inputs: int, answers: int, n: int, feedback: str) -
     return unseen if feedback == "soft" else math.sqrt(inputs * (answers - 1) / (2 * n)) + unseen
 
 
+@door
 def partial_label_limit(probs: Float[Tensor, "*batch k"], /) -> Float[Tensor, "*batch k"]:
     """π²/Σπ², the minimiser of E_{a~π}[−π(a) ln q(a)]: cross-entropy on partial labels sharpens its teacher.
 

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.risk._doors import check_world
 from kdtheory.types import at_least_float32
@@ -28,6 +29,7 @@ from kdtheory.validate import check_at_least, check_finite
 __all__ = ["GradientNoise", "gradient_noise", "network_gradient_noise"]
 
 
+@door
 @dataclass(frozen=True)
 class GradientNoise:
     """Traces of covariance matrices of one example's gradient.
@@ -43,6 +45,7 @@ class GradientNoise:
     label_noise: Float[Tensor, "*batch"]
 
 
+@door
 def gradient_noise(
     gradients: Float[Tensor, "*#batch s k p"],
     probs: Float[Tensor, "*#batch s k"],
@@ -79,6 +82,7 @@ def gradient_noise(
     )
 
 
+@door
 def network_gradient_noise(
     logits: Callable[[Tensor, Tensor], Tensor],
     params: Float[Tensor, "p"],

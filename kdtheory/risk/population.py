@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.risk._doors import check_world
 from kdtheory.types import at_least_float32
 from kdtheory.validate import check_probs, check_weights
@@ -19,6 +20,7 @@ from kdtheory.validate import check_probs, check_weights
 __all__ = ["bayes_brier_risk", "bayes_log_risk", "bayes_zero_one_risk", "excess_risk", "population_risk"]
 
 
+@door
 def population_risk(
     losses: Float[Tensor, "*#batch s k"],
     probs: Float[Tensor, "*#batch s k"],
@@ -44,6 +46,7 @@ def population_risk(
     return (weights * (probs * losses).sum(-1)).sum(-1)
 
 
+@door
 def excess_risk(
     losses: Float[Tensor, "*#batch s k"],
     bayes_losses: Float[Tensor, "*#batch s k"],
@@ -76,6 +79,7 @@ def excess_risk(
     return (weights * (probs * (losses - bayes_losses)).sum(-1)).sum(-1)
 
 
+@door
 def bayes_log_risk(
     probs: Float[Tensor, "*#batch s k"], weights: Float[Tensor, "*#batch s"], /
 ) -> Float[Tensor, "*batch"]:
@@ -90,6 +94,7 @@ def bayes_log_risk(
     return _mean_over_atoms(lambda p: -torch.special.xlogy(p, p).sum(-1), probs, weights)
 
 
+@door
 def bayes_zero_one_risk(
     probs: Float[Tensor, "*#batch s k"], weights: Float[Tensor, "*#batch s"], /
 ) -> Float[Tensor, "*batch"]:
@@ -104,6 +109,7 @@ def bayes_zero_one_risk(
     return _mean_over_atoms(lambda p: 1 - p.amax(-1), probs, weights)
 
 
+@door
 def bayes_brier_risk(
     probs: Float[Tensor, "*#batch s k"], weights: Float[Tensor, "*#batch s"], /
 ) -> Float[Tensor, "*batch"]:

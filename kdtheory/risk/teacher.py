@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.risk._doors import check_world
 from kdtheory.risk.variance import distilled_variance
 from kdtheory.types import at_least_float32
@@ -15,6 +16,7 @@ from kdtheory.types import at_least_float32
 __all__ = ["TeacherBiasVariance", "teacher_bias_variance"]
 
 
+@door
 @dataclass(frozen=True)
 class TeacherBiasVariance:
     """E(R̃ − R)² = variance + bias², and the upper bound variance + C²(E‖p^t − p*‖₂)².
@@ -47,6 +49,7 @@ class TeacherBiasVariance:
         return self.variance + (self.loss_norm * self.distance).square()
 
 
+@door
 def teacher_bias_variance(
     losses: Float[Tensor, "*#batch s k"],
     teacher_probs: Float[Tensor, "*#batch s k"],

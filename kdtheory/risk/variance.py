@@ -14,6 +14,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.risk._doors import check_world
 from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least
@@ -21,6 +22,7 @@ from kdtheory.validate import check_at_least
 __all__ = ["distilled_variance", "label_noise_variance", "one_hot_variance"]
 
 
+@door
 def one_hot_variance(
     losses: Float[Tensor, "*#batch s k"],
     probs: Float[Tensor, "*#batch s k"],
@@ -53,6 +55,7 @@ def one_hot_variance(
     return (weights * squares).sum(-1) / n
 
 
+@door
 def distilled_variance(
     losses: Float[Tensor, "*#batch s k"],
     teacher_probs: Float[Tensor, "*#batch s k"],
@@ -86,6 +89,7 @@ def distilled_variance(
     return (weights * (values - mean).square()).sum(-1) / n
 
 
+@door
 def label_noise_variance(
     losses: Float[Tensor, "*#batch s k"],
     probs: Float[Tensor, "*#batch s k"],

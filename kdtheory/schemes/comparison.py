@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from kdtheory.batches import Data
+from kdtheory.doors import door
 from kdtheory.schemes.evaluation import evaluate
 from kdtheory.schemes.loop import Trained
 from kdtheory.stats import mean_test
@@ -21,6 +22,7 @@ __all__ = ["Comparison", "compare"]
 Scheme = Callable[[Stream], Trained]
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """What came of each scheme at each seed.
@@ -50,6 +52,7 @@ class Comparison:
         return _intervals(gains.reset_index().melt(["measure", "seed"], value_name="value"), confidence)
 
 
+@door
 def compare(
     schemes: Mapping[str, Scheme],
     test: Data,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtheory.batches import Data, as_batches
+from kdtheory.doors import door
 from kdtheory.losses import kl_divergence, label_loss
 from kdtheory.networks import Inputs, Pick, check_alone, closeness
 from kdtheory.risk import accuracy, top_label_calibration_error
@@ -19,6 +20,7 @@ from kdtheory.types import resolve_device
 __all__ = ["evaluate"]
 
 
+@door
 @torch.no_grad()
 def evaluate(
     module: nn.Module,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtheory.batches import Batch, Batches
+from kdtheory.doors import door
 from kdtheory.networks import copied
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
@@ -30,6 +31,7 @@ ADAM: Optimizer = partial(torch.optim.Adam, lr=1e-3)
 """What trains where no optimiser is named."""
 
 
+@door
 @dataclass(frozen=True)
 class Training:
     """How a module is trained, in any scheme.
@@ -59,6 +61,7 @@ class Training:
         check_at_least("every", self.every, 1)
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Trained:
     """A trained module, and how it got there.

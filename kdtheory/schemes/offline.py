@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtheory.batches import Batch, Batches, Data, as_batches
+from kdtheory.doors import door
 from kdtheory.networks import Pick, layer, recorded
 from kdtheory.schemes.loop import Named, Trained, Training, descend, own_copy
 from kdtheory.schemes.teachers import as_teacher, pick_of
@@ -21,6 +22,7 @@ __all__ = ["distil", "fit"]
 _NET = "student"
 
 
+@door
 def fit(
     module: nn.Module, data: Data, /, *, training: Training, stream: Stream, output: Pick | None = None
 ) -> Trained:
@@ -47,6 +49,7 @@ def fit(
     return _trained(module, None, data, {"labels": labels_term()}, training, stream, output)
 
 
+@door
 def distil(
     student: nn.Module,
     teacher: nn.Module | Sequence[nn.Module],

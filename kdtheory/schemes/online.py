@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from kdtheory.batches import Batch, Data, as_batches
+from kdtheory.doors import door
 from kdtheory.losses import label_loss
 from kdtheory.losses.mutual import PeerDivergence, mean_peer_divergence
 from kdtheory.networks import Pick
@@ -19,6 +20,7 @@ from kdtheory.validate import check_at_least, check_labels
 __all__ = ["mutual"]
 
 
+@door
 @torch.inference_mode(False)
 def mutual(
     students: Sequence[nn.Module],

@@ -11,6 +11,7 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses import distillation, label_loss
 from kdtheory.losses.mutual import PeerDivergence, mean_peer_divergence, mutual_loss
 from kdtheory.networks import Architecture
@@ -22,6 +23,7 @@ from kdtheory.validate import check_at_least
 __all__ = ["born_again", "distil", "ensemble_probs", "mutual"]
 
 
+@door
 def ensemble_probs(teachers: Population, inputs: Float[Tensor, "..."], /) -> Float[Tensor, "n k"]:
     """(1/M) Σ_m φ_1(z_m): the mean probabilities of all members on shared inputs.
 
@@ -31,6 +33,7 @@ def ensemble_probs(teachers: Population, inputs: Float[Tensor, "..."], /) -> Flo
     return teachers.logits(inputs).softmax(-1).mean(0)
 
 
+@door
 def distil(
     architecture: Architecture,
     inputs: Float[Tensor, "..."],
@@ -73,6 +76,7 @@ def distil(
     )
 
 
+@door
 def born_again(
     architecture: Architecture,
     inputs: Float[Tensor, "..."],
@@ -118,6 +122,7 @@ def born_again(
     return line
 
 
+@door
 def mutual(
     architecture: Architecture,
     inputs: Float[Tensor, "..."],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from kdtheory.doors import door
 from kdtheory.streams import Stream
 
 __all__ = ["linear_projection"]
 
 
+@door
 def linear_projection(student_features: Tensor, teacher_features: Tensor, stream: Stream, /) -> nn.Module:
     """The linear map of FitNets (Romero et al. 2015) from the student's features to the teacher's shape.
 

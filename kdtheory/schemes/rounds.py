@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from kdtheory.batches import Data
+from kdtheory.doors import door
 from kdtheory.schemes.loop import Trained, Training
 from kdtheory.schemes.offline import distil, fit
 from kdtheory.schemes.terms import Term, hinton
@@ -16,6 +17,7 @@ from kdtheory.validate import check_at_least
 __all__ = ["born_again"]
 
 
+@door
 def born_again(
     make: Callable[[], nn.Module],
     data: Data,

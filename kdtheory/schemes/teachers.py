@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kdtheory.doors import door
 from kdtheory.networks import Inputs, Pick, logits_in
 
 __all__ = ["Ensemble", "as_teacher", "pick_of"]
 
 
+@door
 class Ensemble(nn.Module):
     """ln (1/M) Σ_m φ_1(z_m): modules whose probabilities are averaged, with log-probabilities as its logits.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from kdtheory.doors import door
 from kdtheory.losses import SoftTerm, kd_loss, label_loss
 from kdtheory.streams import Stream
 from kdtheory.validate import check_fraction, check_labels, check_positive
@@ -18,6 +19,7 @@ Layers = str | tuple[str, ...]
 Projection = Callable[[Tensor, Tensor, Stream], nn.Module]
 
 
+@door
 @dataclass(frozen=True)
 class Term:
     """weight · loss(student's, teacher's): one term of what a student minimises.
@@ -53,11 +55,13 @@ class Term:
             raise ValueError("a projection needs one layer of the student and one of the teacher")
 
 
+@door
 def labels_term(weight: float = 1.0) -> Term:
     """weight · CE(e_y, φ_1(z_s)): the labels."""
     return Term(_label_cross_entropy, weight=weight, teacher=None)
 
 
+@door
 def response_term(temperature: float, weight: float = 1.0, *, soft: str | SoftTerm = "kl") -> Term:
     """weight · T² D(φ_T(z_t), φ_T(z_s)): the teacher's softened logits (Hinton et al. 2015).
 
@@ -77,6 +81,7 @@ def response_term(temperature: float, weight: float = 1.0, *, soft: str | SoftTe
     return Term(softened, weight=weight)
 
 
+@door
 def hinton(temperature: float, weight: float) -> dict[str, Term]:
     """λT²·KL(φ_T(z_t)‖φ_T(z_s)) + (1−λ)·CE(e_y, φ_1(z_s)) as two named terms (Hinton et al. 2015).
 

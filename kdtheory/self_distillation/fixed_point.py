@@ -14,12 +14,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.self_distillation._spectrum import check_rows, eigenbasis
 from kdtheory.validate import check_at_least, check_fraction, check_positive
 
 __all__ = ["borup21_contraction", "borup21_fixed_point", "borup21_rounds", "kernel_ridge"]
 
 
+@door
 def kernel_ridge(
     kernel: Float[Tensor, "n n"], targets: Float[Tensor, "n *outputs"], /, *, penalty: float
 ) -> Float[Tensor, "n *outputs"]:
@@ -35,6 +37,7 @@ def kernel_ridge(
     return _filtered(kernel, targets, lambda d: d / (d + penalty))
 
 
+@door
 def borup21_rounds(
     kernel: Float[Tensor, "n n"],
     targets: Float[Tensor, "n *outputs"],
@@ -73,6 +76,7 @@ def borup21_rounds(
     return _filtered(kernel, targets, after)
 
 
+@door
 def borup21_fixed_point(
     kernel: Float[Tensor, "n n"], targets: Float[Tensor, "n *outputs"], /, *, penalty: float, alpha: float
 ) -> Float[Tensor, "n *outputs"]:
@@ -97,6 +101,7 @@ def borup21_fixed_point(
     return _filtered(kernel, targets, lambda d: alpha * d / (alpha * d + penalty))
 
 
+@door
 def borup21_contraction(kernel: Float[Tensor, "n n"], /, *, penalty: float, alpha: float) -> float:
     """q = (1−α)d_max/(d_max + λ) < 1 with ‖y_t − y_∞‖ ≤ q‖y_{t−1} − y_∞‖; attained along the top eigenvector.
 

@@ -13,12 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.self_distillation._spectrum import check_eigenvalues
 from kdtheory.validate import check_fraction, check_positive
 
 __all__ = ["flow_filter", "nagarajan23_lag", "student_filter", "time_at_progress"]
 
 
+@door
 def flow_filter(eigenvalues: Float[Tensor, "*d"], /, *, time: float) -> Float[Tensor, "*d"]:
     """a_t(d) = 1 − e^{−td}, the share fitted at time t of gradient flow on ½‖y − Xβ‖² from β = 0.
 
@@ -33,6 +35,7 @@ def flow_filter(eigenvalues: Float[Tensor, "*d"], /, *, time: float) -> Float[Te
     return -torch.expm1(-time * eigenvalues)
 
 
+@door
 def student_filter(
     eigenvalues: Float[Tensor, "*d"], /, *, student_time: float, teacher_time: float
 ) -> Float[Tensor, "*d"]:
@@ -47,6 +50,7 @@ def student_filter(
     return flow_filter(eigenvalues, time=student_time) * flow_filter(eigenvalues, time=teacher_time)
 
 
+@door
 def time_at_progress(eigenvalue: float, /, *, progress: float) -> float:
     """t with 1 − e^{−td} = progress: −ln(1 − progress)/d.
 
@@ -61,6 +65,7 @@ def time_at_progress(eigenvalue: float, /, *, progress: float) -> float:
     return -math.log1p(-progress) / eigenvalue
 
 
+@door
 def nagarajan23_lag(
     eigenvalues: Float[Tensor, "K"], /, *, student_time: float, teacher_time: float
 ) -> Float[Tensor, "K"]:

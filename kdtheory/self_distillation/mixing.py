@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.self_distillation._spectrum import check_eigenvalues
 from kdtheory.validate import check_at_least, check_finite, check_positive, check_same_shape
 
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 
+@door
 @dataclass(frozen=True)
 class Mixing:
     """The risk of the student as a parabola in ξ.
@@ -64,6 +66,7 @@ class Mixing:
         return self.risk + step * self.slope + step**2 * self.curvature
 
 
+@door
 def ridge(
     inputs: Float[Tensor, "n d"], targets: Float[Tensor, "n *columns"], /, *, penalty: float
 ) -> Float[Tensor, "d *columns"]:
@@ -80,6 +83,7 @@ def ridge(
     return weights
 
 
+@door
 def pure_distilled_ridge(
     inputs: Float[Tensor, "n d"], targets: Float[Tensor, "n *columns"], /, *, penalty: float
 ) -> Float[Tensor, "d *columns"]:
@@ -94,6 +98,7 @@ def pure_distilled_ridge(
     return ridge(inputs, inputs @ ridge(inputs, targets, penalty=penalty), penalty=penalty)
 
 
+@door
 def ridge_derivative(
     inputs: Float[Tensor, "n d"], targets: Float[Tensor, "n *columns"], /, *, penalty: float
 ) -> Float[Tensor, "d *columns"]:
@@ -110,6 +115,7 @@ def ridge_derivative(
     return derivative
 
 
+@door
 def optimal_mixing(
     inputs: Float[Tensor, "n d"],
     targets: Float[Tensor, "n"],
@@ -153,6 +159,7 @@ def optimal_mixing(
     )
 
 
+@door
 def fixed_design_mixing(
     eigenvalues: Float[Tensor, "d"],
     coefficients: Float[Tensor, "d"],

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from scipy import optimize
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.self_distillation._spectrum import check_eigenvalues, check_rows, eigenbasis
 from kdtheory.validate import check_at_least, check_finite, check_positive
 
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class SelfDistillation:
     """Rounds of self-distillation, as far as they were asked for or until they collapsed.
@@ -61,6 +63,7 @@ class SelfDistillation:
         return len(self.multipliers)
 
 
+@door
 def mobahi20_rounds(
     kernel: Float[Tensor, "K K"], targets: Float[Tensor, "K *outputs"], /, *, error: float, rounds: int
 ) -> SelfDistillation:
@@ -111,6 +114,7 @@ def mobahi20_rounds(
     )
 
 
+@door
 def mobahi20_multiplier(
     eigenvalues: Float[Tensor, "K"], coefficients: Float[Tensor, "K *outputs"], /, *, error: float
 ) -> float:
@@ -142,6 +146,7 @@ def mobahi20_multiplier(
     return float(optimize.brentq(excess, low, high, xtol=1e-300, rtol=1e-15))
 
 
+@door
 def mobahi20_multiplier_bounds(
     eigenvalues: Float[Tensor, "K"], /, *, norm: float, error: float
 ) -> tuple[float, float]:
@@ -163,6 +168,7 @@ def mobahi20_multiplier_bounds(
     return _bounds(eigenvalues, norm, error)
 
 
+@door
 @dataclass(frozen=True)
 class RoundsBeforeCollapse:
     """Between how many rounds self-distillation collapses.
@@ -178,6 +184,7 @@ class RoundsBeforeCollapse:
     most: int
 
 
+@door
 def mobahi20_rounds_before_collapse(
     eigenvalues: Float[Tensor, "K"], /, *, norm: float, error: float
 ) -> RoundsBeforeCollapse:
@@ -208,6 +215,7 @@ def mobahi20_rounds_before_collapse(
     )
 
 
+@door
 def mobahi20_sparsity_growth(
     eigenvalues: Float[Tensor, "K"], /, *, norm: float, error: float
 ) -> Float[Tensor, "K K"]:
@@ -233,6 +241,7 @@ def mobahi20_sparsity_growth(
     return level[:, None] / level
 
 
+@door
 def effective_rank(outputs: Float[Tensor, "*batch n k"], /) -> Float[Tensor, "*batch"]:
     """e^{−Σ p ln p}, p_i = s_i²/Σs² from the singular values s of the outputs: from 1 to min(n, k).
 

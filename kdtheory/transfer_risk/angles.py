@@ -16,12 +16,14 @@ from numpy.typing import ArrayLike
 from scipy import special
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.transfer_risk.functions import KernelFunction
 from kdtheory.validate import check_at_least, check_finite, check_fraction, check_positive
 
 __all__ = ["AngleTail", "acute_angles", "angle_tail", "dkw_width", "isotropic_angle_tail", "projection_angle"]
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class AngleTail:
     """p(β) = P_x[ᾱ(φ(x), Δw_*) ≥ β], as m points say it.
@@ -47,6 +49,7 @@ class AngleTail:
         return min(1.0, self(beta) + dkw_width(len(self.angles), delta=delta))
 
 
+@door
 def angle_tail(angles: Float[Tensor, "m"], /) -> AngleTail:
     """The tail of acute angles, given one for each point.
 
@@ -60,6 +63,7 @@ def angle_tail(angles: Float[Tensor, "m"], /) -> AngleTail:
     return AngleTail(angles.sort().values)
 
 
+@door
 def acute_angles(oracle: KernelFunction, inputs: Float[Tensor, "m *shape"], /) -> Float[Tensor, "m"]:
     """ᾱ(φ(x), Δw_*) = arccos(|z_*(x)|/(√K(x, x)·‖Δw_*‖)) of each point, in radians.
 
@@ -76,6 +80,7 @@ def acute_angles(oracle: KernelFunction, inputs: Float[Tensor, "m *shape"], /) -
     return (oracle(inputs).abs() / lengths).clamp_max(1).arccos()
 
 
+@door
 def projection_angle(
     squared_norms: Float[Tensor, "*s"], oracle: Float[Tensor, ""], /
 ) -> tuple[Float[Tensor, "*s"], Float[Tensor, "*s"]]:
@@ -104,6 +109,7 @@ def projection_angle(
     return (unseen / oracle.sqrt()).clamp_max(1).arcsin(), unseen
 
 
+@door
 def dkw_width(points: int, /, *, delta: float) -> float:
     """√(ln(1/δ)/2m), so that P[sup_β (p(β) − p̂(β)) > width] ≤ δ (Dvoretzky, Kiefer, Wolfowitz; Massart 1990).
 
@@ -120,6 +126,7 @@ def dkw_width(points: int, /, *, delta: float) -> float:
     return math.sqrt(math.log(1 / min(delta, 0.5)) / (2 * points))
 
 
+@door
 def isotropic_angle_tail(beta: ArrayLike, /, *, dim: int) -> np.ndarray:
     """p(β) = I_{cos²β}(½, (d−1)/2) for directions uniform on the sphere in R^d, such as isotropic Gaussians.
 

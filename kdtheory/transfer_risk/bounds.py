@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.validate import check_finite, check_same_shape
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 
+@door
 def transfer_risk(student: Float[Tensor, "*s m"], oracle: Float[Tensor, "*s m"], /) -> Float[Tensor, "*s"]:
     """R_n = P_x[sign z_s(x) ≠ sign z_*(x)], the share of the m points; zero has a sign of its own.
 
@@ -41,6 +43,7 @@ def transfer_risk(student: Float[Tensor, "*s m"], oracle: Float[Tensor, "*s m"],
     return _share(student.sign() != oracle.sign(), student)
 
 
+@door
 def ji20_transfer_risk(tail: Callable[[float], float], student_angle: float, /) -> float:
     """R_n ≤ p(π/2 − ᾱ_n) (Ji & Zhu, 2020): where signs differ, φ(x) is within ᾱ_n of orthogonal to Δw_*.
 
@@ -64,6 +67,7 @@ def ji20_transfer_risk(tail: Callable[[float], float], student_angle: float, /) 
     return tail(max(0.0, math.pi / 2 - student_angle))
 
 
+@door
 def power_function_transfer_risk(
     student: Float[Tensor, "*s m"],
     oracle: Float[Tensor, "*s m"],
@@ -102,6 +106,7 @@ def power_function_transfer_risk(
     return _share(oracle.abs() + student.sign() * seen <= power * residual_norm[..., None], student)
 
 
+@door
 def label_free_transfer_risk(
     student: Float[Tensor, "*s m"],
     power: Float[Tensor, "*s m"],
@@ -124,6 +129,7 @@ def label_free_transfer_risk(
     return _share(student.abs() <= power * residual_norm[..., None], student)
 
 
+@door
 def average_transfer_risk(
     power: Float[Tensor, "*s m"], diagonal: Float[Tensor, "m"], /
 ) -> Float[Tensor, "*s"]:
@@ -151,6 +157,7 @@ def average_transfer_risk(
     return (power / diagonal.sqrt()).clamp(0, 1).arcsin().mean(-1) / math.pi
 
 
+@door
 def misjudging_probability(
     student: Float[Tensor, "*s m"], power: Float[Tensor, "*s m"], /
 ) -> Float[Tensor, "*s m"]:

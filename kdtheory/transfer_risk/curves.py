@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.ntk.kernel import Kernel
 from kdtheory.ntk.solve import cholesky
 from kdtheory.transfer_risk.angles import acute_angles, angle_tail, projection_angle
@@ -34,6 +35,7 @@ from kdtheory.validate import check_at_least, check_finite
 __all__ = ["NestedStudents", "TransferCurve", "nested_students", "transfer_curve"]
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class NestedStudents:
     """Students of the first n points, for each n of `sizes`; axes: sizes, points, label sets.
@@ -61,6 +63,7 @@ class NestedStudents:
         return products.cumsum(0)[[size - 1 for size in self.sizes]]
 
 
+@door
 def nested_students(
     gram: Float[Tensor, "n n"],
     targets: Float[Tensor, "n *r"],
@@ -125,6 +128,7 @@ def _prefixes(y: Tensor, v: Tensor, diagonal: Tensor, sizes: tuple[int, ...]) ->
     return NestedStudents(sizes, torch.stack(outputs).cumsum(0), power, y)
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class TransferCurve:
     """The transfer risk and its bounds against n; one entry for each size.
@@ -155,6 +159,7 @@ class TransferCurve:
         return pd.DataFrame({"n": self.sizes} | {name: getattr(self, name).tolist() for name in names})
 
 
+@door
 def transfer_curve(
     kernel: Kernel,
     inputs: Float[Tensor, "n *shape"],

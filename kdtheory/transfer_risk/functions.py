@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.ntk.kernel import Kernel
 from kdtheory.ntk.linear import LinearKernel
 from kdtheory.ntk.solve import cholesky
@@ -17,6 +18,7 @@ from kdtheory.validate import check_finite
 __all__ = ["KernelFunction", "angle_between", "interpolant", "linear_function"]
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class KernelFunction:
     """f(x) = φ(x)·Δw with Δw = Σ_j c_j φ(a_j): f(x) = Σ_j c_j K(x, a_j), ‖f‖² = cᵀK(A, A)c.
@@ -60,6 +62,7 @@ class KernelFunction:
         return self.coefficients @ other(self.anchors)
 
 
+@door
 def interpolant(
     kernel: Kernel, inputs: Float[Tensor, "n *shape"], targets: Float[Tensor, "n"], /, *, jitter: float = 0.0
 ) -> KernelFunction:
@@ -86,11 +89,13 @@ def interpolant(
     return KernelFunction(kernel, inputs, torch.cholesky_solve(targets.to(factor)[:, None], factor)[:, 0])
 
 
+@door
 def linear_function(weights: Float[Tensor, "d"], /) -> KernelFunction:
     """f(x) = w·x, as a function of the linear kernel."""
     return KernelFunction(LinearKernel(), weights[None], torch.ones(1).to(weights))
 
 
+@door
 def angle_between(first: KernelFunction, second: KernelFunction, /) -> Float[Tensor, ""]:
     """∠(f, g) = arccos(⟨f, g⟩/‖f‖‖g‖) in [0, π], in radians.
 

@@ -6,12 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.streams import Stream
 from kdtheory.validate import check_finite, check_fraction
 
 __all__ = ["data_inefficiency", "flipped_teacher"]
 
 
+@door
 def data_inefficiency(norms: Float[Tensor, "*draws n"], /) -> Float[Tensor, "steps"]:
     """I(n) = n·[ln E‖Δŵ_{n+1}‖ − ln E‖Δŵ_n‖], the exponent with which the weights still grow (Ji & Zhu 2020).
 
@@ -38,6 +40,7 @@ def data_inefficiency(norms: Float[Tensor, "*draws n"], /) -> Float[Tensor, "ste
     return sizes * means.log().diff()
 
 
+@door
 def flipped_teacher(
     logits: Float[Tensor, "*draws n"], /, *, share: float, stream: Stream
 ) -> Float[Tensor, "*draws n"]:

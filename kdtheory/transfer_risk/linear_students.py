@@ -14,11 +14,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_finite, check_positive
 
 __all__ = ["phuong19_margin_rate", "phuong19_student", "phuong19_transfer_risk"]
 
 
+@door
 def phuong19_student(points: Float[Tensor, "n d"], oracle: Float[Tensor, "d"], /) -> Float[Tensor, "d"]:
     """ŵ = X(XᵀX)⁻¹Xᵀw_* (X is d × n), the projection of w_* on the points; w_* itself if they span R^d.
 
@@ -36,6 +39,8 @@ def phuong19_student(points: Float[Tensor, "n d"], oracle: Float[Tensor, "d"], /
     check_finite("oracle", oracle)
     if points.shape[-1:] != oracle.shape:
         raise ValueError(f"points has dimension {points.shape[-1]} and oracle {len(oracle)}; give the same")
+    points, oracle = at_least_float32(points, oracle)
+    oracle = oracle.to(points)
     _, values, basis = torch.linalg.svd(points, full_matrices=False)
     seen = values > max(points.shape) * torch.finfo(points.dtype).eps * values.max()
     spanning = basis[seen]
@@ -43,6 +48,7 @@ def phuong19_student(points: Float[Tensor, "n d"], oracle: Float[Tensor, "d"], /
     return projection
 
 
+@door
 def phuong19_transfer_risk(
     tail: Callable[[float], float], /, *, n: int, betas: Sequence[float] | None = None
 ) -> tuple[float, float]:
@@ -76,6 +82,7 @@ def phuong19_transfer_risk(
     return float(bounds[best]), float(grid[best])
 
 
+@door
 def phuong19_margin_rate(n: int, /, *, exponent: float) -> float:
     """E R_n ≤ (1 + (ln n)^κ)/n^κ where p(θ) ≤ (1 − 2θ/π)^κ (Phuong & Lampert 2019; this form derived here).
 

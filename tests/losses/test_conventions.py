@@ -40,10 +40,13 @@ def mdistiller(student, teacher, labels, t, KD_WEIGHT=0.9, CE_WEIGHT=0.1):
     return CE_WEIGHT * F.cross_entropy(student, labels) + KD_WEIGHT * soft
 
 
-def torchdistill(student, teacher, labels, t, alpha=0.5):
+def torchdistill(student, teacher, labels, t, alpha=0.5, beta=None):
     log_s, log_t = _logs(student, teacher, t)
     soft = F.kl_div(log_s, log_t.exp(), reduction="batchmean")
-    return alpha * F.cross_entropy(student, labels) + (1 - alpha) * t**2 * soft
+    if not alpha or labels is None:
+        return soft
+    beta = 1 - alpha if beta is None else beta
+    return alpha * F.cross_entropy(student, labels) + beta * t**2 * soft
 
 
 def torchdistill_soft_only(student, teacher, labels, t):
@@ -160,8 +163,49 @@ def test_the_entropy_of_the_teacher_is_what_the_tutorial_adds():
 def test_defaults_are_used_and_named_settings_are_checked():
     assert CONVENTIONS["repdistiller"].rescaling(temperature=4.0, num_classes=10) == (0.9, 0.1)
     assert CONVENTIONS["torchdistill_soft_only"].rescaling(temperature=4.0, num_classes=10) == (1 / 16, 0.0)
-    with pytest.raises(ValueError, match="beta is no setting of torchdistill, KDLoss; it has: alpha"):
-        CONVENTIONS["torchdistill"].rescaling(temperature=4.0, num_classes=10, beta=0.5)
+    with pytest.raises(ValueError, match="gamma is no setting of torchdistill, KDLoss; it has: alpha, beta"):
+        CONVENTIONS["torchdistill"].rescaling(temperature=4.0, num_classes=10, gamma=0.5)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"alpha": 0.0}, {"alpha": 0.0, "beta": 0.7}, {"alpha": 0.3, "beta": 0.9}]
+)
+def test_torchdistill_drops_its_weights_and_the_square_together_with_the_labels(settings):
+    student, teacher, labels = _batch(3)
+    code = CONVENTIONS["torchdistill"]
+    found = code.loss(student, teacher, labels, temperature=2.0, **settings)
+    torch.testing.assert_close(found, torchdistill(student, teacher, labels, 2.0, **settings))
+    without = code.loss(student, teacher, None, temperature=2.0, **settings)
+    torch.testing.assert_close(without, torchdistill(student, teacher, None, 2.0))
+    expected = (0.25, 0.0) if settings["alpha"] == 0 else (0.9, 0.3)
+    assert code.rescaling(temperature=2.0, num_classes=K, **settings) == expected
+
+
+@pytest.mark.parametrize(("name", "beta"), [("trl_forward", 0.0), ("trl_jsd", 0.5), ("trl_reverse", 1.0)])
+def test_trl_counts_tokens_where_there_are_labels_and_sequences_where_there_are_none(name, beta):
+    student, teacher = (
+        torch.randn(2, 3, 5, dtype=F64, generator=torch.Generator().manual_seed(i)) for i in (0, 1)
+    )
+    student.requires_grad_()
+    code, flat = CONVENTIONS[name], (student.flatten(0, 1), teacher.flatten(0, 1))
+    total = _trl(*flat, 1.0, beta) * B  # the rival divides by its B
+    torch.testing.assert_close(code.loss(student, teacher, None, temperature=1.0), total / 2)
+    labels = torch.tensor([[4, -100, 0], [-100, -100, 1]])
+    kept = [0, 2, 5]
+    counted = _trl(flat[0][kept], flat[1][kept], 1.0, beta) * B / 3
+    torch.testing.assert_close(code.loss(student, teacher, labels, temperature=1.0), counted)
+    nothing = code.loss(student, teacher, torch.full((2, 3), -100), temperature=1.0)
+    assert nothing == 0
+    assert not _gradient(nothing, student).any()
+
+
+def test_trl_takes_its_beta():
+    student, teacher, labels = _batch(4)
+    for beta in (0.0, 0.3, 1.0):
+        found = CONVENTIONS["trl_jsd"].loss(student, teacher, labels, temperature=2.0, beta=beta)
+        torch.testing.assert_close(found, _trl(student, teacher, 2.0, beta))
+    assert CONVENTIONS["trl_jsd"].rescaling(temperature=2.0, num_classes=K, beta=0.0) == (0.25, 0.0)
+    assert CONVENTIONS["trl_jsd"].rescaling(temperature=2.0, num_classes=K, beta=0.3) is None
 
 
 def test_every_entry_is_complete():

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses._doors import check_maps, check_paired_rows, check_same_maps, same_size, unit_vectors
 from kdtheory.types import at_least_float32
 from kdtheory.validate import check_one_of, check_positive
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 
+@door
 def attention_transfer(
     student_features: Float[Tensor, "b c h w"],
     teacher_features: Float[Tensor, "b c2 h2 w2"],
@@ -72,6 +74,7 @@ def _powers(features: Tensor, power: float) -> Tensor:
     return magnitudes.where(there, 1).pow(power).where(there, 0)
 
 
+@door
 def spatial_attention(features: Float[Tensor, "*b c h w"], /) -> Float[Tensor, "*b h w"]:
     """G^s(A)_{ij} = (1/C) Σ_c |A_{c,i,j}| (Zhang & Ma 2021).
 
@@ -81,6 +84,7 @@ def spatial_attention(features: Float[Tensor, "*b c h w"], /) -> Float[Tensor, "
     return at_least_float32(features)[0].abs().mean(-3)
 
 
+@door
 def channel_attention(features: Float[Tensor, "*b c h w"], /) -> Float[Tensor, "*b c"]:
     """G^c(A)_c = (1/HW) Σ_{ij} |A_{c,i,j}| (Zhang & Ma 2021).
 
@@ -102,6 +106,7 @@ MASK_FORMS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {"joint": _jo
 """How the masks join two attention maps: "joint" as the paper prints, "averaged" as published code does."""
 
 
+@door
 def attention_masks(
     student_features: Float[Tensor, "b c h w"],
     teacher_features: Float[Tensor, "b c h w"],
@@ -139,6 +144,7 @@ def attention_masks(
     return shape[2] * shape[3] * places.unflatten(1, shape[2:]), shape[1] * channels
 
 
+@door
 def attention_map_loss(
     student_features: Float[Tensor, "b c h w"], teacher_features: Float[Tensor, "b c h w"], /
 ) -> Float[Tensor, ""]:
@@ -159,6 +165,7 @@ def attention_map_loss(
     return (_norms(spatial) + _norms(channel)).mean()
 
 
+@door
 def attention_masked_loss(
     student_features: Float[Tensor, "b c h w"],
     teacher_features: Float[Tensor, "b c h w"],
@@ -190,6 +197,7 @@ def attention_masked_loss(
     return _norms((teacher_features - student_features) * weights.sqrt()).mean()
 
 
+@door
 def attention_guided_loss(
     student_features: Float[Tensor, "b c h w"],
     teacher_features: Float[Tensor, "b c h w"],

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses._doors import check_paired_rows
 from kdtheory.types import at_least_float32
 
 __all__ = ["hint_loss"]
 
 
+@door
 def hint_loss(
     student_features: Float[Tensor, "b *student"],
     teacher_features: Float[Tensor, "b *teacher"],

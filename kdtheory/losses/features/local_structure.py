@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses._doors import check_paired_rows
 from kdtheory.losses.divergences import reverse_kl_divergence
 from kdtheory.types import at_least_float32
@@ -28,6 +29,7 @@ __all__ = [
 Similarity = Callable[[Tensor], Tensor]
 
 
+@door
 def polynomial_similarity(
     features: Float[Tensor, "n d"], /, *, degree: int = 2, offset: float = 0.0
 ) -> Float[Tensor, "n n"]:
@@ -47,6 +49,7 @@ def polynomial_similarity(
     return (_inner_products(features) + offset) ** degree
 
 
+@door
 def rbf_similarity(features: Float[Tensor, "n d"], /, *, scale: float = 1.0) -> Float[Tensor, "n n"]:
     """s(z_i, z_j) = exp(−‖z_i − z_j‖²/(2σ)); σ is ours unless given.
 
@@ -79,6 +82,7 @@ SIMILARITIES: dict[str, Similarity] = {
 """‖z_i − z_j‖², ⟨z_i, z_j⟩, the polynomial and the RBF, each from n × d features to n × n similarities."""
 
 
+@door
 def local_structure(
     features: Float[Tensor, "n *d"],
     /,
@@ -109,6 +113,7 @@ def local_structure(
     return _log_weights("features", features, edges, similarity).softmax(-1)
 
 
+@door
 def local_structure_loss(
     student_features: Float[Tensor, "n *student"],
     teacher_features: Float[Tensor, "n *teacher"],

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses._doors import check_maps, check_paired_rows
 from kdtheory.types import at_least_float32
 from kdtheory.validate import check_same_shape
@@ -18,11 +19,13 @@ Pair = Callable[[Tensor, Tensor], Tensor]
 Value = Callable[[Tensor], Tensor]
 
 
+@door
 def dot_products(one: Float[Tensor, "*b p c"], other: Float[Tensor, "*b q c"], /) -> Float[Tensor, "*b p q"]:
     """f(a, a′) = ⟨a, a′⟩ for every pair of positions, the pairwise function without parameters."""
     return one @ other.mT
 
 
+@door
 def non_local_relation(
     features: Float[Tensor, "b c h w"],
     /,
@@ -55,6 +58,7 @@ def non_local_relation(
     return at_least_float32(relation)[0].mT.reshape(len(features), -1, *features.shape[2:])
 
 
+@door
 def non_local_loss(
     student_features: Float[Tensor, "b *student"],
     teacher_features: Float[Tensor, "b *teacher"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses._doors import check_maps, same_size
 from kdtheory.types import at_least_float32
 from kdtheory.validate import check_same_shape
@@ -14,6 +15,7 @@ __all__ = ["flow_matrix", "flow_matrix_loss"]
 Layers = tuple[Float[Tensor, "b m h w"], Float[Tensor, "b n h2 w2"]]
 
 
+@door
 def flow_matrix(
     first: Float[Tensor, "b m h w"], second: Float[Tensor, "b n h2 w2"], /
 ) -> Float[Tensor, "b m n"]:
@@ -41,6 +43,7 @@ def flow_matrix(
     return one @ other.mT / one.shape[-1]
 
 
+@door
 def flow_matrix_loss(student_features: Layers, teacher_features: Layers, /) -> Float[Tensor, ""]:
     """(1/b) Σ_b ‖G^T − G^S‖_F², the flow matrices of a pair of layers on each side (Yim et al. 2017).
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
+from kdtheory.doors import door
 from kdtheory.losses._doors import check_paired_rows, unit_vectors
 from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_finite
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 
+@door
 def distance_potentials(features: Float[Tensor, "b *d"], /) -> Float[Tensor, "b b"]:
     """ψ_D(t_i, t_j) = ‖t_i − t_j‖₂/μ, μ the mean of the positive distances (Park et al. 2019).
 
@@ -45,6 +47,7 @@ def distance_potentials(features: Float[Tensor, "b *d"], /) -> Float[Tensor, "b 
     return distances / (distances.sum() / count)
 
 
+@door
 def angle_potentials(features: Float[Tensor, "b *d"], /) -> Float[Tensor, "b b b"]:
     """ψ_A(t_i, t_j, t_k) = cos ∠ t_i t_j t_k = ⟨e^{ij}, e^{kj}⟩, at [j, i, k] (Park et al. 2019).
 
@@ -66,6 +69,7 @@ def angle_potentials(features: Float[Tensor, "b *d"], /) -> Float[Tensor, "b b b
     return directions @ directions.mT
 
 
+@door
 def relational_distance_loss(
     student_features: Float[Tensor, "b *student"], teacher_features: Float[Tensor, "b *teacher"], /
 ) -> Float[Tensor, ""]:
@@ -92,6 +96,7 @@ def relational_distance_loss(
     return smooth_l1_loss(student, teacher, reduction="sum") / (b * (b - 1))
 
 
+@door
 def relational_angle_loss(
     student_features: Float[Tensor, "b *student"], teacher_features: Float[Tensor, "b *teacher"], /
 ) -> Float[Tensor, ""]:

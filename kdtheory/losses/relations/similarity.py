@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses._doors import check_paired_rows, unit_vectors
 from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_finite, check_positive
@@ -28,6 +29,7 @@ __all__ = [
 _FLOOR = 1e-7
 
 
+@door
 def row_similarities(features: Float[Tensor, "b *d"], /) -> Float[Tensor, "b b"]:
     """G_{i·} = Q Qᵀ_{i·}/‖Q Qᵀ_{i·}‖₂, the inner products of each example, of norm one a row.
 
@@ -43,6 +45,7 @@ def row_similarities(features: Float[Tensor, "b *d"], /) -> Float[Tensor, "b b"]
     return unit_vectors(rows @ rows.mT)
 
 
+@door
 def similarity_preserving(
     student_features: Float[Tensor, "b *student"], teacher_features: Float[Tensor, "b *teacher"], /
 ) -> Float[Tensor, ""]:
@@ -63,6 +66,7 @@ def similarity_preserving(
     return gaps.square().mean()
 
 
+@door
 def correlation_kernel(
     features: Float[Tensor, "b *d"], /, *, gamma: float = 0.4, order: int | None = 2
 ) -> Float[Tensor, "b b"]:
@@ -94,6 +98,7 @@ def correlation_kernel(
     return math.exp(-2 * gamma) * torch.stack(terms).sum(0)
 
 
+@door
 def correlation_congruence(
     student_features: Float[Tensor, "b *student"],
     teacher_features: Float[Tensor, "b *teacher"],
@@ -125,6 +130,7 @@ def correlation_congruence(
     return (student - teacher).square().mean()
 
 
+@door
 def similarity_probs(
     features: Float[Tensor, "b *d"], /, *, with_itself: bool = False
 ) -> Float[Tensor, "b b"]:
@@ -154,6 +160,7 @@ def similarity_probs(
     return weights / totals
 
 
+@door
 def probabilistic_transfer(
     student_features: Float[Tensor, "b *student"],
     teacher_features: Float[Tensor, "b *teacher"],

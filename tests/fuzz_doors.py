@@ -1,0 +1,332 @@
+"""Every public door of the package, called with drawn arguments, and what became of the call.
+
+A door is a name in the `__all__` of a package or of a module directly under `kdtheory`, or a public method of
+a class among them. None is listed by hand: a new door is called without being named here. `UNREACHED` has
+those that nothing is drawn for, and why.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import enum
+import importlib
+import inspect
+import linecache
+import pkgutil
+import signal
+import typing
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from fuzz_odd import odd
+from fuzz_values import TYPES, Arguments, good
+from torch import Tensor, nn
+
+import kdtheory
+
+PACKAGE = str(Path(kdtheory.__file__).parent)
+SECONDS = 10
+"""Of processor time, after which a call hangs."""
+
+ALSO = ("kdtheory.losses.mutual", "kdtheory.schemes.populations")
+"""Modules that users import whole, beside the packages."""
+RECORD = "a plain record of results, which the package makes"
+UNREACHED: dict[str, str] = {
+    "claims": "run by `verify`, whose tests and ledger they are",
+    "cli": "reads a command line; its table of bad input is in test_cli.py",
+    "ledger": "runs claims in processes of their own",
+    "plots": "draws on axes of matplotlib's",
+    "progress": "draws a bar on a terminal",
+    "records": "writes to the disk",
+    "report": "reads a run's records from the disk",
+    "study": "runs the scripts of studies/",
+    "schemes.batches.Batches.endless": "never ends, by its meaning",
+    "doors": "the decorator of the doors",
+    "validate": "the checks themselves, which have no arguments of users",
+    "problems.teachers.TeacherLogits": "abstract",
+    "problems.world.World": "abstract",
+    "stats.OneSidedTest": "abstract",
+    "certify.division.Division": RECORD,
+    "multiview.comparison.Arm": RECORD,
+    "multiview.comparison.Comparison": RECORD,
+    "schemes.loop.Trained": RECORD,
+    "bounds.rademacher.RademacherEstimate": RECORD,
+    "compression.size.ModelSize": RECORD,
+    "compression.perturbation.Perturbation": RECORD,
+    "transfer_risk.curves.NestedStudents": RECORD,
+    "transfer_risk.curves.TransferCurve": RECORD,
+    "risk.gradients.GradientNoise": RECORD,
+    "risk.teacher.TeacherBiasVariance": RECORD,
+    "stats.MeanTest": RECORD,
+    "compression.modules.LowRank": "made by `factorise`",
+    "losses.conventions.Convention": RECORD,
+    "multiview.lazy.LazyPopulation": RECORD,
+    "multiview.limit.LimitPopulation": RECORD,
+    "ntk.linearised.LinearisedTraining": RECORD,
+    "populations.population.Population": RECORD,
+    "self_distillation.rkhs.SelfDistillation": RECORD,
+    "self_distillation.rkhs.RoundsBeforeCollapse": RECORD,
+    "self_distillation.mixing.Mixing": RECORD,
+    "search.WorstCase": RECORD,
+}
+NOT_A_NUMBER = {
+    "schemes.comparison.Comparison.summary": "an interval of seeds that all agree is not known",
+}
+"""Doors whose NaN is told in their documentation."""
+
+
+class Hung(BaseException):
+    """The call did not end in time."""
+
+
+@dataclass(frozen=True)
+class Door:
+    """A public callable, and the class whose method it is."""
+
+    name: str
+    call: Callable[..., Any]
+    owner: type | None = None
+
+
+def modules() -> Iterator[str]:
+    """The packages of kdtheory, and the modules directly under it."""
+    yield from ("kdtheory", *ALSO)
+    for found in pkgutil.walk_packages(kdtheory.__path__, "kdtheory."):
+        private = any(part.startswith("_") for part in found.name.split("."))
+        if not private and (found.ispkg or found.name.count(".") == 1):
+            yield found.name
+
+
+def reason(name: str) -> str | None:
+    """Why nothing is drawn for a door of this name, or for all of its package."""
+    parts = name.split(".")
+    keys = [".".join(parts[:i]) for i in range(1, len(parts) + 1)]
+    found = [UNREACHED[key] for key in keys if key in UNREACHED and (key == name or UNREACHED[key] != RECORD)]
+    return found[0] if found else None
+
+
+def doors() -> dict[str, Door]:
+    """By name, each once."""
+    found: dict[int, Door] = {}
+    for module in sorted(modules(), key=lambda name: (name.count("."), name)):
+        for name in getattr(importlib.import_module(module), "__all__", ()):
+            value = getattr(importlib.import_module(module), name)
+            where = getattr(value, "__module__", "") or ""
+            if id(value) in found or not where.startswith("kdtheory"):
+                continue
+            if inspect.isfunction(value) or is_door(value):
+                shown = f"{where.removeprefix('kdtheory.')}.{name}"
+                found[id(value)] = Door(shown, value)
+                if inspect.isclass(value):
+                    found |= {hash(shown + m): Door(f"{shown}.{m}", f, value) for m, f in methods(value)}
+    return {door.name: door for door in found.values()}
+
+
+def is_door(value: Any) -> bool:
+    kept = inspect.isclass(value) and not issubclass(value, enum.Enum | Exception)
+    return kept and not getattr(value, "_is_protocol", False)
+
+
+def methods(owner: type) -> Iterator[tuple[str, Any]]:
+    """The public methods that kdtheory's classes bring, not those of torch or Python."""
+    for name in dir(owner):
+        value = inspect.getattr_static(owner, name)
+        ours = inspect.isfunction(value) and value.__module__.startswith("kdtheory")
+        if (
+            ours
+            and (not name.startswith("_") or name == "__call__")
+            and not (name in {"forward", "extra_repr"} and issubclass(owner, nn.Module))
+        ):
+            yield name, value
+
+
+def hints(call: Callable[..., Any]) -> dict[str, Any]:
+    target: Any = call.__init__ if inspect.isclass(call) else call  # type: ignore[misc]
+    names = vars(importlib.import_module(call.__module__))
+    if dataclasses.is_dataclass(call):
+        return typing.get_type_hints(call, names, include_extras=True)
+    try:
+        return typing.get_type_hints(inspect.unwrap(target), names, include_extras=True)
+    except NameError:
+        return {}
+
+
+def drawn(
+    draw: Arguments, call: Callable[..., Any], *, bound: bool = False
+) -> tuple[list[Any], dict[str, Any]]:
+    """Good arguments by position and by name; some of those with defaults are left out."""
+    kinds, args, named = hints(call), [], {}
+    parameters = list(inspect.signature(call).parameters.values())[bound:]
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        value = good(draw, parameter.name, kinds.get(parameter.name, Any), parameter.default)
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            args.append(value)
+        else:
+            named[parameter.name] = value
+    return args, named
+
+
+def instance(draw: Arguments, owner: type) -> Any:
+    if owner in TYPES:
+        return TYPES[owner](draw)
+    args, named = drawn(draw, owner)
+    return owner(*args, **named)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a call."""
+
+    fate: str
+    told: str
+    given: str = ""
+
+
+def called(door: Door, random: Random) -> Outcome:
+    """One call with good arguments, of which none, one or two are replaced by odd ones."""
+    draw = Arguments(random)
+    try:
+        start = [instance(draw, door.owner)] if door.owner else []
+        args, named = drawn(draw, door.call, bound=bool(door.owner))
+    except Exception as error:
+        return Outcome("unbuilt", f"{type(error).__name__}: {error}")
+    for _ in range(random.choice((0, 1, 1, 1, 2))):
+        at = random.randrange(max(1, len(args) + len(named)))
+        if at < len(args):
+            args[at] = odd(draw, args[at])
+        elif named:
+            key = list(named)[at - len(args)]
+            named[key] = odd(draw, named[key], key)
+    return judged(
+        lambda: touched(door.call(*start, *args, **named)), f"{shown(args)} {shown(named)}", door.name
+    )
+
+
+def touched(result: Any) -> Any:
+    """The result with its properties read, as a user would."""
+    if isinstance(result, Iterator):
+        return list(result)
+    if type(result).__module__.startswith("kdtheory"):
+        for name in dir(type(result)):
+            value = inspect.getattr_static(type(result), name)
+            if not name.startswith("_") and (
+                isinstance(value, property) or type(value).__name__ == "cached_property"
+            ):
+                getattr(result, name)
+    return result
+
+
+def judged(call: Callable[[], Any], given: str, name: str) -> Outcome:
+    """accepted, refused by our own sentence, or one of: NaN, other, hang."""
+    try:
+        with limited(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = call()
+    except Hung:
+        return Outcome("hang", "", given)
+    except Exception as error:
+        fate = "refused" if is_ours(error) else "other"
+        return Outcome(fate, f"{type(error).__name__} at {place(error)}: {str(error)[:200]}", given)
+    if name not in NOT_A_NUMBER and holds_nan(result):
+        return Outcome("NaN", str(result)[:200], given)
+    return Outcome("accepted", "", given)
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    def stop(*_: Any) -> None:
+        raise Hung
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def is_ours(error: Exception) -> bool:
+    """A ValueError or TypeError that the package raises by itself, or lets its caller's function raise."""
+    if not isinstance(error, ValueError | TypeError):
+        return False
+    file, line = last(error)
+    return file.startswith(PACKAGE) and line in raising(file)
+
+
+def last(error: Exception) -> tuple[str, int]:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    assert trace is not None
+    return trace.tb_frame.f_code.co_filename, trace.tb_lineno
+
+
+def place(error: Exception) -> str:
+    """Where in the package it was."""
+    trace, found = error.__traceback__, ""
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file.startswith(PACKAGE):
+            found = f"{file.removeprefix(PACKAGE + '/')}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
+
+
+RAISING: dict[str, set[int]] = {}
+
+
+def raising(file: str) -> set[int]:
+    """The lines of a file that belong to a `raise`."""
+    if file not in RAISING:
+        nodes = ast.walk(ast.parse("".join(linecache.getlines(file))))
+        raises = [node for node in nodes if isinstance(node, ast.Raise)]
+        RAISING[file] = {line for node in raises for line in range(node.lineno, (node.end_lineno or 0) + 1)}
+    return RAISING[file]
+
+
+def holds_nan(result: Any) -> bool:
+    if isinstance(result, Tensor):
+        if result.is_meta:
+            return False
+        plain = result.detach().to_dense()
+        return (plain.is_floating_point() or plain.is_complex()) and bool(torch.isnan(plain).any())
+    if isinstance(result, np.ndarray | np.generic):
+        return result.dtype.kind in "fc" and bool(np.isnan(result).any())
+    if isinstance(result, float):
+        return result != result
+    if isinstance(result, pd.DataFrame):
+        return holds_nan(result.select_dtypes("number").to_numpy(dtype=float))
+    if isinstance(result, Mapping):
+        return any(holds_nan(value) for value in result.values())
+    if isinstance(result, tuple | list):
+        return any(holds_nan(value) for value in result)
+    if dataclasses.is_dataclass(result):
+        return any(holds_nan(getattr(result, field.name)) for field in dataclasses.fields(result))
+    return False
+
+
+def shown(value: Any) -> str:
+    if isinstance(value, Tensor):
+        few = (
+            value.detach().flatten()[:6].tolist()
+            if value.layout == torch.strided and not value.is_meta
+            else "…"
+        )
+        return f"{str(value.dtype)[6:]}{list(value.shape)}{'∇' if value.requires_grad else ''}{few}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}={shown(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, tuple | list):
+        return f"({', '.join(shown(one) for one in value)})"
+    return f"{type(value).__name__} {value!r}"[:120]

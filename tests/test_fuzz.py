@@ -1,0 +1,41 @@
+"""Every public door, with arguments good and odd: a value, or a sentence of ours. Long: `tests/fuzz.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import jaxtyping
+import pytest
+from fuzz_doors import UNREACHED, called, doors, reason
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+DOORS = {name: door for name, door in doors().items() if reason(name) is None}
+PACKAGES = sorted({name.split(".")[0] for name in DOORS})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _as_in_a_users_process() -> Iterator[None]:
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_door_gives_a_value_or_a_sentence(package: str) -> None:
+    chosen = [door for name, door in sorted(DOORS.items()) if name.split(".")[0] == package]
+
+    @settings(max_examples=2 * len(chosen), derandomize=True, deadline=None, database=None)
+    @given(st.sampled_from(chosen), st.randoms(use_true_random=False))
+    def holds(door: object, random: Random) -> None:
+        outcome = called(door, random)  # type: ignore[arg-type]
+        assert outcome.fate in ("accepted", "refused"), f"{door.name}: {outcome}"  # type: ignore[attr-defined]
+
+    holds()
+
+
+def test_what_is_not_called_is_there() -> None:
+    names = [*doors(), *(name.rpartition(".")[0] for name in doors())]
+    for key in UNREACHED:
+        assert any(name == key or name.startswith(f"{key}.") for name in names), f"{key} is no door"
