@@ -1,4 +1,4 @@
-"""The central constant of a claim: the value of a library function that is scaled, to see what is noticed."""
+"""The central constant of a claim: what is scaled in a library function, to see what error is noticed."""
 
 from __future__ import annotations
 
@@ -19,35 +19,48 @@ __all__ = ["Scaled"]
 
 @dataclass(frozen=True)
 class Scaled:
-    """The value of a library function, or one entry of it, scaled by a factor in one run of the premise.
+    """The value of a library function, or entries of it, scaled by a factor in one run of the premise.
 
     Args:
         target: the function of the library whose value holds the constant that the claim is about.
         entry: which entry of the value, where it has several: the place in a tuple, the field, the key, or
-            the term of a `Bound`, whose value then moves with it.
+            the term of a `Bound`, whose value then moves with it; several entries are scaled together.
         towards: "less", "more" or "both": the errors that matter. An upper bound is wrong when it is less.
+        version: factor ↦ the function with that error, where the constant is no factor of its value but, say,
+            an exponent; in place of `entry`.
 
     Raises:
-        ValueError: `towards` is none of these.
+        ValueError: `towards` is none of these, or both `entry` and `version` are given.
 
     >>> Scaled(len).wrong(1.5)("four")
     6.0
+    >>> Scaled(pow, version=lambda factor: lambda base, _: base ** (2 * factor)).wrong(1.5)(2, 2)
+    8.0
     """
 
     target: Callable[..., Any]
-    entry: str | int | None = None
+    entry: str | int | tuple[str | int, ...] | None = None
     towards: str = "both"
+    version: Callable[[float], Callable[..., Any]] | None = None
 
     def __post_init__(self) -> None:
         check_one_of("towards", self.towards, ("less", "more", "both"))
+        if self.version and self.entry is not None:
+            raise ValueError("an entry is scaled, or a version of the function is given; drop one of the two")
 
     def wrong(self, factor: float, /) -> Callable[..., Any]:
         """The target, wrong by this factor."""
         target = self.target
+        if self.version:
+            return self.version(factor)
+        entries = self.entry if isinstance(self.entry, tuple) else (self.entry,)
 
         @functools.wraps(target)
         def scaled(*args: Any, **settings: Any) -> Any:
-            return _scaled(target(*args, **settings), factor, self.entry)
+            value = target(*args, **settings)
+            for entry in entries:
+                value = _scaled(value, factor, entry)
+            return value
 
         return scaled
 

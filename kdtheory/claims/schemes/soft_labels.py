@@ -139,6 +139,7 @@ def _errors(inputs: int, answers: int, n: int, told: str, replicates: int, strea
     assumes=("The learner can represent the minimiser, and has converged to 1 per cent.",),
     control=Control("each sampled label counts once, whatever its probability", counted="once"),
     uses=(partial_label_limit,),
+    power=Scaled(partial_label_limit, version=lambda factor: _power(2 * factor)),
     mutants=(
         Mutant("π* itself", partial_label_limit, _power(1.0)),
         Mutant("π*^1.9", partial_label_limit, _power(1.9)),
