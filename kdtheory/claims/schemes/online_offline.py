@@ -191,6 +191,7 @@ _IGNORANT = ("shuffled", "random", "smoothed")
     control=Control("in each one's place is a well-trained teacher", teachers=("good", "good", "good")),
     uses=(distillation, label_loss),
     mutants=(Mutant("the teacher is left out", distillation, _teacher_left_out),),
+    tuned_on=(100, 101, 102, 103, 104, 105),
     loose="a factor on a loss does not move its minimum, and accuracies have no constant",
 )
 def students_of_teachers_that_know_nothing_do_worse(
@@ -236,6 +237,7 @@ def _at_weight(share: float) -> _Loss:
         Mutant("the peers are not heard", mutual_loss, _at_weight(0.0)),
         Mutant("the peers are heard at a tenth of the weight", mutual_loss, _at_weight(0.1)),
     ),
+    tuned_on=(100, 101, 102, 103, 104, 105),
     loose="a factor on a loss does not move its minimum, and accuracies have no constant",
 )
 def mutual_learners_agree_more_than_independent_ones(
