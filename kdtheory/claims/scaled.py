@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from kdtheory.bounds import Bound
+from kdtheory.bounds.result import Bound
 from kdtheory.validate import check_one_of
 
 __all__ = ["Scaled"]
