@@ -36,6 +36,8 @@ class Scaled:
     6.0
     >>> Scaled(pow, version=lambda factor: lambda base, _: base ** (2 * factor)).wrong(1.5)(2, 2)
     8.0
+    >>> Scaled(divmod, entry=(0, 1)).name
+    'builtins.divmod[0, 1]'
     """
 
     target: Callable[..., Any]
@@ -48,17 +50,26 @@ class Scaled:
         if self.version and self.entry is not None:
             raise ValueError("an entry is scaled, or a version of the function is given; drop one of the two")
 
+    @property
+    def name(self) -> str:
+        """What is scaled: the full name of the function, and the entries of its value."""
+        whole = f"{self.target.__module__}.{self.target.__qualname__}"
+        return whole if self.entry is None else f"{whole}[{', '.join(map(repr, self._entries))}]"
+
+    @property
+    def _entries(self) -> tuple[str | int | None, ...]:
+        return self.entry if isinstance(self.entry, tuple) else (self.entry,)
+
     def wrong(self, factor: float, /) -> Callable[..., Any]:
         """The target, wrong by this factor."""
         target = self.target
         if self.version:
             return self.version(factor)
-        entries = self.entry if isinstance(self.entry, tuple) else (self.entry,)
 
         @functools.wraps(target)
         def scaled(*args: Any, **settings: Any) -> Any:
             value = target(*args, **settings)
-            for entry in entries:
+            for entry in self._entries:
                 value = _scaled(value, factor, entry)
             return value
 
