@@ -8,7 +8,8 @@ which that part is decided otherwise, those by which it is only left unsure, and
 figure counts claims by that error: of a claim that says which directions matter, the larger of them; of
 another, the smaller of both. "Not ×2" is none of them; "not measured" is a function whose value has no scale.
 
-Records are kept under runs/power, so that a run that was stopped goes on, as long as the code is the same.
+Records are kept under runs/power, so that a run that was stopped goes on; a claim is examined again where its
+module, or a module of the package that this one needs, is no longer the same.
 One that is interrupted by Ctrl-C (`timeout -s INT 3600 kdtheory study power_of_claims`) makes the table of
 what is there, and says "not run" of the other claims. Those that train networks for long come last.
 
@@ -19,20 +20,19 @@ notices nothing unless one of its parts is tight, and says why.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-import kdtheory
 from kdtheory.claims import REGISTRY, Claim, Plan
 from kdtheory.claims.finding import SCHEMA
 from kdtheory.claims.power import ERRORS
 from kdtheory.ledger import collate, examined
 from kdtheory.records import Record, RunDirectory
 from kdtheory.streams import Stream
+from kdtheory.study import sources
 
 LAST = (
     "disagreement_transfers_a_certificate",
@@ -52,6 +52,8 @@ LAST = (
     "wide_nets_train_like_their_linear_models",
 )
 """Claims whose check takes more than five seconds, and a search runs it some ten times."""
+EXAMINED_BY = ("kdtheory.claims.examination", "kdtheory.claims.evidence.record")
+"""What makes a record of a check: where this has changed, all claims are examined again."""
 CLAIMS = ()
 CONFIG = {"claims": (), "jobs": 1, "records": "runs/power"}
 SMALL = {
@@ -85,27 +87,21 @@ def run(
 
 def _examined(claims: Sequence[Claim], plan: Plan, jobs: int, records: str | None) -> list[Record]:
     """The records of the claims, as many as there are when the run is stopped."""
-    asked = {"schema": SCHEMA, "seed": plan.seed, "data": str(plan.data), "code": _digest()}
+    asked = {"schema": SCHEMA, "seed": plan.seed, "data": str(plan.data)}
+    now = {claim.name: sources(claim.check.__module__, *EXAMINED_BY) for claim in claims}
     there = RunDirectory(Path(records), asked, resume=True) if records else None
     with there or contextlib.nullcontext():
-        kept = there.finished() if there else {}
+        finished = there.finished() if there else {}
+        kept = {name: record for name, record in finished.items() if record.get("sources") == now.get(name)}
         missing = [claim for claim in claims if claim.name not in kept]
         try:
             for record in examined(missing, plan, jobs=jobs) if missing else ():
-                kept[record["name"]] = record
+                kept[record["name"]] = record | {"sources": now[record["name"]]}
                 if there:
-                    there.save(record)
+                    there.save(kept[record["name"]])
         except KeyboardInterrupt:
             pass  # what is there is told
     return [kept[claim.name] for claim in claims if claim.name in kept]
-
-
-def _digest() -> str:
-    """Of all code of the package."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(kdtheory.__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def _place(section: str) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,6 +59,8 @@ def test_show_tells_what_a_reader_asks(name: str, capsys: pytest.CaptureFixture[
     assert code == 0
     assert all(part in flat for part in (name, claim.source, claim.expect.name, "never run here"))
     assert " ".join(claim.statement.split()[:4]) in flat
+    scaled = claim.power.name if claim.power else ""
+    assert all("".join(text.split()) in re.sub(r"\s", "", out) for text in (scaled, claim.loose))
 
 
 def test_verify_prints_a_ledger_and_records_it(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

@@ -94,6 +94,9 @@ def test_a_stopped_run_tells_what_is_there_and_goes_on(
     second = pd.DataFrame(study.run(stream, data=None, **settings))
     assert ran == [*study.small["claims"]]
     pd.testing.assert_frame_equal(second, rows)
-    monkeypatch.setitem(names, "_digest", lambda: "of other code")
-    with pytest.raises(ValueError, match="holds a run with code"):
+    monkeypatch.setitem(names, "sources", lambda *modules: f"other code of {modules}")
+    again = pd.DataFrame(
         study.run(stream, data=None, **settings)
+    )  # stopped after one claim, as the first was
+    assert again.verdict.tolist() == ["SUPPORTED", "not run"]
+    assert len(ran) == 3

@@ -153,7 +153,7 @@ class Claim:
         """The claim's own random stream; its controls and mutants see the same one.
 
         A claim that was tuned is judged on streams below a place of their own, named after the seeds that it
-        was tuned on: no seed leads to a stream that its thresholds or its regime were chosen by.
+        was tuned on: no seed leads to a stream that its thresholds, regime or sizes were chosen by.
         """
         own = Stream(seed).child("claims", self.name)
         return own.child("not tuned on", *self.tuned_on) if self.tuned_on else own
@@ -198,7 +198,7 @@ def claim(
         loose: why an error of a quarter in that constant is not noticed, as a sentence; empty where it is.
         reading: of a statement that is refuted only as literally read, which words are read so, as a
             sentence; its control is then the charitable reading.
-        tuned_on: the seeds on which thresholds or regime were set; the claim is never judged on their
+        tuned_on: the seeds on which thresholds, regime or sizes were set; the claim is never judged on their
             streams.
 
     Raises:

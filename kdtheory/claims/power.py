@@ -25,7 +25,7 @@ class Power:
     """The runs of one search: what was scaled, and for each direction the evidence by error e.
 
     Args:
-        target: the library function whose value was scaled, by its full name.
+        target: what was scaled: the full name of a library function, and entries of its value.
         declared: whether the claim names it as its central constant; else it is the first that it uses.
         tried: "more" and "less" ↦ e ↦ the evidence under that error.
     """
@@ -57,8 +57,7 @@ def power_of(
     if at_stake in (Verdict.ERROR, Verdict.OUT_OF_SCOPE):
         errors = ()
     tried = {way: _bisect(scaled, way, at_stake, run, errors) for way in ways}
-    name = f"{scaled.target.__module__}.{scaled.target.__qualname__}"
-    return Power(name, claim.power is not None, tried)
+    return Power(scaled.name, claim.power is not None, tried)
 
 
 def _bisect(

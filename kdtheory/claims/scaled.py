@@ -1,4 +1,4 @@
-"""The central constant of a claim: the value of a library function that is scaled, to see what is noticed."""
+"""The central constant of a claim: what is scaled in a library function, to see what error is noticed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from kdtheory.bounds import Bound
+from kdtheory.bounds.result import Bound
 from kdtheory.validate import check_one_of
 
 __all__ = ["Scaled"]
@@ -19,35 +19,59 @@ __all__ = ["Scaled"]
 
 @dataclass(frozen=True)
 class Scaled:
-    """The value of a library function, or one entry of it, scaled by a factor in one run of the premise.
+    """The value of a library function, or entries of it, scaled by a factor in one run of the premise.
 
     Args:
         target: the function of the library whose value holds the constant that the claim is about.
         entry: which entry of the value, where it has several: the place in a tuple, the field, the key, or
-            the term of a `Bound`, whose value then moves with it.
+            the term of a `Bound`, whose value then moves with it; several entries are scaled together.
         towards: "less", "more" or "both": the errors that matter. An upper bound is wrong when it is less.
+        version: factor ↦ the function with that error, where the constant is no factor of its value but, say,
+            an exponent; in place of `entry`.
 
     Raises:
-        ValueError: `towards` is none of these.
+        ValueError: `towards` is none of these, or both `entry` and `version` are given.
 
     >>> Scaled(len).wrong(1.5)("four")
     6.0
+    >>> Scaled(pow, version=lambda factor: lambda base, _: base ** (2 * factor)).wrong(1.5)(2, 2)
+    8.0
+    >>> Scaled(divmod, entry=(0, 1)).name
+    'builtins.divmod[0, 1]'
     """
 
     target: Callable[..., Any]
-    entry: str | int | None = None
+    entry: str | int | tuple[str | int, ...] | None = None
     towards: str = "both"
+    version: Callable[[float], Callable[..., Any]] | None = None
 
     def __post_init__(self) -> None:
         check_one_of("towards", self.towards, ("less", "more", "both"))
+        if self.version and self.entry is not None:
+            raise ValueError("an entry is scaled, or a version of the function is given; drop one of the two")
+
+    @property
+    def name(self) -> str:
+        """What is scaled: the full name of the function, and the entries of its value."""
+        whole = f"{self.target.__module__}.{self.target.__qualname__}"
+        return whole if self.entry is None else f"{whole}[{', '.join(map(repr, self._entries))}]"
+
+    @property
+    def _entries(self) -> tuple[str | int | None, ...]:
+        return self.entry if isinstance(self.entry, tuple) else (self.entry,)
 
     def wrong(self, factor: float, /) -> Callable[..., Any]:
         """The target, wrong by this factor."""
         target = self.target
+        if self.version:
+            return self.version(factor)
 
         @functools.wraps(target)
         def scaled(*args: Any, **settings: Any) -> Any:
-            return _scaled(target(*args, **settings), factor, self.entry)
+            value = target(*args, **settings)
+            for entry in self._entries:
+                value = _scaled(value, factor, entry)
+            return value
 
         return scaled
 

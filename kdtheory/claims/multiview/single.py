@@ -67,6 +67,7 @@ def _silent_patches(
         Mutant("the view that is behind at the start", first_view, _last_view),
         Mutant("noise patches of no size cannot be memorised", limit_start, _silent_patches),
     ),
+    tuned_on=(0, 1, 2, 3, 4, 100, 101, 102, 103, 104, 105),
     loose="thresholds on shares of networks: no constant enters",
 )
 def single_networks_hold_one_view_of_each_label_and_memorise_the_rest(

@@ -179,6 +179,7 @@ def _notes(activation: str, values: Tensor) -> dict[str, dict[str, float]]:
         Mutant("twice the rate in the linear model", linearised_training, _twice_the_rate),
         Mutant("the kernel of the last layer alone", EmpiricalKernel, _last_layer_only),
     ),
+    tuned_on=(0, 1, 2, 3, 4, 100, 101, 102, 103, 104, 105),
     loose="rates: no factor moves a slope",
 )
 def wide_nets_train_like_their_linear_models(setting: Setting, /, *, scaling: str = "ntk") -> Evidence:

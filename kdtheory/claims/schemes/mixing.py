@@ -10,7 +10,7 @@ import torch
 from scipy import optimize
 from torch import Tensor
 
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Equality, Evidence, Identity, Inequality, Joint
 from kdtheory.claims.schemes.image_kernels import some_images
 from kdtheory.self_distillation.mixing import (
@@ -145,6 +145,7 @@ def pure_student_is_a_step_along_the_ridge_path(setting: Setting, /, *, penaltie
     assumes=("R′(λ) ≠ 0.",),
     control=Control("R′(λ) = 0: the teacher's penalty is the best one", furthest=1.0),
     uses=(optimal_mixing, ridge),
+    power=Scaled(optimal_mixing, entry="slope"),
     mutants=(
         Mutant("half of R′", optimal_mixing, _half_the_slope),
         Mutant("R′ with its sign changed", optimal_mixing, _slope_with_its_sign_changed),
@@ -197,6 +198,7 @@ def optimally_mixed_student_beats_its_teacher_by_the_slope_of_the_risk(
     assumes=("The inputs are fixed and the noise is independent of them.",),
     control=Control("there is no noise", noise=0.0),
     uses=(fixed_design_mixing,),
+    power=Scaled(fixed_design_mixing, entry="slope"),
     mutants=(
         Mutant("σ² is not divided by n", fixed_design_mixing, _noise_not_over_n),
         Mutant("R′ with its sign changed", fixed_design_mixing, _the_other_way),

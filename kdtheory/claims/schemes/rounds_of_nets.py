@@ -86,6 +86,7 @@ def nets_on_random_features_follow_the_rounds(setting: Setting, /, *, learns: st
     control=Control("every round learns the labels again", learns="labels"),
     uses=(effective_rank,),
     mutants=(Mutant("all directions count alike", effective_rank, _all_directions),),
+    tuned_on=(100, 101, 102, 103, 104, 105),
     loose="shrinking by a tenth is a threshold: no constant of a formula enters",
 )
 def trained_nets_shrink_and_lose_rank_over_rounds(

@@ -224,6 +224,7 @@ def _risks_and_bounds(laws: list[FiniteLaw], sizes: tuple[int, ...], teacher: in
         Mutant("the chance of angles below", isotropic_angle_tail, _complement),
     ),
     expect=Verdict.VACUOUS,
+    power=Scaled(phuong19_transfer_risk, entry=0, towards="less"),
     loose="a bound that says nothing: it still says nothing a quarter lower",
 )
 def bound_of_linear_students_says_nothing_about_isotropic_points(
