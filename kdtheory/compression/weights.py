@@ -1,7 +1,8 @@
 """The weights of any module, where they stand and as they are now.
 
 A weight is a parameter of two axes or more whose name says so: those of linear, convolution and embedding
-layers, and the several of recurrent and attention layers. One parameter may stand at several places.
+layers, the several of recurrent and attention layers, and what other modules call so, but for the scales of
+normalisation layers. One parameter may stand at several places.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-__all__ = ["Place", "is_computed", "masked", "places", "refreshed", "slots"]
+__all__ = ["Place", "check_weights_there", "is_computed", "masked", "places", "refreshed", "slots"]
+
+_NORMS = (nn.LayerNorm, nn.RMSNorm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +42,30 @@ class Place:
         return own[self.name] if self.name in own else own[f"{self.name}_orig"]
 
 
+def check_weights_there(module: nn.Module, /) -> None:
+    """A module whose parameters are real numbers that are there.
+
+    Raises:
+        ValueError: it is no module, or a parameter is on the meta device, complex, or waits for the first
+            forward pass.
+    """
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"module is of type {type(module).__name__}; give a torch.nn.Module")
+    for name, value in module.named_parameters():
+        if is_lazy(value):
+            raise ValueError(f"parameter {name!r} has no shape yet; run the network on one batch first")
+        if value.is_meta:
+            raise ValueError(f"parameter {name!r} is on the meta device, without numbers; load them first")
+        if value.is_complex():
+            raise ValueError(f"parameter {name!r} is complex; give a network of real numbers")
+
+
 def places(module: nn.Module, /) -> list[Place]:
     """Every place of every weight that is a parameter, masked or not, in the order of `named_modules()`."""
     found = []
     for path, layer in module.named_modules():
+        if isinstance(layer, _NORMS):
+            continue
         for name, value in layer.named_parameters(recurse=False):
             plain = name.removesuffix("_orig")
             if value.ndim >= 2 and "weight" in name and (plain == name or masked(layer, plain)):
@@ -70,6 +94,8 @@ def refreshed(module: nn.Module, /) -> nn.Module:
                 setattr(layer, hook._tensor_name, hook.apply_mask(layer))
             elif isinstance(hook, WeightNorm):
                 setattr(layer, hook.name, hook.compute_weight(layer))
+            elif isinstance(hook, SpectralNorm):
+                setattr(layer, hook.name, hook.compute_weight(layer, do_power_iteration=False))
     return module
 
 
