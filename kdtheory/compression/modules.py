@@ -7,6 +7,7 @@ Every function returns a copy and leaves its argument as it was. Layers are name
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -149,7 +150,9 @@ class LowRank(nn.Sequential):
     @property
     def weight(self) -> Tensor:
         """The product of the two, of the one layer's shape."""
-        first, second = (part.weight for part in self)  # where masks are, not the parameters
+        parts: list[Any] = list(self)
+        first: Tensor = parts[0].weight  # not the parameter, which may have a mask
+        second: Tensor = parts[1].weight
         if isinstance(self[0], nn.Embedding):
             return first @ second.mT
         if isinstance(self[1], nn.modules.conv._ConvTransposeNd):
@@ -280,7 +283,7 @@ def _check_chain(module: nn.Sequential, widths: Sequence[int]) -> None:
     for other in module:
         if isinstance(other, nn.Linear):
             width = other.out_features
-        elif list(other.parameters()) or list(other.buffers()) or not _is_activation(other, width):
+        elif [*other.parameters(), *other.buffers()] or not _is_activation(other, width):
             raise ValueError(
                 f"{type(other).__name__} is no activation with a(0) = 0; give linear layers and such"
             )
