@@ -51,6 +51,8 @@ def as_logits(path: File, read: ReadArray, /, *, probabilities: bool = False) ->
     array = _certain(path, read)
     if array.ndim != 2:
         raise ValueError(f"{path} has shape {array.shape}; logits are a table, n points × k classes")
+    if not array.size and array.shape[1]:
+        raise ValueError(f"{path} has shape {array.shape}: there is no row; give at least one")
     if array.dtype.kind == "U":
         shown = next((str(cell) for cell in array.flat if not is_number(str(cell))), str(array.flat[0]))
         raise ValueError(f"{path} holds {shown!r} where logits should be; write numbers like -1250.5 or 1e-3")
