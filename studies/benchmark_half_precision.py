@@ -35,10 +35,10 @@ from kdtheory.streams import Stream
 
 CLAIMS: tuple[str, ...] = ()
 CONFIG: dict[str, Any] = {
-    "logits": ((256, 100), (512, 1000), (64, 30_000)),
-    "features": ((64, 256), (128, 2048)),
+    "logits": ((256, 100), (256, 1000)),
+    "features": ((32, 256), (64, 512)),
     "dtypes": ("bfloat16", "float16"),
-    "turns": 21,
+    "turns": 11,
 }
 SMALL: dict[str, Any] = CONFIG | {"logits": ((32, 20),), "features": ((8, 16),), "turns": 3}
 

@@ -176,7 +176,11 @@ def _cells(table: pd.DataFrame) -> NDArray[np.generic]:
     """Whole numbers, else float64 with NaN for holes; strings where all but identifiers are words."""
     types = pd.api.types
     words = [name for name, kind in table.dtypes.items() if types.is_string_dtype(kind)]
-    if words and all(name in words or plain(name) in IDENTIFIERS for name in table.columns):
+    known = [plain(name) in IDENTIFIERS for name in table.columns]
+    if words and (
+        all(name in words or known[place] for place, name in enumerate(table.columns))
+        or all(plain(name) in IDENTIFIERS for name in words)
+    ):
         if bool(table.isna().any(axis=None)):
             raise ValueError("some words are missing; leave their rows out, or fill them in")
         return np.array(table.astype(str).to_numpy(dtype=object).tolist(), dtype=str).reshape(table.shape)

@@ -19,7 +19,8 @@ __all__ = ["TextTable", "is_number", "read_text_table"]
 
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity)", re.IGNORECASE)
 _MISSING = {"", "nan", "-nan", "na", "n/a", "null", "none", "<na>", "#na", "#n/a", "1.#ind", "1.#qnan"}
-_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
+_WHOLE = re.compile(r"[+-]?\d+")
+_WHOLE_VALUED = re.compile(r"[+-]?\d+(\.0*)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _HALF = re.compile(r"[+-]?0\d+|-0")
@@ -209,7 +210,7 @@ def _first_line(rows: list[list[str]]) -> tuple[bool, str | None]:
         raise ValueError("its first cell is empty, as above an index; write it without one (index=False)")
     if any(not is_number(cell) for cell in first):
         return _first_line_of_words(first, rest)
-    if not all(_WHOLE.fullmatch(cell) for cell in first):
+    if not all(_WHOLE_VALUED.fullmatch(cell) for cell in first):
         return False, None
     numbered = [float(cell) for cell in first]
     shown = ", ".join(first[:4]) + (", …" if len(first) > 4 else "")
@@ -220,7 +221,7 @@ def _first_line(rows: list[list[str]]) -> tuple[bool, str | None]:
         return True, None
     shuffled = sorted(numbered) == [min(numbered) + step for step in range(len(first))]
     like_names = (shuffled and min(numbered) in (0, 1)) or (len(first) > 1 and numbered == run)
-    if like_names or (fractions and len(first) > 1):
+    if like_names or (fractions and written_whole and len(first) > 1):
         return False, f"its first line ({shown}) may be names of columns or numbers of the table"
     return False, None
 
@@ -230,7 +231,7 @@ def _first_line_of_words(first: list[str], rest: list[list[str]]) -> tuple[bool,
     numbers = [cell for cell in first if _NUMBER.fullmatch(cell) and not _WHOLE.fullmatch(cell)]
     if numbers:
         raise ValueError(f"its first line mixes words ({words[0]!r}) and numbers ({numbers[0]!r})")
-    if len(first) == 1 and rest and not any(is_number(row[0]) for row in rest):
+    if len(first) == 1 and rest and not any(_NUMBER.fullmatch(row[0]) for row in rest):
         return False, f"its first line ({first[0]}) may be the name of the column or a label"
     below = [all(_WHOLE.fullmatch(cell) for cell in row) for row in rest]
     fractions = not any(_WHOLE.fullmatch(cell) for row in rest[1:] for cell in row)
