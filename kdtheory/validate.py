@@ -95,8 +95,8 @@ def check_logits(name: str, logits: Float[Tensor, "*batch k"]) -> None:
 
 
 def check_floating(name: str, values: Tensor) -> None:
-    """Real numbers in floating point."""
-    if not values.dtype.is_floating_point:
+    """Real numbers in floating point, of two bytes or more."""
+    if not values.dtype.is_floating_point or values.element_size() < 2:
         raise ValueError(f"{name} has dtype {values.dtype}; give floating-point numbers, {name}.float()")
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from kdtheory.datasets import arrays, read_array, read_labels, read_logits
+from kdtheory.datasets import read_array, read_labels, read_logits, stored
 
 Z = np.arange(12.0).reshape(4, 3) / 7
 Y = np.array([0, 2, 1, 2])
@@ -57,7 +57,7 @@ def test_whole_labels_may_be_written_as_floats() -> None:
 
 
 def test_parquet_without_a_reader_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrays, "find_spec", lambda name: None)
+    monkeypatch.setattr(stored, "find_spec", lambda name: None)
     Path("z.parquet").write_bytes(b"PAR1")
     with pytest.raises(
         ValueError, match=r"no reader for Parquet is installed; pip install kdtheory\[parquet\]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from kdtheory.bounds import Bound
 from kdtheory.certify import ASSUMPTIONS, Certificates, certify_logits
 from kdtheory.certify.by_logits import check_together
 from kdtheory.cli.app import app, out_console
-from kdtheory.datasets import ReadArray, as_labels, as_logits, read_table, settled
+from kdtheory.datasets import ReadArray, as_labels, as_logits, check_same_columns, read_table, settled
 from kdtheory.plots import certificates_figure
 from kdtheory.records import write_file, write_json
 
@@ -84,10 +85,12 @@ def certify_files(
         for path in (teacher_logits, *given.values())
     )
     assert teacher is not None
-    truth = settled(labels, read_table(labels, header=header), len(teacher))
+    names = read[teacher_logits].names
+    check_same_columns({str(path): table.names for path, table in read.items()})
+    truth = _with_mapping(settled(labels, read_table(labels, header=header), len(teacher)), names)
     found = certify_logits(
         teacher,
-        as_labels(labels, truth, classes=read[teacher_logits].names),
+        as_labels(labels, truth, classes=names),
         student_logits=student,
         teacher_unlabelled=others,
         student_unlabelled=both,
@@ -111,6 +114,14 @@ def certify_files(
             out_console.print(f"[dim]{escape(_told(path, array))}[/]", highlight=False)
         _print(found)
     raise typer.Exit(int(found.vacuous))
+
+
+def _with_mapping(labels: ReadArray, classes: tuple[str, ...] | None) -> ReadArray:
+    """What is said of labels in words: which class each is."""
+    if labels.array.dtype.kind != "U" or not classes:
+        return labels
+    mapping = ", ".join(f"{name} = {number}" for number, name in enumerate(classes[:5]))
+    return replace(labels, said=(*labels.said, mapping + (", …" if len(classes) > 5 else "")))
 
 
 def _told(path: Path, read: ReadArray) -> str:

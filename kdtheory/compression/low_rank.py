@@ -54,6 +54,7 @@ def low_rank_factors(
     """
     _check(weight, rank)
     left, values, right = torch.linalg.svd(weight, full_matrices=False)
+    rank = int(rank)
     root = values[..., :rank].sqrt()
     return left[..., :rank] * root[..., None, :], root[..., None] * right[..., :rank, :]
 
@@ -80,7 +81,7 @@ def eckart_young_error(
     """
     check_one_of("norm", norm, ("frobenius", "spectral"))
     _check(weight, rank)
-    rest: Tensor = torch.linalg.svdvals(weight)[..., rank:]
+    rest: Tensor = torch.linalg.svdvals(weight)[..., int(rank) :]
     if norm == "frobenius":
         return rest.square().sum(-1).sqrt()
     return rest[..., 0] if rest.shape[-1] else weight.new_zeros(weight.shape[:-2])

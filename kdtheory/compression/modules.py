@@ -7,6 +7,7 @@ Every function returns a copy and leaves its argument as it was. Layers are name
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from torch.nn.utils import skip_init
 from kdtheory.compression.low_rank import low_rank_factors
 from kdtheory.compression.weights import Place, places, refreshed, slots
 from kdtheory.doors import door
-from kdtheory.networks import copied
+from kdtheory.networks import check_ready, copied
 from kdtheory.validate import check_at_least
 
 __all__ = ["LowRank", "factorise", "narrow"]
@@ -25,6 +26,7 @@ _LAYERS = (nn.Linear, nn.modules.conv._ConvNd, nn.Embedding)
 
 
 @door
+@torch.inference_mode(mode=False)
 def factorise(module: nn.Module, /, *, ranks: int | Mapping[str, int]) -> nn.Module:
     """Linear, convolution and embedding layers of rank r as two layers each, by truncated SVD.
 
@@ -48,6 +50,7 @@ def factorise(module: nn.Module, /, *, ranks: int | Mapping[str, int]) -> nn.Mod
     >>> [tuple(p.shape) for p in factorise(net, ranks=2).parameters()]
     [(2, 20), (30, 2), (30,), (2, 30), (3, 2), (3,)]
     """
+    check_ready(module)
     result = refreshed(copied(module))
     layers = _layers(result)
     shared = _shared(places(result))
@@ -63,7 +66,7 @@ def factorise(module: nn.Module, /, *, ranks: int | Mapping[str, int]) -> nn.Mod
         }
     for path, rank in chosen.items():
         check_at_least(f"rank of {path!r}", rank, 1)
-        pair = _factors(layers[path], rank, path)
+        pair = _factors(layers[path], int(rank), path)
         if path == "":
             return pair
         for parent, name in list(slots(result, layers[path])):
@@ -83,6 +86,7 @@ def _shared(found: list[Place]) -> dict[str, str]:
 
 
 @door
+@torch.inference_mode(mode=False)
 def narrow(module: nn.Sequential, /, *, widths: Sequence[int]) -> nn.Sequential:
     """A chain of linear layers with fewer hidden units: those whose incoming weights are largest stay.
 
@@ -100,6 +104,7 @@ def narrow(module: nn.Sequential, /, *, widths: Sequence[int]) -> nn.Sequential:
     >>> [tuple(p.shape) for p in narrow(net, widths=[3]).parameters()]
     [(3, 4), (3,), (2, 3), (2,)]
     """
+    check_ready(module)
     _check_chain(module, widths)
     refreshed(copy := copied(module))
     layers: list[nn.Module] = []
@@ -109,7 +114,7 @@ def narrow(module: nn.Sequential, /, *, widths: Sequence[int]) -> nn.Sequential:
             layers.append(layer)
             continue
         weight = layer.weight.detach()
-        units = _largest_units(weight, rest.pop(0)) if rest else torch.arange(len(weight))
+        units = _largest_units(weight, int(rest.pop(0))) if rest else torch.arange(len(weight))
         weight = weight if inside is None else weight[:, inside]
         made = _linear(weight[units], None if layer.bias is None else layer.bias.detach()[units])
         layers.append(_frozen_as(layer, made))
@@ -149,7 +154,9 @@ class LowRank(nn.Sequential):
     @property
     def weight(self) -> Tensor:
         """The product of the two, of the one layer's shape."""
-        first, second = (part.get_parameter("weight") for part in self)
+        parts: list[Any] = list(self)
+        first: Tensor = parts[0].weight  # not the parameter, which may have a mask
+        second: Tensor = parts[1].weight
         if isinstance(self[0], nn.Embedding):
             return first @ second.mT
         if isinstance(self[1], nn.modules.conv._ConvTransposeNd):
@@ -179,9 +186,9 @@ def _factors(layer: nn.Module, rank: int, path: str) -> LowRank:
 
 def _frozen_as(layer: nn.Module, made: nn.Module) -> nn.Module:
     """What was frozen stays frozen; a weight with a mask is as its original."""
-    own = dict(layer.named_parameters(recurse=False))
+    own = dict(layer.named_parameters(recurse=False)) | dict(layer.named_buffers(recurse=False))
     for name, parameter in made.named_parameters(recurse=False):
-        source = own.get(name, own.get(f"{name}_orig"))
+        source = own.get(f"{name}_orig", own.get(name))
         parameter.requires_grad_(source is None or source.requires_grad)
     return made
 
@@ -191,6 +198,8 @@ def _pair_of(layer: nn.Module, rank: int, left: Tensor, right: Tensor) -> LowRan
     given: Tensor | None = getattr(layer, "bias", None)
     bias = None if given is None else given.detach()
     if isinstance(layer, nn.Embedding):
+        if layer.padding_idx is not None and not layer.weight[layer.padding_idx].any():
+            left[layer.padding_idx] = 0  # exactly, so that it stays zero when the other factor learns
         return LowRank(_embedding(left, layer.padding_idx), _linear(right.mT, None))
     if isinstance(layer, nn.Linear):
         return LowRank(_linear(right, None), _linear(left, bias))
@@ -274,10 +283,25 @@ def _check_chain(module: nn.Sequential, widths: Sequence[int]) -> None:
             raise ValueError(
                 f"widths asks for {width} of {layer.out_features} units; keep at most all of them"
             )
+    width = 1
     for other in module:
         if isinstance(other, nn.Linear):
-            continue
-        if list(other.parameters()) or float(other(torch.zeros(1)).abs().max()) != 0:
+            width = other.out_features
+        elif [*other.parameters(), *other.buffers()] or not _is_activation(other, width):
             raise ValueError(
                 f"{type(other).__name__} is no activation with a(0) = 0; give linear layers and such"
             )
+
+
+def _is_activation(module: nn.Module, width: int) -> bool:
+    """Whether it maps units one by one, 0 to 0: with half of them 0, so are these, and the others stay."""
+    whole = torch.linspace(-2, 3, 2 * width).reshape(2, width)
+    some = whole * (torch.arange(width) % 2)
+    try:
+        with torch.no_grad():
+            one, other, none = (copied(module).eval()(rows) for rows in (whole, some, 0 * whole))
+    except (RuntimeError, ValueError, IndexError):  # it asks for other shapes
+        return False
+    return (
+        one.shape == whole.shape and torch.equal(other, one.where(some != 0, none)) and not bool(none.any())
+    )

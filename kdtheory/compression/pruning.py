@@ -12,13 +12,15 @@ from torch.nn.utils import prune
 from kdtheory.compression.sparse import largest_entries
 from kdtheory.compression.weights import Place, is_computed, places, refreshed
 from kdtheory.doors import door
-from kdtheory.networks import copied
+from kdtheory.networks import check_ready, copied
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_fraction
 
 __all__ = ["pruned"]
 
 
 @door
+@torch.inference_mode(mode=False)
 def pruned(
     module: nn.Module,
     /,
@@ -30,7 +32,8 @@ def pruned(
 ) -> nn.Module:
     """A share of the weights set to zero, held there by the masks of `torch.nn.utils.prune`.
 
-    Weights are those of linear, convolution (transposed, too), embedding, recurrent and attention layers.
+    Weights are those of linear, convolution (transposed, too), embedding, recurrent and attention layers, and
+    of a module's own what has two axes or more and is called a weight.
     Unstructured: the smallest in magnitude over all layers together. Structured: in each layer the units
     (rows, filters) with the smallest Euclidean norm, with their biases. Biases are not pruned otherwise. The
     share counts weights that are zero already, so that pruning again, to a larger share, gives that share. A
@@ -43,7 +46,8 @@ def pruned(
         layers: paths of the layers; all of them, or, structured, all but the last, whose units are the
             outputs.
         held: keep the masks (`weight_orig`, `weight_mask`), so that training leaves the zeros alone;
-            otherwise they are made permanent, and training would fill them.
+            otherwise they are made permanent, and training would fill them. `copy.deepcopy` refuses torch's
+            masks; `kdtheory.networks.copied` does not.
 
     Raises:
         ValueError: sparsity outside [0, 1] or below what masks hold already, a path that names no layer with
@@ -56,6 +60,9 @@ def pruned(
     check_fraction("sparsity", sparsity)
     if isinstance(module, torch.jit.ScriptModule):
         raise ValueError("module is scripted, and its weights take no masks; prune what it was made from")
+    check_ready(module)
+    if isinstance(layers, str):
+        raise ValueError(f"layers = {layers!r} is one path; give a list of paths, [{layers!r}]")
     result = refreshed(copied(module))
     chosen = _chosen(result, layers, structured)
     masks = _unit_masks(chosen, sparsity) if structured else _weight_masks(chosen, sparsity)
@@ -70,9 +77,13 @@ def pruned(
     if not held:
         for layer, name in hidden:
             prune.remove(layer, name)
-    elif result not in [place.layer for place in chosen]:
+    elif result not in [place.layer for place in chosen] and not _is_refreshed(result):
         result.register_forward_pre_hook(_Refresh())
     return result
+
+
+def _is_refreshed(module: nn.Module) -> bool:
+    return any(isinstance(hook, _Refresh) for hook in module._forward_pre_hooks.values())
 
 
 class _Refresh:
@@ -94,12 +105,10 @@ def _chosen(module: nn.Module, layers: Sequence[str] | None, structured: bool) -
         if path not in paths:
             shown = ", ".join(map(repr, paths)) or "none"
             raise ValueError(f"{path!r} names no layer whose weights can be pruned; there are {shown}")
-    wanted = list(layers or paths[: -1 if structured else None])
+    wanted = list(paths[: -1 if structured else None] if layers is None else layers)
     if not wanted:
-        raise ValueError(
-            "there is no layer to prune: none has weights that are parameters (quantised ones have none), or "
-            "none but the last, whose units are the outputs"
-        )
+        shown = ", ".join(map(repr, paths)) or "none"
+        raise ValueError(f"there is no layer to prune; those whose weights can be pruned are {shown}")
     chosen = {id(place.parameter) for place in known if place.path in wanted}
     return [place for place in known if id(place.parameter) in chosen]
 
@@ -118,7 +127,7 @@ def _now(place: Place) -> Tensor:
 def _weight_masks(chosen: list[Place], sparsity: float) -> dict[int, Tensor]:
     """One mask for each parameter: of all weights together the largest stay."""
     weights = {id(place.parameter): _now(place) for place in chosen}
-    flat = torch.cat([weight.reshape(-1).float().cpu() for weight in weights.values()])
+    flat = torch.cat([at_least_float32(weight.reshape(-1))[0].cpu() for weight in weights.values()])
     kept = len(flat) - round(float(sparsity) * len(flat))
     _check_alive(chosen, int(sum(_alive(place).sum() for place in _first_places(chosen))), kept, sparsity)
     parts = largest_entries(flat, kept=kept).split([weight.numel() for weight in weights.values()])
@@ -135,7 +144,7 @@ def _unit_masks(chosen: list[Place], sparsity: float) -> dict[int, Tensor]:
         kept = len(units) - round(float(sparsity) * len(units))
         alive = int(_units(place.layer, _alive(place)).amax(1).sum())
         _check_alive([place], alive, kept, sparsity)
-        stay = largest_entries(units.float().norm(dim=1), kept=kept)
+        stay = largest_entries(at_least_float32(units)[0].norm(dim=1), kept=kept)
         shape = [1] * _now(place).ndim
         shape[_unit_axis(place.layer)] = len(stay)
         masks[id(place.parameter)] = stay.reshape(shape).expand_as(_now(place)).clone()

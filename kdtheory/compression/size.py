@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from kdtheory.doors import door
-from kdtheory.networks import check_ready
 from kdtheory.validate import check_at_least
 
 _BYTE = 8
+_HALF_BYTE = (torch.quint4x2,)
 
 __all__ = ["ModelSize", "model_size", "sparse_bits"]
 
@@ -38,15 +38,15 @@ class ModelSize:
 def model_size(module: nn.Module, /, *, bits_per_weight: int = 32) -> ModelSize:
     """Parameters and bits of a network as it stands; masks of `torch.nn.utils.prune` are applied first.
 
-    A parameter that stands at several places counts once. The packed weights of torch's quantised layers,
-    which are no parameters, count too, at 8 bits each.
+    A parameter that stands at several places counts once. The packed weights of torch's quantised layers
+    (linear, convolution, recurrent, embedding), which are no parameters, count too, at 8 or 4 bits each.
 
     Args:
         module: any network; its buffers other than masks do not count.
         bits_per_weight: of one number in floating point.
 
     Raises:
-        ValueError: `bits_per_weight` < 1.
+        ValueError: `bits_per_weight` < 1, or a parameter has no numbers or complex ones.
 
     >>> layer = nn.Linear(3, 2, bias=False)
     >>> _ = nn.init.ones_(layer.weight)
@@ -54,16 +54,17 @@ def model_size(module: nn.Module, /, *, bits_per_weight: int = 32) -> ModelSize:
     ModelSize(parameters=6, nonzero=6, bits=192)
     """
     check_at_least("bits_per_weight", bits_per_weight, 1)
-    check_ready(module)
     if isinstance(module, torch.jit.ScriptModule) and not list(module.parameters()):
         raise ValueError("module is scripted and frozen, its weights hidden; count what it was made from")
+    check_ready(module)
     buffers = dict(module.named_buffers())
-    arrays = [(values, _BYTE if packed else bits_per_weight) for values, packed in _packed(module)]
+    arrays = [(values, bits or bits_per_weight) for values, bits in _packed(module)]
     for name, parameter in module.named_parameters():
         values = parameter.detach()
         if name.endswith("_orig") and name.removesuffix("orig") + "mask" in buffers:
             values = values * buffers[name.removesuffix("orig") + "mask"]
-        arrays.append((values, bits_per_weight))
+        whole = not values.is_floating_point()
+        arrays.append((values, _BYTE * values.element_size() if whole else bits_per_weight))
     total = nonzero = bits = 0
     for values, width in arrays:
         entries, kept = values.numel(), int(torch.count_nonzero(values))
@@ -72,14 +73,23 @@ def model_size(module: nn.Module, /, *, bits_per_weight: int = 32) -> ModelSize:
     return ModelSize(total, nonzero, bits)
 
 
-def _packed(module: nn.Module) -> Iterator[tuple[Tensor, bool]]:
-    """What quantised layers hold packed: weights as whole numbers, biases in floating point."""
+def _packed(module: nn.Module) -> Iterator[tuple[Tensor, int | None]]:
+    """What quantised layers hold packed, with the bits of a whole number; None where it is not quantised."""
     for part in module.modules():
-        unpack = getattr(part, "_weight_bias", None)
-        if callable(unpack) and callable(getattr(part, "weight", None)):
-            for values in unpack():
-                if values is not None:
-                    yield (values.int_repr(), True) if values.is_quantized else (values.detach(), False)
+        for name in ("weight", "bias"):
+            for read in (getattr(part, name, None), getattr(part, f"get_{name}", None)):
+                if not callable(read):
+                    continue
+                found = read()
+                for values in found.values() if isinstance(found, Mapping) else (found,):
+                    if values is not None:
+                        yield _plain(values)
+
+
+def _plain(values: Tensor) -> tuple[Tensor, int | None]:
+    if not values.is_quantized:
+        return values.detach(), None
+    return values.dequantize(), _BYTE // 2 if values.dtype in _HALF_BYTE else _BYTE
 
 
 @door

@@ -1,7 +1,8 @@
 """The weights of any module, where they stand and as they are now.
 
 A weight is a parameter of two axes or more whose name says so: those of linear, convolution and embedding
-layers, and the several of recurrent and attention layers. One parameter may stand at several places.
+layers, the several of recurrent and attention layers, and what other modules call so, but for the scales of
+normalisation layers. One parameter may stand at several places.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 __all__ = ["Place", "is_computed", "masked", "places", "refreshed", "slots"]
+
+_NORMS = (nn.LayerNorm, nn.RMSNorm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,8 @@ def places(module: nn.Module, /) -> list[Place]:
     """Every place of every weight that is a parameter, masked or not, in the order of `named_modules()`."""
     found = []
     for path, layer in module.named_modules():
+        if isinstance(layer, _NORMS):
+            continue
         for name, value in layer.named_parameters(recurse=False):
             plain = name.removesuffix("_orig")
             if value.ndim >= 2 and "weight" in name and (plain == name or masked(layer, plain)):
@@ -70,6 +75,8 @@ def refreshed(module: nn.Module, /) -> nn.Module:
                 setattr(layer, hook._tensor_name, hook.apply_mask(layer))
             elif isinstance(hook, WeightNorm):
                 setattr(layer, hook.name, hook.compute_weight(layer))
+            elif isinstance(hook, SpectralNorm):
+                setattr(layer, hook.name, hook.compute_weight(layer, do_power_iteration=False))
     return module
 
 

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from kdtheory.datasets.arrays import (
-    ReadArray,
-    as_labels,
-    as_logits,
-    read_array,
-    read_labels,
-    read_logits,
-    read_table,
-    settled,
-)
+from kdtheory.datasets.arrays import as_labels, as_logits, read_array, read_labels, read_logits, settled
+from kdtheory.datasets.columns import check_same_columns
 from kdtheory.datasets.idx import idx_folder, read_idx
 from kdtheory.datasets.images import Images, digits
 from kdtheory.datasets.load import load_images, load_splits
+from kdtheory.datasets.stored import ReadArray, read_table
 
 __all__ = [
     "Images",
     "ReadArray",
     "as_labels",
     "as_logits",
+    "check_same_columns",
     "digits",
     "idx_folder",
     "load_images",

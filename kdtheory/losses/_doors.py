@@ -6,11 +6,27 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from kdtheory.validate import check_at_least, check_finite, check_same_shape
+from kdtheory.types import at_least_float32
+from kdtheory.validate import check_at_least, check_finite, check_floating, check_same_shape
 
+_MOST_EXPONENT = 100  # 2^100 and 2^−100 are numbers of float32
 _ROUNDED = 8  # roundings, by which two equal vectors may differ
 
-__all__ = ["check_maps", "check_paired_rows", "check_same_maps", "same_size", "unit_vectors"]
+__all__ = [
+    "check_features",
+    "check_maps",
+    "check_paired_rows",
+    "check_same_maps",
+    "rows_of",
+    "same_size",
+    "unit_vectors",
+]
+
+
+def check_features(name: str, features: Tensor) -> None:
+    """Real numbers, in floating point and finite."""
+    check_floating(name, features)
+    check_finite(name, features)
 
 
 def check_paired_rows(student_features: Tensor, teacher_features: Tensor, *, least: int = 1) -> None:
@@ -20,7 +36,7 @@ def check_paired_rows(student_features: Tensor, teacher_features: Tensor, *, lea
             raise ValueError(
                 f"{name} has shape {tuple(features.shape)}; give a batch, one example a row or map"
             )
-        check_finite(name, features)
+        check_features(name, features)
     if len(student_features) != len(teacher_features):
         raise ValueError(
             f"student_features has {len(student_features)} examples and teacher_features "
@@ -35,7 +51,7 @@ def check_maps(name: str, features: Tensor) -> None:
         raise ValueError(
             f"{name} has shape {tuple(features.shape)}; give maps: examples × channels × height × width"
         )
-    check_finite(name, features)
+    check_features(name, features)
 
 
 def check_same_maps(student_features: Tensor, teacher_features: Tensor) -> None:
@@ -57,6 +73,22 @@ def unit_vectors(vectors: Tensor, /, *, scale: Tensor | None = None) -> Tensor:
     known = lengths > least.detach()
     unit: Tensor = vectors * (known / lengths.where(known, 1))
     return unit
+
+
+def rows_of(features: Tensor, /, *, each: bool = False) -> Tensor:
+    """One example a row, in float32 at least, times the power of two that makes the largest entry about one.
+
+    For losses that do not see the scale: products of very small or very large features leave float32.
+
+    Args:
+        features: one example on the first axis.
+        each: a power for each example, in place of one for all.
+    """
+    (rows,) = at_least_float32(features.flatten(1))
+    sizes = rows.detach().abs()
+    largest = sizes.amax(-1, keepdim=True) if each else sizes.amax()
+    exponent = torch.frexp(largest).exponent.clamp(-_MOST_EXPONENT, _MOST_EXPONENT)
+    return rows * torch.ldexp(torch.ones_like(largest), -exponent)  # ldexp itself has no gradient
 
 
 def same_size(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

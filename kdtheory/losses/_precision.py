@@ -20,7 +20,7 @@ from torch import Tensor
 
 from kdtheory.types import at_least_float32
 
-__all__ = ["CLOSE_TERMS", "accurate", "close_jensen_shannon", "told", "widened"]
+__all__ = ["CLOSE_TERMS", "accurate", "at_least_zero", "close_jensen_shannon", "told", "widened"]
 
 Term = Callable[[Tensor, Tensor], Tensor]
 
@@ -47,6 +47,11 @@ def widened(*tensors: Tensor, temperature: float | Tensor = 1.0) -> list[Tensor]
 def told(values: Tensor, like: Tensor, /) -> Tensor:
     """The values in the type of what came in, float32 for half precision."""
     return values.to(at_least_float32(like)[0].dtype)
+
+
+def at_least_zero(losses: Tensor, /) -> Tensor:
+    """Divergences that rounding takes below zero as 0; their gradients as they are."""
+    return losses + (-losses.detach()).clamp_min(0)
 
 
 def accurate(plain: Term, close: Term) -> Term:

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.losses._precision import CLOSE_TERMS, accurate, close_jensen_shannon, widened
+from kdtheory.losses._precision import CLOSE_TERMS, accurate, at_least_zero, close_jensen_shannon, widened
 from kdtheory.validate import check_fraction, check_logits, check_same_shape
 
 __all__ = [
@@ -166,7 +166,7 @@ def _cross_entropy(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
 
 
 def _kl_divergence(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    return _expected_gap(teacher_logits.log_softmax(-1), student_logits.log_softmax(-1))
+    return at_least_zero(_expected_gap(teacher_logits.log_softmax(-1), student_logits.log_softmax(-1)))
 
 
 def _expected_gap(log_probs: Tensor, other: Tensor) -> Tensor:
@@ -183,7 +183,7 @@ def _jensen_shannon(student_logits: Tensor, teacher_logits: Tensor, beta: float,
     log_m = torch.logaddexp(
         log_t.masked_fill(dead, 0) + math.log(beta), log_s.masked_fill(dead, 0) + math.log1p(-beta)
     )
-    return weight * _expected_gap(log_t, log_m) + (1 - weight) * _expected_gap(log_s, log_m)
+    return at_least_zero(weight * _expected_gap(log_t, log_m) + (1 - weight) * _expected_gap(log_s, log_m))
 
 
 def _squared_distance(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from kdtheory.doors import door
 from kdtheory.losses.divergences import kl_divergence
 from kdtheory.losses.softmax import entropy, renyi_entropy
 from kdtheory.types import at_least_float32
-from kdtheory.validate import check_positive
+from kdtheory.validate import check_logits, check_positive
 
 __all__ = ["transformed_teacher_matching", "zheng24_terms"]
 
@@ -38,6 +38,7 @@ def transformed_teacher_matching(
     tensor(0.)
     """
     check_positive("temperature", temperature)
+    check_logits("teacher_logits", teacher_logits)
     student_logits, teacher_logits = at_least_float32(student_logits, teacher_logits)
     return kl_divergence(student_logits, teacher_logits / temperature)
 
@@ -68,6 +69,8 @@ def zheng24_terms(
     [0.0, -2.0, 2.0]
     """
     check_positive("temperature", temperature)
+    check_logits("student_logits", student_logits)
+    check_logits("teacher_logits", teacher_logits)
     student_logits, teacher_logits = at_least_float32(student_logits, teacher_logits)
     softened = kl_divergence(student_logits / temperature, teacher_logits / temperature)
     return {

@@ -95,16 +95,21 @@ class Inputs:
 
 
 def check_ready(net: nn.Module, name: str = "the module", /) -> None:
-    """Every parameter has a shape and numbers.
+    """Every parameter and buffer is there: it has a shape and real numbers.
 
     Raises:
-        ValueError: one is lazy, or on the meta device.
+        ValueError: it is no module, or one of them waits for the first forward pass, is on the meta device,
+            or is complex.
     """
-    for part in (*net.parameters(), *net.buffers()):
+    if not isinstance(net, nn.Module):
+        raise ValueError(f"{name} is of type {type(net).__name__}; give a torch.nn.Module")
+    for path, part in (*net.named_parameters(), *net.named_buffers()):
         if is_lazy(part):
-            raise ValueError(f"{name} has parameters without a shape yet; call it once on a batch first")
+            raise ValueError(f"{name}: {path!r} has no shape yet; run the network on one batch first")
         if part.is_meta:
-            raise ValueError(f"{name} has parameters without numbers, on the meta device; load them first")
+            raise ValueError(f"{name}: {path!r} is on the meta device, without numbers; load them first")
+        if part.is_complex() and isinstance(part, nn.Parameter):
+            raise ValueError(f"{name}: {path!r} is complex; give a network of real numbers")
 
 
 @door

@@ -171,7 +171,7 @@ def test_perturbation_bounds_hold_and_are_attained_on_aligned_layers() -> None:
         (lambda net: factorise(net, ranks={"0": 99}), "rank"),
         (lambda net: factorise(nn.Conv2d(4, 4, 1, groups=2), ranks={"": 1}), "groups"),
         (lambda net: pruned(net, sparsity=1.5), "sparsity"),
-        (lambda net: pruned(nn.ReLU(), sparsity=0.5), "number of layers"),
+        (lambda net: pruned(nn.ReLU(), sparsity=0.5), "no layer to prune"),
         (lambda net: pruned(net, sparsity=0.5, layers=["7"]), "'7'"),
         (lambda net: narrow(net, widths=[1, 1]), "widths"),
         (lambda net: narrow(net, widths=[99]), "widths"),

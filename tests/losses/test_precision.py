@@ -8,6 +8,7 @@ import torch
 from kdtheory import risk
 from kdtheory.losses import (
     SOFT_TERMS,
+    distillation,
     entropy,
     jensen_shannon,
     kd_gradient,
@@ -16,8 +17,16 @@ from kdtheory.losses import (
     reverse_kl_divergence,
     squared_prob_distance,
     tempered_softmax,
+    transformed_teacher_matching,
+    zheng24_terms,
 )
-from kdtheory.losses.features import attention_transfer, hint_loss
+from kdtheory.losses.features import (
+    attention_guided_loss,
+    attention_transfer,
+    hint_loss,
+    local_structure_loss,
+    non_local_loss,
+)
 from kdtheory.losses.relations import (
     correlation_congruence,
     flow_matrix_loss,
@@ -229,3 +238,65 @@ def test_labels_of_any_whole_type(dtype: torch.dtype) -> None:
     found = kd_loss(student, teacher, labels, temperature=2.0, weight=0.5)
     torch.testing.assert_close(found, kd_loss(student, teacher, labels.long(), temperature=2.0, weight=0.5))
     assert 0 <= float(risk.accuracy(student, labels)) <= 1
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.5, 4.0])
+@pytest.mark.parametrize("soft", ["kl", "reverse_kl", "jsd", "mse_probs"])
+def test_divergences_are_never_negative(soft: str, temperature: float) -> None:
+    student, teacher = near(0.01)
+    probs = teacher.softmax(-1)
+    for losses in (
+        kd_loss(student, teacher, None, temperature=temperature, weight=1.0, soft=soft, reduction="none"),
+        distillation(student, probs, None, temperature=temperature, soft=soft),
+        distillation(student, student.softmax(-1), None, temperature=temperature, soft=soft),
+    ):
+        assert bool((losses >= 0).all())
+    at = teacher.clone().requires_grad_()  # where rounding was cut off, the gradient is there still
+    wide = teacher.double().requires_grad_()
+    for logits in (at, wide):
+        sharp = logits.detach() + 1e-3 * torch.sign(student - teacher)
+        kd_loss(logits, sharp, None, temperature=temperature, weight=1.0, soft=soft).backward()
+    torch.testing.assert_close(at.grad.double(), wide.grad, rtol=1e-2, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e-10, 1e10, 1e15])
+@pytest.mark.parametrize(
+    "name", ["rkd distance", "rkd angle", "similarity", "congruence", "pkt", "attention"]
+)
+def test_losses_that_see_no_scale_hold_at_any_scale_that_float32_has(name: str, scale: float) -> None:
+    loss = PAIRED.get(name, partial(attention_transfer, power=4.0))
+    student, teacher = torch.randn(2, 5, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    slopes = []
+    for factor, dtype in ((scale, torch.float32), (1.0, torch.float64)):
+        at = (student.to(dtype) * factor).requires_grad_()
+        found = loss(at, teacher.to(dtype))
+        slopes.append(factor * torch.autograd.grad(found, at)[0].double())
+    torch.testing.assert_close(found, loss(student * scale, teacher * scale).double(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(slopes[0], slopes[1], rtol=1e-3, atol=1e-5)
+
+
+def test_attention_of_one_example_does_not_depend_on_how_large_the_others_are() -> None:
+    student, teacher = torch.randn(2, 4, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    alone = attention_transfer(student, teacher, power=4.0)
+    sizes = torch.tensor([1.0, 1e-3, 1e3, 1e6])[:, None, None, None]
+    torch.testing.assert_close(attention_transfer(student * sizes, teacher, power=4.0), alone)
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64, torch.float8_e4m3fn])
+def test_what_is_no_real_number_of_two_bytes_is_refused_in_a_sentence(dtype: torch.dtype) -> None:
+    maps, logits = torch.ones(4, 3, 2, 2).to(dtype), torch.ones(4, 3).to(dtype)
+    of_maps = [
+        *PAIRED.values(),
+        attention_transfer,
+        attention_guided_loss,
+        non_local_loss,
+        local_structure_loss,
+    ]
+    for loss in (*of_maps, lambda s, t: flow_matrix_loss((s, s), (t, t))):
+        with pytest.raises(ValueError, match=r"has dtype .*give floating-point numbers"):
+            loss(maps, maps)
+    matching = partial(transformed_teacher_matching, temperature=2.0)
+    for loss in (*DIVERGENCES.values(), matching, partial(zheng24_terms, temperature=2.0)):
+        with pytest.raises(ValueError, match=r"has dtype .*give floating-point numbers"):
+            loss(logits, logits)

@@ -192,8 +192,8 @@ ALL = {
     "an error of its own": r"does not take a batch of shape \(\d+, 5\): KeyError: 'head'",
     "a bad function": "(output|pick)= fails on what .* gives, a Tensor of shape",
     "other inputs": r"does not take a batch of shape \(\d+, 5\): mat1 and mat2",
-    "lazy": "parameters without a shape yet; call it once",
-    "meta": "without numbers, on the meta device; load them",
+    "lazy": "has no shape yet; run the network",
+    "meta": "on the meta device, without numbers; load them",
 }
 """What no door takes."""
 

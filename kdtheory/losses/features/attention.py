@@ -14,7 +14,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.losses._doors import check_maps, check_paired_rows, check_same_maps, same_size, unit_vectors
+from kdtheory.losses._doors import (
+    check_maps,
+    check_paired_rows,
+    check_same_maps,
+    rows_of,
+    same_size,
+    unit_vectors,
+)
 from kdtheory.types import at_least_float32
 from kdtheory.validate import check_one_of, check_positive
 
@@ -63,7 +70,8 @@ def attention_transfer(
     check_maps("teacher_features", teacher_features)
     check_paired_rows(student_features, teacher_features)
     maps = same_size(*at_least_float32(student_features, teacher_features))
-    first, second = (unit_vectors(_powers(side, power).sum(1).flatten(1)) for side in maps)
+    scaled = (rows_of(side, each=True).unflatten(1, side.shape[1:]) for side in maps)
+    first, second = (unit_vectors(_powers(side, power).sum(1).flatten(1)) for side in scaled)
     return (first - second).square().sum(1).mean()
 
 

@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.losses._doors import check_paired_rows
+from kdtheory.losses._doors import check_features, check_paired_rows
 from kdtheory.losses.divergences import reverse_kl_divergence
 from kdtheory.types import at_least_float32
-from kdtheory.validate import check_at_least, check_finite, check_one_of, check_positive
+from kdtheory.validate import check_at_least, check_one_of, check_positive
 
 __all__ = [
     "SIMILARITIES",
@@ -43,7 +43,7 @@ def polynomial_similarity(
             [ 9., 25.]])
     """
     check_at_least("degree", degree, 1)
-    check_finite("features", features)
+    check_features("features", features)
     if not math.isfinite(offset):
         raise ValueError(f"offset = {offset} must be finite")
     return (_inner_products(features) + offset) ** degree
@@ -61,7 +61,7 @@ def rbf_similarity(features: Float[Tensor, "n d"], /, *, scale: float = 1.0) -> 
             [-1.,  0.]])
     """
     check_positive("scale", scale)
-    check_finite("features", features)
+    check_features("features", features)
     return (-_squared_distances(features) / (2 * scale)).exp()
 
 
@@ -151,7 +151,7 @@ def _log_weights(
     name: str, features: Tensor, edges: Tensor | None, similarity: str | Similarity
 ) -> Float[Tensor, "n n"]:
     """s(z_i, z_j) on the edges, −∞ off them."""
-    check_finite(name, features)
+    check_features(name, features)
     check_at_least(f"the number of examples in {name}", len(features), 2)
     if isinstance(similarity, str):
         check_one_of("similarity", similarity, tuple(SIMILARITIES))

@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
 from kdtheory.doors import door
-from kdtheory.losses._doors import check_paired_rows, unit_vectors
-from kdtheory.types import at_least_float32
-from kdtheory.validate import check_at_least, check_finite
+from kdtheory.losses._doors import check_features, check_paired_rows, rows_of, unit_vectors
+from kdtheory.validate import check_at_least
 
 __all__ = [
     "angle_potentials",
@@ -36,9 +35,9 @@ def distance_potentials(features: Float[Tensor, "b *d"], /) -> Float[Tensor, "b 
             [0.5000, 0.0000, 1.0000],
             [1.5000, 1.0000, 0.0000]])
     """
-    check_finite("features", features)
+    check_features("features", features)
     check_at_least("the number of examples", len(features), 2)
-    (rows,) = at_least_float32(features.flatten(1))
+    rows = rows_of(features)
     distances = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
     positive = distances > 0
     count = positive.sum()
@@ -61,9 +60,9 @@ def angle_potentials(features: Float[Tensor, "b *d"], /) -> Float[Tensor, "b b b
     >>> angle_potentials(corner)[0, 1, 2], angle_potentials(corner)[1, 0, 2].square()  # 90°; 1/5
     (tensor(0.), tensor(0.2000))
     """
-    check_finite("features", features)
+    check_features("features", features)
     check_at_least("the number of examples", len(features), 3)
-    (rows,) = at_least_float32(features.flatten(1))
+    rows = rows_of(features)
     longest = torch.linalg.vector_norm(rows, dim=-1).amax()
     directions = unit_vectors(rows[None] - rows[:, None], scale=longest)
     return directions @ directions.mT

@@ -13,9 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.losses._doors import check_paired_rows, unit_vectors
-from kdtheory.types import at_least_float32
-from kdtheory.validate import check_at_least, check_finite, check_positive
+from kdtheory.losses._doors import check_features, check_paired_rows, rows_of, unit_vectors
+from kdtheory.validate import check_at_least, check_positive
 
 __all__ = [
     "correlation_congruence",
@@ -40,8 +39,8 @@ def row_similarities(features: Float[Tensor, "b *d"], /) -> Float[Tensor, "b b"]
     tensor([[1., 0.],
             [0., 1.]])
     """
-    check_finite("features", features)
-    (rows,) = at_least_float32(features.flatten(1))
+    check_features("features", features)
+    rows = rows_of(features)
     return unit_vectors(rows @ rows.mT)
 
 
@@ -87,9 +86,9 @@ def correlation_kernel(
     tensor([[ 0.0000, -0.8000],
             [-0.8000,  0.0000]])
     """
-    check_finite("features", features)
+    check_features("features", features)
     check_positive("gamma", gamma)
-    rows = unit_vectors(at_least_float32(features.flatten(1))[0])
+    rows = unit_vectors(rows_of(features))
     cosines = rows @ rows.mT
     if order is None:
         return (2 * gamma * (cosines - 1)).exp()
@@ -148,9 +147,9 @@ def similarity_probs(
     >>> similarity_probs(torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]]))[0]  # ½ and 1
     tensor([0.0000, 0.3333, 0.6667])
     """
-    check_finite("features", features)
+    check_features("features", features)
     check_at_least("the number of examples", len(features), 2)
-    rows = unit_vectors(at_least_float32(features.flatten(1))[0])
+    rows = unit_vectors(rows_of(features))
     weights = (rows @ rows.mT + 1) / 2
     if not with_itself:
         weights = weights * ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)

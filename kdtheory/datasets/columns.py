@@ -1,0 +1,110 @@
+"""What the columns of a table are: classes, or an identifier, a label; logits, or something made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from kdtheory.datasets.stored import IDENTIFIERS, LABELS, plain
+from kdtheory.validate import check_probs
+
+__all__ = ["check_meaning", "check_same_columns", "laws"]
+
+_ROUNDED = 0.02  # by which rows may miss a sum of one that were written with two digits or more
+_FEW, _MANY = 3, 10  # rows, from which a column of whole numbers is no accident
+_SUMS = {False: 1e-3, True: 0.1}  # by which the sums of few and of many rows may miss that of a law
+
+
+def check_meaning(
+    path: str, values: Tensor, names: Sequence[str] | None, /, *, probabilities: bool = False
+) -> None:
+    """The columns are the classes, and the rows logits, or probabilities where it is said.
+
+    Raises:
+        ValueError: a column is an identifier or a label by its name or numbers; rows are probabilities (where
+            it is not said), percentages, −ln p, or ln p where probabilities are said.
+    """
+    _check_columns(path, values, names)
+    if values.ndim != 2 or len(values) < 2 or values.shape[1] < 2 or not bool((values < torch.inf).all()):
+        return
+    if _are_laws(values / 100):
+        raise ValueError(
+            f"{path} holds percentages; divide by 100 and say probabilities=True (--probabilities)"
+        )
+    if probabilities and bool((values <= 0).all()) and _sum_to_one(values.exp()):
+        raise ValueError(
+            f"{path} holds logarithms of probabilities, which are logits: leave out probabilities"
+        )
+    if probabilities:
+        return
+    if _are_laws(values):
+        raise ValueError(f"{path} holds probabilities, not logits; say probabilities=True (--probabilities)")
+    if bool((values >= 0).all()) and _sum_to_one((-values).exp()):
+        raise ValueError(f"{path} holds −ln p, what each class costs; give ln p, its negative, for logits")
+
+
+def laws(path: str, values: Tensor, /) -> Tensor:
+    """Probabilities whose rows sum to one, where those of the file miss it by their rounding.
+
+    Raises:
+        ValueError: an entry is negative or NaN, or a row misses a sum of one by more.
+    """
+    sums = values.sum(-1, keepdim=True)
+    if values.numel() and bool(((sums - 1).abs() <= _ROUNDED).all()):
+        values = values / sums
+    check_probs(path, values)
+    return values
+
+
+def check_same_columns(names: Mapping[str, Sequence[str] | None], /) -> None:
+    """Tables of the same classes have them in one order.
+
+    Args:
+        names: file ↦ names of its columns; None where it has none.
+
+    Raises:
+        ValueError: a name stands in two files at different places.
+    """
+    named = [(path, [plain(name) for name in columns]) for path, columns in names.items() if columns]
+    for path, columns in named[1:]:
+        first, others = named[0]
+        for place, name in enumerate(columns):
+            if name in others and others.index(name) != place:
+                raise ValueError(
+                    f"{path} has class {name!r} in column {place} and {first} in column "
+                    f"{others.index(name)}; write both with their columns in one order"
+                )
+
+
+def _check_columns(path: str, values: Tensor, names: Sequence[str] | None) -> None:
+    """No column is an identifier, a label or a count of the rows: that would be a class too many."""
+    whole = (values == values.floor()).all(0)
+    for place, name in enumerate(names or ()):
+        known = plain(name) in IDENTIFIERS | LABELS and bool(whole[place])
+        if known or name.startswith("Unnamed:"):
+            raise ValueError(f"{path} has a column {name!r}, which is no class; leave it out (index=False)")
+    if len(values) < _FEW or bool(whole.all()):
+        return
+    for place in whole.nonzero()[:, 0].tolist():
+        column = values[:, place]
+        low, high = float(column.min()), float(column.max())
+        different = len(column.unique()) == len(column)
+        if different and low >= 0 and (high - low == len(column) - 1 or len(column) >= _MANY):
+            raise ValueError(f"{path}: column {place} numbers the rows, as an index does; leave it out")
+        if len(column) >= _MANY and 0 <= low < high < values.shape[1] and bool(whole.sum() == 1):
+            raise ValueError(
+                f"{path}: column {place} holds whole numbers from {low:.0f} to {high:.0f} beside fractions, "
+                "as labels do; leave it out"
+            )
+
+
+def _are_laws(values: Tensor) -> bool:
+    """Rows ≥ 0 with sum one, and not all of them one-hot."""
+    one_hot = bool(((values == 0) | (values == 1)).all())
+    return bool((values >= 0).all()) and not one_hot and _sum_to_one(values)
+
+
+def _sum_to_one(values: Tensor) -> bool:
+    return bool(((values.sum(-1) - 1).abs() < _SUMS[len(values) >= _MANY]).all())
