@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtheory.doors import door
+from kdtheory.networks import check_ready
 from kdtheory.validate import check_at_least
 
 _BYTE = 8
