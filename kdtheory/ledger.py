@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 
-import joblib
-
 from kdtheory.claims import REGISTRY, Claim, Judgement, Plan, Verdict, examine, judge_family
 from kdtheory.claims.evidence import from_record, to_record
 from kdtheory.claims.finding import SCHEMA, finding
@@ -20,6 +18,7 @@ from kdtheory.claims.power import Power
 from kdtheory.claims.verdict import decisive_p_values
 from kdtheory.records import Record, RunDirectory
 from kdtheory.validate import check_fraction
+from kdtheory.workers import spread
 
 __all__ = ["as_document", "collate", "examined", "exit_code", "verify"]
 
@@ -76,11 +75,8 @@ def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterat
     if jobs == 1 or len(claims) == 1:
         yield from (_record(claim, plan) for claim in claims)
         return
-    # No backend is named: it is loky unless the caller's `joblib.parallel_config` names another.
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    yield from parallel(
-        joblib.delayed(_examine_by_name)(claim.check.__module__, claim.name, plan) for claim in claims
-    )
+    tasks = [(claim.check.__module__, claim.name, plan) for claim in claims]
+    yield from spread(_examine_by_name, tasks, jobs=jobs)
 
 
 def _examine_by_name(module: str, name: str, plan: Plan) -> Record:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import difflib
 import json
 from collections import Counter
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +19,7 @@ from rich.table import Column, Table
 from kdtheory import bibliography
 from kdtheory.claims import REGISTRY, Claim, Plan, Verdict
 from kdtheory.claims.finding import READ_LITERALLY, SCHEMA, broken_by, would_notice
-from kdtheory.cli.app import RUNS, app, out_console
+from kdtheory.cli.app import INTERRUPTED, RUNS, Ended, app, out_console
 from kdtheory.datasets import load_images
 from kdtheory.ledger import as_document, exit_code, verify
 from kdtheory.progress import progress_bar
@@ -107,7 +109,11 @@ def verify_claims(
     if resume and out is None:
         raise ValueError("--resume needs --out: name the directory of the run to go on with")
     place = out or RUNS / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%fZ}-{tier}-seed{seed}"
-    with RunDirectory(place, asked, resume=resume) as directory, progress_bar("claims") as tell:
+    with (
+        _resumable(place),
+        RunDirectory(place, asked, resume=resume) as directory,
+        progress_bar("claims") as tell,
+    ):
         ledger = verify(claims, plan, jobs=jobs, alpha=alpha, directory=directory, progress=tell)
     if as_json:
         typer.echo(json.dumps(as_document(ledger), indent=1, ensure_ascii=False, allow_nan=False))
@@ -115,6 +121,18 @@ def verify_claims(
         _print_ledger(ledger)
         out_console.print(f"recorded in {place}")
     raise typer.Exit(exit_code(ledger))
+
+
+@contextlib.contextmanager
+def _resumable(place: Path) -> Iterator[None]:
+    """Say how to go on, where the run in `place` ends before all claims are examined."""
+    how = f"what is finished is kept: go on with the same command, --out {place} and --resume"
+    try:
+        yield
+    except ChildProcessError as error:
+        raise Ended(f"error {error}; {how}", 2) from error
+    except KeyboardInterrupt as error:
+        raise Ended(f"interrupted; {how}", INTERRUPTED) from error
 
 
 @app.command()
