@@ -26,7 +26,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kdtheory.records import read_json, write_file, write_json
+from kdtheory.records import read_json, sweep, write_file, write_json
 from kdtheory.streams import Stream
 
 __all__ = ["Study", "commit", "load_study", "redraw_study", "run_study", "study_names"]
@@ -118,6 +118,7 @@ def run_study(
     if rows.empty:
         raise ValueError(f"study {study.name} made no rows")
     place = out / study.name
+    sweep(place)
     write_file(place / "table.csv", rows.to_csv(index=False, lineterminator="\n").encode())
     _write_pictures(study, rows, place)
     write_json(

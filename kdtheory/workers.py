@@ -42,7 +42,7 @@ def spread(function: Callable[..., _T], tasks: Sequence[tuple[Any, ...]], /, *, 
     with _interrupts_held():
         results = parallel(joblib.delayed(function)(*task) for task in tasks)
     try:
-        for result in results:
+        for result in results:  # noqa: UP028 — `yield from` would close them without the care below
             yield result
     except BrokenExecutor as error:
         raise ChildProcessError("a worker process was killed, or memory ran out") from error

@@ -8,7 +8,8 @@ which that part is decided otherwise, those by which it is only left unsure, and
 figure counts claims by that error: of a claim that says which directions matter, the larger of them; of
 another, the smaller of both. "Not ×2" is none of them; "not measured" is a function whose value has no scale.
 
-Records are kept under runs/power, so that a run that was stopped goes on, as long as the code is the same.
+Records are kept under runs/power, so that a run that was stopped goes on; what other code has brought is
+examined again.
 One that is interrupted by Ctrl-C (`timeout -s INT 3600 kdtheory study power_of_claims`) makes the table of
 what is there, and says "not run" of the other claims. Those that train networks for long come last.
 
@@ -19,19 +20,18 @@ notices nothing unless one of its parts is tight, and says why.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-import kdtheory
 from kdtheory.claims import REGISTRY, Claim, Plan
-from kdtheory.claims.finding import SCHEMA
+from kdtheory.claims.examined import Examined
+from kdtheory.claims.finding import Finding
 from kdtheory.claims.power import ERRORS
 from kdtheory.ledger import collate, examined
-from kdtheory.records import Record, RunDirectory
+from kdtheory.records import SCHEMA, RunDirectory
 from kdtheory.streams import Stream
 
 LAST = (
@@ -72,8 +72,7 @@ def run(
     chosen.sort(key=lambda claim: (claim.name in LAST, _place(claim.section), claim.name))
     plan = Plan(seed=stream.seed, data=data, device="cpu", mutants=True, power=True)
     found = _examined(chosen, plan, jobs, records)
-    findings = collate(found, plan)["findings"] if found else []
-    rows = [row for finding in findings for row in _rows(finding)]
+    rows = [row for finding in (collate(found, plan) if found else ()) for row in _rows(finding)]
     there = {row["claim"] for row in rows}
     rows += [
         {"section": claim.section, "claim": claim.name, "verdict": NOT_RUN}
@@ -83,58 +82,49 @@ def run(
     return sorted(rows, key=lambda row: (_place(row["section"]), row["claim"]))
 
 
-def _examined(claims: Sequence[Claim], plan: Plan, jobs: int, records: str | None) -> list[Record]:
-    """The records of the claims, as many as there are when the run is stopped."""
-    asked = {"schema": SCHEMA, "seed": plan.seed, "data": str(plan.data), "code": _digest()}
+def _examined(claims: Sequence[Claim], plan: Plan, jobs: int, records: str | None) -> list[Examined]:
+    """The claims examined, as many as there are when the run is stopped."""
+    asked = {"schema": SCHEMA, "seed": plan.seed, "data": str(plan.data)}
     there = RunDirectory(Path(records), asked, resume=True) if records else None
     with there or contextlib.nullcontext():
-        kept = there.finished() if there else {}
+        kept = there.finished(claims) if there else {}
         missing = [claim for claim in claims if claim.name not in kept]
         try:
-            for record in examined(missing, plan, jobs=jobs) if missing else ():
-                kept[record["name"]] = record
+            for one in examined(missing, plan, jobs=jobs) if missing else ():
+                kept[one.name] = one
                 if there:
-                    there.save(record)
+                    there.save(one)
         except KeyboardInterrupt:
             pass  # what is there is told
     return [kept[claim.name] for claim in claims if claim.name in kept]
-
-
-def _digest() -> str:
-    """Of all code of the package."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(kdtheory.__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def _place(section: str) -> list[int]:
     return [int(number) for number in section.split(".")]
 
 
-def _rows(finding: dict[str, Any]) -> list[dict[str, Any]]:
-    power = finding["power"]
-    errors = {
-        way: UNMEASURED if power["because"] else _told(error) for way, error in power["notices"].items()
-    }
+def _rows(finding: Finding) -> list[dict[str, Any]]:
+    power = finding.power
+    assert power is not None
+    errors = {way: UNMEASURED if power.because else _told(error) for way, error in power.notices.items()}
     return [
         {
-            "section": finding["section"],
-            "claim": finding["name"],
-            "verdict": finding["verdict"],
-            "part": part,
-            "part_verdict": broken["verdict"],
-            "broken_by_controls": "; ".join(broken["controls"]),
-            "broken_by_mutants": "; ".join(broken["mutants"]),
-            "left_unsure_by": "; ".join(broken["unsure"]),
-            "scaled": power["target"],
-            "declared": power["declared"],
+            "section": finding.section,
+            "claim": finding.name,
+            "verdict": finding.verdict.name,
+            "part": name,
+            "part_verdict": part.verdict.name,
+            "broken_by_controls": "; ".join(part.controls),
+            "broken_by_mutants": "; ".join(part.mutants or ()),
+            "left_unsure_by": "; ".join(part.unsure),
+            "scaled": power.target,
+            "declared": power.declared,
             "notices_more": errors.get("more", ""),
             "notices_less": errors.get("less", ""),
-            "not_measured": power["because"],
-            "loose": finding["loose"],
+            "not_measured": power.because,
+            "loose": finding.loose,
         }
-        for part, broken in finding["parts"].items()
+        for name, part in finding.parts.items()
     ]
 
 

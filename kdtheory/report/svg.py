@@ -11,10 +11,11 @@ __all__ = ["inline_svg"]
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
-_KEPT = frozenset(
-    "svg g defs symbol use image style path rect circle ellipse line polyline polygon text tspan textPath "
-    "clipPath mask marker pattern linearGradient radialGradient stop desc".split()
-)
+_KEPT = {
+    "svg", "g", "defs", "symbol", "use", "image", "style", "desc", "path", "rect", "circle", "ellipse",
+    "line", "polyline", "polygon", "text", "tspan", "textPath", "clipPath", "mask", "marker", "pattern",
+    "linearGradient", "radialGradient", "stop",
+}  # fmt: skip
 """What draws. Scripts, links, animations (which can set a link's target) and foreign objects do not."""
 _PROPERTY = re.compile(
     r"(fill|stroke|font|text|clip|marker|stop|color|opacity|shape-rendering|image-rendering|mix-blend-mode|"
