@@ -52,7 +52,7 @@ def restored(kind: Any, value: Any, where: str, /) -> Any:
 
     >>> restored(tuple[float, ...], [1, "two"], "sizes")
     Traceback (most recent call last):
-    ValueError: sizes[1] is 'two', and must be a number; it did not come from here, or was edited
+    ValueError: sizes[1] is 'two', and must be a number; it is damaged, or was edited
     """
     origin, inside = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):  # T | None
@@ -94,7 +94,7 @@ def made(kind: Any, value: Any, where: str, /) -> Any:
     hints = typing.get_type_hints(kind)
     names = [entry.name for entry in dataclasses.fields(kind)]
     if lacking := [name for name in names if name not in value]:
-        raise ValueError(f"{where} lacks {lacking[0]!r}; it did not come from here, or was edited")
+        raise ValueError(f"{where} lacks {lacking[0]!r}; it is damaged, or was edited")
     return kind(**{name: restored(hints[name], value[name], f"{where}.{name}") for name in names})
 
 
@@ -113,4 +113,4 @@ def _checked(value: Any, kind: type, where: str, words: str) -> Any:
 
 def _damaged(where: str, value: Any, words: str) -> ValueError:
     shown = repr(value) if len(repr(value)) <= 40 else f"{repr(value)[:37]}…"
-    return ValueError(f"{where} is {shown}, and must be {words}; it did not come from here, or was edited")
+    return ValueError(f"{where} is {shown}, and must be {words}; it is damaged, or was edited")

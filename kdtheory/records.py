@@ -183,8 +183,9 @@ class RunDirectory(AbstractContextManager["RunDirectory"]):
 
     def _complete(self, found: Examined, claim: Claim) -> bool:
         """Whether there is a run of each control and, where the run has mutants, of each mutant."""
-        mutants = {mutant.name for mutant in claim.mutants} if self._asked.get("mutants") else set()
-        return len(found.controls) == len(claim.controls) and set(found.mutants or ()) == mutants
+        mutants = {mutant.name for mutant in claim.mutants}
+        there = not self._asked.get("mutants") if found.mutants is None else set(found.mutants) == mutants
+        return there and len(found.controls) == len(claim.controls)
 
     def save(self, found: Examined, /) -> None:
         """Keep what was found of one claim."""

@@ -26,7 +26,7 @@ from kdtheory.bounds.tails import RiskTail, pac_bayes_tail
 from kdtheory.networks import MLP
 from kdtheory.networks._mlp_tape import ACTIVATIONS
 from kdtheory.streams import Stream
-from kdtheory.types import resolve_device
+from kdtheory.types import as_torch_starts, for_autograd, resolve_device
 from kdtheory.validate import check_at_least, check_fraction, check_labels, check_positive, check_probs
 
 __all__ = ["PRIOR_STDS", "GaussianPosterior", "pac_bayes_certificate", "posterior_tail", "train_posterior"]
@@ -161,6 +161,8 @@ def posterior_tail(
     )
 
 
+@as_torch_starts()
+@torch.enable_grad()
 def train_posterior(
     architecture: MLP,
     inputs: Float[Tensor, "*#members n d"],
@@ -213,7 +215,7 @@ def train_posterior(
     check_positive("prior_stds", torch.tensor(prior_stds))
     check_at_least("steps", steps, 0)
     place = resolve_device(device)
-    inputs, targets, start = (array.to(place, dtype) for array in (inputs, targets, prior_mean))
+    inputs, targets, start = (for_autograd(array).to(place, dtype) for array in (inputs, targets, prior_mean))
     mean = start.clone().requires_grad_()
     log_std = torch.full_like(start, math.log(initial_std)).requires_grad_()
     optimizer = torch.optim.Adam([mean], learning_rate)

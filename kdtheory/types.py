@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["Sample", "at_least_float32", "resolve_device"]
+__all__ = ["Sample", "as_torch_starts", "at_least_float32", "for_autograd", "resolve_device"]
 
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -34,6 +36,24 @@ class Sample:
 def at_least_float32(*tensors: Tensor) -> list[Tensor]:
     """The tensors as they are, but half precision as float32: sums and differences need more digits."""
     return [tensor.float() if tensor.dtype in _HALF else tensor for tensor in tensors]
+
+
+@contextmanager
+def as_torch_starts() -> Iterator[None]:
+    """No inference mode, and new tensors on the CPU, whatever the caller has set; also a decorator.
+
+    >>> with torch.device("meta"), torch.inference_mode(), as_torch_starts():
+    ...     torch.zeros(1).device, torch.is_inference_mode_enabled()
+    (device(type='cpu'), False)
+    """
+    elsewhere = torch.get_default_device().type != "cpu"  # the context costs at every call of torch
+    with torch.inference_mode(False), torch.device("cpu") if elsewhere else nullcontext():
+        yield
+
+
+def for_autograd(tensor: Tensor) -> Tensor:
+    """The tensor, copied where it was made in inference mode: autograd does not keep such."""
+    return tensor.clone() if tensor.is_inference() else tensor
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

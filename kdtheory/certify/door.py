@@ -17,7 +17,7 @@ from kdtheory.certify.workshop import Workshop
 from kdtheory.networks import MLP, Architecture
 from kdtheory.roles import HoldOut, Role, Train, Unlabelled, check_rows
 from kdtheory.streams import Stream
-from kdtheory.types import resolve_device
+from kdtheory.types import as_torch_starts, resolve_device
 from kdtheory.validate import check_at_least, check_positive
 
 __all__ = ["certify"]
@@ -26,6 +26,7 @@ Progress = Callable[[int, int], None]
 _HIDDEN = 256
 
 
+@as_torch_starts()
 def certify(
     teacher: nn.Module | Mapping[str, Any],
     /,

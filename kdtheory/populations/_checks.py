@@ -12,6 +12,7 @@ from kdtheory.networks import Architecture
 from kdtheory.populations._descent import Sample, Task
 from kdtheory.populations._schedule import SCHEDULES
 from kdtheory.streams import Stream
+from kdtheory.types import for_autograd
 from kdtheory.validate import (
     check_at_least,
     check_fraction,
@@ -121,7 +122,9 @@ def _with_members(name: str, array: Tensor, shape: tuple[int, ...], params: Tens
             f"{name} has shape {tuple(array.shape)}; give ({shown}), shared by all members, "
             f"or ({members}, {shown}), each member's own"
         )
-    array = array.detach().to(params.device, params.dtype if array.is_floating_point() else None)
+    array = (
+        for_autograd(array).detach().to(params.device, params.dtype if array.is_floating_point() else None)
+    )
     return array.expand(members, *array.shape[-len(shape) :])
 
 

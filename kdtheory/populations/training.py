@@ -23,13 +23,14 @@ from kdtheory.populations._descent import Loss, Task, descend
 from kdtheory.populations._groups import run_groups, training_groups
 from kdtheory.populations.population import Population
 from kdtheory.streams import Stream
-from kdtheory.types import resolve_device
+from kdtheory.types import as_torch_starts, resolve_device
 
 __all__ = ["Loss", "train"]
 
 Progress = Callable[[int, int], None]
 
 
+@as_torch_starts()
 def train(
     architecture: Architecture,
     inputs: Float[Tensor, "..."],
