@@ -82,15 +82,18 @@ def _imported(name: str, file: Path, _changed: int) -> tuple[str, ...]:
     return tuple(names())
 
 
-@cache
 def _file(name: str) -> Path | None:
     """The source file of a module; None of what is none."""
-    module, parent = sys.modules.get(name), name.rpartition(".")[0]
-    if module is not None:
-        origin = getattr(module, "__file__", None)
-    elif parent and not hasattr(sys.modules.get(parent), "__path__"):
-        return None
-    else:
-        spec = importlib.util.find_spec(name)
-        origin = spec.origin if spec and spec.has_location else None
+    module = sys.modules.get(name)
+    origin = _origin(name) if module is None else getattr(module, "__file__", None)
     return Path(origin) if origin and origin.endswith(".py") else None
+
+
+@cache
+def _origin(name: str) -> str | None:
+    """Where a module that is not loaded would come from."""
+    parent = name.rpartition(".")[0]
+    if parent and not hasattr(sys.modules.get(parent), "__path__"):
+        return None
+    spec = importlib.util.find_spec(name)
+    return spec.origin if spec and spec.has_location else None

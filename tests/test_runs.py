@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ PATIENCE = 300.0
 """Seconds; on a machine that is busy, a process takes long to start."""
 SLEEPERS = """
 import os, sys, time
-from kdtheory.workers import spread
+from workers import spread
 
 def sleep(seconds):
     time.sleep(seconds)
@@ -83,6 +84,7 @@ END = {
 def test_no_worker_outlives_its_parent(how: str, tmp_path: Path, processes: list) -> None:
     script = tmp_path / "sleepers.py"
     script.write_text(SLEEPERS)
+    shutil.copy(str(spread.__code__.co_filename), tmp_path / "workers.py")  # starts without the package
     process = subprocess.Popen(
         [sys.executable, str(script)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
