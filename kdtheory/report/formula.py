@@ -27,7 +27,7 @@ _CHILDREN = {
 }
 
 
-_ACTS = re.compile(r"on.*|.*(href|src|style|class|id|actiontype)", re.IGNORECASE)
+_ACTS = re.compile(r"on.*|(.*\W)?(href|src|style|class|id|actiontype)", re.IGNORECASE)
 """Attributes that link, load, run, or reach beyond the formula."""
 
 
