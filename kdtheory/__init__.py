@@ -7,7 +7,7 @@ teacher, and to declare and judge claims is here.
 
 from kdtheory.certify import Certificates, certify, certify_logits
 from kdtheory.claims import Claim, Control, Mutant, Plan, Setting, Verdict, claim, examine, judge
-from kdtheory.ledger import verify
+from kdtheory.ledger import Ledger, verify
 from kdtheory.networks import MLP, ModuleArchitecture
 from kdtheory.populations import Population, train
 from kdtheory.streams import Stream
@@ -17,6 +17,7 @@ __all__ = [
     "Certificates",
     "Claim",
     "Control",
+    "Ledger",
     "ModuleArchitecture",
     "Mutant",
     "Plan",

@@ -9,19 +9,19 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 
-import joblib
-
 from kdtheory.claims import REGISTRY, Claim, Judgement, Plan, Verdict, examine, judge_family
-from kdtheory.claims.evidence import from_record, to_record
-from kdtheory.claims.finding import SCHEMA, finding
-from kdtheory.claims.power import Power
+from kdtheory.claims.evidence import Evidence
+from kdtheory.claims.examined import Examined
+from kdtheory.claims.finding import Ledger, finding
 from kdtheory.claims.verdict import decisive_p_values
-from kdtheory.records import Record, RunDirectory
+from kdtheory.records import RunDirectory, code_of
 from kdtheory.validate import check_fraction
+from kdtheory.workers import spread
 
-__all__ = ["as_document", "collate", "examined", "exit_code", "verify"]
+__all__ = ["Ledger", "collate", "examined", "exit_code", "verify"]
 
 
 def verify(
@@ -33,7 +33,7 @@ def verify(
     alpha: float = 0.05,
     directory: RunDirectory | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Record:
+) -> Ledger:
     """Examine `claims` and judge them as one ledger.
 
     Args:
@@ -46,141 +46,91 @@ def verify(
         progress: called with the number of claims examined and of all.
 
     Returns:
-        The ledger, made of plain JSON types: what `as_document` prints, the number of sampled decisions that
-        share α, and the mutants that survived.
+        The ledger: a finding for each claim, in the order given.
 
     Raises:
-        ValueError: no claim is given, jobs is 0, or alpha is outside (0, 1).
+        ValueError: no claim is given, jobs is 0, alpha is outside (0, 1), or a record is damaged.
+        ChildProcessError: a worker process was killed; the records that are there are kept.
     """
     if not claims:
         raise ValueError("there is no claim to verify; name at least one")
     check_fraction("alpha", alpha, open_interval=True)
     if jobs == 0:
         raise ValueError("jobs = 0 runs nothing; give a number of processes, or -1 for all cores")
-    kept = directory.finished() if directory else {}
-    records = {claim.name: kept[claim.name] for claim in claims if claim.name in kept}
-    for record in examined([claim for claim in claims if claim.name not in records], plan, jobs=jobs):
+    found = directory.finished(claims) if directory else {}
+    for one in examined([claim for claim in claims if claim.name not in found], plan, jobs=jobs):
         if directory:
-            directory.save(record)
-        records[record["name"]] = record
+            directory.save(one)
+        found[one.name] = one
         if progress:
-            progress(len(records), len(claims))
-    ledger = collate([records[claim.name] for claim in claims], plan, alpha=alpha)
+            progress(len(found), len(claims))
+    ledger = collate([found[claim.name] for claim in claims], plan, alpha=alpha)
     if directory:
         directory.close(ledger)
     return ledger
 
 
-def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterator[Record]:
-    """The records of `claims`, each as soon as it is there."""
+def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterator[Examined]:
+    """The claims, each as soon as it is examined, with the digest of the code that it rests on.
+
+    Raises:
+        ChildProcessError: a worker process was killed.
+        ValueError: a claim is declared where worker processes do not find it.
+    """
+    code = {claim.name: code_of(claim) for claim in claims}
     if jobs == 1 or len(claims) == 1:
-        yield from (_record(claim, plan) for claim in claims)
-        return
-    # No backend is named: it is loky unless the caller's `joblib.parallel_config` names another.
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    yield from parallel(
-        joblib.delayed(_examine_by_name)(claim.check.__module__, claim.name, plan) for claim in claims
-    )
+        found: Iterator[Examined] = (_timed(claim, plan) for claim in claims)
+    else:
+        tasks = [(_home(claim), claim.name, plan) for claim in claims]
+        found = spread(_examine_by_name, tasks, jobs=jobs)
+    yield from (replace(one, code=code[one.name]) for one in found)
 
 
-def _examine_by_name(module: str, name: str, plan: Plan) -> Record:
+def _home(claim: Claim) -> str:
+    """The module that a worker process imports to find the claim."""
+    home = claim.check.__module__
+    if home == "__main__":
+        raise ValueError(
+            f"claim {claim.name} is declared in the script itself, where worker processes do not find it; "
+            "declare it in a module, or use jobs = 1"
+        )
+    return home
+
+
+def _examine_by_name(module: str, name: str, plan: Plan) -> Examined:
     importlib.import_module(module)
-    return _record(REGISTRY[name], plan)
+    return _timed(REGISTRY[name], plan)
 
 
-def _record(claim: Claim, plan: Plan) -> Record:
+def _timed(claim: Claim, plan: Plan) -> Examined:
     start = time.perf_counter()
     found = examine(claim, plan)
-    mutants = found.mutants
-    return {
-        "name": claim.name,
-        "section": claim.section,
-        "chapter": claim.chapter,
-        "statement": claim.statement,
-        "formula": claim.formula,
-        "source": claim.source,
-        "place": claim.place,
-        "assumes": list(claim.assumes),
-        "how": claim.how,
-        "reading": claim.reading,
-        "loose": claim.loose,
-        "tuned_on": list(claim.tuned_on),
-        "expected": claim.expect.name,
-        "brings": claim.control_brings.name,
-        "premise": {name: repr(value) for name, value in claim.premise.items()},
-        "evidence": to_record(found.premise),
-        "controls": [
-            {
-                "because": control.because,
-                "overrides": {name: repr(value) for name, value in control.overrides.items()},
-                "evidence": to_record(evidence),
-            }
-            for control, evidence in zip(claim.controls, found.controls, strict=True)
-        ],
-        "mutants": None if mutants is None else {name: to_record(mutants[name]) for name in mutants},
-        "power": found.power and _power_record(found.power),
-        "seconds": round(time.perf_counter() - start, 3),
-    }
+    return Examined.of(claim, found, seconds=round(time.perf_counter() - start, 3))
 
 
-def _power_record(power: Power) -> Record:
-    tried = {
-        way: {f"{error:g}": to_record(evidence) for error, evidence in runs.items()}
-        for way, runs in power.tried.items()
-    }
-    return {"target": power.target, "declared": power.declared, "tried": tried}
-
-
-def collate(records: Sequence[Record], plan: Plan, /, *, alpha: float = 0.05) -> Record:
-    """Judge all records as one family, and make the ledger."""
-    premises = [from_record(record["evidence"]) for record in records]
-    controls = [[from_record(control["evidence"]) for control in record["controls"]] for record in records]
-    family = [*premises, *(evidence for some in controls for evidence in some)]
+def collate(examined: Sequence[Examined], plan: Plan, /, *, alpha: float = 0.05) -> Ledger:
+    """Judge all that was examined as one family, and make the ledger."""
+    family = [one.evidence for one in examined]
+    family += [control.evidence for one in examined for control in one.controls]
     judged = judge_family(family, alpha=alpha)
     shares = [decisive_p_values(evidence) for evidence in family]
-    rest, findings = iter(judged[len(premises) :]), []
-    for n, (record, some) in enumerate(zip(records, controls, strict=True)):
+    rest, findings = iter(judged[len(examined) :]), []
+    for n, one in enumerate(examined):
         others = [p for m, share in enumerate(shares) if m != n for p in share]
 
-        def in_its_place(evidence: Record, others: list[float] = others) -> Judgement:
+        def in_its_place(evidence: Evidence, others: list[float] = others) -> Judgement:
             """What is judged in the place of the premise of this claim."""
-            return judge_family([from_record(evidence)], alpha=alpha, others=others)[0]
+            return judge_family([evidence], alpha=alpha, others=others)[0]
 
-        findings.append(finding(record, judged[n], [next(rest) for _ in some], in_its_place))
-    return {
-        "schema": SCHEMA,
-        "version": version("kdtheory"),
-        "seed": plan.seed,
-        "tier": plan.tier,
-        "alpha": alpha,
-        "decisions": sum(map(len, shares)),
-        "findings": findings,
-    }
+        findings.append(finding(one, judged[n], [next(rest) for _ in one.controls], in_its_place))
+    decisions = sum(map(len, shares))
+    return Ledger(version("kdtheory"), plan.seed, plan.tier, alpha, decisions, tuple(findings))
 
 
-def as_document(ledger: Record, /) -> Record:
-    """The ledger in the keys of its schema, as `kdtheory verify --json` prints it."""
-    return {
-        **{key: ledger[key] for key in ("schema", "version", "seed", "tier", "alpha")},
-        "findings": [
-            {
-                **{key: value for key, value in row.items() if key != "section"},
-                "mutants": row["mutants"] and _counted(row["mutants"]),
-            }
-            for row in ledger["findings"]
-        ],
-    }
-
-
-def _counted(score: Record) -> Record:
-    return {"killed": score["killed"], "total": score["total"], "unsure": len(score["unsure"])}
-
-
-def exit_code(ledger: Record, /) -> int:
+def exit_code(ledger: Ledger, /) -> int:
     """0 all as expected; 1 a claim came out otherwise or a mutant survived; 2 some could not be checked."""
-    findings = ledger["findings"]
-    could_not = {Verdict.ERROR.name, Verdict.OUT_OF_SCOPE.name}
-    survived = any(row["mutants"] and row["mutants"]["killed"] < row["mutants"]["total"] for row in findings)
-    if survived or any(not row["as_expected"] and row["verdict"] not in could_not for row in findings):
+    could_not = (Verdict.ERROR, Verdict.OUT_OF_SCOPE)
+    survived = any(one.mutants is not None and one.mutants.survivors for one in ledger)
+    if survived or any(one.verdict not in could_not for one in ledger.unexpected):
         return 1
-    return 0 if all(row["as_expected"] for row in findings) else 2
+    return 2 if ledger.unexpected else 0

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -19,9 +20,30 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-__all__ = ["RunDirectory", "latest_run", "read_json", "write_file", "write_json"]
+from kdtheory.claims import Claim, examine
+from kdtheory.claims.examined import Examined
+from kdtheory.claims.finding import Finding, Ledger
+from kdtheory.digest import code_digest
+from kdtheory.plain import plain, plain_fields, restored
+
+__all__ = [
+    "SCHEMA",
+    "RunDirectory",
+    "as_document",
+    "code_of",
+    "latest_run",
+    "read_json",
+    "read_ledger",
+    "sweep",
+    "write_file",
+    "write_json",
+]
 
 Record = dict[str, Any]
+SCHEMA = 2
+"""Of records, of ledgers and of what `verify --json` prints."""
+_HALF = re.compile(r"\..+\.(json|html|csv|svg|png)\.[a-z0-9_]{8}")
+"""What a file is called while it is written."""
 
 
 def write_file(path: Path, content: bytes, /) -> None:
@@ -33,14 +55,24 @@ def write_file(path: Path, content: bytes, /) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, neighbour = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(neighbour, 0o644)
-        os.replace(neighbour, path)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(neighbour, 0o644)
+            os.replace(neighbour, path)
+        finally:
+            Path(neighbour).unlink(missing_ok=True)  # there only where writing was broken off
     except OSError as error:
         raise ValueError(f"{path} cannot be written ({error.strerror}); choose another place") from error
+
+
+def sweep(folder: Path, /) -> None:
+    """Remove the half-written files that killed runs have left in a folder."""
+    for path in folder.glob(".*"):
+        if _HALF.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, document: Mapping[str, Any], /) -> None:
@@ -83,6 +115,7 @@ class RunDirectory(AbstractContextManager["RunDirectory"]):
         self._asked = json.loads(json.dumps(asked))
         self._resume = resume
         self._lock = FileLock(path / ".lock")
+        self.outdated: tuple[str, ...] = ()
 
     def __enter__(self) -> RunDirectory:
         try:
@@ -105,6 +138,8 @@ class RunDirectory(AbstractContextManager["RunDirectory"]):
         self._lock.release()
 
     def _open(self) -> None:
+        for folder in (self.path, self.path / "claims"):
+            sweep(folder)
         plan = self.path / "run.json"
         if not plan.exists():
             if strangers := [entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")]:
@@ -121,21 +156,101 @@ class RunDirectory(AbstractContextManager["RunDirectory"]):
                 "ask the same to resume it, or choose another place"
             )
 
-    def finished(self) -> dict[str, Record]:
-        """The records of the claims already examined, by name."""
-        records = {}
-        for path in sorted((self.path / "claims").glob("[!.]*.json")):
-            record = read_json(path)
-            records[record["name"]] = record
-        return records
+    def finished(self, claims: Sequence[Claim], /) -> dict[str, Examined]:
+        """Those of the claims that are already examined, by name, told as the claims tell them now.
 
-    def save(self, record: Record, /) -> None:
-        """Keep the record of one examined claim."""
-        write_json(self.path / "claims" / f"{record['name']}.json", record)
+        What other code has brought is passed over, and named in `outdated`.
 
-    def close(self, ledger: Record, /) -> None:
+        Raises:
+            ValueError: a record is damaged.
+        """
+        found, outdated = {}, []
+        for claim in claims:
+            path = self.path / "claims" / f"{claim.name}.json"
+            if not path.is_file():
+                continue
+            there: Examined = restored(Examined, read_json(path), f"{path}: record")
+            if there.name != claim.name:
+                raise ValueError(f"{path} is a record of {there.name}; it was renamed, or edited")
+            if there.code != code_of(claim) or not self._complete(there, claim):
+                outdated.append(claim.name)
+                continue
+            found[claim.name] = there.as_told_by(claim)
+            if found[claim.name] != there:
+                self.save(found[claim.name])
+        self.outdated = tuple(outdated)
+        return found
+
+    def _complete(self, found: Examined, claim: Claim) -> bool:
+        """Whether there is a run of each control and, where the run has mutants, of each mutant."""
+        mutants = {mutant.name for mutant in claim.mutants}
+        there = not self._asked.get("mutants") if found.mutants is None else set(found.mutants) == mutants
+        return there and len(found.controls) == len(claim.controls)
+
+    def save(self, found: Examined, /) -> None:
+        """Keep what was found of one claim."""
+        write_json(self.path / "claims" / f"{found.name}.json", plain(found))
+
+    def close(self, ledger: Ledger, /) -> None:
         """Write the ledger, which ends the run."""
-        write_json(self.path / "ledger.json", ledger)
+        write_json(self.path / "ledger.json", _ledger_record(ledger))
+
+
+def code_of(claim: Claim, /) -> str:
+    """The digest of all code that decides what a claim's examination brings."""
+    return code_digest(claim.check, examine)
+
+
+def as_document(ledger: Ledger, /) -> Record:
+    """The ledger as `kdtheory verify --json` prints it."""
+    document = _ledger_record(ledger)
+    del document["decisions"]
+    document["findings"] = [_short(row) for row in document["findings"]]
+    return document
+
+
+def _short(row: Record) -> Record:
+    kept = (
+        "name", "chapter", "statement", "source", "expected", "reading", "verdict", "as_expected", "control",
+        "controls", "parts", "evidence", "mutants", "power", "loose", "tuned_on", "seconds",
+    )  # fmt: skip
+    score, trial = row["mutants"], ("because", "verdict", "as_expected")
+    return {
+        **{key: row[key] for key in kept},
+        "controls": [{key: one[key] for key in trial} for one in row["controls"]],
+        "mutants": score
+        and {"killed": score["killed"], "total": score["total"], "unsure": len(score["unsure"])},
+    }
+
+
+def _ledger_record(ledger: Ledger) -> Record:
+    return {"schema": SCHEMA, **plain_fields(ledger), "findings": [_finding_record(one) for one in ledger]}
+
+
+def _finding_record(one: Finding) -> Record:
+    """All fields, and what follows from them."""
+    follows = {name: plain(getattr(one, name)) for name in ("chapter", "as_expected", "control")}
+    if (score := one.mutants) is not None:
+        follows["mutants"] = {"killed": score.killed, "total": score.total, **plain_fields(score)}
+    return {**plain_fields(one), **follows}
+
+
+def read_ledger(run: Path, /) -> Ledger:
+    """The ledger of an ended run.
+
+    Raises:
+        ValueError: the run has not ended, is of another schema, or its ledger is damaged.
+    """
+    place = run / "ledger.json"
+    if not place.is_file():
+        raise ValueError(f"{run} holds no ledger.json; give the directory of a run that has ended")
+    document = read_json(place)
+    if document.get("schema") != SCHEMA or not document.get("findings"):
+        raise ValueError(
+            f"{place} is no ledger of schema {SCHEMA} with findings; verify again with this version"
+        )
+    ledger: Ledger = restored(Ledger, document, f"{place}: ledger")
+    return ledger
 
 
 def latest_run(root: Path, /) -> Path | None:

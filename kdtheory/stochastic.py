@@ -27,7 +27,7 @@ from kdtheory.doors import door
 from kdtheory.networks import MLP
 from kdtheory.networks._mlp_tape import ACTIVATIONS
 from kdtheory.streams import Stream
-from kdtheory.types import recordable, resolve_device
+from kdtheory.types import as_torch_starts, recordable, resolve_device
 from kdtheory.validate import check_at_least, check_fraction, check_labels, check_positive, check_probs
 
 __all__ = ["PRIOR_STDS", "GaussianPosterior", "pac_bayes_certificate", "posterior_tail", "train_posterior"]
@@ -166,7 +166,7 @@ def posterior_tail(
 
 
 @door
-@torch.inference_mode(False)
+@as_torch_starts()
 @torch.enable_grad()
 def train_posterior(
     architecture: MLP,

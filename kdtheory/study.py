@@ -9,18 +9,14 @@ argument `data` reads real images: those of a folder of IDX files, or the embedd
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import importlib.util
 import inspect
 import io
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,10 +25,10 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kdtheory.records import read_json, write_file, write_json
+from kdtheory.records import read_json, sweep, write_file, write_json
 from kdtheory.streams import Stream
 
-__all__ = ["Study", "commit", "load_study", "redraw_study", "run_study", "sources", "study_names"]
+__all__ = ["Study", "commit", "load_study", "redraw_study", "run_study", "study_names"]
 
 _REQUIRED = ("CLAIMS", "CONFIG", "SMALL", "run", "draw")
 
@@ -121,6 +117,7 @@ def run_study(
     if rows.empty:
         raise ValueError(f"study {study.name} made no rows")
     place = out / study.name
+    sweep(place)
     write_file(place / "table.csv", rows.to_csv(index=False, lineterminator="\n").encode())
     _write_pictures(study, rows, place)
     write_json(
@@ -203,52 +200,3 @@ def commit() -> str:
     head = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)figures")
     return f"{head}-dirty" if changed else head
-
-
-@cache
-def sources(*modules: str) -> str:
-    """A digest of modules of this package and of all modules of it that they import, directly or not.
-
-    What was measured by the modules counts as long as this is the same. It is that of the first call: a long
-    run is of the code that it began with.
-    """
-    found: dict[str, Path] = {}
-    waiting = [*modules]
-    while waiting:
-        name = waiting.pop()
-        path = _file(name)
-        if path and name not in found:
-            found[name] = path
-            waiting += _imported(path)
-    digest = hashlib.sha256()
-    for name, path in sorted(found.items()):
-        digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-def _file(module: str) -> Path | None:
-    """Where a module or package of kdtheory is; None of any other name."""
-    top, *parts = module.split(".")
-    place = Path(__file__).parent.joinpath(*parts)
-    files = (place / "__init__.py", place.with_suffix(".py"))
-    return next((path for path in files if path.is_file()), None) if top == "kdtheory" and parts else None
-
-
-@cache
-def _imported(path: Path) -> tuple[str, ...]:
-    """The names that a file imports, modules or not."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return tuple(sorted(names))
-
-
-def _git(*arguments: str) -> str:
-    try:
-        told = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return told.stdout.strip()

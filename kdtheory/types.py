@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 
-__all__ = ["Sample", "at_least_float32", "recordable", "resolve_device", "tensor_of"]
+__all__ = ["Sample", "as_torch_starts", "at_least_float32", "recordable", "resolve_device", "tensor_of"]
 
 _WIDEST = 8
 _HALF = (torch.float16, torch.bfloat16)
@@ -63,6 +65,19 @@ def tensor_of(name: str, values: Any, /) -> Tensor:
             raise ValueError(f"{name} goes up to {array.max()}; give whole numbers below 2**63")
         dtype = np.dtype(np.int64)
     return torch.from_numpy(np.require(array, dtype=dtype, requirements=("C", "W")))
+
+
+@contextmanager
+def as_torch_starts() -> Iterator[None]:
+    """No inference mode, and new tensors on the CPU, whatever the caller has set; also a decorator.
+
+    >>> with torch.device("meta"), torch.inference_mode(), as_torch_starts():
+    ...     torch.zeros(1).device, torch.is_inference_mode_enabled()
+    (device(type='cpu'), False)
+    """
+    elsewhere = torch.get_default_device().type != "cpu"  # the context costs at every call of torch
+    with torch.inference_mode(False), torch.device("cpu") if elsewhere else nullcontext():
+        yield
 
 
 @door

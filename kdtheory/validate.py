@@ -163,7 +163,7 @@ def _off_one(probs: Tensor) -> float:
 
 def _exact(value: float | Tensor) -> Tensor:
     """A number as float64, which torch would make float32; a tensor as it is."""
-    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64, device="cpu")
 
 
 def _shown(value: float | Tensor) -> str:

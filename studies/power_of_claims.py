@@ -8,8 +8,8 @@ which that part is decided otherwise, those by which it is only left unsure, and
 figure counts claims by that error: of a claim that says which directions matter, the larger of them; of
 another, the smaller of both. "Not ×2" is none of them; "not measured" is a function whose value has no scale.
 
-Records are kept under runs/power, so that a run that was stopped goes on; a claim is examined again where its
-module, or a module of the package that this one needs, is no longer the same.
+Records are kept under runs/power, so that a run that was stopped goes on; what other code has brought is
+examined again.
 One that is interrupted by Ctrl-C (`timeout -s INT 3600 kdtheory study power_of_claims`) makes the table of
 what is there, and says "not run" of the other claims. Those that train networks for long come last.
 
@@ -27,12 +27,12 @@ from typing import Any
 import pandas as pd
 
 from kdtheory.claims import REGISTRY, Claim, Plan
-from kdtheory.claims.finding import SCHEMA
+from kdtheory.claims.examined import Examined
+from kdtheory.claims.finding import Finding
 from kdtheory.claims.power import ERRORS
 from kdtheory.ledger import collate, examined
-from kdtheory.records import Record, RunDirectory
+from kdtheory.records import SCHEMA, RunDirectory
 from kdtheory.streams import Stream
-from kdtheory.study import sources
 
 LAST = (
     "disagreement_transfers_a_certificate",
@@ -52,8 +52,6 @@ LAST = (
     "wide_nets_train_like_their_linear_models",
 )
 """Claims whose check takes more than five seconds, and a search runs it some ten times."""
-EXAMINED_BY = ("kdtheory.claims.examination", "kdtheory.claims.evidence.record")
-"""What makes a record of a check: where this has changed, all claims are examined again."""
 CLAIMS = ()
 CONFIG = {"claims": (), "jobs": 1, "records": "runs/power"}
 SMALL = {
@@ -74,8 +72,7 @@ def run(
     chosen.sort(key=lambda claim: (claim.name in LAST, _place(claim.section), claim.name))
     plan = Plan(seed=stream.seed, data=data, device="cpu", mutants=True, power=True)
     found = _examined(chosen, plan, jobs, records)
-    findings = collate(found, plan)["findings"] if found else []
-    rows = [row for finding in findings for row in _rows(finding)]
+    rows = [row for finding in (collate(found, plan) if found else ()) for row in _rows(finding)]
     there = {row["claim"] for row in rows}
     rows += [
         {"section": claim.section, "claim": claim.name, "verdict": NOT_RUN}
@@ -85,20 +82,18 @@ def run(
     return sorted(rows, key=lambda row: (_place(row["section"]), row["claim"]))
 
 
-def _examined(claims: Sequence[Claim], plan: Plan, jobs: int, records: str | None) -> list[Record]:
-    """The records of the claims, as many as there are when the run is stopped."""
+def _examined(claims: Sequence[Claim], plan: Plan, jobs: int, records: str | None) -> list[Examined]:
+    """The claims examined, as many as there are when the run is stopped."""
     asked = {"schema": SCHEMA, "seed": plan.seed, "data": str(plan.data)}
-    now = {claim.name: sources(claim.check.__module__, *EXAMINED_BY) for claim in claims}
     there = RunDirectory(Path(records), asked, resume=True) if records else None
     with there or contextlib.nullcontext():
-        finished = there.finished() if there else {}
-        kept = {name: record for name, record in finished.items() if record.get("sources") == now.get(name)}
+        kept = there.finished(claims) if there else {}
         missing = [claim for claim in claims if claim.name not in kept]
         try:
-            for record in examined(missing, plan, jobs=jobs) if missing else ():
-                kept[record["name"]] = record | {"sources": now[record["name"]]}
+            for one in examined(missing, plan, jobs=jobs) if missing else ():
+                kept[one.name] = one
                 if there:
-                    there.save(kept[record["name"]])
+                    there.save(one)
         except KeyboardInterrupt:
             pass  # what is there is told
     return [kept[claim.name] for claim in claims if claim.name in kept]
@@ -108,29 +103,28 @@ def _place(section: str) -> list[int]:
     return [int(number) for number in section.split(".")]
 
 
-def _rows(finding: dict[str, Any]) -> list[dict[str, Any]]:
-    power = finding["power"]
-    errors = {
-        way: UNMEASURED if power["because"] else _told(error) for way, error in power["notices"].items()
-    }
+def _rows(finding: Finding) -> list[dict[str, Any]]:
+    power = finding.power
+    assert power is not None
+    errors = {way: UNMEASURED if power.because else _told(error) for way, error in power.notices.items()}
     return [
         {
-            "section": finding["section"],
-            "claim": finding["name"],
-            "verdict": finding["verdict"],
-            "part": part,
-            "part_verdict": broken["verdict"],
-            "broken_by_controls": "; ".join(broken["controls"]),
-            "broken_by_mutants": "; ".join(broken["mutants"]),
-            "left_unsure_by": "; ".join(broken["unsure"]),
-            "scaled": power["target"],
-            "declared": power["declared"],
+            "section": finding.section,
+            "claim": finding.name,
+            "verdict": finding.verdict.name,
+            "part": name,
+            "part_verdict": part.verdict.name,
+            "broken_by_controls": "; ".join(part.controls),
+            "broken_by_mutants": "; ".join(part.mutants or ()),
+            "left_unsure_by": "; ".join(part.unsure),
+            "scaled": power.target,
+            "declared": power.declared,
             "notices_more": errors.get("more", ""),
             "notices_less": errors.get("less", ""),
-            "not_measured": power["because"],
-            "loose": finding["loose"],
+            "not_measured": power.because,
+            "loose": finding.loose,
         }
-        for part, broken in finding["parts"].items()
+        for name, part in finding.parts.items()
     ]
 
 

@@ -38,6 +38,7 @@ import kdtheory
 from kdtheory.claims import REGISTRY, Claim, Plan, Verdict, judge
 from kdtheory.claims.evidence import Evidence, Identity, Joint, WorstRatio, from_record
 from kdtheory.ledger import examined
+from kdtheory.plain import plain
 from kdtheory.plots import PALETTE
 from kdtheory.records import Record, read_json, write_json
 from kdtheory.streams import Stream
@@ -119,9 +120,9 @@ def _measure(
         missing.sort(key=lambda claim: -_expected_seconds(claim, found))
         if not missing:
             continue
-        for record in examined(missing, Plan(seed=seed, tier=tier, device="cpu"), jobs=jobs):
-            claim = REGISTRY[record["name"]]
-            told = {"module": _module_digest(claim), **_code(), "record": record}
+        for one in examined(missing, Plan(seed=seed, tier=tier, device="cpu"), jobs=jobs):
+            claim = REGISTRY[one.name]
+            told = {"module": _module_digest(claim), **_code(), "record": plain(one)}
             if records is not None:
                 write_json(_place(records, tier, seed, claim.name), told)
             found[claim.name, tier, seed] = _judged(claim, told)

@@ -327,16 +327,52 @@ def test_no_argument_is_a_request_for_help(capsys: pytest.CaptureFixture[str]) -
     assert "certify" in out
 
 
-def test_an_interrupted_run_says_how_to_go_on(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_ctrl_c_is_one_line_and_exit_130(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("kdtheory.cli.certify.read_table", interrupted)
-    code, _, err = run(capsys, *HOLDOUT)
-    assert code == 2
-    assert "--resume" in err
+    assert run(capsys, *HOLDOUT) == (130, "", "interrupted; every file that was there is as it was\n")
+    monkeypatch.setattr("kdtheory.cli.ledger.verify", interrupted)
+    code, _, err = run(capsys, "verify", FAST[0], "--out", "runs/one")
+    how = "go on with the same command, --out runs/one and --resume"
+    assert (code, err) == (130, f"interrupted; what is finished is kept: {how}\n")
+
+
+def test_a_worker_that_was_killed_is_one_line_and_exit_2(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise ChildProcessError("a worker process was killed, or memory ran out")
+
+    monkeypatch.setattr("kdtheory.cli.ledger.verify", killed)
+    code, _, err = run(capsys, "verify", FAST[0], "--out", "runs/one")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "error a worker process was killed, or memory ran out; what is finished is kept" in err
+
+
+def test_a_resumed_run_says_what_is_there_and_takes_nothing_of_other_code(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    command = ("verify", *FAST, "--jobs", "1", "--out", "run")
+    run(capsys, *command)
+    first, second = (folder / "run" / "claims" / f"{name}.json" for name in FAST)
+    told = json.loads(first.read_text())
+    first.write_text(json.dumps(told | {"code": "of other code"}))
+    second.write_text(second.read_text().replace('"expected": "SUPPORTED"', '"expected": "REFUTED"'))
+    code, _, err = run(capsys, *command, "--resume")
+    assert (code, err) == (
+        0,
+        "2 claims are examined already; 1 of them by other code than this, which are examined again\n",
+    )
+    assert json.loads(first.read_text())["code"] == told["code"]
+    assert json.loads(second.read_text())["expected"] == "SUPPORTED"
+    first.write_text("{}")
+    code, out, err = run(capsys, *command, "--resume")
+    assert (code, out) == (2, "")
+    assert err == f"error run/claims/{FAST[0]}.json: record lacks 'name'; it is damaged, or was edited\n"
 
 
 def findings(folder: Path) -> list[dict]:

@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from kdtheory.claims import REGISTRY, Plan
-from kdtheory.claims.evidence import Coverage, Failure, Identity, Joint, OutOfScope, WorstRatio, to_record
-from kdtheory.claims.finding import broken_by
+from kdtheory.claims import REGISTRY, Plan, Verdict
+from kdtheory.claims.evidence import Coverage, Failure, Identity, Joint, OutOfScope, WorstRatio
+from kdtheory.claims.examined import Examined, Tried
+from kdtheory.claims.finding import Ledger, Outcome, Part, Score
+from kdtheory.claims.power import Power
 from kdtheory.cli.ledger import _summary
-from kdtheory.ledger import as_document, collate, exit_code, verify
-from kdtheory.records import RunDirectory
+from kdtheory.ledger import collate, exit_code, verify
+from kdtheory.records import RunDirectory, as_document, read_ledger
 
 TRUE, FALSE = Identity.of([1.0], [1.0], tolerance=1e-9), Identity.of([2.0], [1.0], tolerance=1e-9)
 CHEAP = [claim for claim in REGISTRY.values() if claim.chapter == 1][:3]
 
 
-def record(name: str, premise: Any, control: Any, mutants: Any = None, expected: str = "SUPPORTED") -> dict:
-    return {
-        "name": name, "section": "1.1", "chapter": 1, "statement": "s", "formula": "x", "source": "k",
-        "place": "", "assumes": [], "how": "", "reading": "", "loose": "", "tuned_on": [], "power": None,
-        "expected": expected, "premise": {}, "seconds": 0.1, "evidence": to_record(premise),
-        "brings": "SUPPORTED" if expected == "REFUTED" else "REFUTED",
-        "controls": [{"because": f"b{n}", "overrides": {}, "evidence": to_record(evidence)}
-                     for n, evidence in enumerate(control if isinstance(control, list) else [control])],
-        "mutants": mutants and {name: to_record(evidence) for name, evidence in mutants.items()},
-    }  # fmt: skip
+def record(
+    name: str, premise: Any, control: Any, mutants: Any = None, expected: str = "SUPPORTED"
+) -> Examined:
+    some = control if isinstance(control, list) else [control]
+    return Examined(
+        name=name, section="1.1", statement="s", formula="x", source="k", place="", assumes=(), how="",
+        reading="", loose="", tuned_on=(), power=None, expected=Verdict[expected], premise={}, seconds=0.1,
+        brings=Verdict.SUPPORTED if expected == "REFUTED" else Verdict.REFUTED,
+        evidence=premise, mutants=mutants,
+        controls=tuple(Tried(because=f"b{n}", overrides={}, evidence=one) for n, one in enumerate(some)),
+    )  # fmt: skip
 
 
-def only(*records: dict) -> dict:
-    return collate(list(records), Plan(), alpha=0.05)
+def only(*records: Examined) -> Ledger:
+    return collate(records, Plan(), alpha=0.05)
 
 
 @pytest.mark.parametrize(
@@ -51,8 +56,8 @@ def only(*records: dict) -> dict:
 )
 def test_verdicts_and_exit_codes(premise, control, expected: str, verdict: str, code: int) -> None:
     ledger = only(record("x", premise, control, expected=expected))
-    assert ledger["findings"][0]["verdict"] == verdict
-    assert ledger["findings"][0]["as_expected"] is (code == 0)
+    assert ledger[0].verdict.name == verdict
+    assert ledger["x"].as_expected is (code == 0)
     assert exit_code(ledger) == code
 
 
@@ -64,12 +69,8 @@ def test_a_definite_surprise_outranks_what_could_not_be_checked() -> None:
 def test_a_mutant_that_survives_or_crashes_is_not_killed() -> None:
     mutants = {"noticed": FALSE, "unnoticed": TRUE, "crashed": Failure(error="e")}
     ledger = only(record("x", TRUE, FALSE, mutants))
-    assert ledger["findings"][0]["mutants"] == {
-        "killed": 1,
-        "total": 3,
-        "unsure": [],
-        "survivors": ["unnoticed", "crashed"],
-    }
+    assert ledger[0].mutants == Score(mutants, unsure=(), survivors=("unnoticed", "crashed"))
+    assert (ledger[0].mutants.killed, ledger[0].mutants.total) == (1, 3)
     assert exit_code(ledger) == 1
     assert exit_code(only(record("x", TRUE, FALSE, {"noticed": FALSE}))) == 0
 
@@ -92,8 +93,8 @@ def test_holm_counts_claims_and_controls() -> None:
     sampled = Coverage(draws=100, violations=1, delta=0.05)  # p = 0.037: enough alone, not among four
     control = Coverage(draws=100, violations=90, delta=0.05)
     alone, crowd = only(record("x", sampled, FALSE)), [record(n, sampled, control) for n in "xy"]
-    assert (alone["decisions"], alone["findings"][0]["verdict"]) == (1, "SUPPORTED")
-    assert (only(*crowd)["decisions"], only(*crowd)["findings"][0]["verdict"]) == (4, "INCONCLUSIVE")
+    assert (alone.decisions, alone[0].verdict.name) == (1, "SUPPORTED")
+    assert (only(*crowd).decisions, only(*crowd)[0].verdict.name) == (4, "INCONCLUSIVE")
 
 
 def test_mutants_share_alpha_as_their_premise_does_and_die_refuted_or_only_unsure() -> None:
@@ -102,29 +103,30 @@ def test_mutants_share_alpha_as_their_premise_does_and_die_refuted_or_only_unsur
     off = Coverage(draws=200, violations=19, delta=0.05)  # p = 0.006: enough alone, not among 21
     mutants = {"refuted": Coverage(draws=200, violations=60, delta=0.05), "unsure": off}
     alone, crowd = only(record("x", premise, FALSE, mutants)), [record("y", other, other)] * 10
-    assert alone["findings"][0]["mutants"]["unsure"] == []
+    assert alone[0].mutants.unsure == ()
     among = only(record("x", premise, FALSE, mutants), *crowd)
-    assert among["decisions"] == 21
-    assert among["findings"][0]["mutants"] == {"killed": 2, "total": 2, "unsure": ["unsure"], "survivors": []}
+    assert among.decisions == 21
+    assert among[0].mutants == Score(mutants, unsure=("unsure",), survivors=())
+    assert [among[0].mutants.fate(name) for name in mutants] == ["noticed", "only unsure"]
     assert as_document(among)["findings"][0]["mutants"] == {"killed": 2, "total": 2, "unsure": 1}
 
 
 def test_every_control_must_come_out_as_declared() -> None:
-    (row,) = only(record("x", TRUE, [FALSE, FALSE]))["findings"]
-    assert (row["verdict"], row["control"]) == ("SUPPORTED", {"verdict": "REFUTED", "as_expected": True})
-    (row,) = only(record("x", TRUE, [FALSE, TRUE]))["findings"]
-    assert (row["verdict"], row["control"]) == ("BLIND", {"verdict": "SUPPORTED", "as_expected": False})
-    assert row["controls"] == [
-        {"because": "b0", "verdict": "REFUTED", "as_expected": True},
-        {"because": "b1", "verdict": "SUPPORTED", "as_expected": False},
+    (row,) = only(record("x", TRUE, [FALSE, FALSE]))
+    assert (row.verdict.name, row.control) == ("SUPPORTED", Outcome(Verdict.REFUTED, True))
+    (row,) = only(record("x", TRUE, [FALSE, TRUE]))
+    assert (row.verdict.name, row.control) == ("BLIND", Outcome(Verdict.SUPPORTED, False))
+    assert [(one.because, one.verdict.name, one.as_expected) for one in row.controls] == [
+        ("b0", "REFUTED", True),
+        ("b1", "SUPPORTED", False),
     ]
-    (row,) = only(record("x", FALSE, [TRUE, FALSE], expected="REFUTED"))["findings"]
-    assert row["verdict"] == "BLIND"
-    (row,) = only(record("x", TRUE, [FALSE, Failure(error="e")]))["findings"]
-    assert row["verdict"] == "ERROR"
+    (row,) = only(record("x", FALSE, [TRUE, FALSE], expected="REFUTED"))
+    assert row.verdict.name == "BLIND"
+    (row,) = only(record("x", TRUE, [FALSE, Failure(error="e")]))
+    assert row.verdict.name == "ERROR"
 
 
-def test_the_record_says_what_breaks_each_part() -> None:
+def test_the_ledger_says_what_breaks_each_part() -> None:
     loose = WorstRatio(attempts=1, ratio=0.5, must_reach=0.9)
     premise = Joint(parts={"a": TRUE, "b": TRUE, "c": TRUE, "d": TRUE})
     controls = [
@@ -132,29 +134,56 @@ def test_the_record_says_what_breaks_each_part() -> None:
         Joint(parts={"a": FALSE, "b": FALSE}),
     ]
     mutants = {"m": Joint(parts={"a": TRUE, "b": TRUE, "c": FALSE, "d": loose}), "error": Failure(error="e")}
-    (row,) = only(record("x", premise, controls, mutants))["findings"]
-    own = {"verdict": "SUPPORTED"}
-    assert row["parts"] == {
-        "a": own | {"controls": ["b0", "b1"], "mutants": [], "unsure": []},
-        "b": own | {"controls": ["b1"], "mutants": [], "unsure": []},
-        "c": own | {"controls": [], "mutants": ["m"], "unsure": []},
-        "d": own | {"controls": [], "mutants": [], "unsure": ["b0", "m"]},
+    (row,) = only(record("x", premise, controls, mutants))
+    own = Verdict.SUPPORTED
+    assert row.parts == {
+        "a": Part(own, ("b0", "b1"), (), ()),
+        "b": Part(own, ("b1",), (), ()),
+        "c": Part(own, (), ("m",), ()),
+        "d": Part(own, (), (), ("b0", "m")),
     }
-    assert broken_by(row) == {
+    assert {name: part.broken_by for name, part in row.parts.items()} == {
         "a": "the control b0, b1",
         "b": "the control b1",
         "c": "the mutant m",
         "d": "nothing; left unsure by b0, m",
     }
-    (row,) = only(record("x", FALSE, TRUE, expected="REFUTED"))["findings"]
-    assert row["parts"] == {"": {"verdict": "REFUTED", "controls": ["b0"], "mutants": None, "unsure": []}}
-    (row,) = only(record("x", premise, Joint(parts={"a": FALSE})))["findings"]
-    assert broken_by(row)["b"] == "no control; mutants were not run"
+    (row,) = only(record("x", FALSE, TRUE, expected="REFUTED"))
+    assert row.parts == {"": Part(Verdict.REFUTED, ("b0",), None, ())}
+    (row,) = only(record("x", premise, Joint(parts={"a": FALSE})))
+    assert row.parts["b"].broken_by == "no control; mutants were not run"
+
+
+def test_a_ledger_is_a_table_of_named_columns() -> None:
+    ledger = only(record("x", TRUE, FALSE, {"m": FALSE}), record("y", TRUE, TRUE))
+    frame = ledger.to_frame()
+    assert frame.index.tolist() == [one.name for one in ledger] == ["x", "y"]
+    assert frame.verdict.tolist() == ["SUPPORTED", "BLIND"]
+    assert (frame.mutants_noticed["x"], frame.control_verdict["y"]) == (1, "SUPPORTED")
+    assert ("BLIND" in ledger._repr_html_(), len(ledger)) == (True, 2)
+    assert [one.name for one in ledger.unexpected] == ["y"]
+    with pytest.raises(AttributeError):
+        ledger[0].verdict = Verdict.REFUTED  # type: ignore[misc]
+
+
+def test_a_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
+    joint = Joint(parts={"a": Coverage(draws=200, violations=0, delta=0.05)}, notes={"n": np.float64(3)})
+    power = Power("f", True, {"less": {0.01: TRUE, 0.25: FALSE}})
+    written = only(
+        replace(
+            record("x", joint, FALSE, {"m": FALSE, "n": TRUE}), power=power, assumes=("a.",), tuned_on=(1, 2)
+        ),
+        record("y", Failure(error="e", traceback="t"), [OutOfScope(assumption="a", because="b"), TRUE]),
+    )
+    with RunDirectory(tmp_path, {}) as run:
+        run.close(written)
+    assert read_ledger(tmp_path) == written
 
 
 def test_readings_are_counted_apart_from_misprints() -> None:
     misprint, reading = (record(name, FALSE, TRUE, expected="REFUTED") for name in "xy")
-    ledger = only(misprint, reading | {"reading": "'all' is read as 'any'"}, record("z", TRUE, FALSE))
+    read = replace(reading, reading="'all' is read as 'any'")
+    ledger = only(misprint, read, record("z", TRUE, FALSE))
     lines = _summary(ledger)
     assert "1 of the refuted as expected are misprints" in lines
     assert "1 REFUTED as literally read; the charitable reading is the control" in lines
@@ -162,16 +191,13 @@ def test_readings_are_counted_apart_from_misprints() -> None:
     assert not any("literally" in line for line in _summary(only(misprint)))
 
 
-def without_seconds(ledger: dict) -> dict:
-    return {
-        **ledger,
-        "findings": [{k: v for k, v in row.items() if k != "seconds"} for row in ledger["findings"]],
-    }
+def without_seconds(ledger: Ledger) -> Ledger:
+    return replace(ledger, findings=tuple(replace(one, seconds=0.0) for one in ledger))
 
 
 def test_findings_are_the_same_for_any_number_of_jobs() -> None:
     one, two = (verify(CHEAP, Plan(seed=3), jobs=jobs) for jobs in (1, 2))
-    assert len(one["findings"]) == len(CHEAP) == 3
+    assert len(one) == len(CHEAP) == 3
     assert without_seconds(one) == without_seconds(two)
 
 
@@ -198,4 +224,4 @@ def test_the_whole_ledger_is_the_same_for_any_number_of_jobs_and_all_as_expected
     one, two = (verify(list(REGISTRY.values()), Plan(), jobs=jobs) for jobs in (1, 2))
     assert without_seconds(one) == without_seconds(two)
     assert exit_code(one) == 0
-    assert one["decisions"] <= 500  # what the tests of single claims allow for
+    assert one.decisions <= 500  # what the tests of single claims allow for

@@ -76,11 +76,12 @@ def test_the_curve_of_transfer_risk_falls() -> None:
 def test_the_claim_of_ones_own_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kdtheory.claims.core.REGISTRY", dict(REGISTRY))
     names: dict = {"__name__": "readme"}
-    exec(BLOCKS[4], names)
-    (finding,) = names["ledger"]["findings"]
-    assert finding["verdict"] == "SUPPORTED"
-    assert finding["control"]["verdict"] == "REFUTED"
-    assert finding["mutants"]["killed"] == 1
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(BLOCKS[4], names)
+    (finding,) = names["ledger"]
+    assert finding.verdict.name == "SUPPORTED"
+    assert finding.control.verdict.name == "REFUTED"
+    assert finding.mutants.killed == 1
 
 
 def test_every_command_in_the_table_exists() -> None:

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kdtheory import records
-from kdtheory.records import RunDirectory, latest_run, read_json, write_file, write_json
+from kdtheory.claims import REGISTRY, Plan, Verdict, examine
+from kdtheory.claims.examined import Examined
+from kdtheory.ledger import collate
+from kdtheory.plain import plain
+from kdtheory.records import RunDirectory, code_of, latest_run, read_json, write_file, write_json
 
 ASKED = {"seed": 0, "tier": "quick", "claims": ["a"]}
+CLAIM = REGISTRY["kd_gradient_is_the_closed_form"]
+FOUND = replace(Examined.of(CLAIM, examine(CLAIM, Plan(device="cpu")), seconds=0.1), code=code_of(CLAIM))
+WHOLE = plain(FOUND)
+WRONG = (None, "x", -1, [], {}, [[]])
 
 
 def test_a_file_is_written_whole_and_replaces_the_old_one(tmp_path: Path) -> None:
@@ -28,7 +39,7 @@ def test_a_write_that_dies_half_way_leaves_the_old_file(
     monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         write_file(tmp_path / "file.txt", b"new")
-    assert (tmp_path / "file.txt").read_bytes() == b"old"
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
 def test_what_is_not_json_is_refused(tmp_path: Path) -> None:
@@ -57,7 +68,7 @@ def test_two_runs_in_one_directory_are_refused(tmp_path: Path) -> None:
 
 def test_a_directory_with_a_run_needs_resume_and_the_same_question(tmp_path: Path) -> None:
     with RunDirectory(tmp_path, ASKED) as run:
-        run.save({"name": "a", "value": 1})
+        run.save(FOUND)
     with pytest.raises(ValueError, match="add --resume"), RunDirectory(tmp_path, ASKED):
         pass
     with (
@@ -66,7 +77,8 @@ def test_a_directory_with_a_run_needs_resume_and_the_same_question(tmp_path: Pat
     ):
         pass
     with RunDirectory(tmp_path, ASKED, resume=True) as run:
-        assert run.finished() == {"a": {"name": "a", "value": 1}}
+        assert run.finished(list(REGISTRY.values())) == {CLAIM.name: FOUND}
+        assert run.outdated == ()
 
 
 def test_a_directory_with_other_files_is_refused(tmp_path: Path) -> None:
@@ -76,11 +88,74 @@ def test_a_directory_with_other_files_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").read_text() == "precious"
 
 
-def test_a_half_written_neighbour_is_not_a_record(tmp_path: Path) -> None:
+def test_half_written_neighbours_are_no_records_and_are_swept(tmp_path: Path) -> None:
     with RunDirectory(tmp_path, ASKED) as run:
-        run.save({"name": "a"})
-        (tmp_path / "claims" / ".b.json.x1y2").write_text("{")
-        assert list(run.finished()) == ["a"]
+        run.save(FOUND)
+    half = [tmp_path / ".run.json.a1_bcdef", tmp_path / "claims" / f".{CLAIM.name}.json.x1y2z3w4"]
+    others = [tmp_path / "claims" / ".notes.markdown", tmp_path / ".mine"]
+    for path in half + others:
+        path.write_text("{")
+    with RunDirectory(tmp_path, ASKED, resume=True) as run:
+        assert list(run.finished([CLAIM])) == [CLAIM.name]
+    assert not any(path.exists() for path in half)
+    assert all(path.exists() for path in others)
+
+
+def test_a_record_of_other_code_is_passed_over_and_named(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path, ASKED) as run:
+        run.save(replace(FOUND, code="of other code"))
+        assert run.finished([CLAIM]) == {}
+        assert run.outdated == (CLAIM.name,)
+        run.save(replace(FOUND, controls=()))  # a control has come since
+        assert (run.finished([CLAIM]), run.outdated) == ({}, (CLAIM.name,))
+
+
+def test_a_record_is_believed_for_what_was_found_and_not_for_what_was_claimed(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path, ASKED) as run:
+        run.save(replace(FOUND, statement="All is well.", expected=Verdict.REFUTED, brings=Verdict.SUPPORTED))
+        assert run.finished([CLAIM]) == {CLAIM.name: FOUND}
+        assert read_json(tmp_path / "claims" / f"{CLAIM.name}.json")["statement"] == CLAIM.statement
+
+
+def spoilt(value: Any) -> Iterator[Any]:
+    """The value with one entry left out or replaced, at any depth, in each way."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield {other: value[other] for other in value if other != key}
+            yield from ({**value, key: changed} for changed in (*WRONG, *spoilt(inner)))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield value[:place]
+            yield from (
+                [*value[:place], changed, *value[place + 1 :]] for changed in (*WRONG, *spoilt(inner))
+            )
+
+
+def test_a_damaged_record_is_refused_in_one_sentence_or_can_be_judged(tmp_path: Path) -> None:
+    place, refused = tmp_path / "claims" / f"{CLAIM.name}.json", 0
+    with RunDirectory(tmp_path, ASKED) as run:
+        for record in ({}, *spoilt(WHOLE)):
+            write_json(place, record)
+            try:
+                collate(list(run.finished([CLAIM]).values()), Plan())
+            except ValueError:
+                refused += 1
+    assert refused > 100
+
+
+@pytest.mark.parametrize("key", ["name", "statement", "evidence", "controls", "mutants", "seconds", "code"])
+def test_a_record_that_lacks_something_is_refused_with_its_name(tmp_path: Path, key: str) -> None:
+    with RunDirectory(tmp_path, ASKED) as run:
+        write_json(tmp_path / "claims" / f"{CLAIM.name}.json", {k: v for k, v in WHOLE.items() if k != key})
+        with pytest.raises(ValueError, match=f"{CLAIM.name}.json: record lacks '{key}'"):
+            run.finished([CLAIM])
+
+
+def test_the_record_of_another_claim_is_refused(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path, ASKED) as run:
+        write_json(tmp_path / "claims" / f"{CLAIM.name}.json", {**WHOLE, "name": "another"})
+        with pytest.raises(ValueError, match="is a record of another"):
+            run.finished([CLAIM])
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,12 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from kdtheory.claims import REGISTRY
+from kdtheory.claims import REGISTRY, Examination, Plan
+from kdtheory.claims.evidence import Failure, OutOfScope
+from kdtheory.claims.examined import Examined
+from kdtheory.claims.power import Power
+from kdtheory.ledger import collate
+from kdtheory.records import read_json, write_json
 from kdtheory.streams import Stream
 from kdtheory.study import Study, load_study
 
@@ -58,10 +63,11 @@ def test_what_is_declared_counts_by_its_worse_direction(study: Study, rows: pd.D
 
 
 def test_what_has_no_scale_is_not_told_as_unnoticed(study: Study) -> None:
-    broken = {"verdict": "SUPPORTED", "controls": [], "mutants": [], "unsure": []}
-    power = {"target": "f", "declared": False, "notices": {"more": None, "less": None}, "because": "no scale"}
-    finding = {"section": "1.1", "name": "x", "verdict": "SUPPORTED", "parts": {"": broken}, "loose": ""}
-    (row,) = study.run.__globals__["_rows"](finding | {"power": power})
+    claim, scope = REGISTRY["kd_gradient_is_the_closed_form"], OutOfScope(assumption="a", because="b")
+    failed = Power("f", False, {way: {1.0: Failure(error="no scale")} for way in ("more", "less")})
+    found = Examination(scope, tuple(scope for _ in claim.controls), None, failed)
+    (finding,) = collate([Examined.of(claim, found, seconds=0.0)], Plan())
+    (row,) = study.run.__globals__["_rows"](finding)
     assert (row["notices_more"], row["notices_less"]) == ("not measured", "not measured")
     ax = Figure().subplots()
     study.draw(ax, pd.DataFrame([row]))
@@ -80,7 +86,7 @@ def test_a_stopped_run_tells_what_is_there_and_goes_on(
 
     def stopped(claims, plan, *, jobs):
         for record in examined(claims[:1], plan, jobs=jobs):
-            ran.append(record["name"])
+            ran.append(record.name)
             yield record
         if len(claims) > 1:
             raise KeyboardInterrupt
@@ -94,9 +100,8 @@ def test_a_stopped_run_tells_what_is_there_and_goes_on(
     second = pd.DataFrame(study.run(stream, data=None, **settings))
     assert ran == [*study.small["claims"]]
     pd.testing.assert_frame_equal(second, rows)
-    monkeypatch.setitem(names, "sources", lambda *modules: f"other code of {modules}")
-    again = pd.DataFrame(
-        study.run(stream, data=None, **settings)
-    )  # stopped after one claim, as the first was
+    for place in (tmp_path / "power" / "claims").iterdir():
+        write_json(place, read_json(place) | {"code": "of other code"})
+    again = pd.DataFrame(study.run(stream, data=None, **settings))
+    assert ran == [*study.small["claims"], study.small["claims"][0]]
     assert again.verdict.tolist() == ["SUPPORTED", "not run"]
-    assert len(ran) == 3

@@ -8,11 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kdtheory import records
-from kdtheory import study as studies
 from kdtheory.claims import REGISTRY
 from kdtheory.records import read_json
-from kdtheory.study import load_study, redraw_study, run_study, sources, study_names
+from kdtheory.study import load_study, redraw_study, run_study, study_names
 
 ROOT = Path(__file__).parents[1]
 NAMES = study_names(ROOT / "studies")
@@ -105,42 +103,6 @@ def test_unknown_and_incomplete_studies_are_refused(folder: Path) -> None:
     )
     with pytest.raises(ValueError, match="no rows"):
         run_study(load_study("empty", folder / "studies"), folder / "figures")
-
-
-def test_sources_are_a_module_and_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = {
-        "kdtheory.a": "from kdtheory.b import x\nimport numpy\n",
-        "kdtheory.b": "def f():\n    import kdtheory.c\n",
-        "kdtheory.c": "x = 1\n",
-        "kdtheory.d": "from kdtheory import a\n",
-    }
-    files = {name: tmp_path / name for name in code}
-    monkeypatch.setattr(studies, "_file", files.get)
-
-    def of(*modules: str) -> str:
-        sources.cache_clear()
-        studies._imported.cache_clear()
-        return sources(*modules)
-
-    for name, text in code.items():
-        files[name].write_text(text)
-    before = {names: of(*names) for names in (("kdtheory.a",), ("kdtheory.b",), ("kdtheory.d",))}
-    assert len(set(before.values())) == 3
-    files["kdtheory.d"].write_text("from kdtheory import a  # as it was\n")
-    assert {names: of(*names) == told for names, told in before.items()} == {
-        ("kdtheory.a",): True, ("kdtheory.b",): True, ("kdtheory.d",): False,
-    }  # fmt: skip
-    files["kdtheory.c"].write_text("x = 2\n")
-    assert of("kdtheory.a") != before["kdtheory.a",]
-    assert of("kdtheory.c") != of("kdtheory.c", "kdtheory.b")
-    sources.cache_clear()
-    studies._imported.cache_clear()
-
-
-def test_sources_of_a_claim_are_not_the_whole_package() -> None:
-    assert sources("kdtheory.claims.core") != sources("kdtheory.claims.ntk.width")
-    needed = {studies._file(name) for name in studies._imported(Path(studies.__file__))}
-    assert Path(records.__file__) in needed
 
 
 def test_there_are_studies() -> None:

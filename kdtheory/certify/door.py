@@ -18,7 +18,7 @@ from kdtheory.doors import door
 from kdtheory.networks import MLP, Architecture, Pick
 from kdtheory.roles import Arguments, HoldOut, Role, Train, Unlabelled, check_rows
 from kdtheory.streams import Stream
-from kdtheory.types import resolve_device
+from kdtheory.types import as_torch_starts, resolve_device
 from kdtheory.validate import check_at_least, check_positive
 
 __all__ = ["certify"]
@@ -28,6 +28,7 @@ _HIDDEN = 256
 
 
 @door
+@as_torch_starts()
 def certify(
     teacher: nn.Module | Mapping[str, Any],
     /,

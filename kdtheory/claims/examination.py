@@ -22,6 +22,7 @@ from kdtheory.claims.core import Check, Claim, Mutant, Setting
 from kdtheory.claims.evidence import Evidence, Failure
 from kdtheory.claims.power import Power, power_of
 from kdtheory.streams import Stream
+from kdtheory.types import as_torch_starts
 
 __all__ = ["Examination", "Plan", "examine", "mutated", "patched"]
 
@@ -61,7 +62,7 @@ class Examination:
 def examine(claim: Claim, plan: Plan, /) -> Examination:
     """Run the premise and the controls and, if the plan says so, each mutant of a claim and its power."""
     setting = plan.setting(claim)
-    with _one_thread():
+    with _alone():
         premise = _run(claim, setting, {})
         controls = tuple(_run(claim, setting, dict(control.overrides)) for control in claim.controls)
     mutants = {m.name: mutated(claim, plan, m) for m in claim.mutants} if plan.mutants else None
@@ -71,7 +72,7 @@ def examine(claim: Claim, plan: Plan, /) -> Examination:
 
 def mutated(claim: Claim, plan: Plan, mutant: Mutant, /) -> Evidence:
     """Run the premise of a claim under a mutant."""
-    with _one_thread():
+    with _alone():
         return _run(claim, plan.setting(claim), {}, patched(mutant, claim.check))
 
 
@@ -121,12 +122,21 @@ def _namespaces(target: Callable[..., Any], check: Check | None) -> list[dict[st
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """One inner thread, in this process as in a worker: sums come out alike for any number of jobs."""
+def _alone() -> Iterator[None]:
+    """As in a worker process: one inner thread, so that sums come out alike, and torch as it starts.
+
+    Raises:
+        ValueError: torch's default dtype is not that of a fresh process.
+    """
+    if (dtype := torch.get_default_dtype()) is not torch.float32:
+        raise ValueError(
+            f"torch's default dtype is {dtype}, and claims are judged in what they ask for or float32; "
+            "call torch.set_default_dtype(torch.float32) first"
+        )
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(1):
+        with threadpool_limits(1), as_torch_starts(), torch.enable_grad():
             yield
     finally:
         torch.set_num_threads(before)

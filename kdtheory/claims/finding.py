@@ -1,68 +1,229 @@
-"""What the ledger says of one claim: its verdict, its controls, what breaks each part, what is noticed.
-
-Made of plain JSON types, of the claim's record and the verdicts on its evidence.
-"""
+"""What the ledger says of each claim: its verdict, its controls, what breaks each part, what is noticed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from kdtheory.claims.power import noticed, smallest
+import pandas as pd
+
+from kdtheory.claims.evidence import Evidence, Failure
+from kdtheory.claims.examined import Examined, Told, Tried
+from kdtheory.claims.power import Power, noticed, smallest
 from kdtheory.claims.verdict import Judgement, Verdict, with_controls
 
-__all__ = ["READ_LITERALLY", "SCHEMA", "broken_by", "finding", "would_notice"]
+__all__ = ["READ_LITERALLY", "Finding", "Ledger", "Notices", "Outcome", "Part", "Score", "Trial", "finding"]
 
-Record = dict[str, Any]
-SCHEMA = 2
-"""Of records, of ledgers and of what `verify --json` prints."""
 READ_LITERALLY = "REFUTED as literally read; the charitable reading is the control"
+_DECIDED = (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.VACUOUS)
 
 
-def finding(
-    record: Record,
-    premise: Judgement,
-    controls: Sequence[Judgement],
-    in_its_place: Callable[[Record], Judgement],
-    /,
-) -> Record:
-    """The row of the ledger on one claim.
+@dataclass(frozen=True)
+class Outcome:
+    """A verdict, and whether it is the declared one."""
+
+    verdict: Verdict
+    as_expected: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial(Tried):
+    """A control, what its run brought, and what the ledger made of that."""
+
+    verdict: Verdict
+    as_expected: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the evidence: the controls and mutants under which it was decided otherwise (None where no
+    mutant was run), and those by which it was only left unsure."""
+
+    verdict: Verdict
+    controls: tuple[str, ...]
+    mutants: tuple[str, ...] | None
+    unsure: tuple[str, ...]
+
+    @property
+    def broken_by(self) -> str:
+        """What broke the part, in words."""
+        by = {"the control": self.controls, "the mutant": self.mutants or (), "left unsure by": self.unsure}
+        told = [f"{kind} {', '.join(names)}" for kind, names in by.items() if names]
+        if not (self.controls or self.mutants):
+            told.insert(0, "no control; mutants were not run" if self.mutants is None else "nothing")
+        return "; ".join(told)
+
+
+@dataclass(frozen=True)
+class Score:
+    """The mutants: what each brought, which left the check only unsure, and which it did not notice."""
+
+    evidence: Mapping[str, Evidence] = field(repr=False)
+    unsure: tuple[str, ...]
+    survivors: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return len(self.evidence)
+
+    @property
+    def killed(self) -> int:
+        """How many were noticed, those included that the check was only left unsure by."""
+        return self.total - len(self.survivors)
+
+    def fate(self, name: str, /) -> str:
+        """What became of a mutant: noticed, only unsure, or survived."""
+        return "survived" if name in self.survivors else "only unsure" if name in self.unsure else "noticed"
+
+
+@dataclass(frozen=True)
+class Notices:
+    """The smallest error in the central constant that is noticed in each direction, or why there is none."""
+
+    target: str
+    declared: bool
+    notices: Mapping[str, float | None]
+    because: str
+
+    def __str__(self) -> str:
+        if self.because:
+            return f"not measured: {self.because}"
+        return ", ".join(
+            f"not ×{2 if way == 'more' else '½'}" if error is None else f"{error:.0%} {way}"
+            for way, error in self.notices.items()
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding(Told):
+    """The row of the ledger on one claim."""
+
+    verdict: Verdict
+    controls: tuple[Trial, ...] = field(repr=False)
+    parts: Mapping[str, Part] = field(repr=False)
+    evidence: Evidence
+    mutants: Score | None = field(repr=False)
+    power: Notices | None = field(repr=False)
+    seconds: float
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the verdict is the expected one."""
+        return self.verdict is self.expected
+
+    @property
+    def control(self) -> Outcome:
+        """The controls as one: the first that came out otherwise than declared, or all of them."""
+        shown = next((one.verdict for one in self.controls if not one.as_expected), self.brings)
+        return Outcome(shown, shown is self.brings)
+
+    @property
+    def kind(self) -> str:
+        """Of a statement that is expected to be refuted: erratum, or reading; else empty."""
+        return "" if self.expected is not Verdict.REFUTED else "reading" if self.reading else "erratum"
+
+    @property
+    def would_notice(self) -> str:
+        """The smallest errors that are noticed, in words: "4% more, 8% less"; empty where none was tried."""
+        return "" if self.power is None else str(self.power)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The findings of a run, which share one family-wise error rate.
 
     Args:
-        record: the record of its examination.
-        premise: what the family made of its premise.
-        controls: what it made of its controls.
-        in_its_place: judges recorded evidence in the place of the premise: of a mutant, or a scaled constant.
+        version: of this package.
+        seed, tier: of the run.
+        alpha: the family-wise error rate.
+        decisions: how many sampled decisions share it.
+        findings: one a claim; a ledger is iterated, counted and indexed (by place or name) as they are.
     """
-    brings = Verdict[record["brings"]]
-    verdict = with_controls(premise.verdict, [control.verdict for control in controls], brings=brings)
-    named = {control["because"]: judged for control, judged in zip(record["controls"], controls, strict=True)}
-    mutants = record["mutants"] and {n: in_its_place(piece) for n, piece in record["mutants"].items()}
+
+    version: str
+    seed: int
+    tier: str
+    alpha: float
+    decisions: int
+    findings: tuple[Finding, ...]
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __getitem__(self, key: int | str, /) -> Finding:
+        if isinstance(key, int):
+            return self.findings[key]
+        return {one.name: one for one in self.findings}[key]
+
+    @property
+    def unexpected(self) -> tuple[Finding, ...]:
+        """The findings that are otherwise than expected."""
+        return tuple(one for one in self.findings if not one.as_expected)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a claim, by name."""
+        return pd.DataFrame([_row(one) for one in self.findings]).set_index("claim")
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().to_html())
+
+
+def _row(one: Finding) -> dict[str, Any]:
+    score = one.mutants
     return {
-        **{key: record[key] for key in ("name", "section", "chapter", "statement", "source", "expected")},
-        "reading": record["reading"],
-        "verdict": verdict.name,
-        "as_expected": verdict.name == record["expected"],
-        "control": _all_controls(controls, brings),
-        "controls": [
-            {"because": because, "verdict": judged.verdict.name, "as_expected": judged.verdict is brings}
-            for because, judged in named.items()
-        ],
-        "parts": {part: _broken(part, premise, named, mutants) for part in premise.parts},
-        "evidence": record["evidence"],
-        "mutants": None if mutants is None else _score(mutants, premise.verdict),
-        "power": record["power"] and _power(record["power"], premise.verdict, in_its_place),
-        "loose": record["loose"],
-        "tuned_on": record["tuned_on"],
-        "seconds": record["seconds"],
+        "claim": one.name,
+        "section": one.section,
+        "statement": one.statement,
+        "expected": one.expected.name,
+        "verdict": one.verdict.name,
+        "as_expected": one.as_expected,
+        "control_verdict": one.control.verdict.name,
+        "control_as_expected": one.control.as_expected,
+        "key_figure": one.evidence.key_figure,
+        "mutants": None if score is None else score.total,
+        "mutants_noticed": None if score is None else score.killed,
+        "mutants_only_unsure": None if score is None else len(score.unsure),
+        "would_notice": one.would_notice,
+        "seconds": one.seconds,
     }
 
 
-def _all_controls(controls: Sequence[Judgement], brings: Verdict) -> Record:
-    """The controls as one: the verdict of the first that came out otherwise than declared, or of them all."""
-    verdicts = [control.verdict for control in controls]
-    shown = next((verdict for verdict in verdicts if verdict is not brings), brings)
-    return {"verdict": shown.name, "as_expected": shown is brings}
+def finding(
+    found: Examined,
+    premise: Judgement,
+    controls: Sequence[Judgement],
+    in_its_place: Callable[[Evidence], Judgement],
+    /,
+) -> Finding:
+    """The row of the ledger on one claim.
+
+    Args:
+        found: what its examination brought.
+        premise: what the family made of its premise.
+        controls: what it made of its controls.
+        in_its_place: judges evidence in the place of the premise: of a mutant, or of a scaled constant.
+    """
+    named = {tried.because: judged for tried, judged in zip(found.controls, controls, strict=True)}
+    brought = found.mutants
+    mutants = None if brought is None else {name: in_its_place(piece) for name, piece in brought.items()}
+    return Finding(
+        **{name: getattr(found, name) for name in Told.__dataclass_fields__},
+        verdict=with_controls(premise.verdict, [one.verdict for one in controls], brings=found.brings),
+        controls=tuple(
+            Trial(**vars(tried), verdict=judged.verdict, as_expected=judged.verdict is found.brings)
+            for tried, judged in zip(found.controls, controls, strict=True)
+        ),
+        parts={part: _broken(part, premise, named, mutants) for part in premise.parts},
+        evidence=found.evidence,
+        mutants=None if mutants is None else _score(brought or {}, mutants, premise.verdict),
+        power=None if found.power is None else _notices(found.power, premise.verdict, in_its_place),
+        seconds=found.seconds,
+    )
 
 
 def _broken(
@@ -70,79 +231,34 @@ def _broken(
     premise: Judgement,
     controls: Mapping[str, Judgement],
     mutants: Mapping[str, Judgement] | None,
-) -> Record:
-    """A part's verdict, the controls and mutants under which it was decided otherwise, and those under which
-    it was only left unsure."""
+) -> Part:
     own = premise.parts[part]
 
-    def came_out(judged: Mapping[str, Judgement], *verdicts: Verdict) -> list[str]:
+    def came_out(judged: Mapping[str, Judgement], *verdicts: Verdict) -> tuple[str, ...]:
         found = {name: one.parts.get(part, own) for name, one in judged.items()}
-        return [name for name, verdict in found.items() if verdict is not own and verdict in verdicts]
+        return tuple(name for name, verdict in found.items() if verdict is not own and verdict in verdicts)
 
-    decided = (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.VACUOUS)
-    unsure = [name for some in (controls, mutants or {}) for name in came_out(some, Verdict.INCONCLUSIVE)]
-    return {
-        "verdict": own.name,
-        "controls": came_out(controls, *decided),
-        "mutants": None if mutants is None else came_out(mutants, *decided),
-        "unsure": unsure,
-    }
+    unsure = [came_out(some, Verdict.INCONCLUSIVE) for some in (controls, mutants or {})]
+    decided = None if mutants is None else came_out(mutants, *_DECIDED)
+    return Part(own, came_out(controls, *_DECIDED), decided, (*unsure[0], *unsure[1]))
 
 
-def _score(mutants: Mapping[str, Judgement], premise: Verdict) -> Record:
-    """The mutants that the check noticed, which of them it did not decide against but was only left unsure
-    by, and those that it did not notice."""
+def _score(evidence: Mapping[str, Evidence], mutants: Mapping[str, Judgement], premise: Verdict) -> Score:
     verdicts = {name: judged.verdict for name, judged in mutants.items()}
     killed = [name for name, verdict in verdicts.items() if noticed(verdict, premise)]
-    return {
-        "killed": len(killed),
-        "total": len(verdicts),
-        "unsure": [name for name in killed if verdicts[name] is Verdict.INCONCLUSIVE],
-        "survivors": [name for name in verdicts if name not in killed],
-    }
-
-
-def _power(record: Record, premise: Verdict, in_its_place: Callable[[Record], Judgement]) -> Record:
-    """The smallest error that is noticed in each direction, or why there is none."""
-    found = {
-        way: smallest({float(e): in_its_place(piece).verdict for e, piece in runs.items()}, premise)
-        for way, runs in record["tried"].items()
-    }
-    errors = [
-        piece["error"]
-        for runs in record["tried"].values()
-        for piece in runs.values()
-        if piece["kind"] == "error"
-    ]
-    because = errors[0] if errors and all(error is None for error in found.values()) else ""
-    return {"target": record["target"], "declared": record["declared"], "notices": found, "because": because}
-
-
-def broken_by(row: Record, /) -> dict[str, str]:
-    """What broke each part of a claim, in words."""
-    return {name: _in_words(part) for name, part in row["parts"].items()}
-
-
-def _in_words(part: Record) -> str:
-    by = {
-        "the control": part["controls"],
-        "the mutant": part["mutants"] or [],
-        "left unsure by": part["unsure"],
-    }
-    told = [f"{kind} {', '.join(names)}" for kind, names in by.items() if names]
-    if not (part["controls"] or part["mutants"]):
-        told.insert(0, "nothing" if part["mutants"] is not None else "no control; mutants were not run")
-    return "; ".join(told)
-
-
-def would_notice(row: Record, /) -> str:
-    """The smallest errors in the central constant that are noticed, in words: "4% more, 8% less"."""
-    power = row["power"]
-    if power is None:
-        return ""
-    if power["because"]:
-        return f"not measured: {power['because']}"
-    return ", ".join(
-        f"not ×{2 if way == 'more' else '½'}" if error is None else f"{error:.0%} {way}"
-        for way, error in power["notices"].items()
+    return Score(
+        evidence,
+        unsure=tuple(name for name in killed if verdicts[name] is Verdict.INCONCLUSIVE),
+        survivors=tuple(name for name in verdicts if name not in killed),
     )
+
+
+def _notices(power: Power, premise: Verdict, in_its_place: Callable[[Evidence], Judgement]) -> Notices:
+    found = {
+        way: smallest({error: in_its_place(piece).verdict for error, piece in runs.items()}, premise)
+        for way, runs in power.tried.items()
+    }
+    pieces = [piece for runs in power.tried.values() for piece in runs.values()]
+    errors = [piece.error for piece in pieces if isinstance(piece, Failure)]
+    because = errors[0] if errors and all(error is None for error in found.values()) else ""
+    return Notices(power.target, power.declared, found, because)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-__all__ = ["RUNS", "app", "err_console", "main", "out_console"]
+__all__ = ["INTERRUPTED", "RUNS", "Ended", "app", "err_console", "main", "out_console"]
 
 RUNS = Path("runs")
 
@@ -25,29 +25,41 @@ out_console, err_console = Console(), Console(stderr=True)
 
 _USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """What the parser of arguments raises; typer names its subclasses only."""
-_INTERRUPTED = 130
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as of a process that SIGINT has ended."""
+
+
+class Ended(Exception):
+    """A command that ended before its time: the line that is said of it, and its exit code."""
+
+    def __init__(self, line: str, code: int) -> None:
+        super().__init__(line)
+        self.code = code
 
 
 def main() -> None:
-    """Run the command line; bad input is one line on stderr and exit code 2."""
+    """Run the command line; bad input, a killed worker and Ctrl-C are one line on stderr."""
     try:
         code = app(standalone_mode=False) or 0
-    except ValueError as error:
+        if code == INTERRUPTED:
+            raise Ended("interrupted; every file that was there is as it was", INTERRUPTED)
+    except Ended as error:
+        _end(str(error), error.code)
+    except (ValueError, ChildProcessError) as error:
         _refuse(str(error))
     except _USAGE as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()
             sys.exit(2)
         _refuse(f"{error.format_message()}; --help says what there is")
-    if code == _INTERRUPTED:
-        err_console.print(
-            "interrupted; what is finished is kept: go on with the same command, --out and --resume"
-        )
-        sys.exit(2)
     sys.exit(code)
 
 
 def _refuse(message: str) -> NoReturn:
-    words = " ".join(message.split()).replace(".;", ";")
-    err_console.print(f"[bold red]error[/] {escape(words)}", soft_wrap=True)
-    sys.exit(2)
+    _end("error " + " ".join(message.split()).replace(".;", ";"), 2)
+
+
+def _end(line: str, code: int) -> NoReturn:
+    first, _, rest = line.partition(" ")
+    err_console.print(f"[bold red]{escape(first)}[/] {escape(rest)}", soft_wrap=True, highlight=False)
+    sys.exit(code)

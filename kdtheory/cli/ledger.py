@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import difflib
 import json
 from collections import Counter
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,12 +18,12 @@ from rich.table import Column, Table
 
 from kdtheory import bibliography
 from kdtheory.claims import REGISTRY, Claim, Plan, Verdict
-from kdtheory.claims.finding import READ_LITERALLY, SCHEMA, broken_by, would_notice
-from kdtheory.cli.app import RUNS, app, out_console
+from kdtheory.claims.finding import READ_LITERALLY, Ledger
+from kdtheory.cli.app import INTERRUPTED, RUNS, Ended, app, err_console, out_console
 from kdtheory.datasets import load_images
-from kdtheory.ledger import as_document, exit_code, verify
+from kdtheory.ledger import exit_code, verify
 from kdtheory.progress import progress_bar
-from kdtheory.records import RunDirectory, read_json
+from kdtheory.records import SCHEMA, RunDirectory, as_document, read_json, read_ledger
 from kdtheory.types import resolve_device
 
 COLOURS = {
@@ -108,7 +110,13 @@ def verify_claims(
     if resume and out is None:
         raise ValueError("--resume needs --out: name the directory of the run to go on with")
     place = out or RUNS / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%fZ}-{tier}-seed{seed}"
-    with RunDirectory(place, asked, resume=resume) as directory, progress_bar("claims") as tell:
+    with (
+        _resumable(place),
+        RunDirectory(place, asked, resume=resume) as directory,
+        progress_bar("claims") as tell,
+    ):
+        if there := len(directory.finished(claims)) + len(directory.outdated):
+            _say_what_is_there(there, len(directory.outdated))
         ledger = verify(claims, plan, jobs=jobs, alpha=alpha, directory=directory, progress=tell)
     if as_json:
         typer.echo(json.dumps(as_document(ledger), indent=1, ensure_ascii=False, allow_nan=False))
@@ -116,6 +124,23 @@ def verify_claims(
         _print_ledger(ledger)
         out_console.print(f"recorded in {place}")
     raise typer.Exit(exit_code(ledger))
+
+
+def _say_what_is_there(there: int, outdated: int) -> None:
+    again = f"; {outdated} of them by other code than this, which are examined again" if outdated else ""
+    err_console.print(f"{there} claims are examined already{again}", highlight=False)
+
+
+@contextlib.contextmanager
+def _resumable(place: Path) -> Iterator[None]:
+    """Say how to go on, where the run in `place` ends before all claims are examined."""
+    how = f"what is finished is kept: go on with the same command, --out {place} and --resume"
+    try:
+        yield
+    except ChildProcessError as error:
+        raise Ended(f"error {error}; {how}", 2) from error
+    except KeyboardInterrupt as error:
+        raise Ended(f"interrupted; {how}", INTERRUPTED) from error
 
 
 @app.command()
@@ -159,14 +184,18 @@ def _asked(claims: list[Claim], plan: Plan, alpha: float) -> dict[str, Any]:
 def _last_finding(claim: Claim, runs: Path) -> dict[str, str]:
     """The last verdict, what broke each part then, and what would have been noticed, as rows of `show`."""
     for path in sorted(runs.glob("*/ledger.json"), key=lambda path: path.stat().st_mtime, reverse=True):
-        document = read_json(path)
-        for row in document["findings"] if document.get("schema") == SCHEMA else ():
-            if row["name"] == claim.name:
-                verdict = Verdict[row["verdict"]]
-                where = f"{document['tier']} tier, seed {document['seed']}, {path.parent}"
-                found = f"{verdict.name} ({where}). {verdict.value}\n{row['evidence']['key_figure']}"
-                broken = "\n".join(f"{part}: {by}" if part else by for part, by in broken_by(row).items())
-                return {"last verdict": found, "broken by": broken, "would notice": would_notice(row)}
+        if read_json(path).get("schema") != SCHEMA:
+            continue
+        ledger = read_ledger(path.parent)
+        for found in ledger:
+            if found.name == claim.name:
+                where = f"{ledger.tier} tier, seed {ledger.seed}, {path.parent}"
+                told = f"{found.verdict.name} ({where}). {found.verdict.value}\n{found.evidence.key_figure}"
+                parts = found.parts.items()
+                broken = "\n".join(
+                    f"{name}: {part.broken_by}" if name else part.broken_by for name, part in parts
+                )
+                return {"last verdict": told, "broken by": broken, "would notice": found.would_notice}
     return {"last verdict": "never run here"}
 
 
@@ -174,16 +203,8 @@ def _coloured(verdict: str) -> str:
     return f"[{COLOURS[verdict]}]{verdict}[/]"
 
 
-ERRATUM, READING = "erratum", "reading"
-
-
-def _kind(row: dict[str, Any]) -> str:
-    """What a statement that is expected to be refuted is: a misprint, or refuted as literally read."""
-    return READING if row["reading"] else ERRATUM
-
-
-def _print_ledger(ledger: dict[str, Any]) -> None:
-    with_mutants, with_power = (any(row[key] for row in ledger["findings"]) for key in ("mutants", "power"))
+def _print_ledger(ledger: Ledger) -> None:
+    with_mutants, with_power = any(one.mutants for one in ledger), any(one.power for one in ledger)
     columns = ("§", Column("claim", overflow="fold"), "verdict", "control", "key figure")
     table = Table(*columns, title="kdtheory ledger")
     if with_mutants:
@@ -191,43 +212,44 @@ def _print_ledger(ledger: dict[str, Any]) -> None:
     if with_power:
         table.add_column("would notice")
     table.add_column("s", justify="right")
-    for row in ledger["findings"]:
-        mark = f" [dim]{_kind(row)}[/]" if row["expected"] == "REFUTED" else ""
-        mark += "" if row["as_expected"] else f" [bold red]≠ {row['expected']}[/]"
-        control = row["control"]["verdict"] + ("" if row["control"]["as_expected"] else " [bold red]≠[/]")
+    for one in ledger:
+        mark = f" [dim]{one.kind}[/]" if one.kind else ""
+        mark += "" if one.as_expected else f" [bold red]≠ {one.expected.name}[/]"
+        control = one.control.verdict.name + ("" if one.control.as_expected else " [bold red]≠[/]")
         cells = [
-            REGISTRY[row["name"]].section,
-            row["name"],
-            _coloured(row["verdict"]) + mark,
+            one.section,
+            one.name,
+            _coloured(one.verdict.name) + mark,
             control,
-            escape(row["evidence"]["key_figure"]),
+            escape(one.evidence.key_figure),
         ]
         if with_mutants:
-            cells.append(f"{row['mutants']['killed']}/{row['mutants']['total']}" if row["mutants"] else "")
+            cells.append(f"{one.mutants.killed}/{one.mutants.total}" if one.mutants else "")
         if with_power:
-            cells.append(escape(would_notice(row)))
-        table.add_row(*cells, f"{row['seconds']:.1f}")
+            cells.append(escape(one.would_notice))
+        table.add_row(*cells, f"{one.seconds:.1f}")
     out_console.print(table)
     for line in _summary(ledger):
         out_console.print(line, highlight=False)
 
 
-def _summary(ledger: dict[str, Any]) -> list[str]:
-    findings = ledger["findings"]
-    counts = {verdict: sum(row["verdict"] == verdict.name for row in findings) for verdict in Verdict}
+def _summary(ledger: Ledger) -> list[str]:
+    counts = Counter(one.verdict for one in ledger)
     lines = [
-        f"{number} {_coloured(verdict.name)}: {verdict.value}" for verdict, number in counts.items() if number
+        f"{counts[verdict]} {_coloured(verdict.name)}: {verdict.value}"
+        for verdict in Verdict
+        if counts[verdict]
     ]
-    decisions = f"{ledger['decisions']} sampled decisions of claims and controls"
-    lines.append(f"family-wise error ≤ {ledger['alpha']:g} over {decisions} (Holm 1979)")
-    if refuted := Counter(_kind(row) for row in findings if row["expected"] == row["verdict"] == "REFUTED"):
-        lines += [f"{refuted[ERRATUM]} of the refuted as expected are misprints"]
-        lines += [f"{refuted[READING]} {READ_LITERALLY}"] if refuted[READING] else []
-    if scored := [row["mutants"] for row in findings if row["mutants"]]:
-        killed, total = sum(row["killed"] for row in scored), sum(row["total"] for row in scored)
-        unsure = sum(len(row["unsure"]) for row in scored)
+    decisions = f"{ledger.decisions} sampled decisions of claims and controls"
+    lines.append(f"family-wise error ≤ {ledger.alpha:g} over {decisions} (Holm 1979)")
+    if refuted := Counter(one.kind for one in ledger if one.kind and one.as_expected):
+        lines += [f"{refuted['erratum']} of the refuted as expected are misprints"]
+        lines += [f"{refuted['reading']} {READ_LITERALLY}"] if refuted["reading"] else []
+    if scored := [one.mutants for one in ledger if one.mutants]:
+        killed, total = sum(one.killed for one in scored), sum(one.total for one in scored)
+        unsure = sum(len(one.unsure) for one in scored)
         split = f"{killed - unsure} decided against, {unsure} only unsure"
         lines.append(f"mutation score {killed}/{total} ({killed / total:.0%}): {split}")
-    unexpected = [row["name"] for row in findings if not row["as_expected"]]
-    lines.append(f"otherwise than expected: {', '.join(unexpected)}" if unexpected else "all as expected")
+    otherwise = ", ".join(one.name for one in ledger.unexpected)
+    lines.append(f"otherwise than expected: {otherwise}" if otherwise else "all as expected")
     return lines

@@ -24,7 +24,7 @@ from kdtheory.populations._descent import Loss, Task, descend
 from kdtheory.populations._groups import run_groups, training_groups
 from kdtheory.populations.population import Population
 from kdtheory.streams import Stream
-from kdtheory.types import resolve_device
+from kdtheory.types import as_torch_starts, resolve_device
 
 __all__ = ["Loss", "train"]
 
@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]
 
 
 @door
-@torch.inference_mode(False)
+@as_torch_starts()
 def train(
     architecture: Architecture,
     inputs: Float[Tensor, "..."],

@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from kdtheory.claims import Verdict
-from kdtheory.claims.finding import READ_LITERALLY
+from kdtheory.claims.finding import READ_LITERALLY, Ledger
 from kdtheory.records import Record
 from kdtheory.report.entry import Entry, entries
 from kdtheory.report.evidence import kinds
@@ -65,11 +65,11 @@ def report(run: Path, figures: Path | None = None) -> str:
         claims=claims,
         chapters=chapters,
         further=[figure for figure in drawn if figure.study not in placed],
-        otherwise=[entry for entry in claims if not entry.as_expected],
-        counts=_counts(claims),
-        mutation=_mutation(claims),
-        refuted=Counter(e.kind for e in claims if e.as_expected and e.erratum),
-        powered=any(entry.finding["power"] for entry in claims),
+        otherwise=[entry for entry in claims if not entry.finding.as_expected],
+        counts=_counts(read.ledger),
+        mutation=_mutation(read.ledger),
+        refuted=Counter(one.kind for one in read.ledger if one.as_expected and one.kind),
+        powered=any(one.power for one in read.ledger),
         read_literally=READ_LITERALLY,
         asked=rows(_named(read.asked, *(key for key in read.asked if key != "claims"))),
         verdicts=list(Verdict),
@@ -78,24 +78,20 @@ def report(run: Path, figures: Path | None = None) -> str:
 
 
 def _chapter(entry: Entry) -> int:
-    return int(entry.finding["chapter"])
+    return entry.finding.chapter
 
 
-def _counts(claims: list[Entry]) -> list[tuple[Verdict, int]]:
-    counted = Counter(entry.verdict for entry in claims)
+def _counts(ledger: Ledger) -> list[tuple[Verdict, int]]:
+    counted = Counter(one.verdict for one in ledger)
     return [(verdict, counted[verdict]) for verdict in Verdict if counted[verdict]]
 
 
-def _mutation(claims: list[Entry]) -> tuple[int, int, int] | None:
+def _mutation(ledger: Ledger) -> tuple[int, int, int] | None:
     """Mutants noticed, those of them that the check was only left unsure by, and all."""
-    scores = [score for entry in claims if (score := entry.finding["mutants"])]
+    scores = [one.mutants for one in ledger if one.mutants]
     if not scores:
         return None
-    return (
-        sum(s["killed"] for s in scores),
-        sum(len(s["unsure"]) for s in scores),
-        sum(s["total"] for s in scores),
-    )
+    return sum(s.killed for s in scores), sum(len(s.unsure) for s in scores), sum(s.total for s in scores)
 
 
 def page_template(name: str) -> jinja2.Template:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from kdtheory.claims.evidence import from_record
+from kdtheory.claims.evidence import Evidence, Joint
 from kdtheory.claims.evidence.record import KINDS
-from kdtheory.records import Record
+from kdtheory.plain import plain_fields
 from kdtheory.report.numerals import numeral, rows
 
-__all__ = ["Exhibit", "Setting", "exhibit", "kinds", "sampled", "settings"]
+__all__ = ["Exhibit", "Setting", "exhibit", "kinds", "settings"]
 
-_APART = {"kind", "notes", "key_figure", "parts", "p_holds", "p_fails", "traceback", "p_bounded"}
+_APART = {"notes", "parts", "traceback", "p_bounded"}
 _LABELS = {
     "lhs_mean": "mean of the left side",
     "rhs_mean": "mean of the right side",
@@ -53,33 +53,28 @@ class Exhibit:
     traceback: str
 
 
-def exhibit(record: Record, /) -> Exhibit:
-    """The evidence of a record, its numbers named and formatted.
-
-    Raises:
-        ValueError: the record is damaged.
-    """
-    apart = _APART | {"share_trivial"} if record.get("trivial", 0) is None else _APART
-    apart = apart | {"bounded"} if record.get("bounded", 0) is None else apart
-    numbers = {_LABELS.get(name, name): value for name, value in record.items() if name not in apart}
-    if "margin" in record and "effect" in record:
+def exhibit(evidence: Evidence, /) -> Exhibit:
+    """The numbers of the evidence, named and formatted."""
+    told = plain_fields(evidence)
+    apart = _APART | {"share_trivial"} if told.get("trivial", 0) is None else _APART
+    numbers = {_LABELS.get(name, name): value for name, value in told.items() if name not in apart}
+    if "margin" in told and "effect" in told:
         numbers["margin, relative to the effect"] = numbers.pop("margin")
-    if "parts" not in record and sampled(record):
-        numbers["p-value if the claim were false"] = record["p_holds"]
-        numbers["p-value if the claim were true"] = record["p_fails"]
+    if evidence.sampled:
+        numbers["p-value if the claim were false"] = evidence.p_holds
+        numbers["p-value if the claim were true"] = evidence.p_fails
     return Exhibit(
-        kind=record["kind"],
-        key_figure=record["key_figure"],
+        kind=evidence.kind,
+        key_figure=evidence.key_figure,
         numbers=rows(numbers),
-        notes=rows(record["notes"]),
-        parts={name: exhibit(part) for name, part in record.get("parts", {}).items()},
-        traceback=record.get("traceback", ""),
+        notes=rows(evidence.notes),
+        parts={name: exhibit(part) for name, part in _parts(evidence).items()},
+        traceback=told.get("traceback", ""),
     )
 
 
-def sampled(record: Record, /) -> bool:
-    """Whether chance decides the evidence, so that it shares the error rate of the ledger."""
-    return from_record(record).statistical
+def _parts(evidence: Evidence) -> Mapping[str, Evidence]:
+    return evidence.parts if isinstance(evidence, Joint) else {}
 
 
 def kinds() -> dict[str, str]:
@@ -88,7 +83,7 @@ def kinds() -> dict[str, str]:
     return {kind: gloss.replace("`", "") for kind, gloss in glosses.items()}
 
 
-def settings(premise: dict[str, Any], controls: list[dict[str, Any]], /) -> list[Setting]:
+def settings(premise: Mapping[str, str], controls: Sequence[Mapping[str, str]], /) -> list[Setting]:
     """Each keyword of the check with its value in the premise and, where it differs, in each control."""
     return [
         (name, numeral(value), [numeral(o[name]) if name in o else None for o in controls])

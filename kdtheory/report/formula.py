@@ -27,6 +27,10 @@ _CHILDREN = {
 }
 
 
+_ACTS = re.compile(r"on.*|(.*\W)?(href|src|style|class|id|actiontype)", re.IGNORECASE)
+"""Attributes that link, load, run, or reach beyond the formula."""
+
+
 def typeset(latex: str, /) -> Markup:
     """The formula as display MathML; as `<code>` where it does not convert."""
     try:
@@ -65,6 +69,8 @@ def _fault(element: ET.Element) -> str | None:
     text = element.text or ""
     if not element.tag.startswith("m"):
         return f"<{element.tag}> is no MathML"
+    if acts := [name for name in element.attrib if _ACTS.fullmatch(name)]:
+        return f"{acts[0]} does not typeset"
     if element.tag == "mi" and any(sign in text for sign in "\\{}"):
         return f"{text.strip()!r} is not known"
     wanted = _CHILDREN.get(element.tag)

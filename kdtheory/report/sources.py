@@ -12,8 +12,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from kdtheory.claims.finding import SCHEMA
-from kdtheory.records import Record, read_json
+from kdtheory.claims.finding import Ledger
+from kdtheory.records import Record, read_json, read_ledger
 from kdtheory.report.svg import inline_svg
 
 __all__ = ["Figure", "Run", "read_figures", "read_run"]
@@ -21,12 +21,11 @@ __all__ = ["Figure", "Run", "read_figures", "read_run"]
 
 @dataclass(frozen=True)
 class Run:
-    """An ended run: what was asked, the ledger, and each claim's record by name."""
+    """An ended run: what was asked, and the ledger."""
 
     name: str
     asked: Record
-    ledger: Record
-    records: dict[str, Record]
+    ledger: Ledger
     written: datetime
 
 
@@ -49,26 +48,17 @@ class Figure:
 
 
 def read_run(run: Path, /) -> Run:
-    """The records of an ended run.
+    """What is left of an ended run.
 
     Raises:
-        ValueError: the directory holds no ledger, a record is missing, or a file is damaged.
+        ValueError: the directory holds no ledger, or a file is missing or damaged.
     """
-    place = run / "ledger.json"
-    if not place.is_file():
-        raise ValueError(f"{run} holds no ledger.json; give the directory of a run that has ended")
-    ledger = read_json(place)
-    if ledger.get("schema") != SCHEMA or not ledger.get("findings"):
-        raise ValueError(
-            f"{place} is no ledger of schema {SCHEMA} with findings; verify again with this version"
-        )
-    names = [finding["name"] for finding in ledger["findings"]]
+    ledger = read_ledger(run)
     return Run(
         name=run.resolve().name,
         asked=read_json(run / "run.json"),
         ledger=ledger,
-        records={name: read_json(run / "claims" / f"{name}.json") for name in names},
-        written=datetime.fromtimestamp(place.stat().st_mtime, UTC),
+        written=datetime.fromtimestamp((run / "ledger.json").stat().st_mtime, UTC),
     )
 
 

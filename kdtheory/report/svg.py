@@ -11,10 +11,27 @@ __all__ = ["inline_svg"]
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
-_DROPPED = {"metadata", "script", "foreignObject", "title"}
-_REFERENCE = re.compile(r"url\(\s*['\"]?#([^)'\"\s]+)['\"]?\s*\)")
-_OUTSIDE = re.compile(r"url\((?!\s*['\"]?(?:#|data:))[^)]*\)|@import[^;]*;?")
+_KEPT = {
+    "svg", "g", "defs", "symbol", "use", "image", "style", "desc", "path", "rect", "circle", "ellipse",
+    "line", "polyline", "polygon", "text", "tspan", "textPath", "clipPath", "mask", "marker", "pattern",
+    "linearGradient", "radialGradient", "stop",
+}  # fmt: skip
+"""What draws. Scripts, links, animations (which can set a link's target) and foreign objects do not."""
+_PROPERTY = re.compile(
+    r"(fill|stroke|font|text|clip|marker|stop|color|opacity|shape-rendering|image-rendering|mix-blend-mode|"
+    r"letter-spacing|word-spacing|dominant-baseline|baseline-shift|paint-order|vector-effect|visibility|"
+    r"display|mask|transform|white-space)(-[a-z]+)*"
+)
+"""The properties of a style sheet that a drawing needs; none of them moves it out of its place."""
+_VALUE = re.compile(
+    r"""([\w\s.,#%+'"/-]|\b(rgba?|hsla?|matrix|translate|scale|rotate|skew[XY])\(|\)|url\(#[\w.:-]+\))*"""
+)
+_REFERENCE = re.compile(r"url\(\s*['\"]?#([\w.:-]+)['\"]?\s*\)")
+_OUTSIDE = re.compile(r"[a-z-]*\(\s*['\"]?\s*[\w+.-]*:|//|\\\\|@", re.IGNORECASE)
 _RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
+_ASIDE = re.compile(r"@[^;{}]*;|/\*.*?\*/", re.DOTALL)
+_SELECTOR = re.compile(r"[\w.#*][\w\s.#*>-]*")
+_PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[\w+/=\s]*")
 
 
 def inline_svg(text: str, /, *, name: str, label: str) -> Markup:
@@ -54,34 +71,50 @@ def _clean(element: ET.Element, name: str) -> None:
     element.attrib.clear()
     for key, value in attributes.items():
         kept = "href" if key == _HREF else key
-        inner = None if kept.startswith(("{", "on")) else _own(kept, value, name)
+        inner = None if kept.startswith(("{", "on")) else _own(element.tag, kept, value, name)
         if inner is not None:
             element.set(kept, inner)
     if element.tag == "style":
         element.text = _scoped(element.text or "", name)
     for child in list(element):
-        local = str(child.tag).removeprefix(_SVG)
-        if local in _DROPPED or local.startswith("{"):
-            element.remove(child)
-        else:
+        child_tag = str(child.tag).removeprefix(_SVG)
+        if child_tag in _KEPT:
             _clean(child, name)
+        else:
+            element.remove(child)
 
 
-def _own(key: str, value: str, name: str) -> str | None:
+def _own(tag: str, key: str, value: str, name: str) -> str | None:
     """The attribute's value with references renamed; None where it points outside the figure."""
     if key == "id":
         return f"{name}-{value}"
     if key == "href":
         if value.startswith("#"):
             return f"#{name}-{value[1:]}"
-        return value if value.startswith("data:image/") else None
-    return _REFERENCE.sub(rf"url(#{name}-\1)", _OUTSIDE.sub("none", value))
+        return value if tag == "image" and _PICTURE.fullmatch(value) else None
+    if key == "style":
+        return _declared(value, name)
+    inner = _REFERENCE.sub(rf"url(#{name}-\1)", value)
+    return None if _OUTSIDE.search(_REFERENCE.sub("", value)) else inner
+
+
+def _declared(style: str, name: str) -> str:
+    """The declarations of a style that draw, and refer to nothing outside the figure."""
+    kept = []
+    for declaration in style.split(";"):
+        prop, _, value = (part.strip() for part in declaration.partition(":"))
+        inner = _REFERENCE.sub(rf"url(#{name}-\1)", value)
+        if _PROPERTY.fullmatch(prop) and _VALUE.fullmatch(inner):
+            kept.append(f"{prop}: {inner}")
+    return "; ".join(kept)
 
 
 def _scoped(css: str, name: str) -> str:
     """The rules of the figure's own style sheet, for this figure only: on a page they would reach all."""
     rules = []
-    for selectors, body in _RULE.findall(_OUTSIDE.sub("", css)):
-        scoped = ", ".join(f"#{name} {selector.strip()}" for selector in selectors.split(","))
-        rules.append(f"{scoped} {{{body.strip()}}}")
+    for selectors, body in _RULE.findall(_ASIDE.sub("", css)):
+        own = [one for selector in selectors.split(",") if _SELECTOR.fullmatch(one := selector.strip())]
+        if own and (declared := _declared(body, name)):
+            scoped = ", ".join(f"#{name} {one.replace('#', f'#{name}-')}" for one in own)
+            rules.append(f"{scoped} {{{declared}}}")
     return "\n".join(rules)

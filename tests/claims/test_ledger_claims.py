@@ -9,9 +9,8 @@ from importlib.metadata import version
 import pytest
 
 from kdtheory.claims import REGISTRY, Claim, Plan, Verdict, examine, judge, judge_family
-from kdtheory.claims.evidence import from_record
 from kdtheory.claims.examination import mutated
-from kdtheory.claims.finding import broken_by, finding
+from kdtheory.claims.finding import finding
 from kdtheory.claims.power import noticed, power_of
 from kdtheory.ledger import examined
 from kdtheory.study import commit
@@ -84,18 +83,19 @@ def test_claim_and_control_come_out_as_declared(claim: Claim) -> None:
 @every_claim
 def test_every_mutant_changes_the_verdict_and_every_part_is_broken(claim: Claim) -> None:
     plan = Plan(seed=0, device="cpu", mutants=True)
-    (record,) = examined([claim], plan)
-    evidence = [record["evidence"], *(control["evidence"] for control in record["controls"])]
-    premise, *controls = judge_family([from_record(piece) for piece in evidence], others=OTHERS)
-    row = finding(
-        record, premise, controls, lambda piece: judge_family([from_record(piece)], others=OTHERS)[0]
-    )
-    assert row["as_expected"], row["evidence"]["key_figure"]
-    assert row["mutants"]["survivors"] == []
+    (one,) = examined([claim], plan)
+    evidence = [one.evidence, *(control.evidence for control in one.controls)]
+    premise, *controls = judge_family(evidence, others=OTHERS)
+    row = finding(one, premise, controls, lambda piece: judge_family([piece], others=OTHERS)[0])
+    assert row.as_expected, row.evidence.key_figure
+    assert row.mutants is not None
+    assert row.mutants.survivors == ()
     if claim.chapter in DECIDED or claim.section in DECIDED:
-        assert row["mutants"]["unsure"] == []
-    unbroken = {name for name, part in row["parts"].items() if not (part["controls"] or part["mutants"])}
-    assert not unbroken, broken_by(row)
+        assert row.mutants.unsure == ()
+    unbroken = {
+        name: part.broken_by for name, part in row.parts.items() if not (part.controls or part.mutants)
+    }
+    assert not unbroken
 
 
 @pytest.mark.slow

@@ -138,18 +138,18 @@ def test_a_version_stands_for_a_constant_that_is_no_factor() -> None:
     ("slack", "more", "less"), [(0.005, 0.01, 0.01), (0.1, 0.15, 0.15), (0.45, 0.5, 1.0)]
 )
 def test_the_smallest_error_that_is_noticed_is_found(slack: float, more: float, less: float) -> None:
-    (row,) = verify([declare(slack=slack)], Plan(power=True))["findings"]
-    assert row["power"]["notices"] == {"more": more, "less": less}
-    assert row["power"]["target"].endswith("constant")
-    assert row["power"]["declared"] is False
+    (row,) = verify([declare(slack=slack)], Plan(power=True))
+    assert row.power.notices == {"more": more, "less": less}
+    assert row.power.target.endswith("constant")
+    assert row.power.declared is False
 
 
 @pytest.mark.parametrize(("slack", "expected"), [(0.005, 0.01), (0.03, 0.04), (0.3, 0.5), (0.9, None)])
 def test_of_an_upper_bound_only_what_makes_it_less_is_tried(slack: float, expected: float | None) -> None:
     made = declare(slack=slack, twosided=False, power=Scaled(constant, towards="less"))
-    (row,) = verify([made], Plan(power=True))["findings"]
-    assert row["power"]["notices"] == {"less": expected}
-    assert row["power"]["declared"] is True
+    (row,) = verify([made], Plan(power=True))
+    assert row.power.notices == {"less": expected}
+    assert row.power.declared is True
 
 
 def test_the_search_takes_four_runs_at_most_and_tries_what_it_is_told() -> None:
@@ -178,9 +178,9 @@ def test_a_value_without_a_scale_is_told_and_not_a_pass() -> None:
         section="9.1", formula="x", source=made.source, control=made.controls, uses=(words,),
         mutants=(Mutant("m", words, constant),),
     )(check)  # fmt: skip
-    (row,) = verify([made], Plan(power=True))["findings"]
-    assert row["power"]["notices"] == {"more": None, "less": None}
-    assert "str has no scale" in row["power"]["because"]
+    (row,) = verify([made], Plan(power=True))
+    assert row.power.notices == {"more": None, "less": None}
+    assert "str has no scale" in row.power.because
 
 
 def test_what_counts_as_noticed() -> None:
@@ -193,8 +193,8 @@ def test_what_counts_as_noticed() -> None:
 
 def test_without_the_asking_there_is_no_search() -> None:
     assert examine(declare(), Plan()).power is None
-    (row,) = verify([declare()], Plan())["findings"]
-    assert row["power"] is None
+    (row,) = verify([declare()], Plan())
+    assert row.power is None
 
 
 def test_a_premise_out_of_scope_has_no_power() -> None:

@@ -27,6 +27,9 @@ DOES_NOT = (
     r"\text{a < b}",
     r"\text{<script>alert(1)</script>}",
     r"a & b",
+    r"\href{javascript:alert(1)}{x}",
+    r"\style{position:fixed}{x}",
+    r"\class{pill}{x}",
 )
 
 

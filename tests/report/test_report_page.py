@@ -249,8 +249,6 @@ def test_a_run_without_mutants_or_figures(copy: Path) -> None:
     ledger = read_json(copy / "ledger.json")
     for finding in ledger["findings"]:
         finding["mutants"] = None
-        record = read_json(copy / "claims" / f"{finding['name']}.json")
-        write_json(copy / "claims" / f"{finding['name']}.json", record | {"mutants": None})
     write_json(copy / "ledger.json", ledger)
     html = report(copy, None)
     assert "no mutants in this run" in html
@@ -262,6 +260,14 @@ def test_the_same_records_make_the_same_page(run: Path, figures: Path, html: str
     assert report(run, figures) == html
 
 
+def edit(run: Path, *without: str, **entries: object) -> None:
+    """Spoil the first finding."""
+    ledger = read_json(run / "ledger.json")
+    row = ledger["findings"][0] | entries
+    ledger["findings"][0] = {key: row[key] for key in row if key not in without}
+    write_json(run / "ledger.json", ledger)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -269,7 +275,12 @@ def test_the_same_records_make_the_same_page(run: Path, figures: Path, html: str
         (lambda run: (run / "ledger.json").write_text("{"), "is not JSON"),
         (lambda run: (run / "ledger.json").write_text(json.dumps({"schema": 1})), "no ledger of schema 2"),
         (lambda run: (run / "run.json").unlink(), "run.json cannot be read"),
-        (lambda run: (run / "claims" / "nothing_runs.json").unlink(), "nothing_runs.json cannot be read"),
+        (
+            lambda run: edit(run, verdict="SUPPORTD"),
+            r"verdict is 'SUPPORTD', and must be one of",
+        ),
+        (lambda run: edit(run, seconds=None), r"findings\[0\].seconds is None, and must be a number"),
+        (lambda run: edit(run, "formula"), r"findings\[0\] lacks 'formula'"),
     ],
 )
 def test_an_incomplete_run_is_refused(copy: Path, damage, message: str) -> None:

@@ -25,6 +25,76 @@ HOSTILE = """<?xml version="1.0"?>
 </svg>"""
 
 
+WAYS_IN = (  # what a browser acts on, where an SVG may hold it
+    "<script>EVIL</script>",
+    "<g onclick='EVIL'><set attributeName='onmouseover' to='EVIL'/></g>",
+    "<a xlink:href='javascript:EVIL'><rect width='9' height='9'/></a>",
+    "<a href='#c'><set attributeName='href' to='javascript:EVIL'/><text>x</text></a>",
+    "<a><animate attributeName='href' values='javascript:EVIL' begin='0s' fill='freeze'/></a>",
+    "<use href='#c'><animate attributeName='xlink:href' from='#c' to='http://EVIL'/></use>",
+    "<rect><animateTransform to='EVIL'/><animateMotion path='EVIL'/><discard href='#EVIL'/></rect>",
+    "<foreignObject><iframe xmlns='http://www.w3.org/1999/xhtml' src='http://EVIL'/></foreignObject>",
+    "<foreignObject><body xmlns='http://www.w3.org/1999/xhtml'><form action='EVIL'/></body></foreignObject>",
+    "<handler xmlns='http://www.w3.org/2001/xml-events'>EVIL</handler>",
+    "<use href='data:image/svg+xml;base64,EVIL#x'/>",
+    "<image href='data:image/svg+xml;base64,EVIL'/>",
+    "<image href='data:text/html,EVIL'/>",
+    "<image href=' javascript:EVIL'/>",
+    "<feImage href='http://EVIL'/>",
+    "<filter id='f'><feImage xlink:href='http://EVIL'/></filter>",
+    "<video src='EVIL'/><audio src='EVIL'/><embed src='EVIL'/><object data='EVIL'/>",
+    "<link xmlns='http://www.w3.org/1999/xhtml' rel='stylesheet' href='http://EVIL'/>",
+    "<style>@import 'http://EVIL';</style>",
+    "<style>@font-face {font-family: x; src: url(http://EVIL)}</style>",
+    "<style>rect {fill: u\\72l(http://EVIL)}</style>",
+    "<style>rect {fill: image-set('http://EVIL' 1x)}</style>",
+    "<style>rect {cursor: url(http://EVIL), auto}</style>",
+    "<style>~ * {fill: red; content: 'EVIL'} EVIL, + p {display: none</style>",
+    "<style>&lt;/style>&lt;script>EVIL&lt;/script></style>",
+    "<rect style='position: fixed; EVIL: 0; width: 100vw'/>",
+    "<rect style='fill: url(http://EVIL)'/>",
+    "<rect fill='url(http://EVIL)' mask='url(&quot;//EVIL&quot;)'/>",
+    "<rect xml:base='http://EVIL'/>",
+    "<g xmlns:x='http://x' x:onload='EVIL'/>",
+    "<metadata>EVIL</metadata><title>EVIL</title><view id='v' viewTarget='EVIL'/>",
+)
+
+
+@pytest.mark.parametrize("way", WAYS_IN)
+def test_what_is_embedded_only_draws(way: str) -> None:
+    head = HOSTILE[HOSTILE.index("<svg") : HOSTILE.index("<metadata>")].replace("alert(1)", "EVIL")
+    shown = inline_svg(f"{head}{way}<path id='c' d='M 0 0'/></svg>", name="figure-x", label="x")
+    assert "EVIL" not in shown
+    assert '<path id="figure-x-c" d="M 0 0">' in shown
+
+
+def test_what_matplotlib_draws_is_kept() -> None:
+    """Every element and every property of a drawing with lines, areas, markers, images and text."""
+    drawn = Figure()
+    axes = drawn.subplots()
+    axes.plot([0, 1], [0, 1], "o--", alpha=0.5, label="$x^2$")
+    axes.fill_between([0, 1], [0, 1], [1, 2], hatch="//")
+    axes.imshow([[0, 1], [1, 0]])
+    axes.legend()
+    for fonttype in ("path", "none"):
+        out = io.StringIO()
+        with mpl.rc_context({"svg.fonttype": fonttype}):
+            drawn.savefig(out, format="svg")
+        before = ET.fromstring(out.getvalue())
+        after = ET.fromstring(inline_svg(out.getvalue(), name="figure-x", label="x"))
+        for metadata in before.findall("{http://www.w3.org/2000/svg}metadata"):
+            before.remove(metadata)
+        pairs = list(zip(before.iter(), after.iter(), strict=True))
+        assert len(pairs) > 30
+        for one, kept in pairs[1:]:
+            assert one.tag.rpartition("}")[2] == kept.tag
+            assert {key.rpartition("}")[2] for key in one.attrib} == set(kept.attrib) - {"type"} | (
+                set(one.attrib) & {"type"}
+            )
+            properties = [declared.split(":")[0].strip() for declared in one.get("style", "").split(";")]
+            assert all(f"{prop}:" in kept.get("style", "") for prop in properties if prop)
+
+
 def plotted(salt: str) -> str:
     drawn = Figure()
     drawn.subplots().plot([0, 1], [0, 1])

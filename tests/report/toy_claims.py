@@ -8,8 +8,8 @@ import numpy as np
 
 from kdtheory.claims import REGISTRY, Claim, Control, Mutant, Plan, Setting, Verdict, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint, MeanInequality, OutOfScope
-from kdtheory.ledger import verify
-from kdtheory.records import Record, RunDirectory
+from kdtheory.ledger import Ledger, verify
+from kdtheory.records import RunDirectory
 
 
 def twice(x: np.ndarray) -> np.ndarray:
@@ -158,7 +158,7 @@ def _blind() -> Claim:
     return squares_are_small
 
 
-def toy_run(path: Path, *, mutants: bool = True, power: bool = False) -> Record:
+def toy_run(path: Path, *, mutants: bool = True, power: bool = False) -> Ledger:
     """A run over the toy claims, recorded in `path`."""
     plan = Plan(seed=3, mutants=mutants, power=power)
     claims = toys()

@@ -25,7 +25,7 @@ __all__ = ["LOW", "STUDENT", "Memoriser"]
 DELTA = 0.2
 GAMMA = 0.3
 SIZE = 50_000
-STUDENT = torch.tensor([2.0, 0.0], dtype=torch.float64)
+STUDENT = torch.tensor([2.0, 0.0], dtype=torch.float64, device="cpu")
 SHARE = 0.2
 LOW = STD * float(stats.norm.ppf(SHARE))
 DROP, RAMP = 20.0, 1e-9

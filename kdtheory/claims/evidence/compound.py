@@ -20,6 +20,7 @@ class Joint(Evidence):
     parts: Mapping[str, Evidence]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.parts:
             raise ValueError("a joint claim needs at least one part")
 

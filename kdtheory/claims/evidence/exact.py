@@ -167,6 +167,7 @@ class WorstRatio(Evidence):
     must_reach: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not np.isfinite(self.ratio):
             raise ValueError(f"ratio = {self.ratio} is not finite; the search went astray")
 

@@ -13,12 +13,14 @@ the ledger. What the numbers amount to is decided in one place, `kdtheory.claims
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from kdtheory.plain import made, plain, plain_fields
 
 __all__ = ["Evidence", "Notes", "Values", "pair_at", "paired"]
 
@@ -34,6 +36,27 @@ class Evidence(abc.ABC):
     kind: ClassVar[str]
     sampled: ClassVar[bool] = False
     notes: Notes = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "notes", plain(self.notes))
+
+    def to_plain(self) -> dict[str, Any]:
+        """The evidence as plain JSON types, with the p-values that its verdict rests on."""
+        read = {name: getattr(self, name) for name in ("p_holds", "p_fails", "key_figure")}
+        return {"kind": self.kind, **plain_fields(self), **read}
+
+    @classmethod
+    def from_plain(cls, value: Any, where: str, /) -> Evidence:
+        """The evidence that `to_plain` wrote.
+
+        Raises:
+            ValueError: it is of no known kind, lacks a field, or has one of another type.
+        """
+        name = value.get("kind") if isinstance(value, Mapping) else value
+        kind = next((kind for kind in _below(cls) if getattr(kind, "kind", None) == name), None)
+        if kind is None:
+            raise ValueError(f"{where}, evidence of kind {name!r}, is not known; the record is damaged")
+        return cast(Evidence, made(kind, value, where))
 
     @property
     def leaves(self) -> Mapping[str, Evidence]:
@@ -64,6 +87,12 @@ class Evidence(abc.ABC):
     @abc.abstractmethod
     def key_figure(self) -> str:
         """The one figure that a row of the ledger has room for."""
+
+
+def _below(kind: type[Evidence]) -> Iterator[type[Evidence]]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _below(one)
 
 
 def paired(lhs: Values, rhs: Values) -> tuple[np.ndarray, np.ndarray]:

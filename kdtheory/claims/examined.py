@@ -1,0 +1,102 @@
+"""One claim examined: what it says of itself, and what its runs brought; not yet judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kdtheory.claims.core import Claim
+from kdtheory.claims.evidence import Evidence
+from kdtheory.claims.examination import Examination
+from kdtheory.claims.power import Power
+from kdtheory.claims.verdict import Verdict
+
+__all__ = ["Examined", "Told", "Tried"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a claim says of itself, in words."""
+
+    name: str
+    section: str
+    statement: str = field(repr=False)
+    formula: str = field(repr=False)
+    source: str = field(repr=False)
+    place: str = field(repr=False)
+    assumes: tuple[str, ...] = field(repr=False)
+    how: str = field(repr=False)
+    reading: str = field(repr=False)
+    loose: str = field(repr=False)
+    tuned_on: tuple[int, ...] = field(repr=False)
+    expected: Verdict
+    brings: Verdict = field(repr=False)
+    premise: Mapping[str, str] = field(repr=False)
+
+    @property
+    def chapter(self) -> int:
+        """The chapter that the claim belongs to."""
+        return int(self.section.split(".")[0])
+
+
+def _told(claim: Claim) -> dict[str, Any]:
+    same = ("name", "section", "statement", "formula", "source", "place", "assumes", "how", "reading")
+    return {
+        **{key: getattr(claim, key) for key in (*same, "loose", "tuned_on")},
+        "expected": claim.expect,
+        "brings": claim.control_brings,
+        "premise": {name: repr(value) for name, value in claim.premise.items()},
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """A control, and what its run brought."""
+
+    because: str
+    overrides: Mapping[str, str]
+    evidence: Evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined(Told):
+    """One claim examined: what its premise, its controls, its mutants and its power brought.
+
+    `code` is the digest of the code that ran, empty where nobody took it.
+    """
+
+    evidence: Evidence
+    controls: tuple[Tried, ...]
+    mutants: Mapping[str, Evidence] | None
+    power: Power | None
+    seconds: float
+    code: str = ""
+
+    @classmethod
+    def of(cls, claim: Claim, found: Examination, /, *, seconds: float) -> Examined:
+        """What was found of a claim."""
+        return cls(
+            **_told(claim),
+            evidence=found.premise,
+            controls=_tried(claim, found.controls),
+            mutants=found.mutants,
+            power=found.power,
+            seconds=seconds,
+        )
+
+    def as_told_by(self, claim: Claim, /) -> Examined:
+        """The same evidence, with the words and the expectation that the claim has now."""
+        evidence = [control.evidence for control in self.controls]
+        return replace(self, **_told(claim), controls=_tried(claim, evidence))
+
+
+def _tried(claim: Claim, evidence: Sequence[Evidence]) -> tuple[Tried, ...]:
+    return tuple(
+        Tried(
+            because=control.because,
+            overrides={name: repr(value) for name, value in control.overrides.items()},
+            evidence=piece,
+        )
+        for control, piece in zip(claim.controls, evidence, strict=True)
+    )

@@ -1,0 +1,99 @@
+"""What a function rests on, as one digest: its module, what that imports here, the packages below.
+
+Two runs with the same digest run the same code. A module counts where the function's module imports it,
+directly or through others, and where it is of this package or of the function's own; of all other packages
+the versions of those that compute count.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import marshal
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+__all__ = ["code_digest"]
+
+_BELOW = ("torch", "numpy", "scipy", "numba", "scikit-learn")
+_HERE = __name__.partition(".")[0]
+
+
+def code_digest(*functions: Callable[..., Any]) -> str:
+    """SHA-256 over the sources that functions rest on, and the versions below them.
+
+    A function of a module without a file, as in a notebook, rests on its own bytecode and on this package.
+
+    >>> from kdtheory.streams import Stream
+    >>> [code_digest(other) == code_digest(Stream.child) for other in (Stream.numpy, code_digest)]
+    [True, False]
+    """
+    digest = hashlib.sha256(_versions().encode())
+    sources: dict[str, Path] = {}
+    for function in functions:
+        own = function.__module__
+        if _file(own) is None:
+            digest.update(marshal.dumps(function.__code__))
+        sources |= _reached(own if _file(own) else _HERE, {_HERE, own.partition(".")[0]})
+    for name in sorted(sources):
+        digest.update(name.encode() + b"\0" + sources[name].read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def _versions() -> str:
+    return " ".join([platform.python_version(), *(f"{name}=={version(name)}" for name in _BELOW)])
+
+
+def _reached(start: str, packages: set[str]) -> dict[str, Path]:
+    """The files of a module and of all that it imports of some packages, directly or through others."""
+    names = [start]
+    found: dict[str, Path] = {}
+    while names:
+        name = names.pop()
+        if name in found or name.partition(".")[0] not in packages:
+            continue
+        if (file := _file(name)) is not None:
+            found[name] = file
+            names.extend(_imported(name, file, file.stat().st_mtime_ns))
+    return found
+
+
+@cache
+def _imported(name: str, file: Path, _changed: int) -> tuple[str, ...]:
+    """What a module imports, and what of it could be modules; read from its source, so that none is run."""
+    parent = name if file.name == "__init__.py" else name.rpartition(".")[0]
+
+    def names() -> Iterator[str]:
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                source = importlib.util.resolve_name("." * node.level + (node.module or ""), parent or None)
+                yield source
+                yield from (f"{source}.{alias.name}" for alias in node.names)
+
+    return tuple(names())
+
+
+def _file(name: str) -> Path | None:
+    """The source file of a module; None of what is none."""
+    module = sys.modules.get(name)
+    origin = _origin(name) if module is None else getattr(module, "__file__", None)
+    return Path(origin) if origin and origin.endswith(".py") else None
+
+
+@cache
+def _origin(name: str) -> str | None:
+    """Where a module that is not loaded would come from."""
+    parent = name.rpartition(".")[0]
+    if parent and not hasattr(sys.modules.get(parent), "__path__"):
+        return None
+    spec = importlib.util.find_spec(name)
+    return spec.origin if spec and spec.has_location else None

@@ -1,0 +1,67 @@
+"""The digest of code: it changes with what a function rests on, and with nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kdtheory.claims import REGISTRY
+from kdtheory.digest import code_digest
+from kdtheory.records import code_of
+
+FILES = {
+    "__init__.py": "",
+    "check.py": "from resting.middle import twice\nimport resting.aside\n\n\n"
+    "def check():\n    return twice(1)\n",
+    "middle.py": "from . import below\n\n\ndef twice(x):\n    return below.TWO * x\n",
+    "below.py": "TWO = 2\n",
+    "aside.py": "",
+    "other.py": "ELSE = 1\n",
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "resting"
+    folder.mkdir()
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield folder
+    for name in [name for name in sys.modules if name.partition(".")[0] == "resting"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "rests"),
+    [("check.py", True), ("middle.py", True), ("below.py", True), ("aside.py", True), ("other.py", False)],
+)
+def test_what_a_function_imports_directly_or_through_others_counts(
+    package: Path, name: str, rests: bool
+) -> None:
+    check = importlib.import_module("resting.check").check
+    before = code_digest(check)
+    assert code_digest(check) == before
+    (package / name).write_text(FILES[name] + "# changed\n")
+    assert (code_digest(check) != before) is rests
+
+
+def test_a_function_without_a_file_rests_on_its_own_code() -> None:
+    made = []
+    for line in ("return 1", "return 2", "return 1"):
+        names = {"__name__": "notebook"}
+        exec(f"def check():\n    {line}\n", names)
+        made.append(code_digest(names["check"]))
+    assert made[0] == made[2] != made[1]
+
+
+def test_claims_of_one_module_rest_on_the_same_code_and_others_on_other() -> None:
+    codes: dict[str, set[str]] = {}
+    for claim in REGISTRY.values():
+        codes.setdefault(claim.check.__module__, set()).add(code_of(claim))
+    assert all(len(some) == 1 for some in codes.values())
+    assert len(set.union(*codes.values())) == len(codes) > 20
