@@ -200,3 +200,11 @@ def commit() -> str:
     head = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)figures")
     return f"{head}-dirty" if changed else head
+
+
+def _git(*arguments: str) -> str:
+    try:
+        told = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return told.stdout.strip()
