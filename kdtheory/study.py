@@ -13,6 +13,7 @@ import importlib.util
 import inspect
 import io
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
