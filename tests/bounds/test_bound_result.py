@@ -51,7 +51,7 @@ def test_terms_cannot_be_changed_afterwards() -> None:
 def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="delta"):
         a_bound(delta=1.0)
-    with pytest.raises(ValueError, match="nan is no bound"):
+    with pytest.raises(ValueError, match="value = nan"):
         a_bound(value=math.nan)
     with pytest.raises(ValueError, match="assumptions is empty"):
         a_bound(assumptions={})
@@ -107,5 +107,5 @@ def test_sizes_that_are_no_numbers_are_named(unchecked_shapes) -> None:
         size_needed(lambda n: 1 / n, least=math.nan)
     with pytest.raises(ValueError, match="NaN"):
         size_needed(lambda n: math.nan)
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match="trivial = nan"):
         size_needed(lambda n: 1 / n, trivial=math.nan)
