@@ -21,7 +21,7 @@ from torch import Tensor
 
 from kdtheory._kinds import Kind, kind_of
 
-__all__ = ["door"]
+__all__ = ["door", "inside"]
 
 Public = TypeVar("Public", bound=Callable[..., Any])
 
@@ -83,7 +83,13 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             check_axes(shapes)
         return function(*given, **settings)
 
+    guarded.__door__ = function  # type: ignore[attr-defined]
     return guarded
+
+
+def inside(public: Public, /) -> Public:
+    """What stands behind the door, for a loop whose arguments were looked at once; any other as it is."""
+    return typing.cast(Public, getattr(public, "__door__", public))
 
 
 def _parameters(function: Callable[..., Any]) -> Iterator[tuple[inspect.Parameter, Kind | None]]:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from kdtheory.doors import inside
 from kdtheory.networks import Architecture, Tape
 from kdtheory.populations._schedule import SCHEDULES, TailAverage
 from kdtheory.populations._softmax import ClassesFirst
@@ -69,7 +70,8 @@ class Task:
             name: value[group] if isinstance(value, Tensor) else value
             for name, value in self.settings.items()
         }
-        return lambda logits, teacher_probs, labels: self.loss(logits, teacher_probs, labels, **settings)
+        loss = inside(self.loss)
+        return lambda logits, teacher_probs, labels: loss(logits, teacher_probs, labels, **settings)
 
 
 def descend(
