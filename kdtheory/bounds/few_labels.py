@@ -1,0 +1,152 @@
+"""Few labels and a better teacher: err(s) = Pr[s ≠ t] + E D, D = 1[s ≠ y] − 1[s ≠ t] ∈ {−1, 0, 1}.
+
+Prediction-powered inference (Angelopoulos et al., Science 2023) in finite samples, derived here. D is non-zero
+only where the teacher errs: +1 where both say the same wrong class, −1 where s is right and t wrong. So n
+labelled points need only show two rare cells of a multinomial, and N unlabelled ones show Pr[s ≠ t] = θ.
+The limit is the supremum of e = θ + r that is not ruled out,
+
+    sup{e : max over θ ∈ C₁, q ∈ C₂ of T(θ, r = e − θ, q) ≥ δ − β₁ − β₂},
+
+C₁ and C₂ exact intervals of θ and of the nuisance parameter q = p₊ + p₋ at β₁ = β₂ = δ/200, T the chance of
+a·b − c̃·c + w·L as low as it was (`signed_counts`), w about ½(a + c̃)·n/N so that b − c and n·L/N count alike.
+Over a piece [θ₁, θ₂] of C₁ the chance is at most T(θ₁, e − θ₂, q), for T falls in θ and in r; the pieces are a
+small part of the radius, and that much of it is lost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import stats
+
+from kdtheory.bounds.paired import NUISANCE, total_bins
+from kdtheory.bounds.signed_counts import (
+    BesideCounts,
+    Weights,
+    largest_not_ruled_out,
+    log_sup_over_total,
+    two_sided,
+    weights,
+)
+from kdtheory.validate import check_at_least, check_fraction
+
+__all__ = ["powered_upper_limit"]
+
+_CLOSE = 0.004  # of the radius
+_PIECE = 0.006  # of the radius, for a piece of θ
+_LEAST = 40  # of a + c̃
+_KNOWN = 5e-5  # n/N
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """b and c of n labelled points; L of N unlabelled ones."""
+
+    gains: int
+    losses: int
+    trials: int
+    apart: int
+    others: int
+    delta: float
+
+    @property
+    def estimate(self) -> float:
+        return self.apart / self.others + (self.gains - self.losses) / self.trials
+
+    @property
+    def spread(self) -> float:
+        """Variance of n times the estimate."""
+        rate = (self.apart + 1) / (self.others + 2)
+        return self.gains + self.losses + self.trials**2 * rate * (1 - rate) / self.others
+
+    @property
+    def radius(self) -> float:
+        z = max(1.0, float(stats.norm.isf(self.delta)))
+        return (z * z / 2 + z * math.sqrt(self.spread + z * z / 4)) / self.trials
+
+
+@lru_cache(maxsize=2**16)
+def powered_upper_limit(
+    gains: int, losses: int, trials: int, apart: int, others: int, /, *, delta: float
+) -> float:
+    """Exact joint upper limit of Pr[s ≠ t] + E D, rounded outward (module docstring).
+
+    Args:
+        gains: b, labelled points at which D = 1: s = t ≠ y.
+        losses: c, those at which D = −1: s = y ≠ t.
+        trials: n labelled points.
+        apart: L, unlabelled points at which s ≠ t.
+        others: N unlabelled points, none of which is among the n.
+        delta: δ.
+
+    Raises:
+        ValueError: a count that does not fit its number of points, or δ outside (0, 1).
+
+    >>> limit = powered_upper_limit(0, 0, 59, 0, 10**6, delta=0.05)  # 1 − 0.05^(1/59), and a little
+    >>> 0.0495 < limit < 0.052
+    True
+    """
+    for name, count, number in (("gains + losses", gains + losses, trials), ("apart", apart, others)):
+        check_at_least("number of points", number, 1)
+        if not 0 <= count <= number or min(gains, losses) < 0:
+            raise ValueError(f"{name} = {count} of {number} points: a count lies between 0 and that")
+    check_fraction("delta", delta, open_interval=True)
+    seen = _Seen(gains, losses, trials, apart, others, delta)
+    total = two_sided(gains + losses, trials, delta=NUISANCE * delta)
+    rate = two_sided(apart, others, delta=NUISANCE * delta)
+    return largest_not_ruled_out(
+        _log_chance(seen, total, rate),
+        math.log(delta * (1 - 2 * NUISANCE)),
+        low=max(0.0, rate[0] - total[1]),
+        high=min(1.0, rate[1] + total[1]),
+        guess=seen.estimate + seen.radius,
+        step=seen.radius / 10,
+        close=_CLOSE * seen.radius,
+    )
+
+
+def _log_chance(
+    seen: _Seen, total: tuple[float, float], rate: tuple[float, float]
+) -> Callable[[float], float]:
+    """ln of the largest chance over C₁ × C₂ of a statistic as low as it was, for each e."""
+    parts = []
+    for least, most, middle in total_bins(seen.others, *rate):
+        number = max(1, math.ceil((most - least) / (_PIECE * seen.radius)))
+        edges = np.linspace(least, most, number + 1)
+        other = seen.trials**2 / seen.others * min(middle / seen.others, 0.5)
+        for low, high, count in total_bins(seen.trials, *total):
+            deviation = math.sqrt(count + other)
+            parts.append((edges, low, high, *_weights(seen, count + other, count)))
+
+    def log_chance(e: float) -> float:
+        return max(_one_part(seen, e, *part) for part in parts)
+
+    return log_chance
+
+
+def _weights(seen: _Seen, spread: float, total: float) -> tuple[Weights, int]:
+    """a and c̃, and w nearest to ½(a + c̃)·n/N; w = 0 where N is so large that L is as good as known."""
+    share = seen.trials / seen.others
+    if share < _KNOWN:
+        return weights(spread, total, delta=seen.delta), 0
+    one = math.ceil(_LEAST * share / 2)
+    return weights(spread, total, delta=seen.delta, both=round(2 * one / share)), one
+
+
+def _one_part(
+    seen: _Seen, e: float, edges: np.ndarray, low: float, high: float, counted: Weights, weight: int
+) -> float:
+    """The largest chance over pieces of θ and one bin of q, in which the statistic is one and the same."""
+    first, last = edges[:-1], edges[1:]
+    possible = (e - first >= -high) & (e - last <= high)
+    if not possible.any():
+        return -math.inf
+    first, last = first[possible], last[possible]
+    beside = BesideCounts(weight, seen.others, first) if weight else None
+    reach = counted.gain * seen.gains - counted.loss * seen.losses + weight * seen.apart
+    r = np.maximum(e - last, -high)
+    return float(log_sup_over_total(seen.trials, r, low, high, counted, reach, beside).max())
