@@ -8,7 +8,7 @@ The limit is the supremum of e = θ + r that is not ruled out,
     sup{e : max over θ ∈ C₁, q ∈ C₂ of T(θ, r = e − θ, q) ≥ δ − β₁ − β₂},
 
 C₁ and C₂ exact intervals of θ and of the nuisance parameter q = p₊ + p₋ at β₁ = β₂ = δ/200, T the chance of
-a·b − c̃·c + w·L as low as it was (`signed_counts`), w about ½(a + c̃)·n/N so that b − c and n·L/N count alike.
+a·b − c̃·c + w·⌊L/κ⌋ as low as it was (`signed_counts`), w/κ about ½(a + c̃)·n/N so that b − c and n·L/N count alike.
 Over a piece [θ₁, θ₂] of C₁ the chance is at most T(θ₁, e − θ₂, q), for T falls in θ and in r; the pieces are a
 small part of the radius, and that much of it is lost.
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -38,8 +38,8 @@ __all__ = ["powered_upper_limit"]
 
 _CLOSE = 0.004  # of the radius
 _PIECE = 0.006  # of the radius, for a piece of θ
-_LEAST = 40  # of a + c̃
-_KNOWN = 5e-5  # n/N
+_PIECES = 150
+_LEAST, _MOST = 40, 120  # of a + c̃
 
 
 @dataclass(frozen=True)
@@ -114,13 +114,16 @@ def _log_chance(
 ) -> Callable[[float], float]:
     """ln of the largest chance over C₁ × C₂ of a statistic as low as it was, for each e."""
     parts = []
+    both, weight, group = beside_weights(seen.trials / seen.others)
+    piece = max(_PIECE * seen.radius, (rate[1] - rate[0]) / _PIECES)
     for least, most, middle in total_bins(seen.others, *rate):
-        number = max(1, math.ceil((most - least) / (_PIECE * seen.radius)))
+        number = max(1, math.ceil((most - least) / piece))
         edges = np.linspace(least, most, number + 1)
         other = seen.trials**2 / seen.others * min(middle / seen.others, 0.5)
         for low, high, count in total_bins(seen.trials, *total):
             deviation = math.sqrt(count + other)
-            parts.append((edges, low, high, *_weights(seen, count + other, count)))
+            counted = weights(count + other, count, delta=seen.delta, both=both)
+            parts.append((edges, low, high, counted, BesideCounts(weight, group, seen.others, edges[:-1])))
 
     def log_chance(e: float) -> float:
         return max(_one_part(seen, e, *part) for part in parts)
@@ -128,25 +131,22 @@ def _log_chance(
     return log_chance
 
 
-def _weights(seen: _Seen, spread: float, total: float) -> tuple[Weights, int]:
-    """a and c̃, and w nearest to ½(a + c̃)·n/N; w = 0 where N is so large that L is as good as known."""
-    share = seen.trials / seen.others
-    if share < _KNOWN:
-        return weights(spread, total, delta=seen.delta), 0
-    one = math.ceil(_LEAST * share / 2)
-    return weights(spread, total, delta=seen.delta, both=round(2 * one / share)), one
+def beside_weights(share: float, /) -> tuple[int, int, int]:
+    """a + c̃, w and κ with w/κ as near as can be to ½(a + c̃)·share, for a share n/N of points that count alike."""
+    group = max(1, math.floor(2 / (share * _MOST)))
+    weight = math.ceil(_LEAST * share * group / 2)
+    return round(2 * weight / (share * group)), weight, group
 
 
 def _one_part(
-    seen: _Seen, e: float, edges: np.ndarray, low: float, high: float, counted: Weights, weight: int
+    seen: _Seen, e: float, edges: np.ndarray, low: float, high: float, counted: Weights, beside: BesideCounts
 ) -> float:
     """The largest chance over pieces of θ and one bin of q, in which the statistic is one and the same."""
     first, last = edges[:-1], edges[1:]
     possible = (e - first >= -high) & (e - last <= high)
     if not possible.any():
         return -math.inf
-    first, last = first[possible], last[possible]
-    beside = BesideCounts(weight, seen.others, first) if weight else None
-    reach = counted.gain * seen.gains - counted.loss * seen.losses + weight * seen.apart
-    r = np.maximum(e - last, -high)
-    return float(log_sup_over_total(seen.trials, r, low, high, counted, reach, beside).max())
+    reach = counted.gain * seen.gains - counted.loss * seen.losses + beside.value(seen.apart)
+    r = np.maximum(e - last[possible], -high)
+    part = replace(beside, rates=first[possible])
+    return float(log_sup_over_total(seen.trials, r, low, high, counted, reach, part).max())

@@ -29,7 +29,7 @@ from kdtheory.bounds.signed_counts import largest_not_ruled_out, log_sup_over_to
 from kdtheory.inversion import binomial_upper_limit
 from kdtheory.validate import check_at_least, check_flags, check_fraction
 
-__all__ = ["NUISANCE", "difference_interval", "difference_upper_limit", "total_bins"]
+__all__ = ["NUISANCE", "check_counts", "difference_interval", "difference_upper_limit", "total_bins"]
 
 NUISANCE = 1 / 200
 """The share of δ that the interval of a nuisance parameter takes."""
@@ -68,7 +68,7 @@ def difference_upper_limit(gains: int, losses: int, trials: int, /, *, delta: fl
     >>> round(limit, 3), round(binomial_upper_limit(0, 59, delta=0.05), 3)  # one cell alone could do no better
     (0.05, 0.05)
     """
-    _check_counts(gains, losses, trials)
+    check_counts(gains, losses, trials)
     check_fraction("delta", delta, open_interval=True)
     low, high = two_sided(gains + losses, trials, delta=NUISANCE * delta)
     chance = _log_chance(gains, losses, trials, low, high, delta)
@@ -117,7 +117,8 @@ def difference_interval(gains: int, losses: int, trials: int, /, *, delta: float
     return -difference_upper_limit(losses, gains, trials, delta=delta / 2), upper
 
 
-def _check_counts(gains: int, losses: int, trials: int) -> None:
+def check_counts(gains: int, losses: int, trials: int, /) -> None:
+    """Two counts of exclusive events of one number of points, or a `ValueError`."""
     check_at_least("trials", trials, 1)
     for name, count in (("gains", gains), ("losses", losses)):
         check_at_least(name, count, 0)

@@ -1,8 +1,8 @@
 """How rarely signed counts fall so low: b gains and c losses of n points, and an independent binomial beside.
 
-b and c are two cells of a multinomial with chances p₊ and p₋, L ~ Bin(N, θ). For whole a, c̃, w ≥ 0
+b and c are two cells of a multinomial with chances p₊ and p₋, L ~ Bin(N, θ). For whole a, c̃, w ≥ 0, κ ≥ 1
 
-    T = P[a·b − c̃·c + w·L ≤ x],   r = p₊ − p₋,  q = p₊ + p₋.
+    T = P[a·b − c̃·c + w·⌊L/κ⌋ ≤ x],   r = p₊ − p₋,  q = p₊ + p₋.
 
 - T falls in r at any q and θ: mass moves from the cell of c to that of b, and the sum rises with b and falls
   with c; and it falls in θ. So a test of "r at least r₁" is one at r₁.
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Complex, Float
@@ -33,6 +33,7 @@ __all__ = ["BesideCounts", "Weights", "largest_not_ruled_out", "log_sup_over_tot
 _EPS = float(np.finfo(float).eps)
 _SPACING = 0.3  # of nodes, in standard deviations of b + c: costs 0.011 in ln T
 _LEFT_OUT = 1e-9  # of one, for each part of the sum that is left out
+_NATS = -math.log(_LEFT_OUT)
 _MOST_WEIGHT = 129
 _BATCH = 4_000_000
 
@@ -82,36 +83,55 @@ def weights(spread: float, total: float, /, *, delta: float, both: int | None = 
 
 @dataclass(frozen=True)
 class BesideCounts:
-    """w·L, L ~ Bin(N, θ), for several θ.
+    """w·⌊L/κ⌋, L ~ Bin(N, θ), for several θ.
 
     Args:
         weight: w, a whole number ≥ 0.
+        group: κ, a whole number ≥ 1.
         trials: N.
         rates: θ.
     """
 
     weight: int
+    group: int
     trials: int
     rates: Cells
 
+    def value(self, count: int, /) -> int:
+        """w·⌊L/κ⌋."""
+        return self.weight * (count // self.group)
+
     @property
     def mean(self) -> Cells:
-        """w·N·θ."""
-        found: Cells = self.weight * self.trials * self.rates
+        """Of wL/κ."""
+        found: Cells = self.weight / self.group * self.trials * self.rates
         return found
 
     @property
     def variance(self) -> Cells:
-        """Of w·L."""
-        found: Cells = self.weight**2 * self.trials * self.rates * (1 - self.rates)
+        """Of wL/κ."""
+        found: Cells = (self.weight / self.group) ** 2 * self.trials * self.rates * (1 - self.rates)
         return found
 
-    def log_waves(self, omega: Float[np.ndarray, " waves"], /) -> Waves:
-        """ln E e^{iωwL}."""
-        return _log_power(self.rates[:, None] * _from_one(self.weight * omega), self.trials)
+    def waves(self, omega: Float[np.ndarray, " waves"], /) -> Waves:
+        """E e^{iωw⌊L/κ⌋}; for κ > 1 up to the mass that lies beyond `_reach`."""
+        if self.group == 1:
+            return np.exp(_log_power(self.rates[:, None] * _from_one(self.weight * omega), self.trials))
+        mean, variance = self.trials * self.rates, self.trials * self.rates * (1 - self.rates)
+        far = _reach(variance, 1.0, _NATS)
+        low = max(0, math.floor(float((mean - far).min()) / self.group))
+        high = min(self.trials, math.ceil(float((mean + far).max()))) // self.group
+        values = np.arange(low, high + 1)
+        most = np.minimum((values + 1) * self.group - 1, self.trials)
+        below = special.bdtr(most, self.trials, self.rates[:, None])
+        below[:, -1] = 1.0
+        found: Waves = np.diff(below, axis=1, prepend=0.0) @ np.exp(1j * self.weight * np.outer(values, omega))
+        return found
 
     def log_size(self, omega: Float[np.ndarray, " waves"], /) -> Float[np.ndarray, " waves"]:
-        """Above ln|E e^{iωwL}| for every θ: |E|² = 1 − 2θ(1 − θ)(1 − cos ωw)."""
+        """Above ln|E e^{iωw⌊L/κ⌋}| for every θ; for κ = 1 by |E|² = 1 − 2θ(1 − θ)(1 − cos ωw)."""
+        if self.group > 1:
+            return np.log(np.abs(self.waves(omega)).max(0) + _LEFT_OUT)
         spread = float((self.rates * (1 - self.rates)).min())
         found: Float[np.ndarray, " waves"] = self.trials * spread * _from_one(self.weight * omega).real
         return found
@@ -135,7 +155,7 @@ def log_sup_over_total(
         low, high: of q.
         counted: a and c̃.
         reach: x.
-        beside: w·L, with one θ for each cell.
+        beside: w·⌊L/κ⌋, with one θ for each cell.
     """
     found = np.full(len(differences), -np.inf)
     open_ = np.abs(differences) <= high
@@ -155,7 +175,7 @@ def log_sup_over_total(
     lesser = rest * share / 2
     larger = lesser + gap
     plus, minus = np.where(r[:, None] >= 0, larger, lesser), np.where(r[:, None] >= 0, lesser, larger)
-    part = None if beside is None else BesideCounts(beside.weight, beside.trials, beside.rates[open_])
+    part = None if beside is None else replace(beside, rates=beside.rates[open_])
     logs = np.log(_tails(trials, plus, minus, counted, reach, part))
     tilt = special.logit(share)
     widest = np.where((share[:, :-1] < 0.5) & (share[:, 1:] > 0.5), 0.25, np.maximum(*_spreads(share)))
@@ -181,15 +201,17 @@ def _reach(variance: Float[np.ndarray, "*any"], largest: float, nats: float) -> 
 def _tails(
     trials: int, plus: Nodes, minus: Nodes, counted: Weights, reach: int, beside: BesideCounts | None
 ) -> Nodes:
-    """P[a·b − c̃·c + w·L ≤ reach] at each node, rounded up; never zero."""
+    """P[a·b − c̃·c + w·⌊L/κ⌋ ≤ reach] at each node, rounded up; never zero."""
     a, c = counted.gain, counted.loss
-    nats = -math.log(_LEFT_OUT)
     mean = trials * (a * plus - c * minus)
     variance = trials * (a * a * plus + c * c * minus)
     if beside is not None:
         mean, variance = mean + beside.mean[:, None], variance + beside.variance[:, None]
-    far = _reach(variance, max(a + c, 0.0 if beside is None else beside.weight), nats) + 2
-    low, high = math.floor(float((mean - far).min())), math.ceil(float((mean + far).max()))
+    far = _reach(variance, max(a + c, 0.0 if beside is None else beside.weight / beside.group), _NATS)
+    far = far + 2 + (0 if beside is None else beside.weight)
+    most = a * trials + (0 if beside is None else beside.value(beside.trials))
+    low = max(-c * trials, math.floor(float((mean - far).min())))
+    high = min(most, math.ceil(float((mean + far).max())))
     if reach < low:
         return np.full_like(plus, _LEFT_OUT)
     period = fft.next_fast_len(max(high, reach) - low + 1, real=True)
@@ -208,7 +230,8 @@ def _tails(
     omega, up, down, kernel = omega[kept], up[kept], down[kept], kernel[kept]
     turn = -1j * ((omega * (low + reach) / 2) % (2 * np.pi))
     if beside is not None:
-        turn = turn + beside.log_waves(omega)
+        with np.errstate(divide="ignore"):
+            turn = turn + np.log(beside.waves(omega))
     found = np.empty_like(plus)
     for part in np.array_split(np.arange(len(plus)), 1 + plus.size * len(omega) // _BATCH):
         logs = _log_power(plus[part, :, None] * up + minus[part, :, None] * down, trials)
