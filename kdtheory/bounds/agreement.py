@@ -155,9 +155,13 @@ def agreement_of_classes(
     """
     check_fraction("delta", delta, open_interval=True)
     if student.shape != teacher.shape or teacher.ndim != 1 or not len(teacher):
-        raise ValueError(f"student has shape {student.shape} and teacher {teacher.shape}; give one class a point")
+        raise ValueError(
+            f"student has shape {student.shape} and teacher {teacher.shape}; give one class a point"
+        )
     if min(student.min(), teacher.min()) < 0 or max(student.max(), teacher.max()) >= classes:
-        raise ValueError(f"a class number lies outside 0 to {classes - 1}; classes = {classes} must cover all")
+        raise ValueError(
+            f"a class number lies outside 0 to {classes - 1}; classes = {classes} must cover all"
+        )
     number = np.bincount(teacher, minlength=classes)
     apart = np.bincount(teacher[student != teacher], minlength=classes)
     limits = [

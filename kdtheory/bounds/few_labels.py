@@ -21,9 +21,14 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+from jaxtyping import Shaped
 from scipy import stats
+from torch import Tensor
 
+from kdtheory.bounds.assumptions import BOTH_FIXED, DISJOINT, DRAWN, ONE_LAW
+from kdtheory.bounds.holdout import zero_or_one
 from kdtheory.bounds.paired import NUISANCE, total_bins
+from kdtheory.bounds.result import Bound
 from kdtheory.bounds.signed_counts import (
     BesideCounts,
     Weights,
@@ -32,13 +37,12 @@ from kdtheory.bounds.signed_counts import (
     two_sided,
     weights,
 )
-from kdtheory.validate import check_at_least, check_fraction
+from kdtheory.validate import check_at_least, check_flags, check_fraction, check_same_shape
 
-__all__ = ["powered_upper_limit"]
+__all__ = ["beside_weights", "powered_bound", "powered_upper_limit"]
 
 _CLOSE = 0.004  # of the radius
-_PIECE = 0.006  # of the radius, for a piece of θ
-_PIECES = 150
+_PIECE, _PIECES = 0.006, 150  # of the radius, for a piece of θ; and how many at most
 _LEAST, _MOST = 40, 120  # of a + c̃
 
 
@@ -150,3 +154,73 @@ def _one_part(
     r = np.maximum(e - last[possible], -high)
     part = replace(beside, rates=first[possible])
     return float(log_sup_over_total(seen.trials, r, low, high, counted, reach, part).max())
+
+
+def powered_bound(
+    student_errors: Shaped[Tensor, "n"],
+    apart: Shaped[Tensor, "n"],
+    apart_unlabelled: Shaped[Tensor, "m"],
+    /,
+    *,
+    delta: float,
+    fixed_in_advance: bool,
+    independent_draws: bool,
+    same_law: bool,
+    disjoint_samples: bool,
+) -> Bound:
+    """Pr[s ≠ y] ≤ the exact joint limit of Pr[s ≠ t] + E D, from few labelled and many unlabelled points.
+
+    Args:
+        student_errors: s ≠ y as 0 and 1 at each labelled point.
+        apart: s ≠ t there.
+        apart_unlabelled: s ≠ t at each unlabelled point.
+        delta: δ.
+        fixed_in_advance: whether student and teacher were fixed before the points were drawn.
+        independent_draws: whether the labelled points are independent draws.
+        same_law: whether the unlabelled points are independent draws from the same law.
+        disjoint_samples: whether no point is in both samples.
+
+    Raises:
+        ValueError: no point, lengths differ, a value other than 0 and 1, δ outside (0, 1), or a flag neither True
+            nor False.
+
+    >>> import torch
+    >>> none, some = torch.zeros(1000), torch.arange(50_000) < 2000
+    >>> bound = powered_bound(none, none, some, delta=0.05, fixed_in_advance=True, independent_draws=True,
+    ...                       same_law=True, disjoint_samples=True)
+    >>> bound.terms["disagreement"], 0.042 < bound.value < 0.045
+    (0.04, True)
+    """
+    check_flags(
+        fixed_in_advance=fixed_in_advance,
+        independent_draws=independent_draws,
+        same_law=same_law,
+        disjoint_samples=disjoint_samples,
+    )
+    wrong, differ = zero_or_one("student_errors", student_errors), zero_or_one("apart", apart)
+    others = zero_or_one("apart_unlabelled", apart_unlabelled)
+    check_same_shape("student_errors", wrong, "apart", differ)
+    gains, losses = int((wrong > differ).sum()), int((wrong < differ).sum())
+    n, m, far = len(wrong), len(others), int(others.sum())
+    limit = powered_upper_limit(gains, losses, n, far, m, delta=delta)
+    terms = {"disagreement": far / m, "difference": (gains - losses) / n}
+    return Bound(
+        "powered_bound",
+        limit,
+        {**terms, "joint radius": limit - sum(terms.values())},
+        delta,
+        {
+            DRAWN: independent_draws,
+            BOTH_FIXED: fixed_in_advance,
+            ONE_LAW: same_law,
+            DISJOINT: disjoint_samples,
+        },
+        over=f"the {n} labelled points and the {m} unlabelled ones",
+        quantities={
+            "points": n,
+            "unlabelled points": m,
+            "both wrong alike": gains,
+            "student right alone": losses,
+        },
+        what="the student's error",
+    )

@@ -23,13 +23,20 @@ from jaxtyping import Shaped
 from scipy import stats
 from torch import Tensor
 
-from kdtheory.bounds.assumptions import DRAWN, FIXED
+from kdtheory.bounds.assumptions import BOTH_FIXED, DRAWN
+from kdtheory.bounds.holdout import zero_or_one
 from kdtheory.bounds.result import Bound
 from kdtheory.bounds.signed_counts import largest_not_ruled_out, log_sup_over_total, two_sided, weights
-from kdtheory.inversion import binomial_upper_limit
-from kdtheory.validate import check_at_least, check_flags, check_fraction
+from kdtheory.validate import check_at_least, check_flags, check_fraction, check_same_shape
 
-__all__ = ["NUISANCE", "check_counts", "difference_interval", "difference_upper_limit", "total_bins"]
+__all__ = [
+    "NUISANCE",
+    "check_counts",
+    "difference_interval",
+    "difference_upper_limit",
+    "paired_difference",
+    "total_bins",
+]
 
 NUISANCE = 1 / 200
 """The share of δ that the interval of a nuisance parameter takes."""
@@ -65,8 +72,8 @@ def difference_upper_limit(gains: int, losses: int, trials: int, /, *, delta: fl
         ValueError: a count below 0, b + c > n, n < 1, or δ outside (0, 1).
 
     >>> limit = difference_upper_limit(0, 0, 59, delta=0.05)
-    >>> round(limit, 3), round(binomial_upper_limit(0, 59, delta=0.05), 3)  # one cell alone could do no better
-    (0.05, 0.05)
+    >>> 0.0495 < limit < 0.0515  # one cell alone could do no better: 1 − 0.05^(1/59)
+    True
     """
     check_counts(gains, losses, trials)
     check_fraction("delta", delta, open_interval=True)
@@ -123,4 +130,55 @@ def check_counts(gains: int, losses: int, trials: int, /) -> None:
     for name, count in (("gains", gains), ("losses", losses)):
         check_at_least(name, count, 0)
     if gains + losses > trials:
-        raise ValueError(f"gains + losses = {gains + losses} exceed the {trials} trials; each point counts once")
+        raise ValueError(
+            f"gains + losses = {gains + losses} exceed the {trials} trials; each point counts once"
+        )
+
+
+def paired_difference(
+    student_errors: Shaped[Tensor, "n"],
+    teacher_errors: Shaped[Tensor, "n"],
+    /,
+    *,
+    delta: float,
+    fixed_in_advance: bool,
+    independent_draws: bool,
+) -> Bound:
+    """err(s) − err(t) ≤ the exact upper limit of p₊ − p₋: what compression costs.
+
+    For the other side exchange the two. Vacuous at 1.
+
+    Args:
+        student_errors, teacher_errors: 0 or 1 (or booleans) at each labelled point, the same points for both.
+        delta: δ, of this side alone.
+        fixed_in_advance: whether student and teacher were fixed before the points were drawn.
+        independent_draws: whether the points are independent draws.
+
+    Raises:
+        ValueError: no point, lengths differ, a value other than 0 and 1, δ outside (0, 1), or a flag neither True
+            nor False.
+
+    >>> import torch
+    >>> wrong = torch.zeros(59)
+    >>> bound = paired_difference(wrong, wrong, delta=0.05, fixed_in_advance=True, independent_draws=True)
+    >>> bound.terms["difference"], round(bound.value, 2)
+    (0.0, 0.05)
+    """
+    check_flags(fixed_in_advance=fixed_in_advance, independent_draws=independent_draws)
+    student, teacher = (
+        zero_or_one("student_errors", student_errors),
+        zero_or_one("teacher_errors", teacher_errors),
+    )
+    check_same_shape("student_errors", student, "teacher_errors", teacher)
+    gains, losses, n = int((student > teacher).sum()), int((student < teacher).sum()), len(student)
+    limit = difference_upper_limit(gains, losses, n, delta=delta)
+    return Bound(
+        "paired_difference",
+        limit,
+        {"difference": (gains - losses) / n, "radius": limit - (gains - losses) / n},
+        delta,
+        {DRAWN: independent_draws, BOTH_FIXED: fixed_in_advance},
+        over=f"the {n} labelled points",
+        quantities={"points": n, "lost": gains, "won": losses},
+        what="the student's error less the teacher's",
+    )

@@ -125,7 +125,9 @@ class BesideCounts:
         most = np.minimum((values + 1) * self.group - 1, self.trials)
         below = special.bdtr(most, self.trials, self.rates[:, None])
         below[:, -1] = 1.0
-        found: Waves = np.diff(below, axis=1, prepend=0.0) @ np.exp(1j * self.weight * np.outer(values, omega))
+        found: Waves = np.diff(below, axis=1, prepend=0.0) @ np.exp(
+            1j * self.weight * np.outer(values, omega)
+        )
         return found
 
     def log_size(self, omega: Float[np.ndarray, " waves"], /) -> Float[np.ndarray, " waves"]:

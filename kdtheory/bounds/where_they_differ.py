@@ -35,11 +35,12 @@ from kdtheory.bounds.signed_counts import (
 )
 from kdtheory.validate import check_fraction
 
-__all__ = ["targeted_interval", "targeted_upper_limit"]
+__all__ = ["planned_upper_limit", "targeted_interval", "targeted_upper_limit"]
 
 _CLOSE = 0.004  # of the radius
 _PIECE = 0.006  # of the radius, for a piece of θ
 _PIECES = 100
+_USUAL = 0.9  # of δ, for a plan whose points there are
 _RATIO = 1.25  # of the bins of R
 _RATE_RATIO = 1.1  # of the bins of θ
 _BINS = 52  # of R above 1e-5; below there is one more
@@ -93,7 +94,9 @@ def targeted_upper_limit(
     seen = (gains - losses) / labelled
     rough = (apart + 1) / (others + 2)
     for low, high in _bins(most):
-        chance = _log_chance((gains, losses, labelled, apart, others), total, rate, (low, high), radius, delta)
+        chance = _log_chance(
+            (gains, losses, labelled, apart, others), total, rate, (low, high), radius, delta
+        )
         if low > 0 and chance(low) < level:
             continue
         guess = rough * min(1.0, seen + radius)
@@ -102,6 +105,32 @@ def targeted_upper_limit(
             chance, level, low=low, high=high, guess=guess, step=step / 10, close=_CLOSE * step
         )
     raise AssertionError("the last bin always returns")
+
+
+def planned_upper_limit(
+    gains: int, losses: int, labelled: int, wanted: int, apart: int, others: int, /, *, delta: float
+) -> float:
+    """The same for a plan of m labels, of which there are fewer where the two differ at L < m points only.
+
+    Where L < m every point at which they differ is labelled, and the N points show p₊ and p₋ as if all were. Which
+    of the two it will be is chance: the limit from m labels has 0.9·δ, the other one 0.1·δ.
+
+    Args:
+        gains, losses, labelled, apart, others, delta: as in `targeted_upper_limit`.
+        wanted: m.
+
+    Raises:
+        ValueError: as there, or labelled points that are not min(m, L).
+
+    >>> planned_upper_limit(3, 2, 5, 100, 5, 1000, delta=0.05) > 0.001  # all five are labelled
+    True
+    """
+    if labelled != min(wanted, apart):
+        raise ValueError(f"labelled = {labelled} must be the lesser of wanted = {wanted} and apart = {apart}")
+    if apart < wanted:
+        check_counts(gains, losses, labelled)
+        return difference_upper_limit(gains, losses, others, delta=(1 - _USUAL) * delta)
+    return targeted_upper_limit(gains, losses, labelled, apart, others, delta=_USUAL * delta)
 
 
 def targeted_interval(
