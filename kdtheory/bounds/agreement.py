@@ -1,6 +1,7 @@
 """Agreement of a student with its teacher: Pr[s ≠ t] from points without labels, and what a gate allows.
 
-Whatever the labels are, |err(s) − err(t)| ≤ Pr[s ≠ t]: where the two say the same, both are right or both wrong.
+Whatever the labels are, |err(s) − err(t)| ≤ Pr[s ≠ t]: where the two say the same, both are right or both
+wrong.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def agreement_certificate(
         ValueError: no point, a value other than 0 and 1, or δ outside (0, 1).
 
     >>> import torch
-    >>> bound = agreement_certificate(torch.zeros(59), delta=0.05, fixed_in_advance=True, independent_draws=True)
+    >>> flags = dict(fixed_in_advance=True, independent_draws=True)
+    >>> bound = agreement_certificate(torch.zeros(59), delta=0.05, **flags)
     >>> round(bound.value, 4)  # 1 − 0.05^(1/59)
     0.0495
     """
@@ -116,7 +118,8 @@ class ClassAgreement:
         points: how many there are.
         disagreements: at how many of them s ≠ t.
         limit: of Pr[s ≠ t | t's class], at δ/k: all k limits hold at once (Bonferroni).
-        shown: whether Pr[s ≠ t | t's class] ≤ the wanted level is shown, by Holm's steps over all classes; None
+        shown: whether Pr[s ≠ t | t's class] ≤ the wanted level is shown, by Holm's steps over all classes;
+            None
             where no level was given.
     """
 

@@ -1,6 +1,7 @@
 """Few labels and a better teacher: err(s) = Pr[s ≠ t] + E D, D = 1[s ≠ y] − 1[s ≠ t] ∈ {−1, 0, 1}.
 
-Prediction-powered inference (Angelopoulos et al., Science 2023) in finite samples, derived here. D is non-zero
+Prediction-powered inference (Angelopoulos et al., Science 2023) in finite samples, derived here. D is
+non-zero
 only where the teacher errs: +1 where both say the same wrong class, −1 where s is right and t wrong. So n
 labelled points need only show two rare cells of a multinomial, and N unlabelled ones show Pr[s ≠ t] = θ.
 The limit is the supremum of e = θ + r that is not ruled out,
@@ -8,8 +9,10 @@ The limit is the supremum of e = θ + r that is not ruled out,
     sup{e : max over θ ∈ C₁, q ∈ C₂ of T(θ, r = e − θ, q) ≥ δ − β₁ − β₂},
 
 C₁ and C₂ exact intervals of θ and of the nuisance parameter q = p₊ + p₋ at β₁ = β₂ = δ/200, T the chance of
-a·b − c̃·c + w·⌊L/κ⌋ as low as it was (`signed_counts`), w/κ about ½(a + c̃)·n/N so that b − c and n·L/N count alike.
-Over a piece [θ₁, θ₂] of C₁ the chance is at most T(θ₁, e − θ₂, q), for T falls in θ and in r; the pieces are a
+a·b − c̃·c + w·⌊L/κ⌋ as low as it was (`signed_counts`), w/κ about ½(a + c̃)·n/N so that b − c and n·L/N
+count alike.
+Over a piece [θ₁, θ₂] of C₁ the chance is at most T(θ₁, e − θ₂, q), for T falls in θ and in r; the pieces
+are a
 small part of the radius, and that much of it is lost.
 """
 
@@ -125,7 +128,6 @@ def _log_chance(
         edges = np.linspace(least, most, number + 1)
         other = seen.trials**2 / seen.others * min(middle / seen.others, 0.5)
         for low, high, count in total_bins(seen.trials, *total):
-            deviation = math.sqrt(count + other)
             counted = weights(count + other, count, delta=seen.delta, both=both)
             parts.append((edges, low, high, counted, BesideCounts(weight, group, seen.others, edges[:-1])))
 
@@ -136,7 +138,8 @@ def _log_chance(
 
 
 def beside_weights(share: float, /) -> tuple[int, int, int]:
-    """a + c̃, w and κ with w/κ as near as can be to ½(a + c̃)·share, for a share n/N of points that count alike."""
+    """a + c̃, w and κ with w/κ as near as can be to ½(a + c̃)·share, for a share n/N of points that count
+    alike."""
     group = max(1, math.floor(2 / (share * _MOST)))
     weight = math.ceil(_LEAST * share * group / 2)
     return round(2 * weight / (share * group)), weight, group
@@ -181,7 +184,8 @@ def powered_bound(
         disjoint_samples: whether no point is in both samples.
 
     Raises:
-        ValueError: no point, lengths differ, a value other than 0 and 1, δ outside (0, 1), or a flag neither True
+        ValueError: no point, lengths differ, a value other than 0 and 1, δ outside (0, 1), or a flag
+        neither True
             nor False.
 
     >>> import torch

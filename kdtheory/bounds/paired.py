@@ -1,13 +1,17 @@
-"""What compression costs: R = Pr[s ≠ y] − Pr[t ≠ y] = p₊ − p₋ from points where student and teacher are paired.
+"""What compression costs: R = Pr[s ≠ y] − Pr[t ≠ y] = p₊ − p₋ from points where student and teacher are
+paired.
 
 McNemar's question (1947) as an interval: of n labelled points b were lost (s ≠ y, t = y: chance p₊) and c won
 (s = y, t ≠ y: p₋). The upper limit is a supremum of what is not ruled out,
 
     sup{r : max over q ∈ C of T(r, q) ≥ δ − β},
 
-where q = p₊ + p₋ is the nuisance parameter, C its exact interval from b + c at β = δ/200 (Berger & Boos 1994),
-and T(r, q) the chance that a·b − c̃·c is as low as it was. The weights a, c̃ hang on the hypothetical q alone,
-by bins that are fixed (`signed_counts.weights`). If the true r is missed, then q ∉ C, or a statistic was as low as
+where q = p₊ + p₋ is the nuisance parameter, C its exact interval from b + c at β = δ/200 (Berger & Boos
+1994),
+and T(r, q) the chance that a·b − c̃·c is as low as it was. The weights a, c̃ hang on the hypothetical q
+alone,
+by bins that are fixed (`signed_counts.weights`). If the true r is missed, then q ∉ C, or a statistic was as
+low as
 happens with probability below δ − β: at most δ in all, whatever p₊ and p₋. T falls with r at fixed q, so that
 what lies beyond a value that is ruled out is ruled out too.
 """
@@ -155,7 +159,8 @@ def paired_difference(
         independent_draws: whether the points are independent draws.
 
     Raises:
-        ValueError: no point, lengths differ, a value other than 0 and 1, δ outside (0, 1), or a flag neither True
+        ValueError: no point, lengths differ, a value other than 0 and 1, δ outside (0, 1), or a flag
+        neither True
             nor False.
 
     >>> import torch

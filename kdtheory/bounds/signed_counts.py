@@ -116,7 +116,9 @@ class BesideCounts:
     def waves(self, omega: Float[np.ndarray, " waves"], /) -> Waves:
         """E e^{iωw⌊L/κ⌋}; for κ > 1 up to the mass that lies beyond `_reach`."""
         if self.group == 1:
-            return np.exp(_log_power(self.rates[:, None] * _from_one(self.weight * omega), self.trials))
+            each = self.rates[:, None] * _from_one(self.weight * omega)
+            power: Waves = np.exp(_log_power(each, self.trials))
+            return power
         mean, variance = self.trials * self.rates, self.trials * self.rates * (1 - self.rates)
         far = _reach(variance, 1.0, _NATS)
         low = max(0, math.floor(float((mean - far).min()) / self.group))
@@ -133,7 +135,8 @@ class BesideCounts:
     def log_size(self, omega: Float[np.ndarray, " waves"], /) -> Float[np.ndarray, " waves"]:
         """Above ln|E e^{iωw⌊L/κ⌋}| for every θ; for κ = 1 by |E|² = 1 − 2θ(1 − θ)(1 − cos ωw)."""
         if self.group > 1:
-            return np.log(np.abs(self.waves(omega)).max(0) + _LEFT_OUT)
+            largest: Float[np.ndarray, " waves"] = np.abs(self.waves(omega)).max(0)
+            return np.log(largest + _LEFT_OUT)  # type: ignore[no-any-return]
         spread = float((self.rates * (1 - self.rates)).min())
         found: Float[np.ndarray, " waves"] = self.trials * spread * _from_one(self.weight * omega).real
         return found
@@ -179,18 +182,16 @@ def log_sup_over_total(
     plus, minus = np.where(r[:, None] >= 0, larger, lesser), np.where(r[:, None] >= 0, lesser, larger)
     part = None if beside is None else replace(beside, rates=beside.rates[open_])
     logs = np.log(_tails(trials, plus, minus, counted, reach, part))
-    tilt = special.logit(share)
-    widest = np.where((share[:, :-1] < 0.5) & (share[:, 1:] > 0.5), 0.25, np.maximum(*_spreads(share)))
+    tilt, spread = special.logit(share), share * (1 - share)
+    widest = np.where(
+        (share[:, :-1] < 0.5) & (share[:, 1:] > 0.5), 0.25, np.maximum(spread[:, :-1], spread[:, 1:])
+    )
     between = np.maximum(logs[:, :-1], logs[:, 1:]) + trials * widest * np.diff(tilt, axis=1) ** 2 / 8
     before = np.where(first < start, logs[:, :1] - trials * np.log1p(-share[:, :1]), -np.inf)
     beyond = np.where(last > stop, logs[:, -1:] - trials * np.log(share[:, -1:]), -np.inf)
     found[open_] = np.concatenate([between, before, beyond], 1).max(1)
-    return np.minimum(found, 0.0)
-
-
-def _spreads(share: Nodes) -> tuple[Nodes, Nodes]:
-    spread = share * (1 - share)
-    return spread[:, :-1], spread[:, 1:]
+    least: Cells = np.minimum(found, 0.0)
+    return least
 
 
 def _reach(variance: Float[np.ndarray, "*any"], largest: float, nats: float) -> Float[np.ndarray, "*any"]:
@@ -239,7 +240,8 @@ def _tails(
         logs = _log_power(plus[part, :, None] * up + minus[part, :, None] * down, trials)
         logs += turn if beside is None else turn[part, None, :]
         found[part] = (np.exp(logs) @ kernel).real
-    return np.clip(found, 0.0, 1.0) + extra
+    above: Nodes = np.clip(found, 0.0, 1.0) + extra
+    return above
 
 
 def _log_power(z: Complex[np.ndarray, "*any"], trials: int) -> Complex[np.ndarray, "*any"]:
@@ -259,7 +261,8 @@ def _from_one(angle: Float[np.ndarray, " waves"]) -> Complex[np.ndarray, " waves
 
 
 def _kernel(omega: Float[np.ndarray, " waves"], number: int, period: int) -> Float[np.ndarray, " waves"]:
-    """What the wave ω adds to a sum over `number` values in a row, its conjugate included, over the period."""
+    """What the wave ω adds to a sum over `number` values in a row, its conjugate included, over the
+    period."""
     with np.errstate(invalid="ignore", divide="ignore"):
         found = np.where(omega > 0, np.sin(omega * number / 2) / np.sin(omega / 2), float(number))
     twice = np.full(len(omega), 2.0)
@@ -297,11 +300,11 @@ def largest_not_ruled_out(
         guess, step: where to look first, and how far off it may be.
         close: how far above the supremum will do.
     """
-    target = float(special.ndtri_exp(log_level))
+    target = _score(log_level)
     inside, outside = (low, math.inf), (high, -math.inf)
     at = min(max(guess, low), high)
     while outside[0] - inside[0] > close:
-        score = float(special.ndtri_exp(min(log_chance(at), 0.0))) - target
+        score = _score(log_chance(at)) - target
         if score >= 0:
             if at >= high:
                 return high
@@ -316,6 +319,11 @@ def largest_not_ruled_out(
         else:
             at = _between(inside, outside, close)
     return outside[0]
+
+
+def _score(log_chance: float) -> float:
+    """Normal quantile of a chance, within ±40."""
+    return min(max(float(special.ndtri_exp(min(log_chance, 0.0))), -40.0), 40.0)
 
 
 def _between(inside: tuple[float, float], outside: tuple[float, float], close: float) -> float:

@@ -1,12 +1,15 @@
 """A stratified hold-out: two strata by the confidence of a witness, their weights from unlabelled points.
 
-err = W·p₁ + (1 − W)·p₂, W the share of the first stratum (M of N unlabelled points), p₁ and p₂ the error rates in
+err = W·p₁ + (1 − W)·p₂, W the share of the first stratum (M of N unlabelled points), p₁ and p₂ the error
+rates in
 the two, from n₁ and n₂ labelled points that are random ones there. With the two exact p-values P₁, P₂
 
     err ≤ max over W ∈ C of sup{W·p₁ + (1 − W)·p₂ : P₁(p₁)·P₂(p₂) ≥ c},   c(1 − ln c) = δ − β,
 
-C an exact interval of W at β = δ/200 (`product_upper_limit`; Fisher 1932). The supremum is convex in W, so that
-the ends of C are enough. A statistic that is linear in the counts would have the rates of both strata for nuisance,
+C an exact interval of W at β = δ/200 (`product_upper_limit`; Fisher 1932). The supremum is convex in W, so
+that
+the ends of C are enough. A statistic that is linear in the counts would have the rates of both strata for
+nuisance,
 whose worst pair is far from what was seen; the product looks at each alone.
 """
 

@@ -1,6 +1,7 @@
 """Label where they differ: R = err(s) − err(t) = d·(w − l), which no label outside of s ≠ t can change.
 
-d = Pr[s ≠ t] = θ from N unlabelled points, w = Pr[t = y | s ≠ t] and l = Pr[s = y | s ≠ t] from m labelled points
+d = Pr[s ≠ t] = θ from N unlabelled points, w = Pr[t = y | s ≠ t] and l = Pr[s = y | s ≠ t] from m labelled
+points
 drawn at random among those where the two differ; ρ = w − l. Of a plan that was fixed before a label was seen
 the counts b (t = y) and c (s = y) are two cells of a multinomial of m. The limit is the supremum of R that is
 not ruled out,
@@ -8,9 +9,11 @@ not ruled out,
     sup{R : max over θ ∈ C₁, q ∈ C₂ of T(θ, ρ = R/θ, q) ≥ δ − β₁ − β₂ − β₃},
 
 q = w + l the nuisance parameter, C₁ and C₂ exact intervals at β₁ = β₂ = δ/200, and T the chance of
-a·b − c̃·c + w̃·⌊L/κ⌋ as low as it was (`signed_counts`). A count L is worth about ρ/θ·m/N points of b − c: the
+a·b − c̃·c + w̃·⌊L/κ⌋ as low as it was (`signed_counts`). A count L is worth about ρ/θ·m/N points of b − c:
+the
 weights hang on the hypothetical R and θ by bins that are fixed. In a bin of R the chance falls with R; so one
-end of each bin above the limit is seen to be ruled out, up to the limit of ρ at β₃ = δ/200 times the end of C₁.
+end of each bin above the limit is seen to be ruled out, up to the limit of ρ at β₃ = δ/200 times the end of
+C₁.
 """
 
 from __future__ import annotations
@@ -112,7 +115,8 @@ def planned_upper_limit(
 ) -> float:
     """The same for a plan of m labels, of which there are fewer where the two differ at L < m points only.
 
-    Where L < m every point at which they differ is labelled, and the N points show p₊ and p₋ as if all were. Which
+    Where L < m every point at which they differ is labelled, and the N points show p₊ and p₋ as if all
+    were. Which
     of the two it will be is chance: the limit from m labels has 0.9·δ, the other one 0.1·δ.
 
     Args:

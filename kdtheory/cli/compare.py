@@ -81,7 +81,8 @@ def compare_files(
 ) -> None:
     """Say how often a student differs from its teacher and what that costs; plan which points to label.
 
-    Exit 0 the margin is shown (without --margin: some certificate says something), 1 it is not, 2 could not check.
+    Exit 0 the margin is shown (without --margin: some certificate says something), 1 it is not, 2 could not
+    check.
     """
     _check_pairs(
         {"--teacher-logits": teacher_logits, "--student-logits": student_logits, "--labels": labels},

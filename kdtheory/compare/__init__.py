@@ -1,4 +1,5 @@
-"""Compare a student with its teacher: how often they differ, what compression costs, which points to label."""
+"""Compare a student with its teacher: how often they differ, what compression costs, which points to
+label."""
 
 from __future__ import annotations
 

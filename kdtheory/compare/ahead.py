@@ -1,6 +1,7 @@
 """Beforehand: which way to a limit will be shortest, and how many labels a wanted margin needs.
 
-From guesses of the two errors and of Pr[s ≠ t], at the counts that are expected then: what the exact limits give there.
+From guesses of the two errors and of Pr[s ≠ t], at the counts that are expected then: what the exact limits
+give there.
 Where the two differ, one of them is taken to be right; that makes the guess of the cost's limit a large one.
 """
 

@@ -59,13 +59,16 @@ def compare(
 ) -> Comparison:
     """How often a student differs from its teacher, and what that costs, at one δ for all bounds.
 
-    δ is split before anything is computed, by fixed parts (`PARTS` is their version) of the lines that what is
-    given allows: agreement; err(s) − err(t) and its other side from the hold-out; the same from labels of points
+    δ is split before anything is computed, by fixed parts (`PARTS` is their version) of the lines that what
+    is
+    given allows: agreement; err(s) − err(t) and its other side from the hold-out; the same from labels of
+        points
     where the two differ; err(s) from the hold-out, jointly with the unlabelled points, and by strata of the
     teacher's confidence; agreement class by class.
 
     Args:
-        student, teacher: modules, evaluated in evaluation mode and left as they were; or mappings from "holdout"
+        student, teacher: modules, evaluated in evaluation mode and left as they were; or mappings from
+            "holdout"
             and "unlabelled" to logits (n × k) or class numbers (n).
         holdout: labelled points that nobody who made or chose either has seen, as `certify` takes them; where
             both are mappings, the labels alone.
@@ -82,11 +85,13 @@ def compare(
         batch_size: of the evaluation.
 
     Raises:
-        ValueError: predictors of two kinds, arrays that do not fit each other, a number out of range, a row that
+        ValueError: predictors of two kinds, arrays that do not fit each other, a number out of range, a row
+        that
             sits in two roles or twice in one, or answers to another plan.
 
     >>> says = np.array([0, 1] * 50)
-    >>> found = compare({"holdout": says}, {"holdout": says}, holdout=says, fixed_in_advance=True, margin=0.06)
+    >>> both = {"holdout": says}
+    >>> found = compare(both, both, holdout=says, fixed_in_advance=True, margin=0.06)
     >>> found.shown, found.points
     (True, {'holdout': 100})
     """

@@ -1,7 +1,9 @@
 """The lines of a comparison: what each needs, its part of δ, and the bound.
 
-The parts are fixed here and have a version: eight for what compression costs (from labels at random, or of points
-where the two differ), four for the student's error, two for the other side of the cost, one for the rest. A line
+The parts are fixed here and have a version: eight for what compression costs (from labels at random, or of
+points
+where the two differ), four for the student's error, two for the other side of the cost, one for the rest. A
+line
 that does not apply takes none.
 """
 

@@ -1,6 +1,8 @@
-"""Which points to label: drawn at random among those where student and teacher differ, and fixed before a label.
+"""Which points to label: drawn at random among those where student and teacher differ, and fixed before a
+label.
 
-A plan holds a digest of what both said on all points, and the seed that its indices were drawn by: a second call
+A plan holds a digest of what both said on all points, and the seed that its indices were drawn by: a second
+call
 with other predictions, other points or an edited plan is refused.
 """
 
@@ -81,8 +83,8 @@ class LabelPlan:
         """
         if self.digest != _digest(student, teacher):
             raise ValueError(
-                "the plan was made for other predictions (its digest differs); give the files or networks that it "
-                "was made for, in the same order of points"
+                "the plan was made for other predictions (its digest differs); give the files or "
+                "networks that it was made for, in the same order of points"
             )
         if self != plan_labels(student, teacher, labels=self.wanted, seed=self.seed):
             raise ValueError(
@@ -114,7 +116,8 @@ class LabelPlan:
 def plan_labels(
     student: Int[np.ndarray, "n"], teacher: Int[np.ndarray, "n"], /, *, labels: int, seed: int
 ) -> LabelPlan:
-    """m points drawn without replacement, at random, among those where s ≠ t; all of them where there are no more.
+    """m points drawn without replacement, at random, among those where s ≠ t; all of them where there are
+    no more.
 
     Args:
         student, teacher: class numbers at each unlabelled point.

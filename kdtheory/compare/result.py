@@ -1,4 +1,5 @@
-"""What `compare` returns: bounds that hold together, what was left out and why, and the sentence to be shown."""
+"""What `compare` returns: bounds that hold together, what was left out and why, and the sentence to be
+shown."""
 
 from __future__ import annotations
 
