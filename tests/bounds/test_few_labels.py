@@ -1,4 +1,4 @@
-"""Few labels beside a better teacher: coverage by enumeration, the setting that is written down, bad input."""
+"""Few labels beside a better teacher: coverage by enumeration, the written setting, bad input."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def test_mean_limit_in_the_setting_that_is_written_down(draws: int) -> None:
 
 
 WORLDS = [
-    (0.0, 0.0, 0.0), (0.005, 0.0, 0.0), (0.0, 0.005, 0.005), (0.02, 0.02, 0.02), (0.0, 0.0, 0.01), (0.3, 0.3, 0.5),
+    (0.0, 0.0, 0.0), (0.005, 0.0, 0.0), (0.0, 0.005, 0.005), (0.02, 0.02, 0.02), (0.0, 0.0, 0.01),
+    (0.3, 0.3, 0.5),
     (1.0, 0.0, 0.0), (0.0, 1.0, 1.0), (0.05, 0.0, 0.9), (0.01, 0.003, 0.05), (0.1, 0.0, 0.0), (0.0, 0.02, 0.3),
 ]  # fmt: skip
 """p₊, p₋, Pr[s ≠ t]: no error, rare ones, ties, d = 0, all wrong, all differ."""
