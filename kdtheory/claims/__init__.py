@@ -2,10 +2,20 @@
 
 Importing this package registers the claims of all chapters: 1 `response`, 2 `features`, 3 `schemes`, 4
 `risk`, 5 `bounds`, 6 `ntk` and
-`transfer_risk`, 7 `multiview`.
+`transfer_risk`, 7 `multiview`, 9 `agreement`.
 """
 
-from kdtheory.claims import bounds, features, multiview, ntk, response, risk, schemes, transfer_risk
+from kdtheory.claims import (
+    agreement,
+    bounds,
+    features,
+    multiview,
+    ntk,
+    response,
+    risk,
+    schemes,
+    transfer_risk,
+)
 from kdtheory.claims.core import REGISTRY, Claim, Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.examination import Examination, Plan, examine
 from kdtheory.claims.verdict import Judgement, Verdict, judge, judge_family, with_controls
@@ -21,6 +31,7 @@ __all__ = [
     "Scaled",
     "Setting",
     "Verdict",
+    "agreement",
     "bounds",
     "claim",
     "examine",
