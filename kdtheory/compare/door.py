@@ -151,8 +151,15 @@ def _said(
             roles.append(Unlabelled.of(unlabelled))
         if roles:
             check_rows(*roles, may_share=may_share, may_repeat=may_repeat)
+        points = {role.role: role.inputs for role in roles}
+        if lacking := [role for role, part in points.items() if not isinstance(part, Tensor)]:
+            raise ValueError(f"modules need points, and those of {lacking[0]} are known by logits alone")
         said = {
-            name: {role.role: said_on(net, role.inputs, name=name, batch_size=batch_size) for role in roles}
+            name: {
+                role: said_on(net, part, name=name, batch_size=batch_size)
+                for role, part in points.items()
+                if isinstance(part, Tensor)
+            }
             for name, net in (("student", student), ("teacher", teacher))
         }
         labels = next((role.labels.long().cpu() for role in roles if isinstance(role, HoldOut)), None)

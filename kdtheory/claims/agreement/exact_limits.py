@@ -30,8 +30,8 @@ def _by_the_rate(most: float, /, *, delta: float, flips: int = 0) -> int:
 
 @claim(
     section="9.1",
-    formula=r"\Pr\Bigl[\Pr[s \ne t] \le \sup\{d : P[\mathrm{Bin}(N, d) \le K] \ge \delta\}\Bigr] \ge
-    1-\delta",
+    formula=r"\Pr\Bigl[\Pr[s \ne t] \le"
+    r" \sup\{d : P[\mathrm{Bin}(N, d) \le K] \ge \delta\}\Bigr] \ge 1-\delta",
     source="clopper1934use",
     assumes=(DRAWN, FIXED),
     control=Control("the gate's own share is taken for the truth", read="as an estimate"),
