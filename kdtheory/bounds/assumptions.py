@@ -27,3 +27,6 @@ ONE_LAW = "the unlabelled points are independent draws from the law of the label
 WITNESS_FIXED_FIRST = "the witness was fixed before either sample was drawn"
 PREDICTOR_FIXED_FIRST = "the predictor was fixed before either sample was drawn"
 DISJOINT = "no point is in both samples"
+BOTH_FIXED = "student and teacher were fixed before the points were drawn"
+PLANNED = "the points were drawn at random among all those where the two differ, before a label was seen"
+STRATA_FIXED = "strata, weights and the number of labels in each were fixed before a label was seen"

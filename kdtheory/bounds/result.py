@@ -35,6 +35,7 @@ class Bound:
         least: the least size at which the bound exists.
         over: what the probability 1 − δ is over, as a phrase.
         quantities: what went in, by name: sizes, counts, bits, divergences.
+        what: what is bounded, as the subject of a sentence.
 
     Raises:
         ValueError: δ is outside (0, 1), the value is NaN, no assumption is stated, or `least` is below 1.
@@ -57,6 +58,7 @@ class Bound:
     least: int = 1
     over: str = "the sample"
     quantities: Mapping[str, float] = field(default_factory=dict)
+    what: str = "the risk"
 
     def __post_init__(self) -> None:
         check_fraction("delta", self.delta, open_interval=True)
@@ -101,7 +103,7 @@ class Bound:
         claim = f"with probability at least {1 - self.delta:g} over {self.over}, "
         unmet = [sentence for sentence, met in self.assumptions.items() if not met]
         condition = f", if {' and '.join(unmet)}, which was not met" if unmet else ""
-        return f"{claim}the risk is at most {self.value:.6g}{condition}"
+        return f"{claim}{self.what} is at most {self.value:.6g}{condition}"
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each term and one, `total`, for the value."""

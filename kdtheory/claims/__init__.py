@@ -2,10 +2,11 @@
 
 Importing this package registers the claims of all chapters: 1 `response`, 2 `features`, 3 `schemes`, 4
 `risk`, 5 `bounds`, 6 `ntk` and
-`transfer_risk`, 7 `multiview`, 8 `sequences`.
+`transfer_risk`, 7 `multiview`, 8 `sequences`, 9 `agreement`.
 """
 
 from kdtheory.claims import (
+    agreement,
     bounds,
     features,
     multiview,
@@ -31,6 +32,7 @@ __all__ = [
     "Scaled",
     "Setting",
     "Verdict",
+    "agreement",
     "bounds",
     "claim",
     "examine",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kdtheory.cli import ledger as ledger  # isort: skip
 from kdtheory.cli import certify as certify  # isort: skip
+from kdtheory.cli import compare as compare  # isort: skip
 from kdtheory.cli import figures as figures  # isort: skip
 from kdtheory.cli.app import app, main
 

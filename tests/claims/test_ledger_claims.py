@@ -22,6 +22,8 @@ none of them surer than the one that is tested."""
 
 STATEMENTS = {1: 6, 2: 5, 3: 7, 4: 5, 5: 10, 6: 10, 7: 7, 8: 8}
 """Chapter ↦ how many numbered statements it has."""
+BEGUN = {"9.1", "9.2"}
+"""Statements of a chapter that has claims for some of its statements only."""
 ERRATA = {"1.2", "2.1", "5.3", "5.7", "6.2", "6.5", "7.3", "8.2"}
 DECIDED = {1, 2, "5.8"}
 """Where a mutant does not only lose the support of the evidence: it is refuted (a mended form: supported)."""
@@ -55,7 +57,7 @@ all_but_heavy_claims = pytest.mark.parametrize(
 
 def test_every_numbered_statement_has_a_claim() -> None:
     numbered = {f"{chapter}.{item + 1}" for chapter, items in STATEMENTS.items() for item in range(items)}
-    assert {claim.section for claim in CLAIMS} == numbered
+    assert {claim.section for claim in CLAIMS} == numbered | BEGUN
 
 
 def test_errata_and_what_says_nothing_are_where_the_theory_has_them() -> None:

@@ -1,0 +1,217 @@
+"""Label where they differ: R = err(s) − err(t) = d·(w − l), which no label outside of s ≠ t can change.
+
+d = Pr[s ≠ t] = θ from N unlabelled points, w = Pr[t = y | s ≠ t] and l = Pr[s = y | s ≠ t] from m labelled
+points
+drawn at random among those where the two differ; ρ = w − l. Of a plan that was fixed before a label was seen
+the counts b (t = y) and c (s = y) are two cells of a multinomial of m. The limit is the supremum of R that is
+not ruled out,
+
+    sup{R : max over θ ∈ C₁, q ∈ C₂ of T(θ, ρ = R/θ, q) ≥ δ − β₁ − β₂ − β₃},
+
+q = w + l the nuisance parameter, C₁ and C₂ exact intervals at β₁ = β₂ = δ/200, and T the chance of
+a·b − c̃·c + w̃·⌊L/κ⌋ as low as it was (`signed_counts`). A count L is worth about ρ/θ·m/N points of b − c:
+the
+weights hang on the hypothetical R and θ by bins that are fixed. In a bin of R the chance falls with R; so one
+end of each bin above the limit is seen to be ruled out, up to the limit of ρ at β₃ = δ/200 times the end of
+C₁.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from scipy import stats
+
+from kdtheory.bounds.few_labels import beside_weights
+from kdtheory.bounds.paired import NUISANCE, check_counts, difference_upper_limit, total_bins
+from kdtheory.bounds.signed_counts import (
+    BesideCounts,
+    Weights,
+    largest_not_ruled_out,
+    log_sup_over_total,
+    two_sided,
+    weights,
+)
+from kdtheory.validate import check_fraction
+
+__all__ = ["planned_upper_limit", "targeted_interval", "targeted_upper_limit"]
+
+_CLOSE = 0.004  # of the radius
+_PIECE = 0.006  # of the radius, for a piece of θ
+_PIECES = 100
+_USUAL = 0.9  # of δ, for a plan whose points there are
+_RATIO = 1.25  # of the bins of R
+_RATE_RATIO = 1.1  # of the bins of θ
+_BINS = 52  # of R above 1e-5; below there is one more
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A bin of θ and one of q, in which the statistic is one and the same."""
+
+    edges: np.ndarray
+    low: float
+    high: float
+    counted: Weights
+    beside: BesideCounts | None
+
+
+@lru_cache(maxsize=2**16)
+def targeted_upper_limit(
+    gains: int, losses: int, labelled: int, apart: int, others: int, /, *, delta: float
+) -> float:
+    """Exact upper limit of d·(w − l), rounded outward (module docstring).
+
+    Args:
+        gains: b, of the labelled points those where t = y.
+        losses: c, those where s = y.
+        labelled: m points, drawn at random among those where s ≠ t.
+        apart: L, unlabelled points at which s ≠ t.
+        others: N unlabelled points.
+        delta: δ.
+
+    Returns:
+        The limit, in [−1, 1].
+
+    Raises:
+        ValueError: a count that does not fit its number of points, or δ outside (0, 1).
+
+    >>> limit = targeted_upper_limit(60, 30, 100, 2000, 50_000, delta=0.05)
+    >>> 0.04 * 0.3 < limit < 0.04 * 0.46  # d̂·(ŵ − l̂ + 1.645·√(0.9 − 0.09)/10) and a little
+    True
+    """
+    check_counts(gains, losses, labelled)
+    check_counts(apart, 0, others)
+    check_fraction("delta", delta, open_interval=True)
+    total = two_sided(gains + losses, labelled, delta=NUISANCE * delta)
+    rate = two_sided(apart, others, delta=NUISANCE * delta)
+    level = math.log(delta * (1 - 3 * NUISANCE))
+    cap = difference_upper_limit(gains, losses, labelled, delta=NUISANCE * delta)
+    most = cap * (rate[1] if cap > 0 else rate[0])
+    z = max(1.0, float(stats.norm.isf(delta)))
+    radius = (z * z / 2 + z * math.sqrt(gains + losses + z * z / 4)) / labelled
+    seen = (gains - losses) / labelled
+    rough = (apart + 1) / (others + 2)
+    for low, high in _bins(most):
+        chance = _log_chance(
+            (gains, losses, labelled, apart, others), total, rate, (low, high), radius, delta
+        )
+        if low > 0 and chance(low) < level:
+            continue
+        guess = rough * min(1.0, seen + radius)
+        step = rough * radius
+        return largest_not_ruled_out(
+            chance, level, low=low, high=high, guess=guess, step=step / 10, close=_CLOSE * step
+        )
+    raise AssertionError("the last bin always returns")
+
+
+def planned_upper_limit(
+    gains: int, losses: int, labelled: int, wanted: int, apart: int, others: int, /, *, delta: float
+) -> float:
+    """The same for a plan of m labels, of which there are fewer where the two differ at L < m points only.
+
+    Where L < m every point at which they differ is labelled, and the N points show p₊ and p₋ as if all
+    were. Which
+    of the two it will be is chance: the limit from m labels has 0.9·δ, the other one 0.1·δ.
+
+    Args:
+        gains, losses, labelled, apart, others, delta: as in `targeted_upper_limit`.
+        wanted: m.
+
+    Raises:
+        ValueError: as there, or labelled points that are not min(m, L).
+
+    >>> planned_upper_limit(3, 2, 5, 100, 5, 1000, delta=0.05) > 0.001  # all five are labelled
+    True
+    """
+    if labelled != min(wanted, apart):
+        raise ValueError(f"labelled = {labelled} must be the lesser of wanted = {wanted} and apart = {apart}")
+    if apart < wanted:
+        check_counts(gains, losses, labelled)
+        return difference_upper_limit(gains, losses, others, delta=(1 - _USUAL) * delta)
+    return targeted_upper_limit(gains, losses, labelled, apart, others, delta=_USUAL * delta)
+
+
+def targeted_interval(
+    gains: int, losses: int, labelled: int, apart: int, others: int, /, *, delta: float
+) -> tuple[float, float]:
+    """Exact two-sided interval of d·(w − l): the upper limit at δ/2, and minus that of the exchanged counts.
+
+    >>> low, high = targeted_interval(5, 5, 30, 100, 2000, delta=0.05)
+    >>> low == -high
+    True
+    """
+    upper = targeted_upper_limit(gains, losses, labelled, apart, others, delta=delta / 2)
+    return -targeted_upper_limit(losses, gains, labelled, apart, others, delta=delta / 2), upper
+
+
+def _bins(most: float) -> Iterator[tuple[float, float]]:
+    """The fixed bins of R from the highest down: 1.25^{−j−1} to 1.25^{−j}, and all below the last."""
+    for j in range(_BINS):
+        low, high = _RATIO ** -(j + 1), _RATIO**-j
+        if low < most:
+            yield low, min(high, most)
+    yield -1.0, min(_RATIO**-_BINS, most)
+
+
+def _rate_bins(low: float, high: float) -> Iterator[tuple[float, float]]:
+    """The fixed bins 1.1^{−j−1} to 1.1^{−j} of θ that meet [low, high], and one for all below 1e-9."""
+    top = math.floor(-math.log(high) / math.log(_RATE_RATIO))
+    for j in range(max(0, top - 1), 220):
+        least, most = _RATE_RATIO ** -(j + 1), _RATE_RATIO**-j
+        if least < high and most > low:
+            yield max(least, low), min(most, high)
+    if low < _RATE_RATIO**-220:
+        yield low, min(high, _RATE_RATIO**-220)
+
+
+def _log_chance(
+    seen: tuple[int, int, int, int, int],
+    total: tuple[float, float],
+    rate: tuple[float, float],
+    values: tuple[float, float],
+    radius: float,
+    delta: float,
+) -> Callable[[float], float]:
+    """ln of the largest chance over C₁ × C₂ of a statistic as low as it was, for each R of a bin."""
+    gains, losses, labelled, apart, others = seen
+    parts = []
+    middle = math.sqrt(values[0] * values[1]) if values[0] > 0 else 0.0
+    for least, most in _rate_bins(*rate):
+        ratio = min(1.0, middle / math.sqrt(most * most / _RATE_RATIO))
+        both, weight, group = beside_weights(ratio * labelled / (most * others)) if ratio else (None, 0, 1)
+        worth = ratio**2 * labelled**2 * (1 - most) / (most * others)
+        piece = max(_PIECE * radius * least / max(ratio, 1e-9), (rate[1] - rate[0]) / _PIECES)
+        edges = np.linspace(least, most, 1 + max(1, math.ceil((most - least) / piece)))
+        for low, high, count in total_bins(labelled, *total):
+            counted = weights(count + worth, count, delta=delta, both=both)
+            beside = BesideCounts(weight, group, others, edges[:-1]) if weight else None
+            parts.append(_Part(edges, low, high, counted, beside))
+
+    def log_chance(value: float) -> float:
+        return max(_one_part(part, gains, losses, labelled, apart, value) for part in parts)
+
+    return log_chance
+
+
+def _one_part(part: _Part, gains: int, losses: int, labelled: int, apart: int, value: float) -> float:
+    """The largest chance over pieces of θ: each at its lower end, and at the least ρ = R/θ."""
+    first, last = part.edges[:-1], part.edges[1:]
+    with np.errstate(divide="ignore"):
+        least = value / (last if value > 0 else first) if value else np.zeros(len(first))
+        most = value / (first if value > 0 else last) if value else np.zeros(len(first))
+    possible = (least <= part.high) & (most >= -part.high)
+    if not possible.any():
+        return -math.inf
+    reach = part.counted.gain * gains - part.counted.loss * losses
+    beside = None
+    if part.beside is not None:
+        reach += part.beside.value(apart)
+        beside = replace(part.beside, rates=first[possible])
+    r = np.maximum(least[possible], -part.high)
+    return float(log_sup_over_total(labelled, r, part.low, part.high, part.counted, reach, beside).max())

@@ -1,0 +1,144 @@
+"""Few labels beside a better teacher: coverage by enumeration, the written setting, bad input."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from kdtheory.bounds.few_labels import powered_bound, powered_upper_limit
+from kdtheory.inversion import binomial_upper_limit
+
+SETTING = {"plus": 0.006, "minus": 0.003, "apart": 0.047, "n": 1000, "others": 50_000}
+
+
+@cache
+def limits(n: int, others: int, delta: float) -> tuple[np.ndarray, np.ndarray]:
+    seen = np.array(
+        [(b, c, n - b - c, k) for b in range(n + 1) for c in range(n + 1 - b) for k in range(others + 1)]
+    )
+    found = [powered_upper_limit(int(b), int(c), n, int(k), others, delta=delta) for b, c, _, k in seen]
+    return seen, np.array(found)
+
+
+@pytest.mark.parametrize(
+    ("n", "others", "delta"),
+    [
+        (3, 3, 0.05),
+        pytest.param(4, 7, 0.3, marks=pytest.mark.slow),
+        pytest.param(6, 6, 0.1, marks=pytest.mark.slow),
+    ],
+)
+def test_no_world_is_missed_more_often_than_delta(n: int, others: int, delta: float) -> None:
+    seen, found = limits(n, others, delta)
+    grid, missed = np.linspace(0, 1, 13) ** 2, []
+    for plus in grid:
+        for minus in grid:
+            for theta in grid:
+                if minus <= theta and plus <= 1 - theta:
+                    mass = stats.multinomial.pmf(seen[:, :3], n, [plus, minus, max(0.0, 1 - plus - minus)])
+                    mass = mass * stats.binom.pmf(seen[:, 3], others, theta)
+                    missed.append(mass[found < theta + plus - minus].sum())
+    assert 0.5 * delta < max(missed) <= delta
+
+
+def drawn(draws: int) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    plus, minus = SETTING["plus"], SETTING["minus"]
+    counts = rng.multinomial(SETTING["n"], [plus, minus, 1 - plus - minus], size=draws)
+    return np.column_stack([counts[:, :2], rng.binomial(SETTING["others"], SETTING["apart"], size=draws)])
+
+
+@pytest.mark.parametrize("draws", [30, pytest.param(1000, marks=pytest.mark.slow)])
+def test_mean_limit_in_the_setting_that_is_written_down(draws: int) -> None:
+    found = np.array(
+        [powered_upper_limit(b, c, 1000, k, 50_000, delta=0.05) for b, c, k in drawn(draws).tolist()]
+    )
+    truth = SETTING["apart"] + SETTING["plus"] - SETTING["minus"]
+    assert found.mean() <= 0.0580 + 3 * found.std() / draws**0.5 * (draws < 1000)
+    assert (found < truth).sum() <= stats.binom.isf(1e-4, draws, 0.05)
+
+
+WORLDS = [
+    (0.0, 0.0, 0.0), (0.005, 0.0, 0.0), (0.0, 0.005, 0.005), (0.02, 0.02, 0.02), (0.0, 0.0, 0.01),
+    (0.3, 0.3, 0.5),
+    (1.0, 0.0, 0.0), (0.0, 1.0, 1.0), (0.05, 0.0, 0.9), (0.01, 0.003, 0.05), (0.1, 0.0, 0.0),
+    (0.0, 0.02, 0.3),
+]  # fmt: skip
+"""p₊, p₋, Pr[s ≠ t]: no error, rare ones, ties, d = 0, all wrong, all differ."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("plus", "minus", "theta"), WORLDS)
+def test_a_thousand_draws_where_limits_are_least_sure(plus: float, minus: float, theta: float) -> None:
+    n, others, draws, delta = 60, 120, 1000, 0.05
+    rng = np.random.default_rng(5)
+    counts = rng.multinomial(n, [plus, minus, max(0.0, 1 - plus - minus)], size=draws)
+    seen = np.column_stack([counts[:, :2], rng.binomial(others, theta, size=draws)])
+    distinct, number = np.unique(seen, axis=0, return_counts=True)
+    found = np.array(
+        [powered_upper_limit(int(b), int(c), n, int(k), others, delta=delta) for b, c, k in distinct]
+    )
+    assert number[found < theta + plus - minus - 1e-12].sum() <= stats.binom.isf(1e-4, draws, delta)
+    separate = [three_limits(int(b), int(c), n, int(k), others, delta) for b, c, k in distinct]
+    assert (found * number).sum() <= 1.02 * (separate * number).sum()
+
+
+def three_limits(gains: int, losses: int, n: int, apart: int, others: int, delta: float) -> float:
+    lower = 1 - binomial_upper_limit(n - losses, n, delta=delta / 3)
+    upper = binomial_upper_limit(gains, n, delta=delta / 3) + binomial_upper_limit(
+        apart, others, delta=delta / 3
+    )
+    return min(1.0, upper - lower)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        (60, 30, 10_000, 47_000, 10**6),
+        (600, 400, 10_000, 50_000, 10**6),
+        (3000, 4000, 100_000, 100_000, 10**6),
+    ],
+)
+def test_large_samples_in_two_seconds(counts: tuple[int, int, int, int, int]) -> None:
+    b, c, n, apart, others = counts
+    start = time.process_time()
+    limit = powered_upper_limit.__wrapped__(*counts, delta=0.05)
+    assert time.process_time() - start < 2
+    rate = apart / others
+    radius = 1.645 * ((b + c) / n**2 + rate * (1 - rate) / others) ** 0.5
+    assert 0 < limit - rate - (b - c) / n - radius < 0.15 * radius
+
+
+def test_many_unlabelled_points_leave_the_limit_of_the_labelled_ones() -> None:
+    limit = powered_upper_limit(2, 0, 100, 0, 10**7, delta=0.05)
+    alone = binomial_upper_limit(2, 100, delta=0.05)
+    assert alone <= limit <= 1.03 * alone
+
+
+def test_a_bound_has_terms_and_assumptions() -> None:
+    wrong, apart, others = (
+        torch.arange(500) < 20,
+        (torch.arange(500) - 15).abs() < 8,
+        torch.arange(9000) < 290,
+    )
+    flags = {"fixed_in_advance": True, "independent_draws": True, "same_law": True, "disjoint_samples": True}
+    bound = powered_bound(wrong, apart, others, delta=0.05, **flags)
+    assert bound.certificate
+    assert sum(bound.terms.values()) == pytest.approx(bound.value)
+    assert bound.quantities["student right alone"] == 3
+    for name in flags:
+        assert not powered_bound(wrong, apart, others, delta=0.05, **flags | {name: False}).certificate
+
+
+@pytest.mark.parametrize(
+    ("counts", "named"),
+    [((5, 6, 10, 0, 9), "gains"), ((0, 0, 5, 7, 6), "apart"), ((-1, 1, 5, 0, 6), "gains")],
+)
+def test_bad_input(counts: tuple[int, ...], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        powered_upper_limit(*counts, delta=0.05)

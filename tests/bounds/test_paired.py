@@ -1,0 +1,134 @@
+"""What compression costs: coverage in every small world, width against the best that is known, bad input."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from kdtheory.bounds.paired import difference_interval, difference_upper_limit, paired_difference
+from kdtheory.inversion import binomial_upper_limit
+
+
+@cache
+def limits(n: int, delta: float) -> tuple[np.ndarray, np.ndarray]:
+    seen = np.array([(b, c, n - b - c) for b in range(n + 1) for c in range(n + 1 - b)])
+    return seen, np.array([difference_upper_limit(int(b), int(c), n, delta=delta) for b, c, _ in seen])
+
+
+def two_limits(gains: int, losses: int, n: int, delta: float) -> float:
+    """A limit for each of p₊ and p₋ at δ/2."""
+    lower = 1 - binomial_upper_limit(n - losses, n, delta=delta / 2)
+    return binomial_upper_limit(gains, n, delta=delta / 2) - lower
+
+
+@pytest.mark.parametrize(
+    ("n", "delta"), [(6, 0.05), (10, 0.3), pytest.param(25, 0.05, marks=pytest.mark.slow)]
+)
+def test_no_world_is_missed_more_often_than_delta_and_the_worst_comes_near(n: int, delta: float) -> None:
+    seen, found = limits(n, delta)
+    grid = np.unique(np.r_[np.linspace(0, 1, 26) ** 2, np.linspace(0, 1, 21)])
+    missed = []
+    for p, q in itertools.product(grid, repeat=2):
+        if p + q <= 1:
+            mass = stats.multinomial.pmf(seen, n, [p, q, max(0.0, 1 - p - q)])
+            missed.append(mass[found < p - q].sum())
+    assert 0.85 * delta < max(missed) <= delta
+
+
+@pytest.mark.parametrize(
+    ("n", "delta"), [(6, 0.05), (10, 0.3), pytest.param(25, 0.05, marks=pytest.mark.slow)]
+)
+def test_never_wider_than_two_separate_limits(n: int, delta: float) -> None:
+    seen, found = limits(n, delta)
+    separate = np.array([two_limits(int(b), int(c), n, delta) for b, c, _ in seen])
+    assert (found <= separate + 1e-12).all()
+
+
+WORLDS = [
+    (0.0, 0.0, 300), (0.003, 0.0, 300), (0.0, 0.003, 300), (0.01, 0.01, 300), (0.02, 0.0, 300),
+    (0.05, 0.05, 100),
+    (0.01, 0.003, 1000), (0.5, 0.5, 60), (0.9, 0.05, 60), (1.0, 0.0, 60), (0.0, 1.0, 60), (0.3, 0.3, 100),
+]  # fmt: skip
+"""p₊, p₋, n: no error, rare ones, ties, all wrong."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("plus", "minus", "n"), WORLDS)
+def test_a_thousand_draws_where_limits_are_least_sure(plus: float, minus: float, n: int) -> None:
+    delta, draws = 0.05, 1000
+    rng = np.random.default_rng(1)
+    drawn = rng.multinomial(n, [plus, minus, max(0.0, 1 - plus - minus)], size=draws)
+    distinct, number = np.unique(drawn, axis=0, return_counts=True)
+    found = np.array([difference_upper_limit(int(b), int(c), n, delta=delta) for b, c, _ in distinct])
+    missed = int(number[found < plus - minus].sum())
+    assert missed <= stats.binom.isf(1e-4, draws, delta)
+    assert (found * number).sum() / draws <= 1.15 * unattainable(distinct, number, n, delta) + 4 / n
+
+
+def unattainable(seen: np.ndarray, number: np.ndarray, n: int, delta: float) -> float:
+    """The mean of the normal limit with a correction for skewness: shorter than what is exact."""
+    z = stats.norm.isf(delta)
+    b, c = seen[:, 0], seen[:, 1]
+    limit = (b - c + z * np.sqrt(b + c - (b - c) ** 2 / n + z * z / 4)) / n
+    return float((np.abs(limit) * number).sum() / number.sum())
+
+
+def test_close_to_one_cell_alone_where_nothing_else_is_seen() -> None:
+    for k, n in ((0, 59), (3, 500), (20, 1000)):
+        one = binomial_upper_limit(k, n, delta=0.05)
+        assert one <= difference_upper_limit(k, 0, n, delta=0.05) <= 1.05 * one
+
+
+@pytest.mark.parametrize(("b", "c", "n"), [(72, 36, 2000), (500, 450, 10_000), (4000, 3000, 100_000)])
+def test_near_the_normal_limit_in_large_samples(b: int, c: int, n: int) -> None:
+    radius = 1.645 * (b + c - (b - c) ** 2 / n) ** 0.5
+    start = time.process_time()
+    limit = difference_upper_limit.__wrapped__(b, c, n, delta=0.05)
+    assert time.process_time() - start < 2
+    assert 0 < limit * n - (b - c) - radius < 0.1 * radius
+
+
+def test_laws() -> None:
+    base = difference_upper_limit(20, 10, 300, delta=0.05)
+    assert (
+        difference_upper_limit(21, 10, 300, delta=0.05)
+        > base
+        > difference_upper_limit(20, 12, 300, delta=0.05)
+    )
+    assert difference_upper_limit(20, 10, 300, delta=0.01) > base
+    low, high = difference_interval(20, 10, 300, delta=0.1)
+    assert low < 10 / 300 < high == base
+    assert difference_upper_limit(50, 0, 50, delta=0.05) == 1
+
+
+def test_a_bound_has_terms_assumptions_and_a_sentence() -> None:
+    student, teacher = torch.arange(100) < 5, torch.arange(100) < 3
+    flags = {"independent_draws": True, "fixed_in_advance": True}
+    bound = paired_difference(student, teacher, delta=0.05, **flags)
+    assert bound.certificate
+    assert bound.quantities["lost"] == 2
+    assert sum(bound.terms.values()) == pytest.approx(bound.value)
+    assert "the student's error less the teacher's is at most" in bound.coverage
+    assert not paired_difference(
+        student, teacher, delta=0.05, **flags | {"fixed_in_advance": False}
+    ).certificate
+
+
+@pytest.mark.parametrize(
+    ("counts", "delta", "named"),
+    [
+        ((5, 6, 10), 0.05, "gains"),
+        ((-1, 0, 5), 0.05, "gains"),
+        ((0, 0, 0), 0.05, "trials"),
+        ((1, 1, 9), 0.0, "delta"),
+    ],
+)
+def test_bad_input(counts: tuple[int, int, int], delta: float, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        difference_upper_limit(*counts, delta=delta)

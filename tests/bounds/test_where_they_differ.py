@@ -1,0 +1,81 @@
+"""Labels where student and teacher differ: coverage, against labels at random, plans that run short."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from kdtheory.bounds.paired import difference_upper_limit
+from kdtheory.bounds.where_they_differ import planned_upper_limit, targeted_interval, targeted_upper_limit
+
+D, W, LOSS, OTHERS = 0.04, 0.6, 0.3, 50_000
+
+
+def both_ways(draws: int) -> tuple[np.ndarray, np.ndarray]:
+    """Limits from 100 labels where they differ, and from 2,000 at random."""
+    rng = np.random.default_rng(7)
+    apart = rng.binomial(OTHERS, D, size=draws)
+    few = rng.multinomial(100, [W, LOSS, 1 - W - LOSS], size=draws)
+    many = rng.multinomial(2000, [D * W, D * LOSS, 1 - D * (W + LOSS)], size=draws)
+    targeted = [
+        targeted_upper_limit(int(b), int(c), 100, int(k), OTHERS, delta=0.05)
+        for (b, c, _), k in zip(few, apart, strict=True)
+    ]
+    return np.array(targeted), np.array(
+        [difference_upper_limit(int(b), int(c), 2000, delta=0.05) for b, c, _ in many]
+    )
+
+
+@pytest.mark.parametrize("draws", [40, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_hundred_labels_where_they_differ_are_worth_two_thousand_at_random(draws: int) -> None:
+    targeted, random = both_ways(draws)
+    assert targeted.mean() <= random.mean()
+    for found in (targeted, random):
+        assert (found < D * (W - LOSS)).sum() <= stats.binom.isf(1e-4, draws, 0.05)
+
+
+WORLDS = [
+    (0.02, 0.5, 0.5), (0.02, 1.0, 0.0), (0.02, 0.0, 1.0), (0.02, 0.0, 0.0), (0.2, 0.6, 0.3), (0.9, 0.5, 0.4),
+    (0.05, 0.02, 0.0), (0.05, 0.0, 0.02), (0.1, 0.1, 0.1), (0.3, 0.9, 0.05), (0.05, 0.4, 0.4),
+    (1.0, 0.3, 0.2),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("d", "w", "loss"), WORLDS)
+def test_a_thousand_draws_of_a_plan_that_may_run_short(d: float, w: float, loss: float) -> None:
+    others, wanted, draws = 400, 15, 1000
+    rng, missed = np.random.default_rng(11), 0
+    seen: dict[tuple[int, int, int], int] = {}
+    for apart in rng.binomial(others, d, size=draws).tolist():
+        b, c, _ = rng.multinomial(min(wanted, apart), [w, loss, max(0.0, 1 - w - loss)]).tolist()
+        seen[b, c, apart] = seen.get((b, c, apart), 0) + 1
+    for (b, c, apart), number in seen.items():
+        limit = planned_upper_limit(b, c, min(wanted, apart), wanted, apart, others, delta=0.05)
+        missed += number * (limit < d * (w - loss))
+    assert missed <= stats.binom.isf(1e-4, draws, 0.05)
+
+
+def test_a_limit_of_a_product_lies_between_its_factors() -> None:
+    ends = [stats.beta.ppf(level, 2000, 48_001) for level in (0.05, 0.95)]
+    alone = difference_upper_limit(60, 30, 100, delta=0.05)
+    limit = targeted_upper_limit(60, 30, 100, 2000, OTHERS, delta=0.05)
+    assert alone * ends[0] < limit < alone * ends[1]
+    assert targeted_upper_limit(30, 60, 100, 2000, OTHERS, delta=0.05) < 0
+
+
+def test_two_sides_and_laws() -> None:
+    low, high = targeted_interval(12, 5, 30, 100, 2000, delta=0.05)
+    assert low < 0.05 * 7 / 30 < high
+    base = targeted_upper_limit(12, 5, 30, 100, 2000, delta=0.05)
+    assert targeted_upper_limit(13, 5, 30, 100, 2000, delta=0.05) > base
+    assert targeted_upper_limit(12, 5, 30, 120, 2000, delta=0.05) > base
+
+
+def test_a_plan_that_runs_short_is_a_sample_of_all_points() -> None:
+    assert planned_upper_limit(3, 1, 4, 10, 4, 500, delta=0.05) == difference_upper_limit(
+        3, 1, 500, delta=0.05 * (1 - 0.9)
+    )
+    with pytest.raises(ValueError, match="labelled = 5"):
+        planned_upper_limit(3, 1, 5, 10, 4, 500, delta=0.05)

@@ -1,0 +1,190 @@
+"""Student and teacher compared: as arrays, modules and files; plans and their answers; exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from kdtheory import cli
+from kdtheory.bounds.paired import difference_upper_limit
+from kdtheory.compare import Answers, Guess, LabelPlan, compare, labels_needed, plan_labels, ways_ahead
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 4, 700)
+TEACHER = np.where(RNG.random(700) < 0.03, (LABELS + 1) % 4, LABELS)
+STUDENT = np.where(RNG.random(700) < 0.05, (TEACHER + 2) % 4, TEACHER)
+HELD, REST = slice(0, 300), slice(300, None)
+SAID = [{"holdout": who[HELD], "unlabelled": who[REST]} for who in (STUDENT, TEACHER)]
+FIXED = {"fixed_in_advance": True}
+
+
+def test_every_line_that_applies_and_shares_that_sum_to_delta() -> None:
+    found = compare(*SAID, holdout=LABELS[HELD], **FIXED, margin=0.2, most=0.2)
+    assert set(found.lines) == {"agreement", "cost", "gain", "student_error", "few_labels"}
+    assert set(found.skipped) == {"where_they_differ", "stratified"}
+    assert sum(bound.delta for bound in found.lines.values()) < found.delta
+    assert all(bound.certificate for bound in found.lines.values())
+    wrong = [who[HELD] != LABELS[HELD] for who in (STUDENT, TEACHER)]
+    counts = int((wrong[0] & ~wrong[1]).sum()), int((wrong[1] & ~wrong[0]).sum())
+    cost = found.lines["cost"]
+    assert cost.value == difference_upper_limit(*counts, 300, delta=cost.delta)
+    assert found.shown
+    assert "at 95 %, the student errs on at most" in found.statement
+    assert json.loads(json.dumps(found.to_json()))["shown"] is True
+    assert set(found.to_frame().line) == set(found.lines)
+
+
+def test_word_makes_heuristics_and_a_margin_is_not_shown_by_them() -> None:
+    found = compare(*SAID, holdout=LABELS[HELD], fixed_in_advance=False, margin=0.2)
+    assert not found.shown
+    assert found.cost is None
+    other = compare(*SAID, holdout=LABELS[HELD], **FIXED, unmet=["one_law"])
+    assert not other.lines["few_labels"].certificate
+    assert other.lines["cost"].certificate
+
+
+def test_modules_say_what_their_logits_say() -> None:
+    student, teacher = nn.Linear(3, 4), nn.Linear(3, 4)
+    x = torch.randn(200, 3, generator=torch.Generator().manual_seed(1))
+    y = torch.arange(100) % 4
+    by_module = compare(student, teacher, holdout=(x[:100], y), unlabelled=x[100:], **FIXED)
+    tables = [
+        {"holdout": net(x[:100]).detach(), "unlabelled": net(x[100:]).detach()} for net in (student, teacher)
+    ]
+    by_logits = compare(*tables, holdout=y, **FIXED)
+    assert by_module.to_json() == by_logits.to_json()
+    assert "stratified" in by_module.lines
+
+
+def test_a_plan_is_drawn_where_they_differ_and_answered_once() -> None:
+    both = SAID[0]["unlabelled"], SAID[1]["unlabelled"]
+    plan = plan_labels(*both, labels=8, seed=3)
+    rows = np.array(plan.indices)
+    assert len(rows) == 8
+    assert (both[0][rows] != both[1][rows]).all()
+    assert LabelPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    order = rows[::-1].copy()
+    found = compare(*SAID, holdout=LABELS[HELD], answers=Answers(plan, order, LABELS[REST][order]), **FIXED)
+    line = found.lines["where_they_differ"]
+    assert line.quantities["labelled"] == 8
+    assert line.certificate
+    assert found.points["planned"] == 8
+
+
+def test_other_points_other_predictions_and_edited_plans_are_refused() -> None:
+    both = SAID[0]["unlabelled"], SAID[1]["unlabelled"]
+    plan = plan_labels(*both, labels=8, seed=3)
+    rows = np.array(plan.indices)
+    truth = LABELS[REST]
+
+    def ask(answers: Answers, student: dict = SAID[0]) -> None:
+        compare(student, SAID[1], holdout=LABELS[HELD], answers=answers, **FIXED)
+
+    stranger = next(i for i in range(400) if i not in plan.indices)
+    other = np.r_[rows[:-1], stranger]
+    with pytest.raises(ValueError, match=f"point {stranger} is not in the plan"):
+        ask(Answers(plan, other, truth[other]))
+    with pytest.raises(ValueError, match="1 planned points have no label"):
+        ask(Answers(plan, rows[:-1], truth[rows[:-1]]))
+    twice = np.r_[rows, rows[:1]]
+    with pytest.raises(ValueError, match="two labels"):
+        ask(Answers(plan, twice, truth[twice]))
+    chosen = replace(plan, indices=tuple(sorted(plan.indices)))
+    with pytest.raises(ValueError, match="it was edited"):
+        ask(Answers(chosen, rows, truth[rows]))
+    moved = {**SAID[0], "unlabelled": np.roll(SAID[0]["unlabelled"], 1)}
+    with pytest.raises(ValueError, match="other predictions"):
+        ask(Answers(plan, rows, truth[rows]), moved)
+    with pytest.raises(ValueError, match="differ nowhere"):
+        plan_labels(both[0], both[0], labels=3, seed=0)
+
+
+def test_beforehand_the_shortest_way_and_the_labels_that_a_margin_needs() -> None:
+    guess = Guess(student=0.05, teacher=0.04, apart=0.03)
+    frame = ways_ahead(guess, labels=200, unlabelled=10_000)
+    assert frame.way[frame.shortest].tolist()[0] == "where_they_differ"
+    assert len(ways_ahead(guess, labels=200)) == 2
+    needed = labels_needed(0.03, guess)
+    assert needed is not None
+    assert difference_upper_limit(round(0.02 * needed), round(0.01 * needed), needed, delta=0.05) <= 0.03
+    assert labels_needed(0.005, guess) is None
+    with pytest.raises(ValueError, match="apart"):
+        Guess(student=0.05, teacher=0.01, apart=0.01)
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"margin": 1.5}, "margin"),
+        ({"delta": 0.0}, "delta"),
+        ({"holdout": None}, "labels with 'holdout'"),
+        ({"holdout": LABELS[:10]}, "10 labels"),
+        ({"unlabelled": torch.zeros(3, 1)}, "unlabelled is for modules"),
+        ({"unmet": ["nothing"]}, "unmet"),
+    ],
+)
+def test_bad_input(changed: dict, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        compare(*SAID, **{"holdout": LABELS[HELD], **FIXED, **changed})
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    before = sys.argv
+    sys.argv = ["kdtheory", "compare", *map(str, arguments)]
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        sys.argv = before
+    captured = capsys.readouterr()
+    return int(ended.value.code or 0), captured.out, captured.err
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str | Path]:
+    for name, array in (("s", STUDENT), ("t", TEACHER), ("y", LABELS)):
+        np.save(tmp_path / f"{name}.npy", array[HELD])
+        np.save(tmp_path / f"u{name}.npy", array[REST])
+    names = {"student-logits": "s", "teacher-logits": "t", "labels": "y"}
+    names |= {"unlabelled-student": "us", "unlabelled-teacher": "ut"}
+    options = [part for option, name in names.items() for part in (f"--{option}", tmp_path / f"{name}.npy")]
+    return [*options, "--fixed-in-advance"]
+
+
+def test_exit_codes_of_a_margin(capsys: pytest.CaptureFixture[str], files: list[str | Path]) -> None:
+    code, out, _ = run(capsys, *files, "--margin", "0.2")
+    assert code == 0
+    assert "is shown" in " ".join(out.split())
+    code, out, _ = run(capsys, *files, "--margin", "0.001", "--json")
+    assert code == 1
+    assert json.loads(out)["shown"] is False
+    code, _, err = run(capsys, *files[2:], "--margin", "0.2")
+    assert code == 2
+    assert "--student-logits lacking" in err
+
+
+def test_two_calls_with_a_plan(
+    capsys: pytest.CaptureFixture[str], files: list[str | Path], tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.json"
+    guesses = ["--student-error", "0.08", "--teacher-error", "0.03"]
+    code, out, err = run(capsys, *files, "--plan", plan, "--label", "6", *guesses, "--margin", "0.1")
+    assert code in (0, 1), err
+    assert "the shortest" in " ".join(out.split())
+    indices = json.loads(plan.read_text())["indices"]
+    answers = tmp_path / "answers.csv"
+    answers.write_text("point,class\n" + "".join(f"{i},{LABELS[REST][i]}\n" for i in indices))
+    code, out, err = run(capsys, *files, "--plan", plan, "--answers", answers, "--json")
+    assert code == 0, err
+    assert "where_they_differ" in [line["line"] for line in json.loads(out)["lines"]]
+    answers.write_text("point,class\n" + "".join(f"{i + 1},0\n" for i in indices))
+    code, _, err = run(capsys, *files, "--plan", plan, "--answers", answers)
+    assert code == 2
+    assert "not in the plan" in err
