@@ -16,7 +16,8 @@ from kdtheory.certify.word import Word
 from kdtheory.compare.lines import PARTS, Case, shared_out, sure_of
 from kdtheory.compare.plan import LabelPlan
 from kdtheory.compare.result import Comparison
-from kdtheory.roles import HoldOut, Role, Unlabelled, check_rows, tensor_of
+from kdtheory.roles import HoldOut, Role, Unlabelled, check_rows
+from kdtheory.types import tensor_of
 from kdtheory.validate import check_at_least, check_fraction, check_labels, check_logits
 
 __all__ = ["Answers", "compare"]
@@ -151,14 +152,14 @@ def _said(
             roles.append(Unlabelled.of(unlabelled))
         if roles:
             check_rows(*roles, may_share=may_share, may_repeat=may_repeat)
-        points = {role.role: role.inputs for role in roles}
-        if lacking := [role for role, part in points.items() if not isinstance(part, Tensor)]:
+        points = {role.role: role.called_with for role in roles}
+        if lacking := [role for role, part in points.items() if part is None]:
             raise ValueError(f"modules need points, and those of {lacking[0]} are known by logits alone")
         said = {
             name: {
                 role: said_on(net, part, name=name, batch_size=batch_size)
                 for role, part in points.items()
-                if isinstance(part, Tensor)
+                if part is not None
             }
             for name, net in (("student", student), ("teacher", teacher))
         }

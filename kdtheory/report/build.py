@@ -32,6 +32,7 @@ CHAPTERS = {
     6: "Neural tangent kernel and transfer risk",
     7: "Multi-view data, ensembles, distillation",
     8: "Distributions and sequences",
+    9: "Agreement, and what few labels say about a student",
 }
 _SIGNS = {
     Verdict.SUPPORTED: "✓",
