@@ -12,12 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.networks import Architecture
 from kdtheory.validate import check_finite, check_positive, check_same_shape
 
 __all__ = ["first_order_alignment", "imitation_step"]
 
 
+@door
 def imitation_step(
     architecture: Architecture,
     student: Float[Tensor, "size"],
@@ -48,6 +50,7 @@ def imitation_step(
     return -step_size * torch.autograd.grad(loss, leaf)[0]
 
 
+@door
 def first_order_alignment(
     architecture: Architecture,
     start: Float[Tensor, "size"],

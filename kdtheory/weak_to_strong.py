@@ -21,6 +21,7 @@ from jaxtyping import Float
 from scipy import optimize
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses import kl_divergence
 from kdtheory.validate import check_finite, check_probs
 
@@ -29,11 +30,13 @@ __all__ = ["distilled_head", "head_logits", "misfits"]
 _STATIONARY = 1e-9
 
 
+@door
 def head_logits(head: Float[Tensor, "d1 k"], features: Float[Tensor, "n d"], /) -> Float[Tensor, "n k"]:
     """(φ(x), 1)·W, the logits of a head whose last row is the bias."""
     return features.to(head) @ head[:-1] + head[-1]
 
 
+@door
 def distilled_head(
     features: Float[Tensor, "n d"], teacher_probs: Float[Tensor, "n k"], /
 ) -> Float[Tensor, "d1 k"]:
@@ -106,6 +109,7 @@ def distilled_head(
     return torch.from_numpy(np.c_[flat.reshape(shape), np.zeros(shape[0])])
 
 
+@door
 def misfits(
     features: Float[Tensor, "n d"], teachers: Mapping[str, Float[Tensor, "n k"]], /
 ) -> dict[str, float]:

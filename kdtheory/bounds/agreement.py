@@ -18,6 +18,7 @@ from torch import Tensor
 from kdtheory.bounds.assumptions import BOTH_FIXED, DRAWN
 from kdtheory.bounds.holdout import zero_or_one
 from kdtheory.bounds.result import Bound
+from kdtheory.doors import door
 from kdtheory.inversion import binomial_upper_limit
 from kdtheory.stats import holm_adjusted
 from kdtheory.validate import check_at_least, check_flags, check_fraction
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 
+@door
 def agreement_certificate(
     disagreements: Shaped[Tensor, "n"], /, *, delta: float, fixed_in_advance: bool, independent_draws: bool
 ) -> Bound:
@@ -70,6 +72,7 @@ def agreement_certificate(
     )
 
 
+@door
 def points_needed(most: float, /, *, delta: float, flips: int = 0) -> int:
     """The least N at which `flips` disagreements certify Pr[s ≠ t] ≤ ε: P[Bin(N, ε) ≤ k] ≤ δ.
 
@@ -96,6 +99,7 @@ def points_needed(most: float, /, *, delta: float, flips: int = 0) -> int:
     return high
 
 
+@door
 def gate_allows(agreeing: int, points: int, /, *, delta: float) -> float:
     """The largest Pr[s ≠ t] that "k of N agree" does not rule out at 1 − δ.
 
@@ -110,6 +114,7 @@ def gate_allows(agreeing: int, points: int, /, *, delta: float) -> float:
     return binomial_upper_limit(points - agreeing, points, delta=delta)
 
 
+@door
 @dataclass(frozen=True)
 class ClassAgreement:
     """Agreement on the points that the teacher puts in one class.
@@ -129,6 +134,7 @@ class ClassAgreement:
     shown: bool | None = None
 
 
+@door
 def agreement_of_classes(
     student: Int[np.ndarray, "n"],
     teacher: Int[np.ndarray, "n"],

@@ -40,6 +40,7 @@ from kdtheory.bounds.signed_counts import (
     two_sided,
     weights,
 )
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_flags, check_fraction, check_same_shape
 
 __all__ = ["beside_weights", "powered_bound", "powered_upper_limit"]
@@ -76,6 +77,7 @@ class _Seen:
         return (z * z / 2 + z * math.sqrt(self.spread + z * z / 4)) / self.trials
 
 
+@door
 @lru_cache(maxsize=2**16)
 def powered_upper_limit(
     gains: int, losses: int, trials: int, apart: int, others: int, /, *, delta: float
@@ -137,6 +139,7 @@ def _log_chance(
     return log_chance
 
 
+@door
 def beside_weights(share: float, /) -> tuple[int, int, int]:
     """a + c̃, w and κ with w/κ as near as can be to ½(a + c̃)·share, for a share n/N of points that count
     alike."""
@@ -159,6 +162,7 @@ def _one_part(
     return float(log_sup_over_total(seen.trials, r, low, high, counted, reach, part).max())
 
 
+@door
 def powered_bound(
     student_errors: Shaped[Tensor, "n"],
     apart: Shaped[Tensor, "n"],

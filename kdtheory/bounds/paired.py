@@ -31,6 +31,7 @@ from kdtheory.bounds.assumptions import BOTH_FIXED, DRAWN
 from kdtheory.bounds.holdout import zero_or_one
 from kdtheory.bounds.result import Bound
 from kdtheory.bounds.signed_counts import largest_not_ruled_out, log_sup_over_total, two_sided, weights
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_flags, check_fraction, check_same_shape
 
 __all__ = [
@@ -47,6 +48,7 @@ NUISANCE = 1 / 200
 _CLOSE = 0.004  # of the radius
 
 
+@door
 def total_bins(trials: int, low: float, high: float, /) -> Iterator[tuple[float, float, float]]:
     """(q₁, q₂, n·q in the middle) of the fixed bins n·q ∈ [0, 1], [1, 2], [2, 4], … that meet [low, high]."""
     edge = 0.0
@@ -57,6 +59,7 @@ def total_bins(trials: int, low: float, high: float, /) -> Iterator[tuple[float,
         edge = beyond
 
 
+@door
 @lru_cache(maxsize=2**16)
 def difference_upper_limit(gains: int, losses: int, trials: int, /, *, delta: float) -> float:
     """sup{r : max_{q∈C} P[a·b − c̃·c as low as seen] ≥ δ − β}: exact upper limit of p₊ − p₋, rounded outward.
@@ -113,6 +116,7 @@ def _log_chance(
     return log_chance
 
 
+@door
 def difference_interval(gains: int, losses: int, trials: int, /, *, delta: float) -> tuple[float, float]:
     """Exact two-sided interval of p₊ − p₋: the upper limit at δ/2, and minus that of the exchanged counts.
 
@@ -128,6 +132,7 @@ def difference_interval(gains: int, losses: int, trials: int, /, *, delta: float
     return -difference_upper_limit(losses, gains, trials, delta=delta / 2), upper
 
 
+@door
 def check_counts(gains: int, losses: int, trials: int, /) -> None:
     """Two counts of exclusive events of one number of points, or a `ValueError`."""
     check_at_least("trials", trials, 1)
@@ -139,6 +144,7 @@ def check_counts(gains: int, losses: int, trials: int, /) -> None:
         )
 
 
+@door
 def paired_difference(
     student_errors: Shaped[Tensor, "n"],
     teacher_errors: Shaped[Tensor, "n"],

@@ -21,11 +21,13 @@ from kdtheory.bounds.paired import NUISANCE, check_counts
 from kdtheory.bounds.product import fisher32_log_level, product_upper_limit
 from kdtheory.bounds.signed_counts import two_sided
 from kdtheory.bounds.tails import RiskTail
+from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_fraction
 
 __all__ = ["neyman_allocation", "stratified_upper_limit"]
 
 
+@door
 def neyman_allocation(labels: int, share: float, rates: tuple[float, float], /) -> tuple[int, int]:
     """n_j ∝ W_j·√(p_j(1 − p_j)) (Neyman 1934): the labels of two strata, from guesses of their error rates.
 
@@ -49,6 +51,7 @@ def neyman_allocation(labels: int, share: float, rates: tuple[float, float], /) 
     return one, labels - one
 
 
+@door
 def stratified_upper_limit(
     wrong: tuple[int, int], labelled: tuple[int, int], first: int, others: int, /, *, delta: float
 ) -> float:

@@ -36,6 +36,7 @@ from kdtheory.bounds.signed_counts import (
     two_sided,
     weights,
 )
+from kdtheory.doors import door
 from kdtheory.validate import check_fraction
 
 __all__ = ["planned_upper_limit", "targeted_interval", "targeted_upper_limit"]
@@ -60,6 +61,7 @@ class _Part:
     beside: BesideCounts | None
 
 
+@door
 @lru_cache(maxsize=2**16)
 def targeted_upper_limit(
     gains: int, losses: int, labelled: int, apart: int, others: int, /, *, delta: float
@@ -110,6 +112,7 @@ def targeted_upper_limit(
     raise AssertionError("the last bin always returns")
 
 
+@door
 def planned_upper_limit(
     gains: int, losses: int, labelled: int, wanted: int, apart: int, others: int, /, *, delta: float
 ) -> float:
@@ -137,6 +140,7 @@ def planned_upper_limit(
     return targeted_upper_limit(gains, losses, labelled, apart, others, delta=_USUAL * delta)
 
 
+@door
 def targeted_interval(
     gains: int, losses: int, labelled: int, apart: int, others: int, /, *, delta: float
 ) -> tuple[float, float]:

@@ -15,6 +15,7 @@ import pandas as pd
 from kdtheory.bounds.few_labels import powered_upper_limit
 from kdtheory.bounds.paired import difference_upper_limit
 from kdtheory.bounds.where_they_differ import planned_upper_limit
+from kdtheory.doors import door
 from kdtheory.inversion import binomial_upper_limit
 from kdtheory.validate import check_at_least, check_fraction
 
@@ -23,6 +24,7 @@ __all__ = ["Guess", "labels_needed", "ways_ahead"]
 _MOST = 10**6
 
 
+@door
 @dataclass(frozen=True)
 class Guess:
     """What is expected of a student and its teacher.
@@ -100,6 +102,7 @@ WAYS: dict[str, tuple[str, bool, Callable[[Guess, int, int, float], float]]] = {
 """Line ↦ what it bounds, whether it needs unlabelled points, and its expected limit."""
 
 
+@door
 def ways_ahead(guess: Guess, /, *, labels: int, unlabelled: int = 0, delta: float = 0.05) -> pd.DataFrame:
     """The limit that each way is expected to give, each at δ, the shortest of its kind marked.
 
@@ -130,6 +133,7 @@ def ways_ahead(guess: Guess, /, *, labels: int, unlabelled: int = 0, delta: floa
     return frame
 
 
+@door
 def labels_needed(
     margin: float, guess: Guess, /, *, way: str = "cost", unlabelled: int = 0, delta: float = 0.05
 ) -> int | None:

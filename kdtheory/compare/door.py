@@ -16,6 +16,7 @@ from kdtheory.certify.word import Word
 from kdtheory.compare.lines import PARTS, Case, shared_out, sure_of
 from kdtheory.compare.plan import LabelPlan
 from kdtheory.compare.result import Comparison
+from kdtheory.doors import door
 from kdtheory.roles import HoldOut, Role, Unlabelled, check_rows
 from kdtheory.types import tensor_of
 from kdtheory.validate import check_at_least, check_fraction, check_labels, check_logits
@@ -25,6 +26,7 @@ __all__ = ["Answers", "compare"]
 _MANY = 2**31
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Answers:
     """The labels of a plan's points.
@@ -40,6 +42,7 @@ class Answers:
     labels: Int[np.ndarray, "m"]
 
 
+@door
 def compare(
     student: nn.Module | Mapping[str, Any],
     teacher: nn.Module | Mapping[str, Any],

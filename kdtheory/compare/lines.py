@@ -26,6 +26,7 @@ from kdtheory.bounds.paired import paired_difference
 from kdtheory.bounds.stratified import stratified_upper_limit
 from kdtheory.bounds.where_they_differ import planned_upper_limit
 from kdtheory.certify.word import Word
+from kdtheory.doors import door
 
 __all__ = ["LINES", "PARTS", "Case", "Line", "shared_out"]
 
@@ -35,6 +36,7 @@ CLASSES_PART = 1.0
 _TWO_KINDS = ("holdout", "unlabelled")
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Case:
     """What student and teacher said, and what is known.
@@ -77,6 +79,7 @@ class Case:
         }
 
 
+@door
 @dataclass(frozen=True)
 class Line:
     """One line: its name, its part of δ, what it needs, and the bound at its share."""
@@ -198,6 +201,7 @@ REASONS = {
 }
 
 
+@door
 def shared_out(case: Case, /, *, delta: float) -> tuple[dict[str, Bound], dict[str, str], float]:
     """Every line that applies at its share of δ, why the others do not, and the share of the classes."""
     has = {

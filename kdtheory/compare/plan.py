@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from kdtheory.doors import door
 from kdtheory.streams import Stream
 from kdtheory.validate import check_at_least
 
@@ -24,6 +25,7 @@ __all__ = ["LabelPlan", "plan_labels"]
 _SCHEMA = 1
 
 
+@door
 @dataclass(frozen=True)
 class LabelPlan:
     """Which of N unlabelled points to label.
@@ -113,6 +115,7 @@ class LabelPlan:
         return np.array([given[index] for index in self.indices], dtype=np.int64)
 
 
+@door
 def plan_labels(
     student: Int[np.ndarray, "n"], teacher: Int[np.ndarray, "n"], /, *, labels: int, seed: int
 ) -> LabelPlan:

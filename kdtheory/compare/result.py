@@ -12,6 +12,7 @@ import pandas as pd
 
 from kdtheory.bounds import Bound
 from kdtheory.bounds.agreement import ClassAgreement
+from kdtheory.doors import door
 
 __all__ = ["COST", "ERROR", "Comparison"]
 
@@ -22,6 +23,7 @@ ERROR = ("student_error", "few_labels", "stratified")
 _SCHEMA = 1
 
 
+@door
 @dataclass(frozen=True)
 class Comparison:
     """Bounds on how a student differs from its teacher: its certificates hold all at once, at 1 − δ.

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.validate import check_one_of
 
 __all__ = ["TokenReduction", "reduce_tokens"]
@@ -16,6 +17,7 @@ TokenReduction = Literal["sum", "per_sequence", "per_token", "none"]
 _REDUCTIONS = ("sum", "per_sequence", "per_token", "none")
 
 
+@door
 def reduce_tokens(
     losses: Float[Tensor, "n length"],
     mask: Bool[Tensor, "n length"] | None = None,

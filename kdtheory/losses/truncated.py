@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses._precision import told, widened
 from kdtheory.losses.divergences import ACCURATE_TERMS
 from kdtheory.validate import check_at_least, check_logits, check_one_of, check_positive
@@ -31,6 +32,7 @@ _TAILS = ("bucket", "renormalised", "bare")
 _ROUNDING = 1e-3
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class TopK:
     """The K largest probabilities of a teacher, as those store them who cannot keep a whole vocabulary.
@@ -74,6 +76,7 @@ class TopK:
         return self.log_probs.shape[-1]
 
 
+@door
 def top_k(logits: Float[Tensor, "*batch k"], /, *, kept: int, temperature: float = 1.0) -> TopK:
     """The `kept` largest probabilities of φ_T(z), with their log-probabilities under the whole law.
 
@@ -90,6 +93,7 @@ def top_k(logits: Float[Tensor, "*batch k"], /, *, kept: int, temperature: float
     return TopK(told(found.values, logits), found.indices, temperature)
 
 
+@door
 def top_k_divergence(
     student_logits: Float[Tensor, "*batch k"],
     teacher: TopK,

@@ -16,11 +16,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.validate import check_finite, check_same_shape, check_weights
 
 __all__ = ["VarianceReduction", "variance_reduction"]
 
 
+@door
 @dataclass(frozen=True)
 class VarianceReduction:
     """The trace of the covariance of one example's distillation gradient, as a parabola in λ.
@@ -52,6 +54,7 @@ class VarianceReduction:
         return self.at(self.weight).clamp_min(0)
 
 
+@door
 def variance_reduction(
     gradients: Float[Tensor, "s p"],
     teacher_gradients: Float[Tensor, "s p"],

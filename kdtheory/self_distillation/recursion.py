@@ -14,12 +14,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.streams import Stream
 from kdtheory.validate import check_at_least, check_positive
 
 __all__ = ["accumulated_error_limit", "recursive_errors", "replaced_error"]
 
 
+@door
 def replaced_error(rounds: int, /, *, n: int, dim: int, noise_variance: float) -> float:
     """E‖ŵ_g − w‖² = g·σ²d/(n−d−1), where each round's data replace those before.
 
@@ -33,6 +35,7 @@ def replaced_error(rounds: int, /, *, n: int, dim: int, noise_variance: float) -
     return rounds * _one_round(n, dim, noise_variance)
 
 
+@door
 def accumulated_error_limit(*, n: int, dim: int, noise_variance: float) -> float:
     """(π²/6)·σ²d/(n−d−1), above E‖ŵ_g − w‖² for every g, where each round is fitted to all data so far.
 
@@ -42,6 +45,7 @@ def accumulated_error_limit(*, n: int, dim: int, noise_variance: float) -> float
     return math.pi**2 / 6 * _one_round(n, dim, noise_variance)
 
 
+@door
 def recursive_errors(
     stream: Stream,
     /,

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses import kl_divergence
 from kdtheory.sequences.laws import SequenceLaw
 from kdtheory.validate import check_one_of
@@ -26,6 +27,7 @@ Prefixes = Literal["teacher", "student"]
 _DIRECTIONS = ("teacher_to_student", "student_to_teacher")
 
 
+@door
 def sequence_divergence(
     teacher: SequenceLaw, student: SequenceLaw, /, *, direction: Direction
 ) -> Float[Tensor, ""]:
@@ -46,6 +48,7 @@ def sequence_divergence(
     return kl_divergence(second, first)
 
 
+@door
 def sequence_total_variation(teacher: SequenceLaw, student: SequenceLaw, /) -> Float[Tensor, ""]:
     """TV(P, Q) = ½ Σ_y |P(y) − Q(y)|, at most Σ_t E_{y<t∼Q} TV(p_t, q_t), and the same with P.
 
@@ -56,6 +59,7 @@ def sequence_total_variation(teacher: SequenceLaw, student: SequenceLaw, /) -> F
     return (teacher.joint() - student.joint()).abs().sum() / 2
 
 
+@door
 def next_token_sum(
     teacher: SequenceLaw,
     student: SequenceLaw,

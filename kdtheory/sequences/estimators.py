@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses._precision import told, widened
 from kdtheory.validate import check_logits, check_one_of, check_same_shape
 
@@ -31,6 +32,7 @@ ESTIMATORS = ("k1", "k2", "k3", "score")
 """Names of what can be differentiated: three values, and k1 through the score function."""
 
 
+@door
 def kl_estimate(
     student_log_probs: Float[Tensor, "*batch"],
     teacher_log_probs: Float[Tensor, "*batch"],
@@ -58,6 +60,7 @@ def kl_estimate(
     return told(_VALUES[estimator](p - q), student_log_probs)
 
 
+@door
 def kl_surrogate(
     student_log_probs: Float[Tensor, "*batch"],
     teacher_log_probs: Float[Tensor, "*batch"],
@@ -90,6 +93,7 @@ def kl_surrogate(
     return told(losses, student_log_probs)
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Moments:
     """What one sample of an estimator is on average, exactly.
@@ -107,6 +111,7 @@ class Moments:
     gradient_variance: Float[Tensor, ""]
 
 
+@door
 def estimator_moments(
     student_logits: Float[Tensor, " v"],
     teacher_logits: Float[Tensor, " v"],

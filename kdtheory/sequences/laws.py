@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.streams import Stream
 from kdtheory.validate import check_at_least, check_probs
 
@@ -21,6 +22,7 @@ __all__ = ["SequenceLaw"]
 _LARGEST_TABLE = 10**7
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class SequenceLaw:
     """P(y) = Π_t p_t(y_t | y_{<t}), by its next-token laws.

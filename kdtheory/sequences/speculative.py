@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from kdtheory.doors import door
 from kdtheory.losses import kl_divergence
 from kdtheory.losses._precision import told, widened
 from kdtheory.validate import check_at_least, check_fraction, check_logits, check_probs, check_same_shape
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 
+@door
 def total_variation(
     draft_logits: Float[Tensor, "*batch v"], target_logits: Float[Tensor, "*batch v"], /
 ) -> Float[Tensor, "*batch"]:
@@ -39,6 +41,7 @@ def total_variation(
     return told((p - q).abs().sum(-1) / 2, draft_logits)
 
 
+@door
 def acceptance(
     draft_logits: Float[Tensor, "*batch v"], target_logits: Float[Tensor, "*batch v"], /
 ) -> Float[Tensor, "*batch"]:
@@ -54,6 +57,7 @@ def acceptance(
     return told(torch.minimum(p, q).sum(-1), draft_logits)
 
 
+@door
 def negative_log_acceptance(
     draft_logits: Float[Tensor, "*batch v"], target_logits: Float[Tensor, "*batch v"], /
 ) -> Float[Tensor, "*batch"]:
@@ -70,6 +74,7 @@ def negative_log_acceptance(
     return told((-alpha.where(positive, 1).log()).where(positive, torch.inf), draft_logits)
 
 
+@door
 def acceptance_lower_limits(
     draft_logits: Float[Tensor, "*batch v"], target_logits: Float[Tensor, "*batch v"], /
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
@@ -82,6 +87,7 @@ def acceptance_lower_limits(
     return 1 - (divergence / 2).sqrt(), (-divergence).exp() / 2
 
 
+@door
 def speculative_law(
     draft: Float[Tensor, "*batch v"],
     target: Float[Tensor, "*batch v"],
@@ -117,6 +123,7 @@ def speculative_law(
     return accepted + (1 - accepted.sum(-1, keepdim=True)) * replaced
 
 
+@door
 def tokens_per_cycle(alpha: Float[Tensor, "*batch"] | float, /, *, drafts: int) -> Float[Tensor, "*batch"]:
     """(1 − α^{γ+1})/(1 − α) = Σ_{i=0}^{γ} α^i, tokens from one call of the target with γ independent drafts.
 
@@ -136,6 +143,7 @@ def tokens_per_cycle(alpha: Float[Tensor, "*batch"] | float, /, *, drafts: int) 
     return (torch.as_tensor(alpha)[..., None] ** powers).sum(-1)
 
 
+@door
 def greedy_acceptance(
     draft_logits: Float[Tensor, "*batch v"], target_logits: Float[Tensor, "*batch v"], /
 ) -> Bool[Tensor, "*batch"]:
