@@ -29,7 +29,7 @@ def smoothed_relu(z: Float[Tensor, "*shape"], /, *, power: int, threshold: float
     """
     x = z.clamp_min(0)
     t = x.clamp_max(threshold)
-    return (t / threshold) ** power * (threshold / power) + (x - t)
+    return _power(t / threshold, power) * (threshold / power) + (x - t)
 
 
 def smoothed_relu_slope(
@@ -40,7 +40,15 @@ def smoothed_relu_slope(
     >>> smoothed_relu_slope(torch.tensor([-1.0, 0.5, 1.0, 2.0]), power=3, threshold=1.0)
     tensor([0.0000, 0.2500, 1.0000, 1.0000])
     """
-    return (z.clamp(0, threshold) / threshold) ** (power - 1) * (z > 0)
+    return _power(z.clamp(0, threshold) / threshold, power - 1) * (z > 0)
+
+
+def _power(t: Tensor, exponent: int) -> Tensor:
+    """t^e by squares: many times as fast as torch's power, which takes logarithms."""
+    if exponent < 2:
+        return t if exponent else torch.ones_like(t)
+    half = _power(t, exponent // 2)
+    return half * half * t if exponent % 2 else half * half
 
 
 class SmoothedPatches(nn.Module):
