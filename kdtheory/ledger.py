@@ -72,7 +72,8 @@ def verify(
 
 
 def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterator[Record]:
-    """The records of `claims`, each as soon as it is there."""
+    """The records of `claims`, each as soon as it is there; the costliest start first."""
+    claims = sorted(claims, key=lambda claim: -claim.cost)
     if jobs == 1 or len(claims) == 1:
         yield from (_record(claim, plan) for claim in claims)
         return

@@ -106,7 +106,8 @@ def train_limit(
         dtype: of the steps, float64 or float32; what is returned is float64.
 
     Raises:
-        ValueError: a number or precision out of its range, or points of another number than the start was made for.
+        ValueError: a number or precision out of its range, or points of another number than the start was
+            made for.
     """
     check_at_least("steps", steps, 0)
     for name, value in (("learning_rate", learning_rate), ("temperature", temperature)):

@@ -10,7 +10,7 @@ or a file sees a single array. `unpack` gives the weights their names back, `mod
 
 from __future__ import annotations
 
-from kdtheory.networks.architecture import Architecture, Tape
+from kdtheory.networks.architecture import Architecture, SteppingTape, Tape
 from kdtheory.networks.calls import Inputs, Pick, logits_in, mixes_examples
 from kdtheory.networks.copies import copied
 from kdtheory.networks.layers import layer, recorded
@@ -31,6 +31,7 @@ __all__ = [
     "PatchNetwork",
     "Pick",
     "SmoothedPatches",
+    "SteppingTape",
     "Tape",
     "copied",
     "layer",

@@ -46,6 +46,7 @@ def _right_by_least(logits: Tensor, labels: Tensor, /, *, _true: Callable[..., T
         Mutant("the least likely class", accuracy, _right_by_least),
     ),
     power=Scaled(missed_view_probability),
+    cost=6,
 )
 def ensembles_hold_the_views_that_single_networks_lack(
     setting: Setting, /, *, single_view: float = 0.2, holding: tuple[int, ...] = (1,)

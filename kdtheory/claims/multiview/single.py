@@ -68,6 +68,7 @@ def _silent_patches(
         Mutant("noise patches of no size cannot be memorised", limit_start, _silent_patches),
     ),
     loose="thresholds on shares of networks: no constant enters",
+    cost=4,
 )
 def single_networks_hold_one_view_of_each_label_and_memorise_the_rest(
     setting: Setting, /, *, single_view: float = 0.2

@@ -135,6 +135,7 @@ def _distance(kernels: Tensor, limit: Tensor) -> Tensor:
         Mutant("five per cent too large", infinite_kernel, _five_per_cent_more),
     ),
     power=Scaled(infinite_kernel),
+    cost=13,
 )
 def empirical_kernels_tend_to_the_infinite_one(
     setting: Setting, /, *, parameterisation: str = "ntk"

@@ -44,6 +44,7 @@ def _of_the_next_image(
     uses=(kept_weights, distillation),
     mutants=(Mutant("the teacher's answers to the next image", distillation, _of_the_next_image),),
     loose="which weights stay is a mask, and a factor on a loss does not move its minimum",
+    cost=17,
 )
 def distillation_brings_back_what_pruning_lost(
     setting: Setting, /, *, teacher: str = "trained", share: float = 0.1
