@@ -101,7 +101,7 @@ class MLPTape:
         rate: float,
         /,
         *,
-        factors: Sequence[Float[Tensor, "inside"]] | None = None,
+        factors: Sequence[Tensor] | None = None,
     ) -> None:
         """W_l −= rate·δ_l (factors·h_{l−1})ᵀ, in one pass over the weights."""
         arrays = self._arrays_for(logit_gradient.shape[1])
