@@ -94,7 +94,8 @@ def _distances(streams: Sequence[Stream], dim: int, common: float) -> Tensor:
         device="cpu",
     )
     gap = nets.logits(points).double() - torch.cat(limits)
-    return gap.abs().flatten(1).mean(1).unflatten(0, (-1, 2)).mean(1)
+    means: Tensor = gap.abs().flatten(1).mean(1).unflatten(0, (-1, 2)).mean(1)
+    return means
 
 
 def _aligned(world: MultiViewWorld, inputs: Tensor, common: float) -> Tensor:
