@@ -71,13 +71,14 @@ def verify(
 
 
 def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterator[Examined]:
-    """The claims, each as soon as it is examined, with the digest of the code that it rests on.
+    """The claims, each as soon as it is examined, with the digest of its code; the costliest start first.
 
     Raises:
         ChildProcessError: a worker process was killed.
         ValueError: a claim is declared where worker processes do not find it.
     """
     code = {claim.name: code_of(claim) for claim in claims}
+    claims = sorted(claims, key=lambda claim: -claim.cost)
     if jobs == 1 or len(claims) == 1:
         found: Iterator[Examined] = (_timed(claim, plan) for claim in claims)
     else:

@@ -128,6 +128,7 @@ class Claim:
     loose: str
     reading: str
     tuned_on: tuple[int, ...]
+    cost: float
 
     @property
     def chapter(self) -> int:
@@ -177,6 +178,7 @@ def claim(
     loose: str = "",
     reading: str = "",
     tuned_on: tuple[int, ...] = (),
+    cost: float = 1.0,
 ) -> Callable[[Check], Claim]:
     """Register the decorated check as a claim under its own name.
 
@@ -200,6 +202,7 @@ def claim(
             sentence; its control is then the charitable reading.
         tuned_on: the seeds on which thresholds, regime or sizes were set; the claim is never judged on their
             streams.
+        cost: processor seconds of premise and controls at the quick tier, about: the costliest start first.
 
     Raises:
         ValueError: the declaration is not complete; the message says what is missing.
@@ -228,6 +231,7 @@ def claim(
             loose=loose,
             reading=reading,
             tuned_on=tuned_on,
+            cost=cost,
         )
         if reason := _incomplete(made):
             raise ValueError(f"claim {name}: {reason}")

@@ -1,8 +1,10 @@
 """The steps of one network in the orthogonal limit, compiled.
 
 Everything is element-wise. A feature's weight takes few values, so what each feature at each weight adds to
-each logit is tabulated once a step; a noise patch has a product of its own with every channel. Letters: n
-points, k classes, C channels, F features, W distinct feature weights, L products kept per point and class.
+each logit is tabulated once a step; a noise patch has a product of its own with every channel. The pass that
+moves a product takes its activation at once, where the next step needs it. Letters: n points, k classes,
+C channels, F features, W distinct feature weights, L products kept per point and class. C and L are filled up
+with zeros, which never move, so that loops over them have no rest.
 """
 
 from __future__ import annotations
@@ -13,62 +15,101 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["descend"]
+__all__ = ["LANES", "descend"]
+
+LANES = 16
+"""What C and L are filled up to a multiple of: one or two registers of numbers."""
 
 
-def _power(t: float, exponent: int) -> float:
-    """t^e for e ≤ 7 by squares, without a branch that depends on t."""
-    square = t * t
-    product = t if exponent & 1 else 1.0
-    if exponent & 2:
-        product *= square
-    if exponent & 4:
-        product *= square * square
-    return product
-
-
-def _tabulate(table: Any, views: Any, weights: Any, power: int, threshold: float) -> None:
-    """table[c, f, w] = Σ_r a(weight_w·u_{c,r,f})."""
-    k, channels, features = views.shape
-    for c in range(k):
-        for f in range(features):
-            for w in range(len(weights)):
-                total = 0.0
-                for r in range(channels):
-                    x = max(views[c, r, f] * weights[w] / threshold, 0.0)
-                    t = min(x, 1.0)
-                    total += power_of(t, power - 1) * t / power + (x - t)
-                table[c, f, w] = threshold * total
-
-
-def _forward(
-    logits: Any, memory: Any, counts: Any, table: Any, places: Any, power: int, threshold: float
+def _memorise(
+    memory: Any, lengths: Any, gains: Any, active: Any, exponent: int, threshold: float, share: float
 ) -> None:
-    """logits[i, c] = Σ_j a(z_icj) + Σ_f table[c, f, place of the weight], places < 0 for a weight of 0."""
-    n, k = logits.shape
+    """z_icj += gain_ic·t^e with t = min(max(z, 0), ϱ), and active_ic = Σ_j (share·t^e·t + max(z, 0) − t).
+
+    With e = q − 1, t^e = ϱ^e·a′(z), and share = 1/(qϱ^e) the sum is that of a(z). The compiler takes the
+    branches on the exponent out of the loop, but only where they stand in it.
+    """
+    n, k = gains.shape
+    zero, one = memory.dtype.type(0), memory.dtype.type(1)
     for i in range(n):
         for c in range(k):
-            total = 0.0
-            for j in range(counts[i, c]):
-                x = max(memory[i, c, j] / threshold, 0.0)
-                t = min(x, 1.0)
-                total += power_of(t, power - 1) * t / power + (x - t)
-            total *= threshold
-            for f in range(places.shape[1]):
-                if places[i, f] >= 0:
-                    total += table[c, f, places[i, f]]
-            logits[i, c] = total
+            gain, total = gains[i, c], zero
+            for j in range(lengths[i, c]):
+                z = memory[i, c, j]
+                t = min(max(z, zero), threshold)
+                slope = one if exponent or z > zero else zero
+                if exponent & 1:
+                    slope *= t
+                if exponent & 2:
+                    slope *= t * t
+                if exponent & 4:
+                    slope *= (t * t) * (t * t)
+                z += gain * slope
+                memory[i, c, j] = z
+                x = max(z, zero)
+                t = min(x, threshold)
+                value = t
+                if exponent & 1:
+                    value *= t
+                if exponent & 2:
+                    value *= t * t
+                if exponent & 4:
+                    value *= (t * t) * (t * t)
+                total += value * share + (x - t)
+            active[i, c] = total
+
+
+def _learn(
+    views: Any, weights: Any, pulls: Any, table: Any, exponent: int, threshold: float, share: float
+) -> None:
+    """u_fcr += Σ_w weight_w·pulls_fwc·t^e with t = min(max(weight_w·u_fcr, 0), ϱ), and
+    table_fwc = Σ_r a(weight_w·u_fcr), as in `_memorise`.
+    """
+    features, k, channels = views.shape
+    zero, one = views.dtype.type(0), views.dtype.type(1)
+    push = np.empty(channels, views.dtype)
+    for f in range(features):
+        for c in range(k):
+            push[:] = zero
+            for w in range(len(weights)):
+                weight, gain = weights[w], weights[w] * pulls[f, w, c]
+                for r in range(channels):
+                    z = weight * views[f, c, r]
+                    t = min(max(z, zero), threshold)
+                    slope = one if exponent or z > zero else zero
+                    if exponent & 1:
+                        slope *= t
+                    if exponent & 2:
+                        slope *= t * t
+                    if exponent & 4:
+                        slope *= (t * t) * (t * t)
+                    push[r] += gain * slope
+            for r in range(channels):
+                views[f, c, r] += push[r]
+            for w in range(len(weights)):
+                weight, total = weights[w], zero
+                for r in range(channels):
+                    x = max(weight * views[f, c, r], zero)
+                    t = min(x, threshold)
+                    value = t
+                    if exponent & 1:
+                        value *= t
+                    if exponent & 2:
+                        value *= t * t
+                    if exponent & 4:
+                        value *= (t * t) * (t * t)
+                    total += value * share + (x - t)
+                table[f, w, c] = total
 
 
 def _add_pull(pull: Any, logits: Any, target: Any, share: float, temperature: float, cap: float) -> None:
     """pull += share·T·(target − softmax(min(z, cap)/T)) where z ≤ cap: minus the gradient of T²·CE."""
     n, k = logits.shape
-    probs = np.empty(k)
+    probs = np.empty(k, logits.dtype)
     for i in range(n):
-        top = -np.inf
-        for c in range(k):
+        top, total = min(logits[i, 0], cap), logits.dtype.type(0)
+        for c in range(1, k):
             top = max(top, min(logits[i, c], cap))
-        total = 0.0
         for c in range(k):
             probs[c] = np.exp((min(logits[i, c], cap) - top) / temperature)
             total += probs[c]
@@ -77,47 +118,11 @@ def _add_pull(pull: Any, logits: Any, target: Any, share: float, temperature: fl
                 pull[i, c] += share * temperature * (target[i, c] - probs[c] / total)
 
 
-def _remember(
-    memory: Any, counts: Any, pull: Any, step: float, square_norm: float, power: int, threshold: float
-) -> None:
-    """z_icj += step·s²·pull_ic·a′(z_icj): the noise patches are orthogonal to all else."""
-    n, k = pull.shape
-    for i in range(n):
-        for c in range(k):
-            gain = step * square_norm * pull[i, c]
-            for j in range(counts[i, c]):
-                x = memory[i, c, j] / threshold
-                slope = power_of(min(max(x, 0.0), 1.0), power - 1)
-                memory[i, c, j] += gain * slope if x > 0.0 else 0.0
-
-
-def _learn(
-    views: Any, pull: Any, places: Any, weights: Any, step: float, power: int, threshold: float
-) -> None:
-    """u_{c,r,f} += step·Σ_w weight_w·a′(weight_w·u_{c,r,f})·Σ_{i at weight w} pull_ic."""
-    k, channels, features = views.shape
-    total = np.zeros((k, features, len(weights)))
-    for i in range(len(pull)):
-        for c in range(k):
-            for f in range(features):
-                if places[i, f] >= 0:
-                    total[c, f, places[i, f]] += pull[i, c]
-    for c in range(k):
-        for r in range(channels):
-            for f in range(features):
-                gain = 0.0
-                for w in range(len(weights)):
-                    x = views[c, r, f] * weights[w] / threshold
-                    if x > 0.0:
-                        gain += total[c, f, w] * weights[w] * power_of(min(x, 1.0), power - 1)
-                views[c, r, f] += step * gain
-
-
 def _descend(
     views: Any,
     memory: Any,
-    counts: Any,
-    places: Any,
+    lengths: Any,
+    present: Any,
     weights: Any,
     labels: Any,
     teacher: Any,
@@ -131,32 +136,45 @@ def _descend(
     rate: float,
     steps: int,
 ) -> None:
-    """`steps` of gradient descent on (1/n) Σ_i (share·T²·CE(teacher) + (1 − share)·CE(label)), in place."""
-    n, k = labels.shape
-    table = np.empty((k, views.shape[2], len(weights)))
-    logits, pull = np.empty((n, k)), np.empty((n, k))
-    for _ in range(steps):
-        tabulate(table, views, weights, power, threshold)
-        forward(logits, memory, counts, table, places, power, threshold)
-        logits *= output
-        pull[:] = 0.0
+    """`steps` of gradient descent on (1/n) Σ_i (share·T²·CE(teacher) + (1 − share)·CE(label)), in place.
+
+    present_i,fw is 1 where feature f has weight w in point i: what the features add to the logits, and what
+    the points pull at them, are its products with the table and with the pull.
+    """
+    (n, k), of = labels.shape, memory.dtype.type
+    step = of(rate * output / (n * threshold ** (power - 1)))
+    part, ceiling = of(1 / (power * threshold ** (power - 1))), of(threshold)
+    shape = (views.shape[0], len(weights), k)
+    table, pulls, turned = np.zeros(shape, views.dtype), np.zeros(shape, views.dtype), present.T.copy()
+    active, pull, gains = np.zeros_like(labels), np.zeros_like(labels), np.zeros_like(labels)
+    logits, flat, pulled = np.zeros_like(labels), table.reshape(-1, k), pulls.reshape(-1, k)
+    for done in range(steps + 1):
+        memorise(memory, lengths, gains, active, power - 1, ceiling, part)
+        learn(views, weights, pulls, table, power - 1, ceiling, part)
+        if done == steps:
+            break
+        np.dot(present, flat, logits)
+        for i in range(n):
+            for c in range(k):
+                logits[i, c] = of(output) * (logits[i, c] + active[i, c])
+                pull[i, c] = of(0)
         if share < 1.0:
-            add_pull(pull, logits, labels, 1.0 - share, 1.0, np.inf)
+            add_pull(pull, logits, labels, of(1.0 - share), of(1.0), of(np.inf))
         if share > 0.0:
-            add_pull(pull, logits, teacher, share, temperature, cap)
-        step = rate * output / n
-        remember(memory, counts, pull, step, square_norm, power, threshold)
-        learn(views, pull, places, weights, step, power, threshold)
+            add_pull(pull, logits, teacher, of(share), of(temperature), of(cap))
+        for i in range(n):
+            for c in range(k):
+                pull[i, c] *= step
+                gains[i, c] = of(square_norm) * pull[i, c]
+        np.dot(turned, pull, pulled)
 
 
 def _compiled(function: Any) -> Any:
     """The plain function compiled: a wrapper that checks its types, as the tests put on, cannot be."""
-    return njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"})(
+    return njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})(
         inspect.unwrap(function)
     )
 
 
-power_of = _compiled(_power)
-tabulate, forward, add_pull = _compiled(_tabulate), _compiled(_forward), _compiled(_add_pull)
-remember, learn = _compiled(_remember), _compiled(_learn)
+memorise, learn, add_pull = _compiled(_memorise), _compiled(_learn), _compiled(_add_pull)
 descend = _compiled(_descend)

@@ -41,6 +41,7 @@ class Recipe:
         warm_steps: of the distilled networks on the labels alone before that: a student that has first won a
             view of its own is what the paper's analysis of self-distillation has.
         cap: of the logits under the temperature; see `train_limit`.
+        dtype: of the steps in the limit.
     """
 
     n: int
@@ -51,6 +52,7 @@ class Recipe:
     student_steps: int = 2000
     warm_steps: int = 0
     cap: float = math.inf
+    dtype: torch.dtype = torch.float64
 
 
 @door
@@ -152,7 +154,9 @@ def compare(
         )
         if teacher is not None:
             rate = recipe.learning_rate
-            start = train_limit(start, points, steps=recipe.warm_steps, learning_rate=rate)
+            start = train_limit(
+                start, points, steps=recipe.warm_steps, learning_rate=rate, dtype=recipe.dtype
+            )
         nets = train_limit(
             start,
             points,
@@ -162,6 +166,7 @@ def compare(
             temperature=recipe.temperature,
             weight=recipe.weight,
             cap=recipe.cap,
+            dtype=recipe.dtype,
         )
         held = views_held(nets.projections, num_views=world.num_views, threshold=network.threshold)
         return Arm(nets.logits(test.coefficients), nets.train_logits(points), held)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
 from kdtheory.doors import door
-from kdtheory.multiview._kernel import descend
+from kdtheory.multiview._kernel import LANES, descend
 from kdtheory.networks.patches import PatchNetwork, smoothed_relu
 from kdtheory.problems.multi_view import Views
 from kdtheory.streams import Stream
@@ -41,8 +41,8 @@ class LimitPopulation:
         network: the architecture; its patch dimension plays no part.
         noise_norm: s, the norm of a noise patch.
         projections: u, the product of every channel with every feature.
-        memory: z, the positive products with the noise patches of each training point, largest first at the
-            start, padded with zeros; channels and patches are exchangeable here.
+        memory: z, the products with the noise patches of each training point that were positive at the start,
+            padded with zeros; channels and patches are exchangeable here.
         counts: how many of them are not padding.
         average_of: N, where the logits are (1/N) Σ over N networks trained as one; else 1.
     """
@@ -92,6 +92,7 @@ def train_limit(
     temperature: float = 1.0,
     weight: float = 1.0,
     cap: float = math.inf,
+    dtype: torch.dtype = torch.float64,
 ) -> LimitPopulation:
     """Full-batch gradient descent on λT²·CE(φ_T(z_t), φ_T(z_s)) + (1−λ)·CE(e_y, φ_1(z_s)), from `start`.
 
@@ -105,9 +106,11 @@ def train_limit(
         weight: λ of the teacher; of no effect without one.
         cap: both logits are cut off there under the temperature, as Allen-Zhu & Li do with
             exp(min{τ²F, 1}/τ): T = 1/τ and cap = T².
+        dtype: of the steps, float64 or float32; what is returned is float64.
 
     Raises:
-        ValueError: a number out of its range, or points of another number than the start was made for.
+        ValueError: a number or precision out of its range, or points of another number than the start was
+            made for.
     """
     check_at_least("steps", steps, 0)
     for name, value in (("learning_rate", learning_rate), ("temperature", temperature)):
@@ -115,6 +118,8 @@ def train_limit(
     check_fraction("weight", weight)
     if not cap > 0:
         raise ValueError(f"cap = {cap} must be greater than 0; leave it out for logits as they are")
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"dtype = {dtype} is not float32 or float64; take one of them")
     members, n, k = start.counts.shape
     if views.coefficients.shape != (n, start.projections.shape[-1]):
         raise ValueError(
@@ -127,18 +132,23 @@ def train_limit(
         share = weight
         probs = (teacher_logits.double().clamp_max(cap) / temperature).softmax(-1).expand(members, n, k)
     weights, places = _places(views.coefficients)
-    projections, memory = start.projections.clone(), start.memory.clone()
-    network = start.network
+    present = one_hot(places + 1, len(weights) + 1)[..., 1:].flatten(-2)
+    network, (channels, longest) = start.network, (start.projections.shape[2], start.memory.shape[-1])
+    projections = _filled(start.projections.permute(0, 3, 1, 2).to(dtype))
+    memory, lengths = _filled(start.memory.to(dtype)), (start.counts + LANES - 1) // LANES * LANES
+    present, weights, labels, probs = (
+        array.to(dtype).contiguous() for array in (present, weights, labels, probs)
+    )
 
     def work(member: int) -> None:
         descend(
             projections[member].numpy(),
             memory[member].numpy(),
-            start.counts[member].numpy(),
-            places.numpy(),
+            lengths[member].numpy(),
+            present.numpy(),
             weights.numpy(),
             labels.numpy(),
-            probs[member].contiguous().numpy(),
+            probs[member].numpy(),
             share,
             float(temperature),
             float(cap),
@@ -152,7 +162,16 @@ def train_limit(
 
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         list(threads.map(work, range(members)))
-    return LimitPopulation(network, start.noise_norm, projections, memory, start.counts, start.average_of)
+    return replace(
+        start,
+        projections=projections[..., :channels].permute(0, 2, 3, 1).double().contiguous(),
+        memory=memory[..., :longest].double().contiguous(),
+    )
+
+
+def _filled(products: Float[Tensor, "*shape all"]) -> Float[Tensor, "*shape more"]:
+    """A copy, filled up with zeros to a multiple of `LANES`."""
+    return pad(products, (0, -products.shape[-1] % LANES)).clone(memory_format=torch.contiguous_format)
 
 
 @door
@@ -240,15 +259,15 @@ def _check_start(network: PatchNetwork, views: Views) -> tuple[int, int]:
 
 def _positive(products: Float[Tensor, "n k all"]) -> Float[Tensor, "n k positive"]:
     """The positive products first, zeros for the others, no longer than need be."""
-    ordered = products.clamp_min(0).sort(-1, descending=True).values
-    most = int((ordered > 0).sum(-1).max())
-    return ordered[..., : max(1, most)]
+    kept = products > 0
+    counts = kept.sum(-1, keepdim=True)
+    room = torch.arange(max(1, int(counts.max()))) < counts
+    return torch.zeros_like(room, dtype=products.dtype).masked_scatter_(room, products[kept])
 
 
 def _packed(memory: list[Tensor]) -> tuple[Tensor, Tensor]:
     longest = max(rows.shape[-1] for rows in memory)
-    padded = [pad(rows, (0, longest - rows.shape[-1])) for rows in memory]
-    packed = torch.stack(padded)
+    packed = torch.stack([pad(rows, (0, longest - rows.shape[-1])) for rows in memory])
     return packed, (packed > 0).sum(-1)
 
 

@@ -10,7 +10,7 @@ or a file sees a single array. `unpack` gives the weights their names back, `mod
 
 from __future__ import annotations
 
-from kdtheory.networks.architecture import Architecture, Tape
+from kdtheory.networks.architecture import Architecture, SteppingTape, Tape
 from kdtheory.networks.calls import Inputs, Pick, check_ready, logits_in, outputs_in
 from kdtheory.networks.company import CLOSE, alike, check_alone, closeness, left_as_it_was
 from kdtheory.networks.copies import copied
@@ -33,6 +33,7 @@ __all__ = [
     "PatchNetwork",
     "Pick",
     "SmoothedPatches",
+    "SteppingTape",
     "Tape",
     "alike",
     "check_alone",

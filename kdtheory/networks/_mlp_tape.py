@@ -7,7 +7,7 @@ ten classes it does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -94,6 +94,32 @@ class MLPTape:
                 torch.bmm(self._inner[depth], delta, out=lower)
                 self._activation.pull_back(lower, arrays.units[depth - 1])
                 delta = lower
+
+    def step(
+        self,
+        logit_gradient: Float[Tensor, "members n k"],
+        rate: float,
+        /,
+        *,
+        factors: Sequence[Tensor] | None = None,
+    ) -> None:
+        """W_l −= rate·δ_l (factors·h_{l−1})ᵀ, in one pass over the weights."""
+        arrays = self._arrays_for(logit_gradient.shape[1])
+        delta = logit_gradient.mT.contiguous()
+        for depth in range(len(self._weights) - 1, -1, -1):
+            pulled = delta
+            if depth:
+                lower = arrays.deltas[depth - 1]
+                torch.bmm(self._inner[depth], delta, out=lower)
+                self._activation.pull_back(lower, arrays.units[depth - 1])
+                delta = lower
+            read = arrays.read_back[depth]
+            self._weights[depth].baddbmm_(
+                pulled, read if factors is None else read * factors[depth], alpha=-rate
+            )
+
+    def settle(self) -> None:
+        """The parameters are up to date after every step."""
 
     def _arrays_for(self, examples: int) -> _Arrays:
         if examples not in self._arrays:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kdtheory.streams import Stream
 
-__all__ = ["Architecture", "Tape"]
+__all__ = ["Architecture", "SteppingTape", "Tape"]
 
 
 @runtime_checkable
@@ -28,6 +28,19 @@ class Tape(Protocol):
 
     def backward(self, logit_gradient: Float[Tensor, "members n k"], /) -> None:
         """Write the parameters' gradient for the inputs of the last `forward`."""
+        ...
+
+
+@runtime_checkable
+class SteppingTape(Tape, Protocol):
+    """A tape that takes a plain gradient step without forming the gradient, which is of low rank."""
+
+    def step(self, logit_gradient: Float[Tensor, "members n k"], rate: float, /) -> None:
+        """θ −= rate·gradient, for the inputs of the last `forward`."""
+        ...
+
+    def settle(self) -> None:
+        """Bring the parameters up to date after the last step."""
         ...
 
 

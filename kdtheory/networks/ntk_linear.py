@@ -76,6 +76,6 @@ class NTKLinear(nn.Linear):
             nn.init.normal_(parameter, generator=generator)
 
     def forward(self, inputs: Float[Tensor, "*batch inside"]) -> Float[Tensor, "*batch outside"]:
-        """s·Wh + b_std·b."""
+        """W(s·h) + b_std·b: a scaled copy of the weights would cost more than the product."""
         bias = None if self.bias is None else self.bias_scale * self.bias
-        return functional.linear(inputs, self.weight_scale * self.weight, bias)
+        return functional.linear(self.weight_scale * inputs, self.weight, bias)

@@ -162,14 +162,28 @@ class _Tape:
         self._scales, self._params, self._gradient = scales, params, gradient
         self._scaled = torch.empty_like(params)
         self._tape: MLPTape = plain.tape(self._scaled, gradient)
+        # One row of scales a layer: they differ between weights and bias, not between units.
+        self._squares = [block[0].square() for block in plain._blocks(scales)]
+        self._ahead = False
 
     def prepare(self, inputs: Float[Tensor, "members n d"], /) -> Float[Tensor, "members n inside"]:
         return self._tape.prepare(inputs)
 
     def forward(self, prepared: Float[Tensor, "members n inside"], /) -> Float[Tensor, "members n k"]:
-        torch.mul(self._params, self._scales, out=self._scaled)
+        if not self._ahead:
+            torch.mul(self._params, self._scales, out=self._scaled)
         return self._tape.forward(prepared)
 
     def backward(self, logit_gradient: Float[Tensor, "members n k"], /) -> None:
         self._tape.backward(logit_gradient)
         self._gradient.mul_(self._scales)
+
+    def step(self, logit_gradient: Float[Tensor, "members n k"], rate: float, /) -> None:
+        """s·θ −= rate·s²·(the plain gradient); θ itself follows in `settle`."""
+        self._tape.step(logit_gradient, rate, factors=self._squares)
+        self._ahead = True
+
+    def settle(self) -> None:
+        if self._ahead:
+            torch.div(self._scaled, self._scales, out=self._params)
+        self._ahead = False

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kdtheory.doors import inside
-from kdtheory.networks import Architecture, Tape
+from kdtheory.networks import Architecture, SteppingTape, Tape
 from kdtheory.populations._schedule import SCHEDULES, TailAverage
 from kdtheory.populations._softmax import ClassesFirst
 from kdtheory.streams import Stream
@@ -95,17 +95,25 @@ def descend(
     stride = max(1, task.steps // _REPORTS)
     factor, tail = SCHEDULES[task.schedule], TailAverage(weights, task.averaged, task.steps)
     rate = optimizer.param_groups[0]["lr"]
+    plain = _is_plain(optimizer) and mask is None and not task.averaged
+    stepping = tape if plain and isinstance(tape, SteppingTape) else None
     with torch.enable_grad():
         for done in range(0, task.steps, stride):
             count = min(stride, task.steps - done)
             for step in range(done, done + count):
-                optimizer.param_groups[0]["lr"] = rate * factor(step / task.steps)
+                now = rate * factor(step / task.steps)
+                if stepping is not None:
+                    stepping.step(_pull(tape, next(batches), loss)[1], now)
+                    continue
+                optimizer.param_groups[0]["lr"] = now
                 _backward(tape, next(batches), loss)
                 if mask is not None:
                     gradient.mul_(mask)
                 optimizer.step()
                 tail.see(step)
             tell(count * len(weights))
+        if stepping is not None:
+            stepping.settle()
         tail.settle()
         losses = _backward(tape, sample, loss)
     if mask is not None:
@@ -114,12 +122,26 @@ def descend(
     return losses.detach().mean(-1), gradient.norm(dim=-1)
 
 
-def _backward(tape: Tape, batch: Sample, loss: Loss) -> Float[Tensor, "members n"]:
-    """The losses of each member on its batch, and the gradient of their mean into the tape's array."""
+def _is_plain(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a step is the gradient times the rate and nothing else."""
+    group = optimizer.param_groups[0]
+    return isinstance(optimizer, torch.optim.SGD) and not (group["momentum"] or group["weight_decay"])
+
+
+def _pull(
+    tape: Tape, batch: Sample, loss: Loss
+) -> tuple[Float[Tensor, "members n"], Float[Tensor, "members n k"]]:
+    """The losses of each member on its batch, and the gradient of their mean in the logits."""
     logits = tape.forward(batch.inputs).detach().requires_grad_()
     with ClassesFirst():
         losses = loss(logits, batch.teacher_probs, batch.labels)
-    tape.backward(torch.autograd.grad(losses, logits, batch.share)[0])
+    return losses, torch.autograd.grad(losses, logits, batch.share)[0]
+
+
+def _backward(tape: Tape, batch: Sample, loss: Loss) -> Float[Tensor, "members n"]:
+    """The losses of each member on its batch, and the gradient of their mean into the tape's array."""
+    losses, pull = _pull(tape, batch, loss)
+    tape.backward(pull)
     return losses
 
 

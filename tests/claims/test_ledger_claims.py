@@ -28,21 +28,8 @@ ERRATA = {"1.2", "2.1", "5.3", "5.7", "6.2", "6.5", "7.3", "8.2"}
 DECIDED = {1, 2, "5.8"}
 """Where a mutant does not only lose the support of the evidence: it is refuted (a mended form: supported)."""
 VACUOUS = {"5.9", "6.5", "6.10"}
-HEAVY = {
-    "disagreement_transfers_a_certificate",
-    "feature_noise_lets_distillation_teach_every_view",
-    "hard_labels_correct_an_imperfect_teacher",
-    "kernels_of_smooth_nets_move_by_one_over_the_width",
-    "on_gaussian_inputs_ensembles_and_distillation_bring_little",
-    "one_limit_covers_the_sum_of_two_risks",
-    "plain_networks_come_to_the_orthogonal_limit",
-    "progressive_validation_covers",
-    "self_distillation_lies_between_one_network_and_the_ensemble",
-    "single_networks_hold_one_view_of_each_label_and_memorise_the_rest",
-    "weight_decay_decides_whether_bayes_labels_give_a_faster_rate",
-    "wide_nets_train_like_their_linear_models",
-}
-"""Two fifths of the time of all claims: left to the slow tests, and to `kdtheory verify`."""
+HEAVY = {claim.name for claim in CLAIMS if claim.cost >= 5}
+"""Two thirds of the time of all claims: left to the slow tests, and to `kdtheory verify`."""
 
 
 def named(claim: Claim) -> str:
@@ -65,8 +52,8 @@ def test_errata_and_what_says_nothing_are_where_the_theory_has_them() -> None:
     assert {claim.section for claim in CLAIMS if claim.expect is Verdict.VACUOUS} == VACUOUS
 
 
-def test_the_claims_that_are_named_here_exist() -> None:
-    assert set(REGISTRY) >= HEAVY
+def test_some_claims_are_left_to_the_slow_tests() -> None:
+    assert 5 < len(HEAVY) < 25
 
 
 def test_every_lipschitz_constant_has_a_claim() -> None:

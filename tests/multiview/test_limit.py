@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kdtheory.losses import distillation, label_loss
-from kdtheory.multiview import limit_of, limit_start, tangent_kernel, train_lazy, train_limit
+from kdtheory.multiview import limit_of, limit_start, tangent_kernel, train_lazy, train_limit, views_held
 from kdtheory.networks import PatchNetwork
 from kdtheory.populations import train
 from kdtheory.problems import MultiViewWorld, Views
@@ -148,6 +148,23 @@ def test_training_goes_on_where_it_stopped_and_members_stand_alone() -> None:
     assert torch.equal(alone.projections, once.projections[:2])
 
 
+def test_in_single_precision_networks_end_with_the_same_views() -> None:
+    views = BINARY.stratified(40, Stream(1))
+    network = PatchNetwork(2, BINARY.num_patches, 1000, channels=96, power=6, init_std=0.01)
+    start = limit_start(network, views, noise_norm=1.44, members=24, stream=Stream(3))
+    one, other = (
+        train_limit(start, views, steps=500, learning_rate=16.0, dtype=dtype)
+        for dtype in (torch.float64, torch.float32)
+    )
+    assert one.projections.dtype == other.projections.dtype == torch.float64
+    held = [views_held(nets.projections, num_views=2, threshold=0.2) for nets in (one, other)]
+    assert torch.equal(*held)
+    assert {1, 2} <= set(held[0].sum(-1).flatten().tolist())
+    apart = (one.train_logits(views) - other.train_logits(views)).abs().amax((1, 2))
+    assert float(apart.max()) < 0.05
+    assert float(apart.median()) < 1e-3
+
+
 def test_start_has_the_stated_spread() -> None:
     views = BINARY.stratified(100, Stream(1))
     network = PatchNetwork(2, BINARY.num_patches, 1000, channels=64, init_std=0.03)
@@ -198,6 +215,7 @@ def test_lazy_networks_are_the_linearised_ones(kept: float) -> None:
     ("change", "message"),
     [
         ({"learning_rate": 0.0}, "learning_rate"),
+        ({"dtype": torch.float16}, "dtype"),
         ({"steps": -1}, "steps"),
         ({"temperature": -1.0}, "temperature"),
         ({"weight": 1.5}, "weight"),

@@ -125,6 +125,7 @@ def _nine_tenths(
         Mutant("0.9 ln(1/δ)", progressive_limit, _nine_tenths),
     ),
     power=Scaled(progressive_limit),
+    cost=5,
 )
 def progressive_validation_covers(setting: Setting, /, *, trained: str = "on the points before") -> Evidence:
     """The mean risk of a sequence of predictors, each trained on the points before those that test it, is

@@ -96,6 +96,7 @@ class _Experiment:
     ),
     power=Scaled(disagreement_transfer),
     place="derived here",
+    cost=6,
 )
 def disagreement_transfers_a_certificate(setting: Setting, /, *, fitted: str = "to the labels") -> Evidence:
     """A predictor that was trained on all labelled points, the hold-out among them, inherits the certificate

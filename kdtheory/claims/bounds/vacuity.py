@@ -183,6 +183,7 @@ def norm_bounds_of_memorisers_hold_and_say_nothing(
     mutants=(Mutant("all norms are read as 1", net_norms, _norms_of_one),),
     power=Scaled(golowich18_margin),
     loose="Teachers and students are measured by the same bound: a factor common to both is not seen.",
+    cost=4,
 )
 def weight_decay_and_not_distillation_lowers_the_norm_bound(
     setting: Setting, /, *, weight_decay: float = 1e-3, targets: str = "of the teacher"

@@ -37,6 +37,7 @@ def _halved(logits: Tensor, labels: Tensor, /, *, _true: Callable[..., Tensor] =
     uses=(accuracy,),
     mutants=(Mutant("the other label", accuracy, _other_label),),
     loose="a threshold on accuracy: no constant enters",
+    cost=2,
 )
 def without_race_or_single_views_there_is_nothing_to_gain(
     setting: Setting, /, *, power: int = 2, single_view: float = 0.0
@@ -68,6 +69,7 @@ def without_race_or_single_views_there_is_nothing_to_gain(
     uses=(accuracy,),
     mutants=(Mutant("half of the accuracy", accuracy, _halved),),
     loose="one half within a fifth of it: networks differ much from one training set to the next",
+    cost=4,
 )
 def on_shuffled_labels_nothing_is_learned(setting: Setting, /, *, shuffled: bool = True) -> Evidence:
     """On shuffled labels networks of the notes' world are right on fresh points half of the time, and so is

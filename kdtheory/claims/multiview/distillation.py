@@ -71,6 +71,7 @@ def _means(found: dict[str, Tensor]) -> dict[str, float]:
     mutants=(Mutant("the ensemble is judged in its student's place", compare, _ensemble_for_student),),
     expect=Verdict.REFUTED,
     loose="thresholds on shares of training sets: no constant enters",
+    cost=5,
 )
 def distillation_forces_every_feature_in_the_printed_world(
     setting: Setting, /, *, world: str = "printed"
@@ -113,6 +114,7 @@ def distillation_forces_every_feature_in_the_printed_world(
     ),
     tuned_on=(0, 1, 777, 4242),
     loose="a threshold on accuracy and shares: no constant enters, and a student that fails closes no gap",
+    cost=17,
 )
 def feature_noise_lets_distillation_teach_every_view(
     setting: Setting, /, *, noise_chance: float = 0.5
@@ -159,6 +161,7 @@ def feature_noise_lets_distillation_teach_every_view(
     ),
     tuned_on=(0, 1),
     loose="an order of three accuracies: no constant enters",
+    cost=11,
 )
 def self_distillation_lies_between_one_network_and_the_ensemble(
     setting: Setting, /, *, student_steps: int = 500

@@ -47,6 +47,7 @@ def _right_by_least(logits: Tensor, labels: Tensor, /, *, _true: Callable[..., T
     ),
     power=Scaled(missed_view_probability),
     tuned_on=(294726, 552239, 961687),
+    cost=12,
 )
 def ensembles_hold_the_views_that_single_networks_lack(
     setting: Setting, /, *, single_view: float = 0.2, holding: tuple[int, ...] = (1,)

@@ -198,6 +198,7 @@ def _teacher_of_another(
     ),
     loose="a threshold on shares of an error: no constant enters; it would notice gains from three tenths on",
     tuned_on=(0, 5),
+    cost=22,
 )
 def on_gaussian_inputs_ensembles_and_distillation_bring_little(
     setting: Setting, /, *, rules: tuple[str, ...] = RULES

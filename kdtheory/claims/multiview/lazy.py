@@ -46,6 +46,7 @@ def _first_class(logits: Tensor, labels: Tensor, /) -> Tensor:
     uses=(train_lazy, accuracy),
     mutants=(Mutant("the linearised networks are left at their start", train_lazy, _start_as_trained),),
     loose="a threshold on accuracy: no constant enters",
+    cost=4,
 )
 def linearised_networks_lack_no_view(setting: Setting, /, *, regime: str = "tangent kernel") -> Evidence:
     """In the notes' world a network linearised at a large random start (init_std 0.3) is right on at least 99
@@ -97,6 +98,7 @@ def _logits(stream: Stream, members: int, regime: str) -> tuple[Tensor, Tensor]:
     mutants=(Mutant("the first class for every point", accuracy, _first_class),),
     tuned_on=(0, 1),
     loose="a threshold on accuracy: no constant enters",
+    cost=3,
 )
 def training_the_average_is_not_an_ensemble(setting: Setting, /, *, trained: str = "together") -> Evidence:
     """Four networks whose average is trained as one mostly have a test accuracy below 0.975 in the notes'

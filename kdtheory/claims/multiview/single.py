@@ -69,6 +69,7 @@ def _silent_patches(
     ),
     tuned_on=(0, 1, 2, 3, 4, 100, 101, 102, 103, 104, 105),
     loose="thresholds on shares of networks: no constant enters",
+    cost=4,
 )
 def single_networks_hold_one_view_of_each_label_and_memorise_the_rest(
     setting: Setting, /, *, single_view: float = 0.2
@@ -85,7 +86,7 @@ def single_networks_hold_one_view_of_each_label_and_memorise_the_rest(
     steps: at larger rates the winner overshoots, and the other view is learned a little more often.
     """
     design = GENTLE.in_world(single_view=single_view)
-    found = singles(design, setting.size(quick=1200, full=4000), setting.stream)
+    found = singles(design, setting.size(quick=480, full=4000), setting.stream)
     count, accuracies = found.held.sum(-1), found.accuracy
     one = count == 1
     ahead = first_view(found.start.projections, num_views=design.world.num_views)

@@ -50,6 +50,7 @@ def _noise_of_harder_labels(*world: Any, _true: _Noise = network_gradient_noise)
     ),
     power=Scaled(network_gradient_noise, entry="label_noise"),
     place="derived here",
+    cost=5,
 )
 def bayes_labels_remove_the_label_noise_of_the_gradient(
     setting: Setting, /, *, posterior: str = "true"

@@ -129,6 +129,7 @@ def _if_converged(evidence: Evidence, gradient: float) -> Evidence:
     ),
     power=Scaled(excess_risk),
     loose="An order is claimed and no constant; both excess risks are measured alike.",
+    cost=4,
 )
 def students_of_bayes_labels_have_less_excess_risk(
     setting: Setting, /, *, posterior: str = "true"
@@ -167,6 +168,7 @@ def students_of_bayes_labels_have_less_excess_risk(
     ),
     power=Scaled(excess_risk),
     loose="A factor common to all excess risks does not change a rate; an exponent half as large is noticed.",
+    cost=10,
 )
 def weight_decay_decides_whether_bayes_labels_give_a_faster_rate(
     setting: Setting, /, *, truth: str = "linear"
@@ -257,6 +259,7 @@ def _excess_on_pool(logits: Tensor, pool: Sample) -> Tensor:
     ),
     power=Scaled(excess_risk),
     loose="An order is claimed and no constant; both excess risks are measured alike.",
+    cost=2,
 )
 def accurate_overconfident_teacher_distils_worse_than_a_calibrated_one(
     setting: Setting, /, *, sharpening: float = 3.0

@@ -249,6 +249,7 @@ def _gap(
         Mutant("a sum for the mean over the sample", distilled_risk, _distilled_sum),
     ),
     power=Scaled(label_noise_variance),
+    cost=3,
 )
 def variance_gap_is_the_label_noise_on_trained_networks(
     setting: Setting, /, *, fitted_to: str = "another sample"
@@ -280,6 +281,7 @@ def variance_gap_is_the_label_noise_on_trained_networks(
         Mutant("labels drawn uniformly", label_noise_variance, _noise_of_uniform_labels),
     ),
     power=Scaled(label_noise_variance),
+    cost=3,
 )
 def variance_gap_is_the_label_noise_on_a_gaussian_mixture(
     setting: Setting, /, *, posterior: str = "true"

@@ -45,6 +45,7 @@ def _of_the_next_image(
     mutants=(Mutant("the teacher's answers to the next image", distillation, _of_the_next_image),),
     tuned_on=(0, 1, 2, 3, 4),
     loose="which weights stay is a mask, and a factor on a loss does not move its minimum",
+    cost=11,
 )
 def distillation_brings_back_what_pruning_lost(
     setting: Setting, /, *, teacher: str = "trained", share: float = 0.1
@@ -54,10 +55,10 @@ def distillation_brings_back_what_pruning_lost(
 
     With 95 of 100 pruned, `share=0.05`, about half comes back.
 
-    12 nets of 64 ReLU units trained on the labels of 400 real images; on the same images distilled at
+    8 nets of 64 ReLU units trained on the labels of 400 real images; on the same images distilled at
     temperature 2 from the teacher alone; accuracy on all other images, at the last step.
     """
-    members = setting.size(quick=12, full=40)
+    members = setting.size(quick=8, full=40)
     x, y, test_x, test_y = _split_images(setting, setting.stream.child("split"), 400)
     nets = label_trained(setting, (64,), members=members, data=(x, y))
     kept = kept_weights(nets.architecture, nets.params, share=share)

@@ -85,6 +85,7 @@ def _largest_ratio_alone(
         Mutant("the smallest singular values are kept", truncated_svd, _smallest_singular_values),
         Mutant("the sum begins at σ_r", eckart_young_error, _one_rank_more),
     ),
+    cost=3,
 )
 def truncated_svd_is_the_best_low_rank_approximation(setting: Setting, /, *, seen: float = 1.0) -> Evidence:
     """No matrix of rank r is nearer to a layer of a trained net than its truncated singular value
@@ -144,6 +145,7 @@ def _searched_factors(setting: Setting, weight: Tensor) -> WorstRatio:
         Mutant("the smallest entries are kept", largest_entries, _smallest_entries),
         Mutant("the largest by sign, not by magnitude", largest_entries, _by_their_sign),
     ),
+    cost=5,
 )
 def magnitude_pruning_is_the_best_sparse_approximation(
     setting: Setting, /, *, ranked_by: str = "magnitude"
@@ -206,6 +208,7 @@ def _miss(weight: Tensor, kept: int, ranked_by: str) -> float:
         Mutant("a tenth larger", neyshabur18_perturbation, _tenth_larger),
         Mutant("the largest ratio in place of their sum", neyshabur18_perturbation, _largest_ratio_alone),
     ),
+    cost=2,
 )
 def perturbed_relu_net_moves_no_further_than_its_norms_allow(
     setting: Setting, /, *, size: float = 1.0

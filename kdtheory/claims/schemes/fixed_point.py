@@ -112,6 +112,7 @@ def label_keeping_self_distillation_ends_in_ridge_regression(
         Mutant("λα in place of λ/α", borup21_fixed_point, _penalty_times_alpha),
         Mutant("λ in place of λ/α", borup21_fixed_point, _penalty_as_it_was),
     ),
+    cost=2,
 )
 def nets_that_keep_labels_end_in_ridge_regression(setting: Setting, /, *, kept: float = ALPHA) -> Evidence:
     """Nets whose last layer is trained with weight decay, round after round on a mixture of labels and their

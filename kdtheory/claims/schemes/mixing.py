@@ -151,6 +151,7 @@ def pure_student_is_a_step_along_the_ridge_path(setting: Setting, /, *, penaltie
         Mutant("R′ with its sign changed", optimal_mixing, _slope_with_its_sign_changed),
         Mutant("Σ is left out", optimal_mixing, _without_the_covariance),
     ),
+    cost=2,
 )
 def optimally_mixed_student_beats_its_teacher_by_the_slope_of_the_risk(
     setting: Setting, /, *, furthest: float = 30.0
@@ -203,6 +204,7 @@ def optimally_mixed_student_beats_its_teacher_by_the_slope_of_the_risk(
         Mutant("σ² is not divided by n", fixed_design_mixing, _noise_not_over_n),
         Mutant("R′ with its sign changed", fixed_design_mixing, _the_other_way),
     ),
+    cost=3,
 )
 def best_weight_of_the_teacher_grows_with_the_noise_and_beyond_one(
     setting: Setting, /, *, noise: float = 1.0

@@ -88,6 +88,7 @@ def nets_on_random_features_follow_the_rounds(setting: Setting, /, *, learns: st
     mutants=(Mutant("all directions count alike", effective_rank, _all_directions),),
     tuned_on=(100, 101, 102, 103, 104, 105),
     loose="shrinking by a tenth is a threshold: no constant of a formula enters",
+    cost=19,
 )
 def trained_nets_shrink_and_lose_rank_over_rounds(
     setting: Setting, /, *, learns: str = "outputs"

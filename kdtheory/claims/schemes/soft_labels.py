@@ -146,6 +146,7 @@ def _errors(inputs: int, answers: int, n: int, told: str, replicates: int, strea
         Mutant("π*^1.9", partial_label_limit, _power(1.9)),
         Mutant("π*^2.1", partial_label_limit, _power(2.1)),
     ),
+    cost=4,
 )
 def cross_entropy_on_partial_labels_learns_the_squared_teacher(
     setting: Setting, /, *, counted: str = "by its probability"

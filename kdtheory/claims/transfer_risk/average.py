@@ -58,6 +58,7 @@ def _two_sided(
         Mutant("1/2π", average_transfer_risk, _half),
         Mutant("the sine for the angle", average_transfer_risk, _linear_in_power),
     ),
+    cost=2,
 )
 def gaussian_oracles_have_an_exact_average_risk(
     setting: Setting, /, *, oracles: str = "Gaussian"
@@ -131,6 +132,7 @@ def _trained(setting: Setting, oracles: str) -> Evidence:
         Mutant("P_n² for P_n", misjudging_probability, _variance_for_deviation),
         Mutant("both tails", misjudging_probability, _two_sided),
     ),
+    cost=2,
 )
 def misjudged_points_are_foretold_by_the_power_function(
     setting: Setting, /, *, oracles: str = "Gaussian"

@@ -72,6 +72,7 @@ def _threshold_without_temperature(
         Mutant("the logit of the mixed labels", effective_logits, _mixed_probabilities),
         Mutant("the hard labels are forgotten", effective_logits, _teacher_alone),
     ),
+    cost=3,
 )
 def students_of_soft_and_hard_labels_converge_to_effective_logits(
     setting: Setting, /, *, weight_decay: float = 0.0

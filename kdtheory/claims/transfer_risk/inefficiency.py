@@ -100,6 +100,7 @@ def image_teacher(setting: Setting, /, *, most: int) -> tuple[Tensor, Tensor, Te
     ),
     loose="an order of two inefficiencies, which a factor scales alike; a few per cent on one would turn it",
     tuned_on=(100, 101, 102, 103, 104, 105),
+    cost=4,
 )
 def soft_labels_are_less_data_inefficient(setting: Setting, /, *, dealt: str = "right") -> Evidence:
     """The weights of students of soft labels grow more slowly with n than those of students of nearly hard
@@ -167,6 +168,7 @@ def _inefficiencies(points: Tensor, teacher: Tensor, dealt: str, stream: Stream)
     ),
     loose="a threshold on a difference of risks, half of what is seen: no constant enters",
     tuned_on=(100, 101, 102, 103, 104, 105, 5000),
+    cost=7,
 )
 def hard_labels_correct_an_imperfect_teacher(setting: Setting, /, *, share: float = SHARE) -> Evidence:
     """If the teacher's sign is flipped on 20 per cent of the points, the transfer risk of students of soft
