@@ -226,9 +226,12 @@ def test_arrays_of_every_kind_of_number() -> None:
         (lambda: shared_rows(Train.of(X, Y), Train.of(X, Y)), "two sets of points have the role train"),
         (lambda: check_rows(Train.of(X, Y), may_share=[("train", "test")]), "may_share names"),
         (lambda: check_rows(Train.of(X, Y), may_share=[("train", "train")]), "may_share names"),
-        (lambda: check_rows(Train.of(X, Y), may_share=("train", "holdout")), "may_share names 'train'"),
+        (
+            lambda: check_rows(Train.of(X, Y), may_share=("train", "holdout")),
+            r"may_share\[0\] = 'train' must be several",
+        ),
         (lambda: check_rows(Train.of(X, Y), may_repeat=["test"]), "may_repeat names 'test'"),
-        (lambda: check_rows(Train.of(X, Y), may_repeat="train"), "may_repeat names 't'; give a list"),
+        (lambda: check_rows(Train.of(X, Y), may_repeat="train"), "may_repeat = 'train' must be several"),
     ],
 )
 @pytest.mark.usefixtures("unchecked_shapes")

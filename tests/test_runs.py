@@ -84,7 +84,9 @@ END = {
 def test_no_worker_outlives_its_parent(how: str, tmp_path: Path, processes: list) -> None:
     script = tmp_path / "sleepers.py"
     script.write_text(SLEEPERS)
-    shutil.copy(str(spread.__code__.co_filename), tmp_path / "workers.py")  # starts without the package
+    shutil.copy(
+        str(sys.modules[spread.__module__].__file__), tmp_path / "workers.py"
+    )  # starts without the package
     process = subprocess.Popen(
         [sys.executable, str(script)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,

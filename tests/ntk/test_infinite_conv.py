@@ -99,7 +99,7 @@ def test_float32_is_float64_rounded() -> None:
         (lambda: InfiniteConvNet(1, 4), "odd"),
         (lambda: InfiniteConvNet(1, pooling="max"), "pooling"),
         (lambda: InfiniteConvNet(1, padding="reflect"), "padding"),
-        (lambda: InfiniteConvNet(1)(torch.ones(2, 3)), "channels"),
+        (lambda: InfiniteConvNet(1)(torch.ones(2, 3)), "give the axes \\[n c height width\\]"),
         (lambda: InfiniteConvNet(1)(torch.full((1, 1, 2, 2), float("inf"))), "infinite"),
         (lambda: InfiniteConvNet(1)(torch.full((1, 1, 2, 2), 1e25)), "overflow"),
         (lambda: InfiniteConvNet(1)(torch.ones(1, 1, 1, 1).expand(10_000_000, 1, 1, 1)), "fill_gram"),

@@ -127,7 +127,7 @@ EYE, ONES, ZEROS = (f(2) for f in (torch.eye, torch.ones, torch.zeros))
         (lambda: linearised_training(EYE * math.nan, ONES, ZEROS), "gram holds"),
         (lambda: linearised_training(EYE, ONES * math.inf, ZEROS), "targets holds"),
         (lambda: linearised_training(EYE, ONES, ZEROS, rate=0.0), "rate = 0"),
-        (lambda: linearised_training(EYE, torch.ones(3), torch.zeros(3)), "gram has shape"),
+        (lambda: linearised_training(EYE, torch.ones(3), torch.zeros(3)), "n = 2 in gram"),
         (lambda: linearised_training(EYE, ONES, ZEROS).outputs(-1.0), "time = -1"),
         (lambda: linearised_training(EYE, ONES, ZEROS).outputs(math.nan), "time = nan"),
         (lambda: linearised_training(EYE, ONES, ZEROS, discrete=True).outputs(0.5), "time = 0.5"),
