@@ -53,7 +53,10 @@ def kind_of(hint: Any) -> Kind | None:
     if origin is typing.Annotated:
         return kind_of(inside[0])
     if origin in (typing.Union, types.UnionType):
-        return _union([kind_of(each) for each in inside])
+        literals = [each for each in inside if typing.get_origin(each) is typing.Literal]
+        kinds = [kind_of(each) for each in inside if each not in literals]
+        choices = tuple(choice for each in literals for choice in typing.get_args(each))
+        return _union([*kinds, _literal(choices)] if choices else kinds)
     if origin is typing.Literal:
         return _literal(inside)
     if origin is os.PathLike:
