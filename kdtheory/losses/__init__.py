@@ -21,6 +21,7 @@ from kdtheory.losses.softmax import (
     tempered_softmax,
     zero_temperature_softmax,
 )
+from kdtheory.losses.token_losses import token_kd_loss
 from kdtheory.losses.tokens import TokenReduction, reduce_tokens
 from kdtheory.losses.transformed_teacher import transformed_teacher_matching, zheng24_terms
 from kdtheory.losses.truncated import Tail, TopK, top_k, top_k_divergence
@@ -54,6 +55,7 @@ __all__ = [
     "squared_logit_distance",
     "squared_prob_distance",
     "tempered_softmax",
+    "token_kd_loss",
     "top_k",
     "top_k_divergence",
     "transformed_teacher_matching",

@@ -24,6 +24,7 @@ from kdtheory.doors import door
 from kdtheory.losses._precision import told, widened
 from kdtheory.losses.divergences import ACCURATE_TERMS, SOFT_TERMS, SoftTerm
 from kdtheory.losses.softmax import Setting, check_setting, per_example, tempered_softmax
+from kdtheory.losses.truncated import Tail, TopK, check_kept, kept_divergence
 from kdtheory.validate import (
     check_fraction,
     check_labels,
@@ -49,7 +50,7 @@ _REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 @door
 def kd_loss(
     student_logits: Float[Tensor, "*batch k"],
-    teacher_logits: Float[Tensor, "*batch k"],
+    teacher_logits: Float[Tensor, "*batch k"] | TopK,
     labels: Int[Tensor, "*batch"] | None,
     /,
     *,
@@ -57,6 +58,7 @@ def kd_loss(
     weight: Setting,
     hard_weight: Setting | None = None,
     soft: str | SoftTerm = "kl",
+    tail: Tail = "bucket",
     temperature_squared: bool = True,
     reduction: Reduction = "batchmean",
 ) -> Float[Tensor, "..."]:
@@ -69,7 +71,8 @@ def kd_loss(
 
     Args:
         student_logits: z_s.
-        teacher_logits: z_t; gradients flow into it too, so detach it where the teacher is fixed.
+        teacher_logits: z_t; gradients flow into it too, so detach it where the teacher is fixed. Or a `TopK`,
+            its largest probabilities at this temperature, for "kl" and "reverse_kl".
         labels: y; None where no hard term is wanted, and then its weight must be 0.
         temperature: T > 0, number or tensor over the example axes.
         weight: λ, the weight of the soft term; in [0, 1] unless `hard_weight` is given.
@@ -77,6 +80,7 @@ def kd_loss(
         soft: a name in `SOFT_TERMS` (kl, reverse_kl, cross_entropy, jsd, mse_logits, mse_probs), or a
             function of the student logits and the teacher logits, both already divided by T, to one loss
             per example, for example ``functools.partial(jensen_shannon, beta=0.1)``.
+        tail: of a `TopK`, what becomes of the classes that were not kept, as in `top_k_divergence`.
         temperature_squared: multiply the soft term by T².
         reduction: "batchmean" means over the examples; "mean" means the soft term over examples *and*
             classes as ``torch.nn.functional.kl_div(reduction="mean")`` and ``mse_loss`` do, a soft gradient
@@ -89,6 +93,10 @@ def kd_loss(
     >>> kd_loss(student, teacher, torch.tensor([0]), temperature=3.0, weight=0.5).exp().log2()
     tensor(5.5000)
     """
+    term = _soft_term(soft, ACCURATE_TERMS)
+    if isinstance(teacher_logits, TopK):
+        term = _term_of_kept(student_logits, teacher_logits, soft, tail, temperature)
+        teacher_logits = student_logits
     _check_logits_and_labels(student_logits, teacher_logits, labels)
     _check_settings(student_logits.shape[:-1], temperature, weight, hard_weight)
     if labels is None and bool(
@@ -103,7 +111,7 @@ def kd_loss(
         temperature=temperature,
         weight=weight,
         hard_weight=hard_weight,
-        soft=_soft_term(soft, ACCURATE_TERMS),
+        soft=term,
         soft_scale=1 / student_logits.shape[-1] if reduction == "mean" else 1.0,
         temperature_squared=temperature_squared,
     )
@@ -292,6 +300,22 @@ def _soft_term(soft: str | SoftTerm, terms: Mapping[str, SoftTerm]) -> SoftTerm:
         check_one_of("soft", soft, tuple(terms))
         return terms[soft]
     return soft
+
+
+def _term_of_kept(
+    student_logits: Tensor, teacher: TopK, soft: str | SoftTerm, tail: Tail, temperature: Setting
+) -> SoftTerm:
+    """The soft term of a teacher of whom the largest probabilities were kept."""
+    if soft not in ("kl", "reverse_kl"):
+        raise ValueError(f"soft = {soft!r} needs the whole teacher; with a TopK give 'kl' or 'reverse_kl'")
+    if isinstance(temperature, Tensor) or temperature != teacher.temperature:
+        raise ValueError(
+            f"temperature = {temperature} is not that of the TopK, {teacher.temperature}; a truncated law "
+            "cannot be softened afterwards"
+        )
+    reverse = soft == "reverse_kl"
+    check_kept(student_logits, teacher, tail, reverse)
+    return lambda softened, _: kept_divergence(softened, teacher, tail, reverse)
 
 
 def _check_logits_and_labels(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor | None) -> None:

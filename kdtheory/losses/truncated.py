@@ -120,8 +120,15 @@ def top_k_divergence(
     >>> torch.isclose(top_k_divergence(student, top_k(z, kept=1)), whole)
     tensor(True)
     """
-    check_one_of("tail", tail, _TAILS)
     check_logits("student_logits", student_logits)
+    check_kept(student_logits, teacher, tail, reverse)
+    (wide,) = widened(student_logits, temperature=teacher.temperature)
+    return told(kept_divergence(wide / teacher.temperature, teacher, tail, reverse), student_logits)
+
+
+def check_kept(student_logits: Tensor, teacher: TopK, tail: Tail, reverse: bool, /) -> None:
+    """What was kept of the teacher is of these examples and classes, and the tail is one."""
+    check_one_of("tail", tail, _TAILS)
     if reverse and tail == "bare":
         raise ValueError("reverse = True has no bare form; take tail = 'bucket' or 'renormalised'")
     if student_logits.shape[:-1] != teacher.indices.shape[:-1]:
@@ -134,14 +141,18 @@ def top_k_divergence(
             f"indices reach {int(teacher.indices.max())}; student_logits has "
             f"{student_logits.shape[-1]} classes"
         )
-    wide, p = widened(student_logits, teacher.log_probs, temperature=teacher.temperature)
-    log_q = (wide / teacher.temperature).log_softmax(-1)
-    q = log_q.gather(-1, teacher.indices.long())
+
+
+def kept_divergence(softened: Tensor, teacher: TopK, tail: Tail, reverse: bool, /) -> Tensor:
+    """`top_k_divergence` of logits that are divided by the temperature, unchecked."""
+    p, indices = teacher.log_probs.to(softened), teacher.indices.long()
+    log_q = softened.log_softmax(-1)
+    q = log_q.gather(-1, indices)
     if tail == "bare":
-        losses = (p.exp() * (p - q).where(p.exp() > 0, 0)).sum(-1)
-        return told(losses, student_logits)
-    if tail == "bucket" and teacher.kept < student_logits.shape[-1]:
-        rest = log_q.scatter(-1, teacher.indices.long(), -torch.inf).logsumexp(-1, keepdim=True)
+        bare: Tensor = (p.exp() * (p - q).where(p.exp() > 0, 0)).sum(-1)
+        return bare
+    if tail == "bucket" and teacher.kept < softened.shape[-1]:
+        rest = log_q.scatter(-1, indices, -torch.inf).logsumexp(-1, keepdim=True)
         left = torch.log1p(-p.exp().sum(-1, keepdim=True).clamp(max=1))
         p, q = torch.cat((p, left), -1), torch.cat((q, rest), -1)
-    return told(ACCURATE_TERMS["reverse_kl" if reverse else "kl"](q, p), student_logits)
+    return ACCURATE_TERMS["reverse_kl" if reverse else "kl"](q, p)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kdtheory.losses import TopK, kl_divergence, reduce_tokens, reverse_kl_divergence, top_k, top_k_divergence
+from kdtheory.losses import (
+    TopK,
+    kd_loss,
+    kl_divergence,
+    reduce_tokens,
+    reverse_kl_divergence,
+    token_kd_loss,
+    top_k,
+    top_k_divergence,
+)
 from kdtheory.streams import Stream
 
 
@@ -107,3 +116,35 @@ def test_reductions_by_hand_and_what_is_masked_does_not_matter() -> None:
         "per_token": pytest.approx(7 / 3),
     }
     assert reduce_tokens(losses, mask, reduction="none").tolist() == [[1, 2, 0], [4, 0, 0]]
+
+
+def test_kd_loss_takes_what_was_kept_of_a_teacher() -> None:
+    student, teacher = logits(12, 6)
+    labels = torch.arange(12) % 6
+    whole = {"temperature": 2.0, "weight": 0.7}
+    kept = top_k(teacher, kept=6, temperature=2.0)
+    torch.testing.assert_close(
+        kd_loss(student, kept, labels, **whole), kd_loss(student, teacher, labels, **whole)
+    )
+    some = top_k(teacher, kept=2, temperature=2.0)
+    soft = 0.7 * 4 * top_k_divergence(student, some)
+    hard = 0.3 * torch.nn.functional.cross_entropy(student, labels)
+    torch.testing.assert_close(kd_loss(student, some, labels, **whole), soft.mean() + hard)
+    with pytest.raises(ValueError, match="cannot be softened afterwards"):
+        kd_loss(student, some, labels, temperature=1.0, weight=0.7)
+    with pytest.raises(ValueError, match="needs the whole teacher"):
+        kd_loss(student, some, labels, soft="jsd", **whole)
+
+
+@pytest.mark.parametrize("kept", [None, 3])
+def test_token_losses_are_the_loss_of_each_token_that_counts(kept: int | None) -> None:
+    student, teacher = logits(4, 5, 6)
+    given = teacher if kept is None else top_k(teacher, kept=kept, temperature=2.0)
+    mask = torch.arange(5) < torch.tensor([5, 3, 1, 4])[:, None]
+    labels = torch.where(mask, 2, -100)
+    rows = {"temperature": 2.0, "weight": 0.4}
+    per_token = token_kd_loss(student, given, labels, mask=mask, **rows)
+    flat = teacher[mask] if kept is None else top_k(teacher[mask], kept=kept, temperature=2.0)
+    torch.testing.assert_close(per_token, kd_loss(student[mask], flat, labels[mask], **rows))
+    per_sequence = token_kd_loss(student, given, labels, mask=mask, reduction="per_sequence", **rows)
+    assert not torch.isclose(per_token, per_sequence)
