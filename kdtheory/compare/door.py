@@ -96,7 +96,7 @@ def compare(
     >>> says = np.array([0, 1] * 50)
     >>> both = {"holdout": says}
     >>> found = compare(both, both, holdout=says, fixed_in_advance=True, margin=0.06)
-    >>> found.shown, found.points
+    >>> found.shown, dict(found.points)
     (True, {'holdout': 100})
     """
     word = Word.of(fixed_in_advance, unmet)

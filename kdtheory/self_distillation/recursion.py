@@ -28,8 +28,8 @@ def replaced_error(rounds: int, /, *, n: int, dim: int, noise_variance: float) -
     Raises:
         ValueError: g or d below 1, n below d + 2 (the mean is infinite), or σ² ≤ 0.
 
-    >>> replaced_error(3, n=12, dim=1, noise_variance=2.0)
-    0.6
+    >>> replaced_error(3, n=10, dim=1, noise_variance=2.0)
+    0.75
     """
     check_at_least("rounds", rounds, 1)
     return rounds * _one_round(n, dim, noise_variance)

@@ -58,5 +58,7 @@ def loss_with_weights_swapped(
     _true: Callable[..., Tensor] = kd_loss,
     **options: Any,
 ) -> Tensor:
-    """The weight of the teacher is given to the labels, and the other way round."""
+    """The weight of the teacher is given to the labels, where there are some, and the other way round."""
+    if arrays[2] is None:
+        return _true(*arrays, weight=weight, hard_weight=hard_weight, **options)
     return _true(*arrays, weight=hard_weight, hard_weight=weight, **options)
