@@ -9,10 +9,13 @@ from __future__ import annotations
 import argparse
 import collections
 import random
+import resource
 import sys
 import time
 
 from fuzz_doors import Outcome, called, doors, reason
+
+_MOST_MEMORY = 14 * 2**30
 
 
 def main() -> int:
@@ -23,6 +26,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="doors whose name holds this")
     parser.add_argument("--shown", type=int, default=2, help="calls shown of each place")
     chosen = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))  # a call that wants more is a fault
     found = [door for name, door in sorted(doors().items()) if chosen.only in name and reason(name) is None]
     counts: collections.Counter[str] = collections.Counter()
     faults: dict[str, list[tuple[str, Outcome]]] = collections.defaultdict(list)

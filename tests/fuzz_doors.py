@@ -49,7 +49,7 @@ UNREACHED: dict[str, str] = {
     "records": "writes to the disk",
     "report": "reads a run's records from the disk",
     "study": "runs the scripts of studies/",
-    "schemes.batches.Batches.endless": "never ends, by its meaning",
+    "batches.Batches.endless": "never ends, by its meaning",
     "doors": "the decorator of the doors",
     "validate": "the checks themselves, which have no arguments of users",
     "problems.teachers.TeacherLogits": "abstract",
