@@ -261,7 +261,7 @@ def _instance(cls: type) -> Kind:
             return True
         try:
             found = isinstance(value, cls)
-        except TypeError:  # a protocol that cannot be asked
+        except Exception:  # a protocol that cannot be asked: it reads properties, which may fail
             return True
         if found:
             known.add(type(value))

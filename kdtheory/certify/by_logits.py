@@ -32,7 +32,7 @@ def certify_logits(
     student_unlabelled: Float[Array, "m k"] | None = None,
     labels_role: str = "holdout",
     fixed_in_advance: bool,
-    unmet: Iterable[str] = (),
+    unmet: str | Iterable[str] = (),
     delta: float = 0.05,
     gamma: float | Sequence[float] = 1.0,
     shares: Mapping[str, float] | None = None,

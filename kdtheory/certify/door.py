@@ -38,7 +38,7 @@ def certify(
     holdout: Any = None,
     unlabelled: Any = None,
     fixed_in_advance: bool,
-    unmet: Iterable[str] = (),
+    unmet: str | Iterable[str] = (),
     delta: float = 0.05,
     gamma: float | Sequence[float] = 1.0,
     shares: Mapping[str, float] | None = None,

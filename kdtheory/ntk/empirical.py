@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from kdtheory.doors import door
 from kdtheory.networks import Inputs, Pick, check_alone, check_ready, left_as_it_was, outputs_in
@@ -102,6 +103,7 @@ class EmpiricalKernel:
         self.because = ""
         self._check_mode()
 
+    @sdpa_kernel(SDPBackend.MATH)  # the only form of attention that torch maps over rows
     def __call__(
         self, rows: Shaped[Tensor, "n *shape"], columns: Shaped[Tensor, "m *shape"] | None = None, /
     ) -> Float[Tensor, "n m"]:

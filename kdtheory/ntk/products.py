@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call, vjp
 
@@ -25,7 +25,7 @@ Outputs = Callable[[Named, Tensor], Tensor]
 @torch.inference_mode(False)
 def ntk_vector_product(
     module: nn.Module,
-    rows: Float[Tensor, "n *shape"],
+    rows: Shaped[Tensor, "n *shape"],
     vector: Float[Tensor, "m k"],
     columns: Float[Tensor, "m *shape"] | None = None,
     /,

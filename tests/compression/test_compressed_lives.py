@@ -169,7 +169,7 @@ def of(layer: nn.Module, **changes: object) -> nn.Module:
 BAD = {
     "one path": (
         lambda: pruned(dense(), sparsity=0.5, layers="12"),
-        r"layers = '12' is one path; give a list",
+        r"layers = '12' must be a sequence",
     ),
     "no layer": (
         lambda: pruned(dense(), sparsity=0.5, layers=[]),
@@ -182,7 +182,7 @@ BAD = {
     "meta, low rank": (lambda: factorise(nn.Linear(4, 3, device="meta"), ranks=1), "on the meta device"),
     "meta, size": (lambda: model_size(nn.Linear(4, 3, device="meta")), "on the meta device"),
     "complex": (lambda: pruned(nn.Linear(4, 3, dtype=torch.complex64), sparsity=0.5), "is complex"),
-    "no module": (lambda: pruned(3, sparsity=0.5), "module is of type int; give a torch.nn.Module"),
+    "no module": (lambda: pruned(3, sparsity=0.5), "module is an int; give a Module"),
     "packed": (lambda: factorise(nn.Sequential(nn.EmbeddingBag(30, 8)), ranks={"0": 2}), "'0' names no"),
     "orthogonal": (
         lambda: pruned(parametrizations.orthogonal(nn.Linear(4, 4)), sparsity=0.5),

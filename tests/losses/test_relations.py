@@ -139,7 +139,7 @@ def test_an_opposite_neighbour_costs_a_finite_sum():
 Z = torch.arange(12.0).reshape(4, 3)
 M = torch.zeros(2, 3, 2, 2)
 BAD = {
-    "batches": (lambda: similarity_preserving(Z, Z[:2]), "give the same examples"),
+    "batches": (lambda: similarity_preserving(Z, Z[:2]), "b = 4 in student_features"),
     "one example": (lambda: relational_distance_loss(Z[:1], Z[:1]), "at least 2"),
     "two examples": (lambda: relational_angle_loss(Z[:2], Z[:2]), "at least 3"),
     "all alike": (lambda: relational_distance_loss(0 * Z, Z), "no distance is positive"),
@@ -148,7 +148,7 @@ BAD = {
     "order": (lambda: correlation_congruence(Z, Z, order=-1), "order = -1"),
     "opposite": (lambda: similarity_probs(torch.tensor([[1.0], [-1.0]])), "opposite to all others"),
     "no maps": (lambda: flow_matrix(Z, Z), "first has shape"),
-    "flow batches": (lambda: flow_matrix(M, M[:1]), "second 1"),
+    "flow batches": (lambda: flow_matrix(M, M[:1]), "b = 2 in first"),
     "flow widths": (lambda: flow_matrix_loss((M, M), (M, M[:, :1])), "the student's flow matrix"),
 }
 
