@@ -283,7 +283,8 @@ def _union(kinds: Sequence[Kind | None]) -> Kind | None:
     """The first that fits; tensors before numbers, so that a 0-d tensor stays one where it may."""
     if any(kind is None for kind in kinds):
         return None
-    ordered = sorted((kind for kind in kinds if kind is not None), key=lambda kind: kind.axes is None)
+    arrays = ("a tensor", "an array")
+    ordered = sorted((kind for kind in kinds if kind is not None), key=lambda kind: kind.said not in arrays)
     axes = next((kind.axes for kind in ordered if kind.axes is not None), None)
     if len({kind.axes for kind in ordered if kind.axes is not None}) > 1:
         axes = None

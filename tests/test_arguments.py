@@ -89,7 +89,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "order asks for a gradient",
     ),
     "a list as logits": (lambda: kd_loss(Z.tolist(), Z, Y, **KD), "student_logits is a list; give a tensor"),
-    "an array as logits": (lambda: kd_loss(Z, Z.numpy(), Y, **KD), "teacher_logits is a ndarray"),
+    "an array as logits": (lambda: kd_loss(Z, Z.numpy(), Y, **KD), "teacher_logits = ndarray of shape"),
     "whole numbers as logits": (
         lambda: kd_loss(Z.long(), Z, Y, **KD),
         "student_logits has dtype torch.int64",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
@@ -35,7 +35,7 @@ class Place:
     name: str
 
     @property
-    def parameter(self) -> nn.Parameter:
+    def parameter(self) -> Tensor:
         """What is trained: the weight, before its mask if it has one."""
         own = dict(self.layer.named_parameters(recurse=False))
         return own[self.name] if self.name in own else own[f"{self.name}_orig"]

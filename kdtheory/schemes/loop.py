@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -162,7 +162,7 @@ def _rows(step: int, named: Named) -> list[dict[str, Any]]:
 
 
 def _last_look(
-    nets: nn.Module, parameters: list[nn.Parameter], objective: Objective, epoch: Iterator[Batch]
+    nets: nn.Module, parameters: Sequence[Tensor], objective: Objective, epoch: Iterator[Batch]
 ) -> tuple[float, str]:
     """The gradient norm, or NaN and why not; running statistics are left as they were, whatever happens."""
     kept = {name: value.clone() for name, value in nets.named_buffers()}
@@ -176,7 +176,7 @@ def _last_look(
             value.copy_(kept[name])
 
 
-def _gradient_norm(parameters: list[nn.Parameter], objective: Objective, epoch: Iterator[Batch]) -> float:
+def _gradient_norm(parameters: Sequence[Tensor], objective: Objective, epoch: Iterator[Batch]) -> float:
     """The norm of the mean gradient over the examples of one epoch."""
     total, count = [torch.zeros_like(value) for value in parameters], 0
     for batch in epoch:

@@ -84,7 +84,7 @@ def test_isotropic_points_leave_the_bound_near_one() -> None:
 @pytest.mark.parametrize(
     ("call", "named"),
     [
-        (lambda: phuong19_student(torch.ones(2, 3), torch.ones(4)), "dimension 3"),
+        (lambda: phuong19_student(torch.ones(2, 3), torch.ones(4)), "d = 3 in points"),
         (lambda: phuong19_student(torch.full((2, 3), math.nan), torch.ones(3)), "points holds"),
         (lambda: phuong19_transfer_risk(lambda t: 1.0, n=0), "n = 0"),
         (lambda: phuong19_transfer_risk(lambda t: 1.0, n=1, betas=[2.0]), "betas"),

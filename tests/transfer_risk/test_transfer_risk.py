@@ -255,8 +255,8 @@ GRAM, LABELS, CROSS, DIAG = torch.eye(3), torch.ones(3), torch.ones(3, 2), torch
         (lambda: nested_students(GRAM, LABELS, CROSS, DIAG, sizes=(2, 1)), "must ascend"),
         (lambda: nested_students(GRAM, LABELS, CROSS, DIAG, sizes=(4,)), "within the 3"),
         (lambda: nested_students(GRAM, LABELS, CROSS, DIAG, sizes=(0, 1)), "sizes = 0"),
-        (lambda: nested_students(GRAM, LABELS[:2], CROSS, DIAG, sizes=(1,)), "targets has 2"),
-        (lambda: nested_students(GRAM, LABELS, CROSS[:2], DIAG, sizes=(1,)), "cross has 2"),
+        (lambda: nested_students(GRAM, LABELS[:2], CROSS, DIAG, sizes=(1,)), "targets has shape"),
+        (lambda: nested_students(GRAM, LABELS, CROSS[:2], DIAG, sizes=(1,)), "cross has shape"),
         (lambda: nested_students(GRAM, LABELS, CROSS, DIAG[:1], sizes=(1,)), "diagonal has shape"),
         (lambda: nested_students(GRAM, LABELS * math.nan, CROSS, DIAG, sizes=(1,)), "targets holds"),
         (
