@@ -382,7 +382,7 @@ BAD = {
         lambda: distil(
             mlp(), [mlp(), 3], points(), losses=hinton(1.0, 0.5), training=Training(1), stream=Stream(0)
         ),
-        "teacher is a int",
+        "is an int",
     ),
     "no parameter": (
         lambda: fit(nn.Identity(), points(), training=Training(1), stream=Stream(0)),
@@ -392,14 +392,14 @@ BAD = {
         lambda: fit(mlp(), (points()[0] * torch.nan, points()[1]), training=Training(1), stream=Stream(0)),
         "'labels' is nan before the first step",
     ),
-    "bare tensor": (lambda: evaluate(mlp(), points()[0]), "data is a tensor"),
+    "bare tensor": (lambda: evaluate(mlp(), points()[0]), "data is a Tensor"),
     "class numbers": (
         lambda: fit(mlp(), (points()[0], points()[1] + 3), training=Training(1), stream=Stream(0)),
         "labels",
     ),
     "one-hot": (
         lambda: fit(mlp(), (points()[0], torch.eye(3)[points()[1]]), training=Training(1), stream=Stream(0)),
-        "one class number each",
+        "one whole class number each",
     ),
     "layer at rest": (
         lambda: distil(
@@ -429,7 +429,7 @@ BAD = {
     ),
     "lengths": (
         lambda: fit(mlp(), (points()[0], points(5)[1]), training=Training(1), stream=Stream(0)),
-        "12 inputs and 5 labels",
+        "12 rows and 5 labels",
     ),
     "map sizes": (
         lambda: linear_projection(torch.ones(1, 2, 3, 3), torch.ones(1, 2, 4, 4), Stream(0)),
