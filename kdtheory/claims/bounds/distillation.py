@@ -19,7 +19,7 @@ from torch import Tensor
 
 from kdtheory.bounds.deviation import single_term, uniform_term
 from kdtheory.bounds.distillation import hsu21_distillation, hsu21_distillation_by_margins
-from kdtheory.bounds.margins import label_free_distillation_error, margin_surrogate, softmax_confidence
+from kdtheory.bounds.margins import margin_surrogate, softmax_confidence, softmax_distance
 from kdtheory.bounds.rademacher import exact_rademacher, finite_class
 from kdtheory.bounds.result import Bound
 from kdtheory.claims.bounds.enumeration import LOG_TINY, needed_radius
@@ -122,7 +122,7 @@ def _rest(bound: Bound) -> float:
     uses=(
         hsu21_distillation,
         hsu21_distillation_by_margins,
-        label_free_distillation_error,
+        softmax_distance,
         margin_surrogate,
         softmax_confidence,
         uniform_term,
@@ -132,13 +132,13 @@ def _rest(bound: Bound) -> float:
     mutants=(
         Mutant(
             "half the distillation error",
-            label_free_distillation_error,
-            scaled(label_free_distillation_error, 0.5),
+            softmax_distance,
+            scaled(softmax_distance, 0.5),
         ),
         Mutant(
             "0.9 of the distillation error",
-            label_free_distillation_error,
-            scaled(label_free_distillation_error, 0.9),
+            softmax_distance,
+            scaled(softmax_distance, 0.9),
         ),
         Mutant("the student's loss once, not twice", softmax_confidence, _half_the_loss),
         Mutant("0.9 of the margin surrogate", margin_surrogate, scaled(margin_surrogate, 0.9)),
@@ -156,7 +156,7 @@ def _rest(bound: Bound) -> float:
         Mutant("no 6√", uniform_term, scaled(uniform_term, 0.0)),
         Mutant("0.9 of 2√", single_term, scaled(single_term, 0.9)),
     ),
-    power=Scaled(label_free_distillation_error),
+    power=Scaled(softmax_distance),
 )
 def distillation_bound_covers_the_teacher(setting: Setting, /, *, counted: float = 1.0) -> Evidence:
     """With probability at least 1 − δ the teacher's error is at most the student's margin loss and the
