@@ -128,8 +128,8 @@ def test_an_unknown_direction_is_refused() -> None:
 
 def test_a_version_stands_for_a_constant_that_is_no_factor() -> None:
     made = declare(slack=0.05, power=Scaled(constant, version=lambda factor: lambda: 9.0 ** (factor / 2)))
-    (row,) = verify([made], Plan(power=True))["findings"]
-    assert row["power"]["notices"] == {"more": 0.08, "less": 0.08}  # 3^1.04 = 3.13, 3^1.08 = 3.28
+    (row,) = verify([made], Plan(power=True))
+    assert row.power.notices == {"more": 0.08, "less": 0.08}  # 3^1.04 = 3.13, 3^1.08 = 3.28
     with pytest.raises(ValueError, match="drop one of the two"):
         Scaled(constant, 0, version=lambda factor: constant)
 

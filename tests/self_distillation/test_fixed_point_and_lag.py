@@ -109,7 +109,7 @@ def test_the_lag_keeps_its_digits_where_the_top_is_learned_whole() -> None:
     [
         (lambda: borup21_rounds(torch.eye(2), torch.ones(2), penalty=0.0, alpha=0.5, rounds=1), "penalty"),
         (lambda: borup21_fixed_point(torch.eye(2), torch.ones(2), penalty=1.0, alpha=1.5), "alpha"),
-        (lambda: kernel_ridge(torch.eye(2), torch.ones(3), penalty=1.0), "rows"),
+        (lambda: kernel_ridge(torch.eye(2), torch.ones(3), penalty=1.0), "n = 2 in kernel"),
         (lambda: flow_filter(torch.ones(2), time=-1.0), "time"),
         (lambda: flow_filter(-torch.ones(2), time=1.0), "eigenvalues"),
         (lambda: time_at_progress(1.0, progress=1.0), "progress"),
