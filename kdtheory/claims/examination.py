@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from kdtheory.claims.core import Check, Claim, Mutant, Setting
 from kdtheory.claims.evidence import Evidence, Failure
 from kdtheory.claims.power import Power, power_of
+from kdtheory.experiments import with_replaced
 from kdtheory.streams import Stream
 from kdtheory.types import as_torch_starts
 
@@ -84,7 +85,7 @@ def _run(
 ) -> Evidence:
     try:
         with wrong or contextlib.nullcontext():
-            return claim.check(setting, **overrides)
+            return claim.evidence(setting, **overrides)
     except Exception as error:  # a check that cannot run is a row of the ledger, never its end
         return Failure(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
 
@@ -107,7 +108,8 @@ def patched(mutant: Mutant, check: Check | None = None, /) -> Iterator[None]:
     for namespace, name in places:
         namespace[name] = mutant.wrong
     try:
-        yield
+        with with_replaced(mutant.target):
+            yield
     finally:
         for namespace, name in places:
             namespace[name] = mutant.target

@@ -11,6 +11,7 @@ from kdtheory.claims.evidence import Evidence
 from kdtheory.claims.examination import Examination
 from kdtheory.claims.power import Power
 from kdtheory.claims.verdict import Verdict
+from kdtheory.experiments import shown
 
 __all__ = ["Examined", "Told", "Tried"]
 
@@ -46,7 +47,7 @@ def _told(claim: Claim) -> dict[str, Any]:
         **{key: getattr(claim, key) for key in (*same, "loose", "tuned_on")},
         "expected": claim.expect,
         "brings": claim.control_brings,
-        "premise": {name: repr(value) for name, value in claim.premise.items()},
+        "premise": {name: shown(value) for name, value in claim.premise.items()},
     }
 
 
@@ -95,7 +96,7 @@ def _tried(claim: Claim, evidence: Sequence[Evidence]) -> tuple[Tried, ...]:
     return tuple(
         Tried(
             because=control.because,
-            overrides={name: repr(value) for name, value in control.overrides.items()},
+            overrides={name: shown(value) for name, value in control.overrides.items()},
             evidence=piece,
         )
         for control, piece in zip(claim.controls, evidence, strict=True)
