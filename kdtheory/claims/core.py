@@ -9,8 +9,11 @@ by which.
 
 from __future__ import annotations
 
+import importlib
 import inspect
-from collections.abc import Callable, Mapping
+import pkgutil
+import sys
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +24,7 @@ from kdtheory.claims.wrong import Wrong
 from kdtheory.experiments import Experiment, Run, paragraphs
 from kdtheory.streams import Stream
 
-__all__ = ["REGISTRY", "Claim", "Control", "Mutant", "Scaled", "Setting", "claim"]
+__all__ = ["REGISTRY", "Claim", "Control", "Mutant", "Scaled", "Setting", "claim", "register_below"]
 
 Check = Callable[..., Evidence]
 Setting = Run
@@ -94,8 +97,22 @@ class Claim:
 
     @property
     def chapter(self) -> int:
-        """The chapter that the claim belongs to."""
-        return int(self.section.split(".")[0])
+        """The chapter that the claim belongs to; 0 where it belongs to none."""
+        return self.order[0]
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The numbers of its section, by which claims are put in order."""
+        return tuple(int(part) for part in self.section.split(".") if part) or (0,)
+
+    @property
+    def topic(self) -> str:
+        """The title of its chapter, which is that of the package it is declared in."""
+        if not self.section:
+            return "Other papers"
+        package = sys.modules.get(self.check.__module__.rpartition(".")[0])
+        title = (getattr(package, "__doc__", None) or "").partition("\n")[0].rstrip(".")
+        return title.removeprefix(f"Chapter {self.chapter}: ")
 
     @property
     def erratum(self) -> bool:
@@ -120,6 +137,15 @@ class Claim:
             return self.check(run, **overrides)
         return self.check(*(one.rows(run) for one in self._given(overrides)))
 
+    @property
+    def reads(self) -> tuple[Hashable, ...]:
+        """What names the rows that its premise and its controls read, each experiment with its settings."""
+        return tuple(
+            one.key
+            for overrides in ({}, *(c.overrides for c in self.controls))
+            for one in self._given(overrides)
+        )
+
     def _given(self, overrides: Mapping[str, Any]) -> tuple[Experiment, ...]:
         return tuple(
             one.given(**{name: value for name, value in overrides.items() if name in one.settings})
@@ -141,7 +167,7 @@ REGISTRY: dict[str, Claim] = {}
 
 def claim(
     *,
-    section: str,
+    section: str = "",
     formula: str,
     source: str,
     place: str = "",
@@ -164,7 +190,8 @@ def claim(
     docstring of the experiment.
 
     Args:
-        section: where the statement stands, as "4.1"; the number before the dot is the chapter.
+        section: where the statement stands in a chapter, as "4.1"; the number before the dot is the chapter.
+            Empty for a statement of another paper.
         formula: the statement in LaTeX.
         source: key of the paper in the bibliography.
         place: where in the paper: "Lemma 1", or "derived here".
@@ -218,6 +245,15 @@ def claim(
         return made
 
     return register
+
+
+def register_below(package: str, /) -> None:
+    """Import every module below a package, so that the claims in it are registered, and put all in order."""
+    for module in pkgutil.walk_packages(sys.modules[package].__path__, f"{package}."):
+        importlib.import_module(module.name)
+    in_order = sorted(REGISTRY.values(), key=lambda claim: claim.order)
+    REGISTRY.clear()
+    REGISTRY.update((claim.name, claim) for claim in in_order)
 
 
 def _incomplete(made: Claim) -> str | None:

@@ -67,6 +67,11 @@ class Experiment:
         return replace(self, settings={**self.settings, **settings})
 
     @property
+    def key(self) -> tuple[Hashable, ...]:
+        """What tells it from others: the measurement and the settings."""
+        return (self.measure, *sorted(self.settings.items()))
+
+    @property
     def says(self) -> str:
         """What is measured: the docstring of the measurement."""
         return paragraphs(inspect.getdoc(self.measure) or "")
@@ -85,7 +90,7 @@ class Experiment:
         They are shared by all who ask: to be read, not written on.
         """
         run = replace(run, stream=self.stream(run.stream.seed))
-        key = (self.measure, tuple(sorted(self.settings.items())), run)
+        key = (*self.key, run)
         kept = _KEPT.get(key)
         if kept is None or _touched(kept):
             kept = self._measured(run)
