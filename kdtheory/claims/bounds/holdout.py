@@ -18,7 +18,7 @@ from kdtheory.claims.bounds.tested_nets import adversary, atoms_of, risks_of_cla
 from kdtheory.claims.bounds.wrong import kl_inverse_at, scaled
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Inequality, Joint, WorstRatio
-from kdtheory.claims.worlds import relabelled_world
+from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.inversion import bernoulli_kl, binomial_upper_limits, kl_upper_inverse
 
 __all__ = ["attained", "bernstein_terms", "wald_limits"]

@@ -25,7 +25,7 @@ from kdtheory.claims.bounds.tested_nets import (
 from kdtheory.claims.bounds.wrong import kl_inverse_at
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Joint, WorstRatio
-from kdtheory.claims.worlds import relabelled_world
+from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.inversion import kl_upper_inverse
 
 DELTA = 0.05

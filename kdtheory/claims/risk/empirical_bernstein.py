@@ -23,7 +23,7 @@ from kdtheory.claims.bounds.holdout import bernstein_terms
 from kdtheory.claims.bounds.wrong import scaled
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, MeanInequality, WorstRatio
-from kdtheory.claims.worlds import relabelled_world
+from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.losses import label_loss
 from kdtheory.losses.labelwise import softmax_margin_loss
 from kdtheory.networks import MLP
