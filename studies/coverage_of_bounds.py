@@ -35,8 +35,8 @@ from kdtheory.bounds import (
     sum_upper_limit,
 )
 from kdtheory.bounds.occam import occam_log_delta
-from kdtheory.claims.bounds.tested_nets import atoms_of, risks_of_classes, trained_on
 from kdtheory.claims.core import Setting
+from kdtheory.experiments.bounds.tested_nets import atoms_of, risks_of_classes, trained_on
 from kdtheory.experiments.worlds import distilled_log_loss, relabelled_world
 from kdtheory.inversion import binomial_upper_limits, kl_upper_inverse
 from kdtheory.networks import MLP

@@ -12,10 +12,10 @@ from scipy import special, stats
 
 from kdtheory.bounds.deviation import bartlett02_deviation_radius
 from kdtheory.bounds.rademacher import exact_rademacher, finite_class
-from kdtheory.claims.bounds.enumeration import LOG_TINY, needed_radius
 from kdtheory.claims.bounds.wrong import scaled
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint, WorstRatio
+from kdtheory.experiments.bounds.enumeration import LOG_TINY, needed_radius
 
 DELTA = 0.05
 HALF = 0.5

@@ -22,10 +22,10 @@ from kdtheory.bounds.distillation import hsu21_distillation, hsu21_distillation_
 from kdtheory.bounds.margins import margin_surrogate, softmax_confidence, softmax_distance
 from kdtheory.bounds.rademacher import exact_rademacher, finite_class
 from kdtheory.bounds.result import Bound
-from kdtheory.claims.bounds.enumeration import LOG_TINY, needed_radius
 from kdtheory.claims.bounds.wrong import scaled
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, WorstRatio
+from kdtheory.experiments.bounds.enumeration import LOG_TINY, needed_radius
 
 DELTA = 0.05
 HALF = 0.5

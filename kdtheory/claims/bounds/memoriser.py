@@ -13,12 +13,12 @@ from torch import Tensor
 from kdtheory.bounds.distillation import hsu21_as_printed, hsu21_distillation
 from kdtheory.bounds.margins import distillation_error, softmax_confidence
 from kdtheory.bounds.result import Bound
-from kdtheory.claims.bounds.enumeration import LOG_TINY, needed_radius
-from kdtheory.claims.bounds.two_gaussians import STD, linear_error, two_gaussians, two_sided
 from kdtheory.claims.bounds.wrong import scaled, with_term
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, WorstRatio
 from kdtheory.claims.verdict import Verdict
+from kdtheory.experiments.bounds.enumeration import LOG_TINY, needed_radius
+from kdtheory.experiments.bounds.two_gaussians import STD, linear_error, two_gaussians, two_sided
 
 __all__ = ["LOW", "STUDENT", "Memoriser"]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdtheory.bounds.margins import distillation_error
 from kdtheory.claims.bounds.memoriser import DROP, LOW, RAMP, STUDENT, Memoriser
-from kdtheory.claims.bounds.two_gaussians import linear_error, two_gaussians, two_sided
+from kdtheory.experiments.bounds.two_gaussians import linear_error, two_gaussians, two_sided
 from kdtheory.streams import Stream
 
 
