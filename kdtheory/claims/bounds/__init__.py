@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from kdtheory.claims.bounds import (
     complexity,
-    deviation,
     distillation,
     holdout,
-    lipschitz,
     margins,
     memoriser,
     occam,
     pac_bayes,
-    relu_nets,
     several,
     supervision,
     transfer,
@@ -22,15 +19,12 @@ from kdtheory.claims.bounds import (
 
 __all__ = [
     "complexity",
-    "deviation",
     "distillation",
     "holdout",
-    "lipschitz",
     "margins",
     "memoriser",
     "occam",
     "pac_bayes",
-    "relu_nets",
     "several",
     "supervision",
     "transfer",

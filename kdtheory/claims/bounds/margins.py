@@ -1,27 +1,42 @@
-"""Chapter 5.1, 5.3, 5.4: softmax margins bound the error, and are inherited (Hsu et al., 2021)."""
+"""Chapters 5.1 to 5.4: softmax margins bound the error, change slowly, are inherited (Hsu et al., 2021)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from kdtheory.bounds.margins import distillation_error, softmax_confidence, softmax_distance
+from kdtheory.bounds.margins import (
+    confidence_lipschitz,
+    distillation_error,
+    margin_surrogate,
+    margin_surrogate_lipschitz,
+    softmax_confidence,
+    softmax_distance,
+    softmax_distance_lipschitz,
+)
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint, WorstRatio
 from kdtheory.claims.verdict import Verdict
 from kdtheory.claims.wrong import arguments, given, scaled
 from kdtheory.experiments import Rows
 from kdtheory.experiments.bounds.margins import (
+    confidence_over_the_euclidean_norm,
+    distance_over_the_euclidean_norm,
     distillation_errors,
     errors_and_softmax_margin_losses,
     largest_ratio_with_constant_scaled,
     margin_loss_over_the_distance,
     over_the_classes,
     sums_of_softmaxes,
+    surrogates_of_the_margin,
 )
 
 SOURCE = "hsu2021generalization"
-HALVED = Control("a quarter of the ℓ1 distance is taken, not half", share=0.5)
+PLACE = "constants derived here"
+POSITIVE = "γ > 0."
+HALVED = Control("the constant is halved", share=0.5)
+QUARTER = Control("a quarter of the ℓ1 distance is taken, not half", share=0.5)
+REACH = 0.999
 
 
 def _odds(logits: Tensor, labels: Tensor, /, *, gamma: float) -> Tensor:
@@ -41,7 +56,7 @@ def _half_l2(student: Tensor, teacher: Tensor, /, *, gamma: float) -> Tensor:
     formula=r"\mathbf 1[\operatorname{argmax} f(x) \ne y] \le 2\,(1 - \varphi_\gamma(f(x))_y)",
     source=SOURCE,
     place="derived here",
-    assumes=("γ > 0.",),
+    assumes=(POSITIVE,),
     experiment=errors_and_softmax_margin_losses,
     control=Control("the factor 2 is dropped", factor=1.0),
     mutants=(
@@ -64,12 +79,118 @@ def error_is_at_most_twice_the_softmax_margin_loss(rows: Rows, /) -> Evidence:
 
 
 @claim(
+    section="5.2",
+    formula=r"\tfrac12 \lVert \varphi_\gamma(u) - \varphi_\gamma(v) \rVert_1"
+    r" \le \tfrac{1}{2\gamma} \lVert u - v \rVert_\infty",
+    source=SOURCE,
+    place=PLACE,
+    assumes=(POSITIVE,),
+    experiment=largest_ratio_with_constant_scaled,
+    control=HALVED,
+    mutants=(
+        Mutant("the constant is doubled", softmax_distance_lipschitz, scaled(2.0)),
+        Mutant("the Euclidean constant", softmax_distance_lipschitz, given(norm="euclidean")),
+        Mutant("the full ℓ1 norm", softmax_distance, scaled(2.0)),
+    ),
+    power=Scaled(softmax_distance_lipschitz),
+)
+def softmax_distance_is_lipschitz_in_the_sup_norm(rows: Rows, /) -> Evidence:
+    """The total variation between two softened outputs is at most 1/(2γ) times the largest difference of
+    their logits, and no smaller constant will do.
+
+    The search must come within 0.1 per cent of the constant, which two equal logits that move apart do in the
+    limit u → v.
+    """
+    return WorstRatio(attempts=rows.attempts, ratio=rows.ratio, must_reach=REACH)
+
+
+@claim(
+    section="5.2",
+    formula=r"\tfrac12 \lVert \varphi_\gamma(u) - \varphi_\gamma(v) \rVert_1"
+    r" \le \tfrac{1}{2\sqrt2\,\gamma} \lVert u - v \rVert_2",
+    source=SOURCE,
+    place=PLACE,
+    assumes=(POSITIVE,),
+    experiment=largest_ratio_with_constant_scaled.given(ratio=distance_over_the_euclidean_norm),
+    control=HALVED,
+    mutants=(
+        Mutant("the constant is doubled", softmax_distance_lipschitz, scaled(2.0)),
+        Mutant("the constant of the sup norm", softmax_distance_lipschitz, given(norm="sup")),
+        Mutant("the full ℓ1 norm", softmax_distance, scaled(2.0)),
+    ),
+    power=Scaled(softmax_distance_lipschitz),
+)
+def softmax_distance_is_lipschitz_in_the_euclidean_norm(rows: Rows, /) -> Evidence:
+    """The total variation between two softened outputs is at most 1/(2√2 γ) times the Euclidean distance of
+    their logits, and no smaller constant will do.
+
+    The derivative is (1/2γ)Σp_i|w_i − w̄| ≤ sd(w)/(2γ) ≤ ‖w‖₂/(2√2 γ). The search must come within 0.1 per
+    cent of the constant.
+    """
+    return WorstRatio(attempts=rows.attempts, ratio=rows.ratio, must_reach=REACH)
+
+
+@claim(
+    section="5.2",
+    formula=r"|\varphi_\gamma(u)_y - \varphi_\gamma(v)_y| \le \tfrac{\sqrt2}{4\gamma} \lVert u - v \rVert_2",
+    source=SOURCE,
+    place=PLACE,
+    assumes=(POSITIVE,),
+    experiment=largest_ratio_with_constant_scaled.given(ratio=confidence_over_the_euclidean_norm),
+    control=HALVED,
+    mutants=(
+        Mutant("the constant is doubled", confidence_lipschitz, scaled(2.0)),
+        Mutant("1/(4γ), without √2", confidence_lipschitz, scaled(2**-0.5)),
+    ),
+    power=Scaled(confidence_lipschitz),
+)
+def softmax_confidence_is_lipschitz(rows: Rows, /) -> Evidence:
+    """The softened probability of one class changes by at most √2/(4γ) times the Euclidean distance of the
+    logits, and no smaller constant will do.
+
+    The search must come within 0.1 per cent of the constant.
+    """
+    return WorstRatio(attempts=rows.attempts, ratio=rows.ratio, must_reach=REACH)
+
+
+@claim(
+    section="5.2",
+    formula=r"1 - \varphi_\gamma(f)_y \le \sigma(\ln(k-1) - m/\gamma),\quad"
+    r" |\sigma(\ln(k-1) - a/\gamma) - \sigma(\ln(k-1) - b/\gamma)| \le \tfrac{1}{4\gamma} |a - b|",
+    source=SOURCE,
+    place=PLACE,
+    assumes=(POSITIVE, "m = f_y − max_{j≠y} f_j."),
+    experiment=surrogates_of_the_margin,
+    control=HALVED,
+    mutants=(
+        Mutant("ln k for ln(k−1)", margin_surrogate, given(num_classes=lambda k: k + 1)),
+        Mutant("ln(k−1) is forgotten", margin_surrogate, given(num_classes=2)),
+        Mutant("1/(2γ)", margin_surrogate_lipschitz, scaled(2.0)),
+        Mutant("γ/4", margin_surrogate_lipschitz, given(gamma=lambda gamma: 1 / gamma)),
+    ),
+    power=Scaled(margin_surrogate_lipschitz),
+)
+def margin_surrogate_dominates_and_is_lipschitz(rows: Rows, /) -> Evidence:
+    """The softmax margin loss is at most σ(ln(k−1) − m/γ), a function of the margin m alone that is
+    1/(4γ)-Lipschitz; both constants are attained.
+
+    The odds are equal where all other logits are. Each search must come within 0.1 per cent of its limit.
+    """
+    return Joint(
+        parts={
+            "dominates": WorstRatio(attempts=rows.attempts, ratio=rows.odds, must_reach=REACH),
+            "Lipschitz": WorstRatio(attempts=rows.attempts, ratio=rows.slope, must_reach=REACH),
+        }
+    )
+
+
+@claim(
     section="5.3",
     formula=r"\varphi_\gamma(f(x_i), y_i)"
     r" = \frac{\exp(f(x_i)_{y_i}/\gamma)}{\sum_{i=1}^k \exp(f(x_i)_j/\gamma)}",
     source="shen2021deep",
     place="Section 7",
-    assumes=("γ > 0.",),
+    assumes=(POSITIVE,),
     experiment=sums_of_softmaxes,
     control=Control("the sum runs over the classes j", summed=over_the_classes),
     mutants=(
@@ -98,9 +219,9 @@ def printed_softmax_is_a_probability_vector(rows: Rows, /) -> Evidence:
     r" = \tfrac1n \sum_i \tfrac12 \lVert \varphi_\gamma(f(x_i)) - \varphi_\gamma(g(x_i)) \rVert_1",
     source=SOURCE,
     place="derived here",
-    assumes=("γ > 0.",),
+    assumes=(POSITIVE,),
     experiment=distillation_errors,
-    control=HALVED,
+    control=QUARTER,
     mutants=(
         Mutant("the printed error doubled", distillation_error, scaled(2.0)),
         Mutant("the full ℓ1 norm", softmax_distance, scaled(2.0)),
@@ -128,9 +249,9 @@ def distillation_error_is_at_most_the_label_free_one(rows: Rows, /) -> Evidence:
     r" + \tfrac12 \lVert \varphi_\gamma(f) - \varphi_\gamma(g) \rVert_1",
     source=SOURCE,
     place="derived here",
-    assumes=("γ > 0.",),
+    assumes=(POSITIVE,),
     experiment=largest_ratio_with_constant_scaled.given(ratio=margin_loss_over_the_distance),
-    control=HALVED,
+    control=QUARTER,
     mutants=(
         Mutant("the full ℓ1 norm", softmax_distance, scaled(2.0)),
         Mutant("half the Euclidean distance", softmax_distance, _half_l2),
@@ -144,4 +265,4 @@ def teacher_inherits_the_students_margin_loss(rows: Rows, /) -> Evidence:
     A search tries to make (φ_γ(g)_y − φ_γ(f)_y) larger than the distance; it must come within 0.1 per cent of
     it, and may not exceed it.
     """
-    return WorstRatio(attempts=rows.attempts, ratio=rows.ratio, must_reach=0.999)
+    return WorstRatio(attempts=rows.attempts, ratio=rows.ratio, must_reach=REACH)
