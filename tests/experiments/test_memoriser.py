@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kdtheory.bounds.margins import distillation_error
-from kdtheory.claims.bounds.memoriser import DROP, LOW, RAMP, STUDENT, Memoriser
+from kdtheory.experiments.bounds.memoriser import DROP, LOW, RAMP, STUDENT, Memoriser
 from kdtheory.experiments.bounds.two_gaussians import linear_error, two_gaussians, two_sided
 from kdtheory.streams import Stream
 
