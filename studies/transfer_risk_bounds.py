@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 
 from kdtheory.claims.core import Setting
-from kdtheory.claims.transfer_risk.worlds import KERNEL, circle, few_anchors, image_oracle, unit_images
+from kdtheory.experiments.transfer_risk.worlds import KERNEL, circle, few_anchors, image_oracle, unit_images
 from kdtheory.losses import label_loss
 from kdtheory.networks import MLP
 from kdtheory.ntk import EmpiricalKernel

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Inequality, Joint
-from kdtheory.claims.transfer_risk.worlds import (
+from kdtheory.claims.verdict import Verdict
+from kdtheory.experiments.transfer_risk.worlds import (
     KERNEL,
     SPREAD,
     LazyNets,
@@ -19,7 +20,6 @@ from kdtheory.claims.transfer_risk.worlds import (
     few_anchors,
     image_oracle,
 )
-from kdtheory.claims.verdict import Verdict
 from kdtheory.ntk import Kernel
 from kdtheory.ntk.linear import LinearKernel
 from kdtheory.streams import Stream

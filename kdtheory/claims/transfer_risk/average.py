@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Equality, Evidence, Joint
-from kdtheory.claims.transfer_risk.worlds import KERNEL, SPREAD, LazyNets, circle, unit_images
+from kdtheory.experiments.transfer_risk.worlds import KERNEL, SPREAD, LazyNets, circle, unit_images
 from kdtheory.ntk import InfiniteMLP, Kernel, cholesky
 from kdtheory.streams import Stream
 from kdtheory.transfer_risk import (

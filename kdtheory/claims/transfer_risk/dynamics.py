@@ -12,8 +12,8 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, MeanInequality
-from kdtheory.claims.transfer_risk.worlds import LazyNets
 from kdtheory.claims.verdict import Verdict
+from kdtheory.experiments.transfer_risk.worlds import LazyNets
 from kdtheory.ntk.linearised import LinearisedTraining, linearised_training, relative_deviation, weight_change
 from kdtheory.streams import Stream
 

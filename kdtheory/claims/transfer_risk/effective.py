@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Joint
-from kdtheory.claims.transfer_risk.worlds import contrast, two_columns
+from kdtheory.experiments.transfer_risk.worlds import contrast, two_columns
 from kdtheory.losses import distillation
 from kdtheory.networks import MLP
 from kdtheory.ntk.effective_logits import distillation_slope, effective_logits, overruling_soft_ratio

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Evidence, Joint, MeanInequality
-from kdtheory.claims.transfer_risk.worlds import contrast, two_columns, unit_images
+from kdtheory.experiments.transfer_risk.worlds import contrast, two_columns, unit_images
 from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP
 from kdtheory.ntk import InfiniteMLP

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint
-from kdtheory.claims.transfer_risk.finite_laws import FiniteLaw, leaning_law, power_tail, scattered_law
-from kdtheory.claims.transfer_risk.worlds import contrast, two_columns
 from kdtheory.claims.verdict import Verdict
+from kdtheory.experiments.transfer_risk.finite_laws import FiniteLaw, leaning_law, power_tail, scattered_law
+from kdtheory.experiments.transfer_risk.worlds import contrast, two_columns
 from kdtheory.losses import distillation
 from kdtheory.networks import MLP
 from kdtheory.populations import train

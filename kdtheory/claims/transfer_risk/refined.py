@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Inequality, Joint, WorstRatio
-from kdtheory.claims.transfer_risk.worlds import KERNEL, circle, few_anchors, image_oracle
+from kdtheory.experiments.transfer_risk.worlds import KERNEL, circle, few_anchors, image_oracle
 from kdtheory.search import worst_case
 from kdtheory.streams import Stream
 from kdtheory.transfer_risk import (

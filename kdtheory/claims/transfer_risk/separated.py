@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Inequality, Joint
-from kdtheory.claims.transfer_risk.finite_laws import leaning_law, power_tail
+from kdtheory.experiments.transfer_risk.finite_laws import leaning_law, power_tail
 from kdtheory.transfer_risk import (
     phuong19_margin_rate,
     phuong19_student,
