@@ -9,7 +9,6 @@ from kdtheory.claims.transfer_risk import (
     linear,
     rates,
     refined,
-    separated,
 )
 
 __all__ = [
@@ -21,5 +20,4 @@ __all__ = [
     "linear",
     "rates",
     "refined",
-    "separated",
 ]
