@@ -45,6 +45,7 @@ UNREACHED: dict[str, str] = {
     "claims": "run by `verify`, whose tests and ledger they are",
     "cli": "reads a command line; its table of bad input is in test_cli.py",
     "ledger": "runs claims in processes of their own",
+    "plain": "reads and writes records; `kind` is a class of the package's",
     "plots": "draws on axes of matplotlib's",
     "progress": "draws a bar on a terminal",
     "records": "writes to the disk",
@@ -172,11 +173,11 @@ def drawn(
             continue
         default = parameter.default
         known, optional = recipe(name, parameter.name), default is not parameter.empty
-        if optional and (known is not None or type(default).__name__ == "_HAS_DEFAULT_FACTORY_CLASS"):
-            if known is None or draw.random.random() < 0.5:
-                if parameter.kind is parameter.POSITIONAL_ONLY:
-                    args.append(default)
-                continue
+        made = type(default).__name__ == "_HAS_DEFAULT_FACTORY_CLASS"
+        if optional and (made if known is None else draw.random.random() < 0.5):
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                args.append(default)
+            continue
         if known is not None:
             value = known(draw)
         else:

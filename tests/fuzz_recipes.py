@@ -83,6 +83,10 @@ def always(value: Any) -> Maker:
     return lambda draw: value
 
 
+def number(value: float) -> Maker:
+    return lambda draw: torch.tensor(value, dtype=draw.dtype)
+
+
 def one(*choices: Any) -> Maker:
     """One of several values, or of what several makers make."""
 
@@ -357,8 +361,10 @@ RECIPES: dict[str, dict[str, Maker]] = {
     "problems.teachers.KernelLogits": {"centres": rows(4, 2)},
     "risk.gradients.network_gradient_noise": {"loss": always(log_loss)},
     "risk.variance_reduction.VarianceReduction": {
-        name: (lambda value: lambda draw: torch.tensor(value, dtype=draw.dtype))(value)
-        for name, value in (("plain", 1.0), ("covariance", 0.5), ("teacher", 1.0), ("weight", 0.3))
+        "plain": number(1.0),
+        "covariance": number(0.5),
+        "teacher": number(1.0),
+        "weight": number(0.3),
     },
     "roles": {
         "parts": lambda draw: (draw.normal(6, 2), draw.normal(6, 3)),
