@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kdtheory.cli import look as look  # isort: skip
 from kdtheory.cli import ledger as ledger  # isort: skip
 from kdtheory.cli import certify as certify  # isort: skip
 from kdtheory.cli import compare as compare  # isort: skip

@@ -13,9 +13,10 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup, escape
 
+from kdtheory.catalogue import CHAPTERS
 from kdtheory.claims import Verdict
 from kdtheory.claims.finding import READ_LITERALLY, Ledger
-from kdtheory.records import Record
+from kdtheory.files import Record
 from kdtheory.report.entry import Entry, entries
 from kdtheory.report.evidence import kinds
 from kdtheory.report.numerals import numeral, rows
@@ -23,17 +24,6 @@ from kdtheory.report.sources import Figure, read_figures, read_run
 
 __all__ = ["page_template", "report"]
 
-CHAPTERS = {
-    1: "Response: temperature softmax and the loss of distillation",
-    2: "Feature and relation losses",
-    3: "Schemes, architectures, compression",
-    4: "One-hot against Bayes-distilled risk",
-    5: "Generalization bounds",
-    6: "Neural tangent kernel and transfer risk",
-    7: "Multi-view data, ensembles, distillation",
-    8: "Distributions and sequences",
-    9: "Agreement, and what few labels say about a student",
-}
 _SIGNS = {
     Verdict.SUPPORTED: "✓",
     Verdict.REFUTED: "✗",

@@ -13,7 +13,8 @@ from typing import Any
 from markupsafe import Markup
 
 from kdtheory.claims.finding import Ledger
-from kdtheory.records import Record, read_json, read_ledger
+from kdtheory.files import Record, read_json
+from kdtheory.records import read_ledger
 from kdtheory.report.svg import inline_svg
 
 __all__ = ["Figure", "Run", "read_figures", "read_run"]
