@@ -1,7 +1,7 @@
 """What the claims say of themselves, known without running or importing them: for `list`, `show` and `cite`.
 
 `catalogue.json` is made from the registry by `python -m kdtheory.catalogue`; it also says which papers the
-functions rest on that the claims use.
+functions rest on that claims put to the test.
 """
 
 from __future__ import annotations
@@ -18,23 +18,12 @@ from kdtheory import bibliography
 if TYPE_CHECKING:
     from kdtheory.claims import Claim
 
-__all__ = ["CHAPTERS", "catalogue", "described", "document", "in_order", "papers"]
+__all__ = ["catalogue", "described", "document", "in_order", "papers"]
 
 Entry = dict[str, Any]
-CHAPTERS = {
-    1: "Response: temperature softmax and the loss of distillation",
-    2: "Feature and relation losses",
-    3: "Schemes, architectures, compression",
-    4: "One-hot against Bayes-distilled risk",
-    5: "Generalization bounds",
-    6: "Neural tangent kernel and transfer risk",
-    7: "Multi-view data, ensembles, distillation",
-    8: "Distributions and sequences",
-    9: "Agreement, and what few labels say about a student",
-}
 _AS_THEY_ARE = (
-    "name", "section", "chapter", "statement", "formula", "source", "place", "assumes", "how", "reading",
-    "loose", "tuned_on", "erratum",
+    "name", "section", "chapter", "topic", "order", "statement", "formula", "source", "place", "assumes",
+    "how", "reading", "loose", "tuned_on", "erratum",
 )  # fmt: skip
 _PAPER = re.compile(r"([a-z]+)(\d\d)(?:_|$)")
 """How the name of a function begins that is a paper's result: golowich18_relu_net."""
@@ -49,20 +38,21 @@ def described(claim: Claim, /) -> Entry:
         "controls": [{"because": one.because, "overrides": _shown(one.overrides)} for one in claim.controls],
         "control_brings": claim.control_brings.name,
         "mutants": [mutant.name for mutant in claim.mutants],
-        "uses": [f"{used.__module__}.{used.__qualname__}" for used in claim.uses],
         "expected": claim.expect.name,
         "power": claim.power.name if claim.power else "",
     }
 
 
 def _shown(settings: Any) -> dict[str, str]:
-    return {key: repr(value) for key, value in settings.items()}
+    from kdtheory.experiments import shown
+
+    return {key: shown(value) for key, value in settings.items()}
 
 
 def in_order(entries: Iterable[Entry], /) -> list[Entry]:
     """Each claim once, by section, then by name."""
     unique = {entry["name"]: entry for entry in entries}.values()
-    return sorted(unique, key=lambda one: ([int(part) for part in one["section"].split(".")], one["name"]))
+    return sorted(unique, key=lambda one: (list(one["order"]), one["name"]))
 
 
 @lru_cache(maxsize=1)
@@ -79,8 +69,9 @@ def document() -> dict[str, dict[str, Any]]:
     own = [claim for claim in registry.values() if claim.check.__module__.startswith("kdtheory.")]
     cited: dict[str, set[str]] = {name: set() for name in import_module("kdtheory.bounds").__all__}
     for claim in own:
-        for used in claim.uses:
-            cited.setdefault(used.__name__, set()).add(claim.source)
+        tried = [*claim.mutants, *([claim.power] if claim.power else [])]
+        for function in {one.target for one in tried}:
+            cited.setdefault(function.__name__, set()).add(claim.source)
     return {
         "claims": {entry["name"]: entry for entry in in_order(map(described, own))},
         "functions": {name: papers(name) or sorted(cited[name]) for name in sorted(cited)},

@@ -17,7 +17,7 @@ from typing import Any
 __all__ = ["SCHEMA", "Record", "latest_run", "read_json", "sweep", "write_file", "write_json"]
 
 Record = dict[str, Any]
-SCHEMA = 2
+SCHEMA = 3
 """Of the records and ledgers of runs, and of what `verify --json` prints."""
 _HALF = re.compile(r"\..+\.(json|html|csv|svg|png)\.[a-z0-9_]{8}")
 """What a file is called while it is written."""

@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -72,7 +73,7 @@ def offered() -> tuple[Claim, ...]:
     return tuple(claim for point in entry_points(group=GROUP) for claim in load_claims(point.value))
 
 
-def check_sources(claims: tuple[Claim, ...], /) -> None:
+def check_sources(claims: Sequence[Claim], /) -> None:
     """Raise unless the bibliography, with the BibTeX files beside the claims, has all their sources.
 
     Raises:

@@ -101,6 +101,36 @@ def _watched() -> bool:
 
 @contextmanager
 def _bar(label: str, total: int | None, patience: float) -> Iterator[Tell]:
+    now: tuple[int, int | None] = (0, total)
+    bars: list[Any] = []
+
+    def show() -> None:
+        bars.append(_begun(label, *now))
+
+    def tell(done: int, of: int) -> None:
+        nonlocal now
+        now = done, of
+        for bar in bars:
+            bar.update(bar.task_ids[0], completed=done, total=of, steps=f"{done}/{of}")
+
+    waits = threading.Timer(patience, show)
+    waits.daemon = True
+    if patience:
+        waits.start()
+    else:
+        show()
+    try:
+        yield tell
+    finally:
+        waits.cancel()
+        if waits.ident is not None:
+            waits.join()
+        for bar in bars:
+            bar.stop()
+
+
+def _begun(label: str, done: int, total: int | None) -> Any:
+    """A bar of rich's on stderr, as far as the work is."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -113,32 +143,23 @@ def _bar(label: str, total: int | None, patience: float) -> Iterator[Tell]:
         TimeRemainingColumn(),
     )
     bar = Progress(*columns, console=Console(stderr=True))
-    task = bar.add_task(label, total=total, steps="" if total is None else f"0/{total}")
-    begin: Any = threading.Timer(patience, bar.start)
-    begin.daemon = True
-    (begin.start if patience else bar.start)()
-
-    def tell(done: int, of: int) -> None:
-        bar.update(task, completed=done, total=of, steps=f"{done}/{of}")
-
-    try:
-        yield tell
-    finally:
-        begin.cancel()
-        if bar.live.is_started:
-            bar.stop()
+    bar.add_task(label, total=total, completed=done, steps="" if total is None else f"{done}/{total}")
+    bar.start()
+    return bar
 
 
 @contextmanager
 def _lines(label: str, total: int | None) -> Iterator[Tell]:
-    start, now, over = time.monotonic(), [0, total], threading.Event()
+    start, over = time.monotonic(), threading.Event()
+    now: tuple[int, int | None] = (0, total)
 
     def tell(done: int, of: int) -> None:
-        now[:] = [done, of]
+        nonlocal now
+        now = done, of
 
     def say() -> None:
         while not over.wait(_PAUSE):
-            sys.stderr.write(f"{_line(label, now[0] or 0, now[1], time.monotonic() - start)}\n")
+            sys.stderr.write(f"{_line(label, *now, time.monotonic() - start)}\n")
             sys.stderr.flush()
 
     threading.Thread(target=say, daemon=True).start()

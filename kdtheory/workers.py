@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import joblib
 
+from kdtheory.progress import silence
+
 __all__ = ["spread"]
 
 _T = TypeVar("_T")
@@ -75,4 +77,5 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
     if os.getpid() != parent:  # a backend of threads has no process to end
+        silence()
         threading.Thread(target=watch, daemon=True).start()

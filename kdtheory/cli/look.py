@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from kdtheory import bibliography
-from kdtheory.catalogue import CHAPTERS, catalogue, papers
+from kdtheory.catalogue import catalogue, papers
 from kdtheory.cli.app import RUNS, app, out_console
 from kdtheory.cli.layout import coloured, item, prose, rows
 from kdtheory.cli.names import chosen_entries, complete_claims, unknown
@@ -47,9 +47,9 @@ def list_claims(
         listed = [{**entry, "last_verdict": last.get(entry["name"])} for entry in entries]
         typer.echo(json.dumps(listed, indent=1, ensure_ascii=False))
         return
-    for number, some in groupby(entries, key=lambda entry: entry["chapter"]):
+    for (number, topic), some in groupby(entries, key=lambda one: (one["chapter"], one["topic"])):
         if out_console.is_terminal:
-            prose(f"[bold]Chapter {number}[/]  {CHAPTERS.get(number, '')}")
+            prose(f"[bold]{f'Chapter {number}  ' if number else ''}[/]{escape(topic)}")
         for entry in some:
             told = last.get(entry["name"], "")
             item(
@@ -103,7 +103,7 @@ def _told(entry: dict[str, Any]) -> dict[str, str]:
     place = f", {entry['place']}" if entry["place"] else ""
     seeds = ", ".join(map(str, entry["tuned_on"]))
     return {
-        "claim": f"{entry['name']}  (§ {entry['section']}{', erratum' if entry['erratum'] else ''})",
+        "claim": f"{entry['name']}  ({_place(entry)})",
         "statement": entry["statement"],
         "judged": entry["how"] or "as it is stated",
         "formula": entry["formula"],
@@ -114,13 +114,17 @@ def _told(entry: dict[str, Any]) -> dict[str, str]:
             f"{control}; must be {entry['control_brings']}" for control in controls
         ),
         "mutants": "\n".join(entry["mutants"]),
-        "uses": "\n".join(entry["uses"]),
         "expected": entry["expected"]
         + (f", as literally read: {entry['reading']}" if entry["reading"] else ""),
         "tuned on": f"seeds {seeds}, never judged on" if seeds else "",
         "scaled": entry["power"],
         "loose": entry["loose"],
     }
+
+
+def _place(entry: dict[str, Any]) -> str:
+    section = f"§ {entry['section']}" if entry["section"] else entry["topic"]
+    return section + (", erratum" if entry["erratum"] else "")
 
 
 def _settings(settings: dict[str, str]) -> str:
@@ -193,4 +197,5 @@ def _as_found(found: dict[str, Any], where: str) -> dict[str, str]:
         "last verdict": f"{found['verdict']} ({where}). {meaning}\n{found.get('key_figure', '')}",
         "broken by": "\n".join(f"{part}: {by}" if part else by for part, by in parts.items() if by),
         "would notice": found.get("would_notice", ""),
+        "calls": "\n".join(found.get("calls", ())),
     }

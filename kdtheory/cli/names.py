@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kdtheory import bibliography
-from kdtheory.catalogue import CHAPTERS, catalogue, described, in_order
+from kdtheory.catalogue import catalogue, described, in_order
 from kdtheory.outside import load_claims, offered
 from kdtheory.scripts import find_study, study_paths
 
@@ -86,8 +86,8 @@ def _meant(
 def _of_chapter(entries: list[Entry], chapter: int | None) -> list[Entry]:
     chosen = [entry for entry in entries if chapter in (None, entry["chapter"])]
     if not chosen:
-        there = sorted({entry["chapter"] for entry in entries})
-        titles = "; ".join(f"{number} {CHAPTERS.get(number, '')}".strip() for number in there)
+        there = sorted({(entry["chapter"], entry["topic"]) for entry in entries})
+        titles = "; ".join(f"{number} {topic}" for number, topic in dict(there).items())
         which = "there is" if len(entries) == len(catalogue()["claims"]) else "named there is"
         raise ValueError(f"chapter = {chapter}: of the claims {which} none in it; they are of {titles}")
     return in_order(chosen)

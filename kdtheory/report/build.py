@@ -13,7 +13,6 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup, escape
 
-from kdtheory.catalogue import CHAPTERS
 from kdtheory.claims import Verdict
 from kdtheory.claims.finding import READ_LITERALLY, Ledger
 from kdtheory.files import Record
@@ -49,7 +48,7 @@ def report(run: Path, figures: Path | None = None) -> str:
     read, drawn = read_run(run), read_figures(figures)
     claims = entries(read, drawn)
     placed = {figure.study for entry in claims for figure in entry.figures}
-    chapters = [(n, CHAPTERS.get(n, ""), list(some)) for n, some in groupby(claims, key=_chapter)]
+    chapters = [(n, topic, list(some)) for (n, topic), some in groupby(claims, key=_chapter)]
     return page_template("page.html.j2").render(
         run=read,
         ledger=read.ledger,
@@ -68,8 +67,8 @@ def report(run: Path, figures: Path | None = None) -> str:
     )
 
 
-def _chapter(entry: Entry) -> int:
-    return entry.finding.chapter
+def _chapter(entry: Entry) -> tuple[int, str]:
+    return entry.finding.chapter, entry.finding.topic
 
 
 def _counts(ledger: Ledger) -> list[tuple[Verdict, int]]:
