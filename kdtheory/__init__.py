@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from kdtheory._lazy import lazily
 
 if TYPE_CHECKING:
+    from kdtheory.assertion import assert_claim
     from kdtheory.certify import Certificates, certify, certify_logits
     from kdtheory.claims import Claim, Control, Mutant, Plan, Setting, Verdict, claim, examine, judge
+    from kdtheory.experiments import Rows, Run, experiment
     from kdtheory.ledger import Ledger, verify
     from kdtheory.networks import MLP, ModuleArchitecture
     from kdtheory.populations import Population, train
@@ -27,13 +29,17 @@ __all__ = [
     "Mutant",
     "Plan",
     "Population",
+    "Rows",
+    "Run",
     "Setting",
     "Stream",
     "Verdict",
+    "assert_claim",
     "certify",
     "certify_logits",
     "claim",
     "examine",
+    "experiment",
     "judge",
     "train",
     "verify",

@@ -48,8 +48,8 @@ def verify(
         alpha: the family-wise error rate.
         directory: an open run directory; each record is saved as soon as it is there, and claims that it
             already holds are not examined again.
-        progress: called with the number of claims examined and of all. None shows a bar on a terminal and in a
-            notebook, True a line now and then elsewhere too, False nothing.
+        progress: called with the number of claims examined and of all. None
+            shows a bar on a terminal and in a notebook, True a line now and then elsewhere, False nothing.
 
     Returns:
         The ledger: a finding for each claim, in the order given.

@@ -207,8 +207,8 @@ def train_posterior(
         floor: least probability that the loss distinguishes.
         batch_size: rows per step, the same for all members; None takes all.
         device, dtype: where and in what to train.
-        progress: called with (done, total) steps, about a hundred times. None shows a bar on a terminal and in
-            a notebook, True a line now and then elsewhere too, False nothing.
+        progress: called with (done, total) steps, about a hundred times. None
+            shows a bar on a terminal and in a notebook, True a line now and then elsewhere, False nothing.
 
     Raises:
         ValueError: a target row is no probability, a number is out of its range, or n < 8.

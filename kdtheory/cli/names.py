@@ -16,7 +16,15 @@ from kdtheory.scripts import find_study, study_paths
 if TYPE_CHECKING:
     from kdtheory.claims import Claim
 
-__all__ = ["chosen_claims", "chosen_entries", "complete_claims", "complete_studies", "known_study", "unknown"]
+__all__ = [
+    "chosen_claims",
+    "chosen_entries",
+    "complete_claims",
+    "complete_studies",
+    "known_study",
+    "near_one_of",
+    "unknown",
+]
 
 T = TypeVar("T")
 Entry = dict[str, Any]
@@ -119,6 +127,12 @@ def unknown(kind: str, word: str, known: Iterable[str]) -> str:
             return f"{said}; did you mean the {other} {near[0]!r}? `{command} {near[0]}`"
     there = {"study": "kdtheory study --list", "claim": "kdtheory list"}.get(kind, "kdtheory list --json")
     return f"{said}; see `{there}`"
+
+
+def near_one_of(word: str, choices: Iterable[str]) -> str:
+    """How a word that is none of the choices goes on: which is meant, or which there are."""
+    near = difflib.get_close_matches(word, list(choices), n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; choose one of {', '.join(choices)}"
 
 
 def complete_claims(incomplete: str) -> list[str]:

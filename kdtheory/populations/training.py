@@ -90,7 +90,7 @@ def train(
         device: where to train; "auto" is CUDA where there is one, else the CPU.
         dtype: of parameters and data.
         progress: called in this thread with (done, total) steps of one model, a hundred times per group. None
-            shows a bar on a terminal and in a notebook, True a line now and then elsewhere too, False nothing.
+            shows a bar on a terminal and in a notebook, True a line now and then elsewhere, False nothing.
 
     Returns:
         The trained members with their last losses and gradient norms. One that ends in NaN is `diverged`.
