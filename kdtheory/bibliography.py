@@ -6,12 +6,13 @@ A source is the key of an entry, or `DERIVED`: the statement is the claim's own.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DERIVED", "bibtex", "check_source", "citation", "keys", "read"]
+__all__ = ["DERIVED", "bibtex", "check_source", "citation", "keys", "own_entries", "read"]
 
 DERIVED = "derived here"
 """The source of a statement that no paper has."""
@@ -62,6 +63,11 @@ def read(path: str | Path, /) -> tuple[str, ...]:
 def keys() -> tuple[str, ...]:
     """The keys of all entries, in the order of the files."""
     return (*_own(), *_READ)
+
+
+def own_entries(sources: Iterable[str], /) -> str:
+    """The BibTeX of those of the sources that come from files of one's own; empty where none does."""
+    return "\n\n".join(str(_READ[key].raw).strip() for key in sorted(set(sources) & set(_READ)))
 
 
 def bibtex(key: str, /) -> str:

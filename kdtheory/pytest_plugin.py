@@ -60,7 +60,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def _test(claim: Claim) -> Callable[..., None]:
     def test(request: pytest.FixtureRequest, subtests: Any) -> None:
-        __tracebackhide__ = True
         found = _found(claim, request.config)
         request.node.user_properties += _properties(found)
         _report(found, subtests)
@@ -88,7 +87,6 @@ def _report(found: Finding, subtests: Any) -> None:
     """Skip, or pass and fail the parts."""
     from kdtheory.assertion import out_of_scope, reason, shortcomings
 
-    __tracebackhide__ = True
     if out_of_scope(found):
         pytest.skip(reason(found))
     wrong = shortcomings(found)

@@ -15,11 +15,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from kdtheory.bibliography import own_entries
 from kdtheory.claims import Claim, examine
 from kdtheory.claims.examined import Examined
 from kdtheory.claims.finding import Finding, Ledger
 from kdtheory.digest import code_digest
-from kdtheory.files import SCHEMA, Record, read_json, sweep, write_json
+from kdtheory.files import SCHEMA, Record, read_json, sweep, write_file, write_json
 from kdtheory.plain import plain, plain_fields, restored
 
 __all__ = ["RunDirectory", "as_document", "code_of", "read_ledger"]
@@ -119,7 +120,9 @@ class RunDirectory(AbstractContextManager["RunDirectory"]):
         write_json(self.path / "claims" / f"{found.name}.json", plain(found))
 
     def close(self, ledger: Ledger, /) -> None:
-        """Write the ledger, which ends the run."""
+        """Write the ledger, which ends the run, and the papers of the user's own that its claims cite."""
+        if papers := own_entries(one.source for one in ledger):
+            write_file(self.path / "references.bib", (papers + "\n").encode())
         write_json(self.path / "ledger.json", _ledger_record(ledger))
 
 

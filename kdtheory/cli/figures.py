@@ -10,8 +10,8 @@ from rich.markup import escape
 
 from kdtheory.cli.app import RUNS, app, out_console
 from kdtheory.cli.layout import item, prose
-from kdtheory.cli.look import Bibliography, read_bibliographies
-from kdtheory.cli.names import complete_studies, known_study
+from kdtheory.cli.look import Bibliography, Words, read_bibliographies
+from kdtheory.cli.names import complete_studies, known_study, named_in
 from kdtheory.files import latest_run, read_json, write_file
 from kdtheory.progress import progress_bar
 from kdtheory.scripts import study_paths, study_title
@@ -80,9 +80,7 @@ def _seconds(name: str, figures: Path) -> float | None:
 
 @app.command()
 def report(
-    sources: Annotated[
-        list[str] | None, typer.Argument(help="Files or modules whose papers the run's claims cite.")
-    ] = None,
+    names: Words = None,
     run: Annotated[Path | None, typer.Option(help="Directory of a run; the newest under runs/.")] = None,
     figures: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("figures"),
     out: Annotated[Path | None, typer.Option(help="The page; report.html in the run's directory.")] = None,
@@ -100,5 +98,7 @@ def report(
     with progress_bar("report", quiet=quiet):
         from kdtheory.report import report as make_report
 
-        write_file(page, make_report(source, figures if figures.is_dir() else None).encode())
+        there = [one["name"] for one in read_json(source / "ledger.json")["findings"]] if names else []
+        only = named_in(names or [], there)
+        write_file(page, make_report(source, figures if figures.is_dir() else None, only).encode())
     prose(f"written to {escape(str(page))}")

@@ -22,6 +22,7 @@ __all__ = [
     "complete_claims",
     "complete_studies",
     "known_study",
+    "named_in",
     "near_one_of",
     "unknown",
 ]
@@ -67,6 +68,16 @@ def chosen_claims(words: Sequence[str], chapter: int | None = None) -> list[Clai
     return [outside.get(entry["name"]) or REGISTRY[entry["name"]] for entry in entries]
 
 
+def named_in(words: Sequence[str], names: Iterable[str]) -> set[str]:
+    """Those of some names that the words mean, by themselves or by the file or module that declares them.
+
+    Raises:
+        ValueError: a word means nothing.
+    """
+    known = {name: {"name": name} for name in names}
+    return {entry["name"] for entry in _meant(words, known, lambda word: _entries(load_claims(word)))}
+
+
 def _entries(claims: Iterable[Claim]) -> dict[str, Entry]:
     return {claim.name: described(claim) for claim in claims}
 
@@ -84,7 +95,7 @@ def _meant(
             if not matching:
                 raise ValueError(f"no claim's name is like {word!r}; see `kdtheory list`")
             found += matching
-        elif word.endswith(".py") or "." in word:
+        elif word.endswith(".py") or "." in word or Path(f"{word}.py").is_file():
             found += load(word).values()
         else:
             raise ValueError(unknown("claim", word, known))

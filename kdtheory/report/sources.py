@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from kdtheory import bibliography
 from kdtheory.claims.finding import Ledger
 from kdtheory.files import Record, read_json
 from kdtheory.records import read_ledger
@@ -55,6 +56,8 @@ def read_run(run: Path, /) -> Run:
         ValueError: the directory holds no ledger, or a file is missing or damaged.
     """
     ledger = read_ledger(run)
+    if (papers := run / "references.bib").is_file():
+        bibliography.read(papers)
     return Run(
         name=run.resolve().name,
         asked=read_json(run / "run.json"),
