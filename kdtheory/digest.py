@@ -1,8 +1,8 @@
 """What a function rests on, as one digest: its module, what that imports here, the packages below.
 
 Two runs with the same digest run the same code. A module counts where the function's module imports it,
-directly or through others, and where it is of this package or of the function's own; of all other packages
-the versions of those that compute count.
+directly or through others, and where it is of this package, of the function's own, or of the folder of a
+module by itself; of all other packages the versions of those that compute count.
 """
 
 from __future__ import annotations
@@ -40,10 +40,16 @@ def code_digest(*functions: Callable[..., Any]) -> str:
         own = function.__module__
         if _file(own) is None:
             digest.update(marshal.dumps(function.__code__))
-        sources |= _reached(own if _file(own) else _HERE, {_HERE, own.partition(".")[0]})
+        sources |= _reached(own if _file(own) else _HERE, {_HERE, own.partition(".")[0], *_beside(own)})
     for name in sorted(sources):
         digest.update(name.encode() + b"\0" + sources[name].read_bytes())
     return digest.hexdigest()
+
+
+def _beside(module: str) -> set[str]:
+    """The modules in the folder of a module that is a file by itself: it may import them."""
+    file = None if "." in module else _file(module)
+    return {path.stem for path in file.parent.glob("*.py")} if file and file.stem == module else set()
 
 
 @cache

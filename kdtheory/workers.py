@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import joblib
 
 from kdtheory.doors import door
+from kdtheory.progress import silence
 
 __all__ = ["spread"]
 
@@ -81,4 +82,5 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
     if os.getpid() != parent:  # a backend of threads has no process to end
+        silence()
         threading.Thread(target=watch, daemon=True).start()
