@@ -170,7 +170,9 @@ def memorised(_: Any, points: Tensor, *, teacher_probs: Tensor, **__: Any) -> Po
     return Population(architecture, params, torch.zeros(1), torch.zeros(1), 1)
 
 
-BY_THE_FIRST = torch.tensor([[-5.0, 0.0, 5.0, 0.0, 0.0, 0.0]])
+BY_THE_FIRST = MLP((2, 2)).pack(
+    {"0.weight": torch.tensor([[-5.0, 0.0], [5.0, 0.0]]), "0.bias": torch.zeros(2)}
+)[None]
 """The witness: the sign of the first coordinate."""
 
 
