@@ -8,22 +8,24 @@ others'. The meaning of the values is left to `kdtheory.validate`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from torch import Tensor
 
 from kdtheory._kinds import Kind, kind_of
 
-__all__ = ["door", "inside"]
+__all__ = ["calls_recorded", "door", "inside", "note_calls"]
 
 Public = TypeVar("Public", bound=Callable[..., Any])
+_RECORDS: list[set[Callable[..., Any]]] = []
 
 
 def door(public: Public, /) -> Public:
@@ -62,6 +64,8 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def guarded(*args: Any, **settings: Any) -> Any:
         nonlocal looks
+        if _RECORDS:
+            note_calls((guarded,))
         if looks is None:  # not earlier: annotations may name what stands further down in the module
             named.update(_by_name(function))
             looks = _by_position(function)
@@ -89,7 +93,36 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def inside(public: Public, /) -> Public:
     """What stands behind the door, for a loop whose arguments were looked at once; any other as it is."""
+    if _RECORDS and hasattr(public, "__door__"):
+        note_calls((public,))
     return typing.cast(Public, getattr(public, "__door__", public))
+
+
+@contextlib.contextmanager
+def calls_recorded() -> Iterator[set[Callable[..., Any]]]:
+    """The public functions that are called inside the block, in any thread, each once.
+
+    >>> @door
+    ... def doubled(number: float) -> float:
+    ...     return 2 * number
+    >>> with calls_recorded() as called:
+    ...     _ = doubled(3.0)
+    >>> called == {doubled}
+    True
+    """
+    record: set[Callable[..., Any]] = set()
+    _RECORDS.append(record)
+    try:
+        yield record
+    finally:
+        del _RECORDS[next(place for place, one in enumerate(_RECORDS) if one is record)]
+
+
+def note_calls(functions: Iterable[Callable[..., Any]], /) -> None:
+    """Count functions as called, in each block that records calls: what is kept from earlier calls."""
+    functions = tuple(functions)
+    for record in _RECORDS:
+        record.update(functions)
 
 
 def _parameters(function: Callable[..., Any]) -> Iterator[tuple[inspect.Parameter, Kind | None]]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import chain
 
 from kdtheory.claims import REGISTRY, Claim, Judgement, Plan, Verdict, examine, judge_family
 from kdtheory.claims.evidence import Evidence
@@ -73,18 +74,33 @@ def verify(
 def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterator[Examined]:
     """The claims, each as soon as it is examined, with the digest of its code; the costliest start first.
 
+    Claims that read the same rows are examined in one process, one after the other, and the rows are measured
+    once.
+
     Raises:
         ChildProcessError: a worker process was killed.
         ValueError: a claim is declared where worker processes do not find it.
     """
     code = {claim.name: code_of(claim) for claim in claims}
-    claims = sorted(claims, key=lambda claim: -claim.cost)
-    if jobs == 1 or len(claims) == 1:
-        found: Iterator[Examined] = (_timed(claim, plan) for claim in claims)
+    groups = sorted(_sharing_rows(claims), key=lambda group: -sum(claim.cost for claim in group))
+    if jobs == 1 or len(groups) == 1:
+        found: Iterator[Examined] = (_timed(claim, plan) for group in groups for claim in group)
     else:
-        tasks = [(_home(claim), claim.name, plan) for claim in claims]
-        found = spread(_examine_by_name, tasks, jobs=jobs)
+        tasks = [([(_home(claim), claim.name) for claim in group], plan) for group in groups]
+        found = chain.from_iterable(spread(_examine_by_name, tasks, jobs=jobs))
     yield from (replace(one, code=code[one.name]) for one in found)
+
+
+def _sharing_rows(claims: Sequence[Claim]) -> list[list[Claim]]:
+    """The claims in groups; those of two groups have no experiment in common."""
+    groups: list[tuple[set[Hashable], list[Claim]]] = []
+    for claim in claims:
+        read = set(claim.reads) or {claim.name}
+        joined = [group for group in groups if group[0] & read]
+        groups = [group for group in groups if not group[0] & read]
+        together = [one for _, members in joined for one in members]
+        groups.append((read.union(*(some for some, _ in joined)), [*together, claim]))
+    return [members for _, members in groups]
 
 
 def _home(claim: Claim) -> str:
@@ -98,9 +114,10 @@ def _home(claim: Claim) -> str:
     return home
 
 
-def _examine_by_name(module: str, name: str, plan: Plan) -> Examined:
-    importlib.import_module(module)
-    return _timed(REGISTRY[name], plan)
+def _examine_by_name(places: Sequence[tuple[str, str]], plan: Plan) -> list[Examined]:
+    for module, _ in places:
+        importlib.import_module(module)
+    return [_timed(REGISTRY[name], plan) for _, name in places]
 
 
 def _timed(claim: Claim, plan: Plan) -> Examined:

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 Record = dict[str, Any]
-SCHEMA = 2
+SCHEMA = 3
 """Of records, of ledgers and of what `verify --json` prints."""
 _HALF = re.compile(r"\..+\.(json|html|csv|svg|png)\.[a-z0-9_]{8}")
 """What a file is called while it is written."""

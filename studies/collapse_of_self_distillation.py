@@ -22,8 +22,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kdtheory.claims.schemes.image_kernels import centred_targets, random_features, regression
 from kdtheory.datasets import digits
+from kdtheory.experiments.schemes.image_kernels import centred_targets, random_features, regression
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, band, legend_above, panel_letter
 from kdtheory.populations import train

@@ -69,7 +69,7 @@ def run(
     chosen = [REGISTRY[name] for name in claims] or [
         claim for claim in REGISTRY.values() if claim.check.__module__.startswith("kdtheory.")
     ]
-    chosen.sort(key=lambda claim: (claim.name in LAST, _place(claim.section), claim.name))
+    chosen.sort(key=lambda claim: (claim.name in LAST, claim.order, claim.name))
     plan = Plan(seed=stream.seed, data=data, device="cpu", mutants=True, power=True)
     found = _examined(chosen, plan, jobs, records)
     rows = [row for finding in (collate(found, plan) if found else ()) for row in _rows(finding)]
@@ -79,7 +79,7 @@ def run(
         for claim in chosen
         if claim.name not in there
     ]
-    return sorted(rows, key=lambda row: (_place(row["section"]), row["claim"]))
+    return sorted(rows, key=lambda row: (REGISTRY[row["claim"]].order, row["claim"]))
 
 
 def _examined(claims: Sequence[Claim], plan: Plan, jobs: int, records: str | None) -> list[Examined]:
@@ -97,10 +97,6 @@ def _examined(claims: Sequence[Claim], plan: Plan, jobs: int, records: str | Non
         except KeyboardInterrupt:
             pass  # what is there is told
     return [kept[claim.name] for claim in claims if claim.name in kept]
-
-
-def _place(section: str) -> list[int]:
-    return [int(number) for number in section.split(".")]
 
 
 def _rows(finding: Finding) -> list[dict[str, Any]]:

@@ -102,7 +102,7 @@ def run(
         _measure(chosen, ("full", range(first, first + full)), found, jobs, records)
     except KeyboardInterrupt:
         pass  # what is there is told
-    chosen.sort(key=lambda claim: ([int(part) for part in claim.section.split(".")], claim.name))
+    chosen.sort(key=lambda claim: (claim.order, claim.name))
     return [_row(claim, found) for claim in chosen]
 
 
@@ -167,7 +167,7 @@ def _judged(claim: Claim, told: Record) -> _Found:
 
 
 def _p_value(evidence: Evidence, declared: Verdict) -> float:
-    return evidence.p_fails if declared is Verdict.REFUTED else evidence.p_holds
+    return evidence.p_against if declared is Verdict.REFUTED else evidence.p_in_favour
 
 
 def _used(evidence: Evidence) -> float:

@@ -17,6 +17,7 @@ LEVELS = {
     "losses": 1, "risk": 1, "bounds": 1, "coding": 1, "ntk": 1, "transfer_risk": 1,
     "compression": 1, "self_distillation": 1, "sequences": 1, "weak_to_strong": 1, "imitation": 1,
     "populations": 2, "schemes": 2, "stochastic": 2, "multiview": 2,
+    "experiments": 3,
     "certify": 3, "compare": 3, "claims": 3,
     "records": 4, "ledger": 4, "workers": 4, "progress": 4, "plots": 4, "study": 4, "report": 4,
     "cli": 5, "__main__": 6, "__init__": 6,

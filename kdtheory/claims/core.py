@@ -1,87 +1,45 @@
-"""A claim: statement + source + assumptions + check + controls, and the wrong versions it must notice.
+"""A claim: statement + source + assumptions + experiment + relation + controls, and what it must notice.
 
-The check is a function of a `Setting` whose keyword defaults are the premise. Each control overrides at least
-one of them and must come out otherwise under the very same code; a mutant replaces one of the library
-functions that the check uses by a wrong version, and the verdict must change. Each part of joint evidence has
-to be broken by a control or by a mutant: the ledger says by which.
+The relation is a function of the rows of an experiment, and gives evidence. The settings of the experiment
+are the premise; each control replaces at least one of them and must come out otherwise, and nothing in the
+relation can see which of the two it judges. A mutant replaces a library function by a wrong version, and the
+verdict must change. Each part of joint evidence has to be broken by a control or by a mutant: the ledger says
+by which.
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
-from collections.abc import Callable, Mapping
+import pkgutil
+import sys
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
-
-import torch
 
 from kdtheory.claims.evidence import Evidence
 from kdtheory.claims.scaled import Scaled
 from kdtheory.claims.verdict import Verdict
-from kdtheory.datasets import Images, load_images
+from kdtheory.claims.wrong import Wrong
+from kdtheory.experiments import Experiment, Run, paragraphs
 from kdtheory.streams import Stream
-from kdtheory.types import resolve_device
-from kdtheory.validate import check_one_of
 
-__all__ = ["REGISTRY", "Claim", "Control", "Mutant", "Scaled", "Setting", "claim"]
+__all__ = ["REGISTRY", "Claim", "Control", "Mutant", "Scaled", "Setting", "claim", "register_below"]
 
 Check = Callable[..., Evidence]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a check is run in: its random stream, the tier, the data and the device.
-
-    Args:
-        stream: the claim's own stream, derived from its name.
-        tier: "quick" or "full": sample sizes, never what is claimed.
-        data: a folder of IDX files, or None for the embedded digits.
-        device: where networks are trained; "auto" is CUDA where there is one.
-
-    Raises:
-        ValueError: the tier is not known.
-    """
-
-    stream: Stream
-    tier: str = "quick"
-    data: Path | None = None
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        check_one_of("tier", self.tier, ("quick", "full"))
-
-    def size(self, *, quick: int, full: int) -> int:
-        """The sample size of this tier, fixed before the run."""
-        return quick if self.tier == "quick" else full
-
-    @property
-    def images(self) -> Images:
-        """The real images of this run."""
-        return _images(self.data)
-
-    @cached_property
-    def torch_device(self) -> torch.device:
-        """The device that `device` stands for."""
-        return resolve_device(self.device)
-
-
-@lru_cache(maxsize=2)
-def _images(data: Path | None) -> Images:
-    return load_images(data)
+Setting = Run
 
 
 @dataclass(frozen=True)
 class Control:
-    """A broken premise (for an erratum: the mended form) under which the same check must come out otherwise.
+    """A broken premise (for an erratum: the mended form), under which the relation must come out otherwise.
 
     Args:
         because: what is broken (mended), as a phrase.
-        overrides: the keyword arguments of the check that differ from its defaults.
+        overrides: the settings of the experiment that are replaced.
 
-    >>> Control("p* is scrambled", posterior="scrambled").overrides
-    {'posterior': 'scrambled'}
+    >>> Control("the noise is doubled", noise=2.0).overrides
+    {'noise': 2.0}
     """
 
     because: str
@@ -99,12 +57,18 @@ class Mutant:
     Args:
         name: what is wrong with it: a constant, a sign, a forgotten factor.
         target: the function of the library that is replaced wherever the package refers to it.
-        wrong: the wrong version, of the same signature.
+        wrong: the wrong version, of the same signature; or how it is made from the right one, by a function
+            of `kdtheory.claims.wrong`.
     """
 
     name: str
     target: Callable[..., Any]
     wrong: Callable[..., Any]
+
+    def __init__(self, name: str, target: Callable[..., Any], wrong: Callable[..., Any] | Wrong, /) -> None:
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "target", target)
+        object.__setattr__(self, "wrong", wrong.of(target) if isinstance(wrong, Wrong) else wrong)
 
 
 @dataclass(frozen=True)
@@ -119,6 +83,7 @@ class Claim:
     place: str
     assumes: tuple[str, ...]
     check: Check = field(repr=False)
+    experiments: tuple[Experiment, ...] = field(repr=False)
     controls: tuple[Control, ...]
     uses: tuple[Callable[..., Any], ...] = field(repr=False)
     mutants: tuple[Mutant, ...] = field(repr=False)
@@ -132,8 +97,22 @@ class Claim:
 
     @property
     def chapter(self) -> int:
-        """The chapter that the claim belongs to."""
-        return int(self.section.split(".")[0])
+        """The chapter that the claim belongs to; 0 where it belongs to none."""
+        return self.order[0]
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The numbers of its section, by which claims are put in order."""
+        return tuple(int(part) for part in self.section.split(".") if part) or (0,)
+
+    @property
+    def topic(self) -> str:
+        """The title of its chapter, which is that of the package it is declared in."""
+        if not self.section:
+            return "Other papers"
+        package = sys.modules.get(self.check.__module__.rpartition(".")[0])
+        title = (getattr(package, "__doc__", None) or "").partition("\n")[0].rstrip(".")
+        return title.removeprefix(f"Chapter {self.chapter}: ")
 
     @property
     def erratum(self) -> bool:
@@ -147,8 +126,31 @@ class Claim:
 
     @property
     def premise(self) -> dict[str, Any]:
-        """The keyword defaults of the check."""
-        return _settings_of(self.check)
+        """The settings of its experiments."""
+        if not self.experiments:
+            return _settings_of(self.check)
+        return {name: value for one in self.experiments for name, value in one.settings.items()}
+
+    def evidence(self, run: Run, /, **overrides: Any) -> Evidence:
+        """What the relation makes of the rows of the experiments in a run, with some settings replaced."""
+        if not self.experiments:
+            return self.check(run, **overrides)
+        return self.check(*(one.rows(run) for one in self._given(overrides)))
+
+    @property
+    def reads(self) -> tuple[Hashable, ...]:
+        """What names the rows that its premise and its controls read, each experiment with its settings."""
+        return tuple(
+            one.key
+            for overrides in ({}, *(c.overrides for c in self.controls))
+            for one in self._given(overrides)
+        )
+
+    def _given(self, overrides: Mapping[str, Any]) -> tuple[Experiment, ...]:
+        return tuple(
+            one.given(**{name: value for name, value in overrides.items() if name in one.settings})
+            for one in self.experiments
+        )
 
     def stream(self, seed: int) -> Stream:
         """The claim's own random stream; its controls and mutants see the same one.
@@ -165,13 +167,14 @@ REGISTRY: dict[str, Claim] = {}
 
 def claim(
     *,
-    section: str,
+    section: str = "",
     formula: str,
     source: str,
     place: str = "",
     assumes: tuple[str, ...] = (),
     control: Control | tuple[Control, ...],
-    uses: tuple[Callable[..., Any], ...],
+    experiment: Experiment | tuple[Experiment, ...] = (),
+    uses: tuple[Callable[..., Any], ...] = (),
     mutants: tuple[Mutant, ...],
     expect: Verdict = Verdict.SUPPORTED,
     power: Scaled | None = None,
@@ -180,20 +183,22 @@ def claim(
     tuned_on: tuple[int, ...] = (),
     cost: float = 1.0,
 ) -> Callable[[Check], Claim]:
-    """Register the decorated check as a claim under its own name.
+    """Register the decorated relation as a claim under its own name.
 
-    The check takes a `Setting` and keyword arguments with defaults (the premise), and returns `Evidence`.
-    The first paragraph of its docstring is the statement, the rest says how it is judged.
+    The relation takes the `Rows` of each experiment, in order, and returns `Evidence`. The first paragraph of
+    its docstring is the statement, the rest says how it is judged; instances and sizes are told by the
+    docstring of the experiment.
 
     Args:
-        section: where the statement stands, as "4.1"; the number before the dot is the chapter.
+        section: where the statement stands in a chapter, as "4.1"; the number before the dot is the chapter.
+            Empty for a statement of another paper.
         formula: the statement in LaTeX.
         source: key of the paper in the bibliography.
-        place: where in the paper: "Lemma 1"; empty where no number is known.
+        place: where in the paper: "Lemma 1", or "derived here".
         assumes: the assumptions, as sentences; a check that finds one unmet returns `OutOfScope`.
         control: the broken premise, or the mended form of an erratum; a tuple of several, each of which must
             come out as declared, where one does not break every part.
-        uses: the library functions that the check executes.
+        experiment: what the relation reads, or several; their settings are the premise.
         mutants: wrong versions of some of them, at least one.
         expect: SUPPORTED, VACUOUS, or REFUTED for an erratum.
         power: the central constant, scaled to find the smallest error in it that is noticed.
@@ -208,6 +213,8 @@ def claim(
         ValueError: the declaration is not complete; the message says what is missing.
     """
 
+    experiments = experiment if isinstance(experiment, tuple) else (experiment,)
+
     def register(check: Check) -> Claim:
         name = check.__name__
         statement, _, how = (inspect.getdoc(check) or "").partition("\n\n")
@@ -220,25 +227,33 @@ def claim(
             place=place,
             assumes=assumes,
             check=check,
+            experiments=experiments,
             controls=control if isinstance(control, tuple) else (control,),
             uses=uses,
             mutants=mutants,
             expect=expect,
-            how="\n\n".join(
-                " ".join(paragraph.split()) for paragraph in how.split("\n\n") if paragraph.strip()
-            ),
+            how="\n\n".join(filter(None, [*(one.says for one in experiments), paragraphs(how)])),
             power=power,
             loose=loose,
             reading=reading,
-            tuned_on=tuned_on,
+            tuned_on=tuple(sorted({*tuned_on, *(seed for one in experiments for seed in one.tuned_on)})),
             cost=cost,
         )
-        if reason := _incomplete(made):
+        if reason := _incomplete(made) or _unfounded(made):
             raise ValueError(f"claim {name}: {reason}")
         REGISTRY[name] = made
         return made
 
     return register
+
+
+def register_below(package: str, /) -> None:
+    """Import every module below a package, so that the claims in it are registered, and put all in order."""
+    for module in pkgutil.walk_packages(sys.modules[package].__path__, f"{package}."):
+        importlib.import_module(module.name)
+    in_order = sorted(REGISTRY.values(), key=lambda claim: claim.order)
+    REGISTRY.clear()
+    REGISTRY.update((claim.name, claim) for claim in in_order)
 
 
 def _incomplete(made: Claim) -> str | None:
@@ -256,21 +271,38 @@ def _incomplete(made: Claim) -> str | None:
         return reasons[0]
     if not made.mutants:
         return "there is no mutant; name at least one wrong version"
-    if strangers := [mutant.name for mutant in made.mutants if mutant.target not in made.uses]:
-        return f"mutant {strangers[0]!r} replaces a function that is not among `uses`"
-    if made.power and made.power.target not in made.uses:
-        return "`power` scales a function that is not among `uses`"
     if made.name in REGISTRY and REGISTRY[made.name].check.__module__ != made.check.__module__:
         return "the name is taken; names are unique over the ledger"
+    return None
+
+
+def _unfounded(made: Claim) -> str | None:
+    """What an experiment and its relation lack."""
+    if not made.experiments:
+        strangers = [mutant.name for mutant in made.mutants if mutant.target not in made.uses]
+        if strangers:
+            return f"mutant {strangers[0]!r} replaces a function that is not among `uses`"
+        if made.power and made.power.target not in made.uses:
+            return "`power` scales a function that is not among `uses`"
+        return None
+    if not made.place:
+        return 'no place is given; name where the statement stands in its paper, or say "derived here"'
+    parameters = inspect.signature(made.check).parameters.values()
+    if any(p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters):
+        return (
+            "the relation takes the rows of each experiment and nothing else; make settings of the experiment"
+        )
+    if len(parameters) != len(made.experiments):
+        return f"the relation takes {len(parameters)} arguments for {len(made.experiments)} experiments"
     return None
 
 
 def _idle(control: Control, premise: Mapping[str, Any]) -> str | None:
     """Why a control breaks nothing, if it does not."""
     if unknown := sorted(set(control.overrides) - set(premise)):
-        return f"the control overrides {', '.join(unknown)}, which the check does not take"
+        return f"the control overrides {', '.join(unknown)}, which no experiment of the claim takes"
     if all(premise[key] == value for key, value in control.overrides.items()):
-        return "the control overrides nothing; change at least one keyword default"
+        return "the control overrides nothing; replace at least one setting"
     return None
 
 

@@ -21,6 +21,8 @@ from threadpoolctl import threadpool_limits
 from kdtheory.claims.core import Check, Claim, Mutant, Setting
 from kdtheory.claims.evidence import Evidence, Failure
 from kdtheory.claims.power import Power, power_of
+from kdtheory.doors import calls_recorded
+from kdtheory.experiments import with_replaced
 from kdtheory.streams import Stream
 from kdtheory.types import as_torch_starts
 
@@ -51,23 +53,25 @@ class Plan:
 
 @dataclass(frozen=True)
 class Examination:
-    """What the checks of one claim brought back."""
+    """What one claim brought back, and the public functions that its premise and controls called."""
 
     premise: Evidence
     controls: tuple[Evidence, ...]
     mutants: dict[str, Evidence] | None
     power: Power | None
+    calls: tuple[str, ...] = ()
 
 
 def examine(claim: Claim, plan: Plan, /) -> Examination:
     """Run the premise and the controls and, if the plan says so, each mutant of a claim and its power."""
     setting = plan.setting(claim)
-    with _alone():
+    with _alone(), calls_recorded() as called:
         premise = _run(claim, setting, {})
         controls = tuple(_run(claim, setting, dict(control.overrides)) for control in claim.controls)
     mutants = {m.name: mutated(claim, plan, m) for m in claim.mutants} if plan.mutants else None
     power = power_of(claim, premise, run=functools.partial(mutated, claim, plan)) if plan.power else None
-    return Examination(premise, controls, mutants, power)
+    calls = sorted({f"{function.__module__}.{function.__qualname__}" for function in called})
+    return Examination(premise, controls, mutants, power, tuple(calls))
 
 
 def mutated(claim: Claim, plan: Plan, mutant: Mutant, /) -> Evidence:
@@ -84,7 +88,7 @@ def _run(
 ) -> Evidence:
     try:
         with wrong or contextlib.nullcontext():
-            return claim.check(setting, **overrides)
+            return claim.evidence(setting, **overrides)
     except Exception as error:  # a check that cannot run is a row of the ledger, never its end
         return Failure(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
 
@@ -107,7 +111,8 @@ def patched(mutant: Mutant, check: Check | None = None, /) -> Iterator[None]:
     for namespace, name in places:
         namespace[name] = mutant.wrong
     try:
-        yield
+        with with_replaced(mutant.target):
+            yield
     finally:
         for namespace, name in places:
             namespace[name] = mutant.target

@@ -11,6 +11,7 @@ from kdtheory.claims.evidence import Evidence
 from kdtheory.claims.examination import Examination
 from kdtheory.claims.power import Power
 from kdtheory.claims.verdict import Verdict
+from kdtheory.experiments import shown
 
 __all__ = ["Examined", "Told", "Tried"]
 
@@ -21,6 +22,7 @@ class Told:
 
     name: str
     section: str
+    topic: str = field(repr=False)
     statement: str = field(repr=False)
     formula: str = field(repr=False)
     source: str = field(repr=False)
@@ -36,17 +38,22 @@ class Told:
 
     @property
     def chapter(self) -> int:
-        """The chapter that the claim belongs to."""
-        return int(self.section.split(".")[0])
+        """The chapter that the claim belongs to; 0 where it belongs to none."""
+        return self.order[0]
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The numbers of its section, by which claims are put in order."""
+        return tuple(int(part) for part in self.section.split(".") if part) or (0,)
 
 
 def _told(claim: Claim) -> dict[str, Any]:
-    same = ("name", "section", "statement", "formula", "source", "place", "assumes", "how", "reading")
+    same = ("name", "section", "topic", "statement", "formula", "source", "place", "assumes", "how")
     return {
-        **{key: getattr(claim, key) for key in (*same, "loose", "tuned_on")},
+        **{key: getattr(claim, key) for key in (*same, "reading", "loose", "tuned_on")},
         "expected": claim.expect,
         "brings": claim.control_brings,
-        "premise": {name: repr(value) for name, value in claim.premise.items()},
+        "premise": {name: shown(value) for name, value in claim.premise.items()},
     }
 
 
@@ -63,13 +70,15 @@ class Tried:
 class Examined(Told):
     """One claim examined: what its premise, its controls, its mutants and its power brought.
 
-    `code` is the digest of the code that ran, empty where nobody took it.
+    `calls` names the public functions that premise and controls called; `code` is the digest of the code that
+    ran, empty where nobody took it.
     """
 
     evidence: Evidence
     controls: tuple[Tried, ...]
     mutants: Mapping[str, Evidence] | None
     power: Power | None
+    calls: tuple[str, ...]
     seconds: float
     code: str = ""
 
@@ -82,6 +91,7 @@ class Examined(Told):
             controls=_tried(claim, found.controls),
             mutants=found.mutants,
             power=found.power,
+            calls=found.calls,
             seconds=seconds,
         )
 
@@ -95,7 +105,7 @@ def _tried(claim: Claim, evidence: Sequence[Evidence]) -> tuple[Tried, ...]:
     return tuple(
         Tried(
             because=control.because,
-            overrides={name: repr(value) for name, value in control.overrides.items()},
+            overrides={name: shown(value) for name, value in control.overrides.items()},
             evidence=piece,
         )
         for control, piece in zip(claim.controls, evidence, strict=True)

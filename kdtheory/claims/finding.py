@@ -106,6 +106,7 @@ class Finding(Told):
     evidence: Evidence
     mutants: Score | None = field(repr=False)
     power: Notices | None = field(repr=False)
+    calls: tuple[str, ...] = field(repr=False)
     seconds: float
 
     @property
@@ -222,6 +223,7 @@ def finding(
         evidence=found.evidence,
         mutants=None if mutants is None else _score(brought or {}, mutants, premise.verdict),
         power=None if found.power is None else _notices(found.power, premise.verdict, in_its_place),
+        calls=found.calls,
         seconds=found.seconds,
     )
 

@@ -26,7 +26,7 @@ class Power:
 
     Args:
         target: what was scaled: the full name of a library function, and entries of its value.
-        declared: whether the claim names it as its central constant; else it is the first that it uses.
+        declared: whether the claim names it as its central constant, or it is that of its first mutant.
         tried: "more" and "less" ↦ e ↦ the evidence under that error.
     """
 
@@ -46,12 +46,12 @@ def power_of(
     """Search for the smallest errors in the claim's central constant that change its verdict.
 
     Args:
-        claim: the claim; where it declares no `power`, the value of the first function it uses is scaled.
+        claim: the claim; where it declares no `power`, the value of what its first mutant replaces is scaled.
         premise: the evidence of its premise.
         run: runs the premise under a mutant.
         errors: those to try, in ascending order.
     """
-    scaled = claim.power or Scaled(claim.uses[0])
+    scaled = claim.power or Scaled(claim.uses[0] if claim.uses else claim.mutants[0].target)
     ways = ("more", "less") if scaled.towards == "both" else (scaled.towards,)
     at_stake = judge(premise)
     if at_stake in (Verdict.ERROR, Verdict.OUT_OF_SCOPE):

@@ -82,7 +82,7 @@ def judge_family(
 
 def decisive_p_values(evidence: Evidence, /) -> list[float]:
     """The smaller p-value of each piece of the evidence that chance decides: its share of the family."""
-    return [min(leaf.p_fails, leaf.p_holds) for leaf in evidence.leaves.values() if leaf.sampled]
+    return [min(leaf.p_against, leaf.p_in_favour) for leaf in evidence.leaves.values() if leaf.sampled]
 
 
 def _verdict(leaf: Evidence, adjusted: Iterator[float], alpha: float) -> Verdict:
@@ -91,10 +91,10 @@ def _verdict(leaf: Evidence, adjusted: Iterator[float], alpha: float) -> Verdict
             return Verdict.ERROR
         case OutOfScope():
             return Verdict.OUT_OF_SCOPE
-    decisive = next(adjusted) if leaf.sampled else min(leaf.p_fails, leaf.p_holds)
+    decisive = next(adjusted) if leaf.sampled else min(leaf.p_against, leaf.p_in_favour)
     if decisive > alpha:
         return Verdict.INCONCLUSIVE
-    if leaf.p_fails < leaf.p_holds:
+    if leaf.p_against < leaf.p_in_favour:
         return Verdict.REFUTED
     return Verdict.VACUOUS if leaf.says_nothing else Verdict.SUPPORTED
 

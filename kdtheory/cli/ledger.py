@@ -73,7 +73,6 @@ def show(
             f"{control}; must be {claim.control_brings.name}" for control in controls
         ),
         "mutants": "\n".join(mutant.name for mutant in claim.mutants),
-        "uses": "\n".join(f"{used.__module__}.{used.__qualname__}" for used in claim.uses),
         "expected": claim.expect.name + (f", as literally read: {claim.reading}" if claim.reading else ""),
         "tuned on": f"seeds {', '.join(map(str, claim.tuned_on))}, never judged on" if claim.tuned_on else "",
         "scaled": claim.power.name if claim.power else "",
@@ -161,7 +160,7 @@ def _chosen(names: list[str], chapter: int | None) -> list[Claim]:
         chapters = sorted({claim.chapter for claim in claims})
         raise ValueError(f"chapter = {chapter} has no claims; choose one of {chapters}")
     unique = {claim.name: claim for claim in chosen}.values()
-    return sorted(unique, key=lambda claim: ([int(part) for part in claim.section.split(".")], claim.name))
+    return sorted(unique, key=lambda claim: (claim.order, claim.name))
 
 
 def _asked(claims: list[Claim], plan: Plan, alpha: float) -> dict[str, Any]:
@@ -195,7 +194,12 @@ def _last_finding(claim: Claim, runs: Path) -> dict[str, str]:
                 broken = "\n".join(
                     f"{name}: {part.broken_by}" if name else part.broken_by for name, part in parts
                 )
-                return {"last verdict": told, "broken by": broken, "would notice": found.would_notice}
+                return {
+                    "last verdict": told,
+                    "broken by": broken,
+                    "would notice": found.would_notice,
+                    "calls": "\n".join(found.calls),
+                }
     return {"last verdict": "never run here"}
 
 

@@ -23,17 +23,6 @@ from kdtheory.report.sources import Figure, read_figures, read_run
 
 __all__ = ["page_template", "report"]
 
-CHAPTERS = {
-    1: "Response: temperature softmax and the loss of distillation",
-    2: "Feature and relation losses",
-    3: "Schemes, architectures, compression",
-    4: "One-hot against Bayes-distilled risk",
-    5: "Generalization bounds",
-    6: "Neural tangent kernel and transfer risk",
-    7: "Multi-view data, ensembles, distillation",
-    8: "Distributions and sequences",
-    9: "Agreement, and what few labels say about a student",
-}
 _SIGNS = {
     Verdict.SUPPORTED: "✓",
     Verdict.REFUTED: "✗",
@@ -59,7 +48,7 @@ def report(run: Path, figures: Path | None = None) -> str:
     read, drawn = read_run(run), read_figures(figures)
     claims = entries(read, drawn)
     placed = {figure.study for entry in claims for figure in entry.figures}
-    chapters = [(n, CHAPTERS.get(n, ""), list(some)) for n, some in groupby(claims, key=_chapter)]
+    chapters = [(n, topic, list(some)) for (n, topic), some in groupby(claims, key=_chapter)]
     return page_template("page.html.j2").render(
         run=read,
         ledger=read.ledger,
@@ -78,8 +67,8 @@ def report(run: Path, figures: Path | None = None) -> str:
     )
 
 
-def _chapter(entry: Entry) -> int:
-    return entry.finding.chapter
+def _chapter(entry: Entry) -> tuple[int, str]:
+    return entry.finding.chapter, entry.finding.topic
 
 
 def _counts(ledger: Ledger) -> list[tuple[Verdict, int]]:

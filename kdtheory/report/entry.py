@@ -47,13 +47,9 @@ def entries(run: Run, figures: Sequence[Figure], /) -> list[Entry]:
     Raises:
         ValueError: a claim cites what the bibliography does not hold.
     """
-    findings = sorted(run.ledger, key=lambda finding: _order(finding.section))
+    findings = sorted(run.ledger, key=lambda finding: finding.order)
     homes = _homes([finding.name for finding in findings], figures)
     return [_entry(finding, homes) for finding in findings]
-
-
-def _order(section: str) -> list[tuple[int, str]]:
-    return [(int("".join(filter(str.isdigit, part)) or 0), part) for part in section.split(".")]
 
 
 def _homes(names: list[str], figures: Sequence[Figure]) -> list[tuple[Figure, str]]:

@@ -61,8 +61,8 @@ def exhibit(evidence: Evidence, /) -> Exhibit:
     if "margin" in told and "effect" in told:
         numbers["margin, relative to the effect"] = numbers.pop("margin")
     if evidence.sampled:
-        numbers["p-value if the claim were false"] = evidence.p_holds
-        numbers["p-value if the claim were true"] = evidence.p_fails
+        numbers["p-value if the claim were false"] = evidence.p_in_favour
+        numbers["p-value if the claim were true"] = evidence.p_against
     return Exhibit(
         kind=evidence.kind,
         key_figure=evidence.key_figure,

@@ -117,8 +117,8 @@ def test_joint_evidence_needs_every_part() -> None:
 
 def test_joint_evidence_pays_for_its_parts() -> None:
     part = Coverage(draws=200, violations=17, delta=0.05)
-    assert Joint(parts={"a": part}).p_fails == pytest.approx(part.p_fails)
-    assert Joint(parts={"a": part, "b": CASES["coverage"][0]}).p_fails == pytest.approx(2 * part.p_fails)
+    assert Joint(parts={"a": part}).p_against == pytest.approx(part.p_against)
+    assert Joint(parts={"a": part, "b": CASES["coverage"][0]}).p_against == pytest.approx(2 * part.p_against)
 
 
 def test_joint_evidence_shows_the_part_that_decides() -> None:
@@ -135,7 +135,7 @@ def test_joint_evidence_is_vacuous_where_every_part_is_and_pays_for_chance_alone
     trivial, exact, unsure = CASES["inequality trivial"][0], CASES["identity"][0], CASES["coverage unsure"][0]
     assert judge(Joint(parts={"a": trivial, "b": trivial})) is V
     assert judge(Joint(parts={"a": trivial, "b": exact})) is S
-    assert Joint(parts={"a": exact, "b": exact, "c": unsure}).p_fails == pytest.approx(unsure.p_fails)
+    assert Joint(parts={"a": exact, "b": exact, "c": unsure}).p_against == pytest.approx(unsure.p_against)
 
 
 def test_joint_evidence_survives_a_record() -> None:

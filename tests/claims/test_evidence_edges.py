@@ -43,8 +43,8 @@ def test_a_bound_missed_by_one_digit_is_missed(bound: float) -> None:
 
 def test_coverage_is_a_binomial_test_at_its_own_delta() -> None:
     evidence = Coverage(draws=60, violations=4, delta=0.05)
-    assert evidence.p_fails == pytest.approx(stats.binom.sf(3, 60, 0.05))
-    assert evidence.p_holds == pytest.approx(stats.binom.cdf(4, 60, 0.05))
+    assert evidence.p_against == pytest.approx(stats.binom.sf(3, 60, 0.05))
+    assert evidence.p_in_favour == pytest.approx(stats.binom.cdf(4, 60, 0.05))
     assert Coverage.of([0.0, 1.0, 1.0], [0.5, 0.5, 1.0], delta=0.2).draws == 3
     for delta in (0.0, 1.0, -0.1):
         with pytest.raises(ValueError, match="delta"):
@@ -71,9 +71,9 @@ def test_slack_is_an_excess_in_the_unit_of_the_sides() -> None:
     evidence = Inequality.of([3.0, -1.0], [2.0, 5.0])
     assert (evidence.worst_excess, evidence.tightness) == (1.0, 1.5)
     assert evidence.counterexample == {"entry": 0, "lhs": 3.0, "rhs": 2.0}
-    assert (evidence.p_fails, evidence.p_holds) == (0.0, 1.0)
+    assert (evidence.p_against, evidence.p_in_favour) == (0.0, 1.0)
     held = Inequality.of([1.0, -1.0], [2.0, 0.0])
-    assert (held.tightness, held.counterexample, held.p_fails, held.p_holds) == (0.5, None, 1.0, 0.0)
+    assert (held.tightness, held.counterexample, held.p_against, held.p_in_favour) == (0.5, None, 1.0, 0.0)
     assert Inequality.of([-3.0], [-2.0]).tightness == 0.0  # no ratio to a side that is not positive
 
 
@@ -104,8 +104,8 @@ def test_means_are_compared_with_their_slack() -> None:
     left, right = np.array([1.0, 2.0, 3.0]), np.array([0.5, 1.0, 3.0])
     evidence = MeanInequality.of(left, right, slack=0.25)
     expected = stats.ttest_1samp(left - right, 0.25, alternative="greater").pvalue
-    assert evidence.p_fails == pytest.approx(expected)
-    assert evidence.p_holds == pytest.approx(1 - expected)
+    assert evidence.p_against == pytest.approx(expected)
+    assert evidence.p_in_favour == pytest.approx(1 - expected)
     assert (evidence.lhs_mean, evidence.rhs_mean, evidence.trials) == (2.0, 1.5, 3)
 
 
@@ -115,8 +115,8 @@ def test_an_equality_is_two_sided_and_relative_to_its_effect() -> None:
     differences = left - right
     below = stats.ttest_1samp(differences, -0.5, alternative="less").pvalue
     above = stats.ttest_1samp(differences, 0.5, alternative="greater").pvalue
-    assert evidence.p_fails == pytest.approx(min(1.0, 2 * min(above, below)))
-    assert evidence.p_holds == pytest.approx(max(1 - above, 1 - below))
+    assert evidence.p_against == pytest.approx(min(1.0, 2 * min(above, below)))
+    assert evidence.p_in_favour == pytest.approx(max(1 - above, 1 - below))
     assert Equality.of(left, -right, margin=0.05).effect == 10.0
     assert Equality.of(left, right, margin=0.05, effect=2.0).effect == 2.0
     with pytest.raises(ValueError, match="effect"):
@@ -132,8 +132,8 @@ def test_the_slope_of_a_rate_is_judged_at_its_margin(expected: float, one_sided:
     below = stats.ttest_1samp(slopes, expected - margin, alternative="less").pvalue
     fails = above if one_sided else min(1.0, 2 * min(above, below))
     holds = 1 - above if one_sided else max(1 - above, 1 - below)
-    assert evidence.p_fails == pytest.approx(fails)
-    assert evidence.p_holds == pytest.approx(holds)
+    assert evidence.p_against == pytest.approx(fails)
+    assert evidence.p_in_favour == pytest.approx(holds)
     assert evidence.slope == pytest.approx(slopes.mean())
     low, high = stats.t.interval(0.95, 3, slopes.mean(), stats.sem(slopes))
     assert f"[{low:+.3f}, {high:+.3f}]" in evidence.key_figure
@@ -141,18 +141,18 @@ def test_the_slope_of_a_rate_is_judged_at_its_margin(expected: float, one_sided:
 
 @pytest.mark.parametrize("silent", [OutOfScope(assumption="k ≥ 2.", because="k = 1"), Failure(error="no")])
 def test_what_brings_no_evidence_is_sure_of_nothing(silent: Evidence) -> None:
-    assert (silent.p_fails, silent.p_holds) == (1.0, 1.0)
+    assert (silent.p_against, silent.p_in_favour) == (1.0, 1.0)
     assert not silent.says_nothing
     assert not silent.statistical
     joint = Joint(parts={"a": silent, "b": Identity.of([1.0], [1.0], tolerance=0.0)})
-    assert (joint.p_fails, joint.p_holds) == (1.0, 1.0)
+    assert (joint.p_against, joint.p_in_favour) == (1.0, 1.0)
     assert judge(joint) not in (S, R, V)
 
 
 def test_a_p_value_of_alpha_itself_decides() -> None:
     for violations, verdict in ((4, S), (17, R)):
         evidence = Coverage(draws=200, violations=violations, delta=0.05)
-        decisive = min(evidence.p_fails, evidence.p_holds)
+        decisive = min(evidence.p_against, evidence.p_in_favour)
         assert 0.001 < decisive < 0.2
         assert judge(evidence, alpha=decisive) is verdict
         assert judge(evidence, alpha=decisive * (1 - 1e-12)) is I

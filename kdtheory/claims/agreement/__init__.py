@@ -1,7 +1,1 @@
-"""Chapter 9: agreement, and what few labels say about a student (derived here)."""
-
-from __future__ import annotations
-
-from kdtheory.claims.agreement import exact_limits
-
-__all__ = ["exact_limits"]
+"""Chapter 9: Agreement, and what few labels say about a student."""

@@ -34,25 +34,25 @@ class Joint(Evidence):
         }
 
     @property
-    def p_fails(self) -> float:
+    def p_against(self) -> float:
         """The smallest of the parts, adjusted for their number by Holm where chance decides; to be read."""
         leaves = self.leaves.values()
-        sure = [leaf.p_fails for leaf in leaves if not leaf.sampled]
-        return min([*sure, *holm_adjusted([leaf.p_fails for leaf in leaves if leaf.sampled])])
+        sure = [leaf.p_against for leaf in leaves if not leaf.sampled]
+        return min([*sure, *holm_adjusted([leaf.p_against for leaf in leaves if leaf.sampled])])
 
     @property
-    def p_holds(self) -> float:
+    def p_in_favour(self) -> float:
         """The largest of the parts; to be read, for a verdict is made of the parts' verdicts."""
-        return max(leaf.p_holds for leaf in self.leaves.values())
+        return max(leaf.p_in_favour for leaf in self.leaves.values())
 
     @property
     def key_figure(self) -> str:
         """The figure of the part that decides: of those that lean to failing, if any do, the surest one;
         else the one that is least sure to hold."""
         leaves = self.leaves.values()
-        if failing := [leaf for leaf in leaves if leaf.p_fails < leaf.p_holds]:
-            return min(failing, key=lambda leaf: leaf.p_fails).key_figure
-        return max(leaves, key=lambda leaf: leaf.p_holds).key_figure
+        if failing := [leaf for leaf in leaves if leaf.p_against < leaf.p_in_favour]:
+            return min(failing, key=lambda leaf: leaf.p_against).key_figure
+        return max(leaves, key=lambda leaf: leaf.p_in_favour).key_figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +64,11 @@ class OutOfScope(Evidence):
     because: str
 
     @property
-    def p_fails(self) -> float:
+    def p_against(self) -> float:
         return 1.0
 
     @property
-    def p_holds(self) -> float:
+    def p_in_favour(self) -> float:
         return 1.0
 
     @property
@@ -85,11 +85,11 @@ class Failure(Evidence):
     traceback: str = ""
 
     @property
-    def p_fails(self) -> float:
+    def p_against(self) -> float:
         return 1.0
 
     @property
-    def p_holds(self) -> float:
+    def p_in_favour(self) -> float:
         return 1.0
 
     @property

@@ -62,12 +62,12 @@ class Identity(Evidence):
         )
 
     @property
-    def p_fails(self) -> float:
+    def p_against(self) -> float:
         return float(self.worst_error <= self.tolerance)
 
     @property
-    def p_holds(self) -> float:
-        return 1.0 - self.p_fails
+    def p_in_favour(self) -> float:
+        return 1.0 - self.p_against
 
     @property
     def key_figure(self) -> str:
@@ -135,12 +135,12 @@ class Inequality(Evidence):
         )
 
     @property
-    def p_fails(self) -> float:
+    def p_against(self) -> float:
         return float(self.violations == 0)
 
     @property
-    def p_holds(self) -> float:
-        return 1.0 - self.p_fails
+    def p_in_favour(self) -> float:
+        return 1.0 - self.p_against
 
     @property
     def says_nothing(self) -> bool:
@@ -172,13 +172,13 @@ class WorstRatio(Evidence):
             raise ValueError(f"ratio = {self.ratio} is not finite; the search went astray")
 
     @property
-    def p_fails(self) -> float:
+    def p_against(self) -> float:
         return float(self.ratio <= self.limit * (1 + self.slack))
 
     @property
-    def p_holds(self) -> float:
+    def p_in_favour(self) -> float:
         reached = self.ratio >= self.must_reach * self.limit
-        return float(not (reached and self.p_fails == 1.0))
+        return float(not (reached and self.p_against == 1.0))
 
     @property
     def key_figure(self) -> str:

@@ -2,8 +2,8 @@
 
 Every kind answers the same three questions, and nothing else is asked of it:
 
-- `p_fails`: how surprising the evidence would be if the claim *held* (small: it is refuted);
-- `p_holds`: how surprising it would be if the claim *failed* (small: it is supported);
+- `p_against`: how surprising the evidence would be if the claim *held* (small: it is refuted);
+- `p_in_favour`: how surprising it would be if the claim *failed* (small: it is supported);
 - `says_nothing`: it holds, at a level that is trivial.
 
 Deterministic kinds answer 0 or 1; statistical kinds give a one-sided p-value, and share the error rate of
@@ -42,7 +42,7 @@ class Evidence(abc.ABC):
 
     def to_plain(self) -> dict[str, Any]:
         """The evidence as plain JSON types, with the p-values that its verdict rests on."""
-        read = {name: getattr(self, name) for name in ("p_holds", "p_fails", "key_figure")}
+        read = {name: getattr(self, name) for name in ("p_in_favour", "p_against", "key_figure")}
         return {"kind": self.kind, **plain_fields(self), **read}
 
     @classmethod
@@ -70,13 +70,13 @@ class Evidence(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def p_fails(self) -> float:
-        """p-value of "the claim holds"."""
+    def p_against(self) -> float:
+        """The p-value against the claim: small where the evidence would be surprising if it held."""
 
     @property
     @abc.abstractmethod
-    def p_holds(self) -> float:
-        """p-value of "the claim fails"."""
+    def p_in_favour(self) -> float:
+        """The p-value in favour of the claim: small where the evidence would be surprising if it failed."""
 
     @property
     def says_nothing(self) -> bool:

@@ -41,18 +41,18 @@ class _Means(Evidence):
 
     @abc.abstractmethod
     def _p_values(self, test: OneSidedTest, /) -> tuple[float, float]:
-        """`p_fails` and `p_holds` by a test of the mean difference."""
+        """`p_against` and `p_in_favour` by a test of the mean difference."""
 
     @property
     def _student(self) -> MeanTest:
         return MeanTest(self.mean_difference, self.standard_error, self.trials - 1, self.tied)
 
     @property
-    def p_fails(self) -> float:
+    def p_against(self) -> float:
         return (self.p_bounded or self._p_values(self._student))[0]
 
     @property
-    def p_holds(self) -> float:
+    def p_in_favour(self) -> float:
         return (self.p_bounded or self._p_values(self._student))[1]
 
     @property
@@ -241,13 +241,13 @@ class Rate(Evidence):
         return MeanTest(self.slope, self.standard_error, self.replicates - 1, self.tied)
 
     @property
-    def p_fails(self) -> float:
+    def p_against(self) -> float:
         if self.one_sided:
             return self._test.p_above(self.expected + self.margin)
         return self._test.p_outside(self.expected, self.margin)
 
     @property
-    def p_holds(self) -> float:
+    def p_in_favour(self) -> float:
         if self.one_sided:
             return self._test.p_below(self.expected + self.margin)
         return self._test.p_within(self.expected, self.margin)
@@ -298,11 +298,11 @@ class Coverage(Evidence):
         )
 
     @property
-    def p_fails(self) -> float:
+    def p_against(self) -> float:
         return float(stats.binomtest(self.violations, self.draws, self.delta, "greater").pvalue)
 
     @property
-    def p_holds(self) -> float:
+    def p_in_favour(self) -> float:
         return float(stats.binomtest(self.violations, self.draws, self.delta, "less").pvalue)
 
     @property

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint
-from kdtheory.claims.schemes.image_kernels import centred_targets, regression, some_images
+from kdtheory.experiments.schemes.image_kernels import centred_targets, regression, some_images
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
 from kdtheory.self_distillation.lag import (

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint
-from kdtheory.claims.schemes.image_kernels import (
+from kdtheory.experiments.schemes.image_kernels import (
     centred_targets,
     gaussian_kernel,
     some_images,

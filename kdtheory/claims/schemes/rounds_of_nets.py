@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Joint, MeanInequality
-from kdtheory.claims.schemes.image_kernels import (
+from kdtheory.experiments.schemes.image_kernels import (
     centred_targets,
     random_features,
     regression,

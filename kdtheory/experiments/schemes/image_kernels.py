@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Setting
+from kdtheory.experiments.run import Run
 from kdtheory.networks import MLP
 from kdtheory.populations import Loss, Population, train
 from kdtheory.streams import Stream
@@ -20,9 +20,9 @@ __all__ = [
 ]
 
 
-def some_images(setting: Setting, stream: Stream, count: int) -> tuple[Tensor, Tensor]:
+def some_images(run: Run, stream: Stream, count: int) -> tuple[Tensor, Tensor]:
     """Inputs and labels of `count` images, drawn without replacement; float64."""
-    images = setting.images
+    images = run.images
     chosen = torch.randperm(images.num_images, generator=stream.torch())[:count]
     return images.inputs[chosen].double(), images.labels[chosen]
 

@@ -1,0 +1,58 @@
+"""The run that an experiment is made in: its random stream, the tier, the data and the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import torch
+
+from kdtheory.datasets import Images, load_images
+from kdtheory.streams import Stream
+from kdtheory.types import resolve_device
+from kdtheory.validate import check_one_of
+
+__all__ = ["Run"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What an experiment is made in: its random stream, the tier, the data and the device.
+
+    Args:
+        stream: where its random numbers start; each experiment has a stream of its own below the seed.
+        tier: "quick" or "full": sample sizes, never what is claimed.
+        data: a folder of IDX files, or None for the embedded digits.
+        device: where networks are trained; "auto" is CUDA where there is one.
+
+    Raises:
+        ValueError: the tier is not known.
+    """
+
+    stream: Stream
+    tier: str = "quick"
+    data: Path | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_one_of("tier", self.tier, ("quick", "full"))
+
+    def size(self, *, quick: int, full: int) -> int:
+        """The sample size of this tier, fixed before the run."""
+        return quick if self.tier == "quick" else full
+
+    @property
+    def images(self) -> Images:
+        """The real images of this run."""
+        return _images(self.data)
+
+    @cached_property
+    def torch_device(self) -> torch.device:
+        """The device that `device` stands for."""
+        return resolve_device(self.device)
+
+
+@lru_cache(maxsize=2)
+def _images(data: Path | None) -> Images:
+    return load_images(data)

@@ -1,0 +1,117 @@
+"""An experiment as a value: its settings, its stream, and rows that are measured once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from kdtheory.claims.core import Mutant
+from kdtheory.claims.examination import patched
+from kdtheory.experiments import EXPERIMENTS, Experiment, Rows, Run, experiment, forget, shown
+from kdtheory.losses import entropy, kd_loss
+from kdtheory.streams import Stream
+
+RUN = Run(Stream(0))
+
+
+@pytest.fixture
+def counted() -> Iterator[tuple[Experiment, list[int]]]:
+    calls: list[int] = []
+
+    @experiment
+    def entropies_of_noise(run: Run, /, *, scale: float = 1.0) -> Rows:
+        calls.append(1)
+        logits = scale * torch.randn(4, 3, generator=run.stream.torch())
+        return Rows(entropy=entropy(logits, temperature=1.0))
+
+    yield entropies_of_noise, calls
+    forget()
+    del EXPERIMENTS["entropies_of_noise"]
+
+
+def test_rows_are_measured_once_for_each_setting_and_run(counted: tuple[Experiment, list[int]]) -> None:
+    noise, calls = counted
+    first = noise.rows(RUN)
+    assert noise.rows(Run(Stream(0).child("elsewhere"))) is first
+    assert len(calls) == 1
+    noise.given(scale=2.0).rows(RUN)
+    noise.rows(Run(Stream(1)))
+    noise.rows(Run(Stream(0), tier="full"))
+    assert len(calls) == 4
+
+
+def test_settings_do_not_change_the_stream_and_the_seed_does(counted: tuple[Experiment, list[int]]) -> None:
+    noise, _ = counted
+    assert noise.given(scale=3.0).stream(0) == noise.stream(0) != noise.stream(1)
+    assert not torch.equal(noise.rows(RUN).entropy, noise.rows(Run(Stream(1))).entropy)
+
+
+def test_what_was_tuned_never_runs_on_the_seeds_that_it_was_tuned_on() -> None:
+    tuned = Experiment("x", lambda _: Rows(), {}, tuned_on=(0, 1))
+    assert tuned.stream(0) not in {Experiment("x", lambda _: Rows(), {}).stream(seed) for seed in range(3)}
+
+
+def test_a_wrong_version_has_rows_measured_anew_where_it_was_called(
+    counted: tuple[Experiment, list[int]],
+) -> None:
+    noise, calls = counted
+    right = noise.rows(RUN).entropy
+    with patched(Mutant("never called here", kd_loss, lambda *_args, **_settings: torch.zeros(()))):
+        assert noise.rows(RUN).entropy is right
+    assert len(calls) == 1
+    wrong = Mutant("none", entropy, lambda logits, /, **_settings: torch.zeros(len(logits)))
+    namespace = noise.measure.__globals__
+    with patched(wrong, noise.measure):
+        assert namespace["entropy"] is wrong.wrong
+        assert not noise.rows(RUN).entropy.any()
+    assert noise.rows(RUN).entropy is right
+    assert len(calls) == 2
+
+
+def test_what_a_kept_measurement_called_counts_for_the_one_that_reads_it(
+    counted: tuple[Experiment, list[int]], request: pytest.FixtureRequest
+) -> None:
+    noise, calls = counted
+
+    @experiment
+    def doubled_entropies(run: Run, /) -> Rows:
+        return Rows(entropy=2 * noise.rows(run).entropy)
+
+    request.addfinalizer(lambda: EXPERIMENTS.pop("doubled_entropies"))
+    noise.rows(RUN)
+    doubled_entropies.rows(RUN)
+    with patched(
+        Mutant("none", entropy, lambda logits, /, **_settings: torch.zeros(len(logits))), noise.measure
+    ):
+        assert not doubled_entropies.rows(RUN).entropy.any()
+    assert len(calls) == 2
+
+
+def test_settings_are_no_words() -> None:
+    with pytest.raises(ValueError, match="no number, enumeration, law or function"):
+
+        @experiment
+        def worded(run: Run, /, *, posterior: str = "true") -> Rows:
+            return Rows()
+
+
+def test_unknown_settings_and_bare_ones_are_refused(counted: tuple[Experiment, list[int]]) -> None:
+    noise, _ = counted
+    with pytest.raises(ValueError, match="takes no width; it takes scale"):
+        noise.given(width=3)
+    with pytest.raises(ValueError, match="scale has no default"):
+
+        @experiment
+        def bare(run: Run, /, *, scale: float) -> Rows:
+            return Rows()
+
+
+def test_a_missing_column_is_named_with_those_that_are_there() -> None:
+    with pytest.raises(AttributeError, match="no column 'c'; there are a, b"):
+        Rows(a=1, b=2).c  # noqa: B018
+
+
+def test_functions_are_shown_by_their_names() -> None:
+    assert shown(kd_loss) == "kd loss"
