@@ -6,14 +6,16 @@ from kdtheory.certify.by_logits import certify_logits
 from kdtheory.certify.division import Division, split
 from kdtheory.certify.door import certify
 from kdtheory.certify.lines import LINES, PARTS
-from kdtheory.certify.plan import WITNESSES, WitnessPlan
+from kdtheory.certify.plan import LABEL_RECIPE, STUDENT_RECIPE, WITNESSES, WitnessPlan
 from kdtheory.certify.result import Certificates
 from kdtheory.certify.word import ASSUMPTIONS
 
 __all__ = [
     "ASSUMPTIONS",
+    "LABEL_RECIPE",
     "LINES",
     "PARTS",
+    "STUDENT_RECIPE",
     "WITNESSES",
     "Certificates",
     "Division",

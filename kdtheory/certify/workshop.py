@@ -120,8 +120,8 @@ class Workshop:
         """Steps of one network, over all that is trained."""
         taught, students = 0, "stochastic" in self.plan.kinds
         if isinstance(self.own_prior, float) and {*self.plan.kinds} != {"holdout"}:
-            taught = self.plan.label_steps(self._size - self._held(1 - self.own_prior))
-        return self._network_steps + taught + students * self.plan.student_steps(self._size)
+            taught = self.plan.recipe.steps_for(self._size - self._held(1 - self.own_prior))
+        return self._network_steps + taught + students * self.plan.students.steps_for(self._size)
 
     @cached_property
     def split(self) -> Division:
@@ -219,16 +219,14 @@ class Workshop:
             loss=label_loss,
             members=members,
             stream=self.stream.child(name),
-            steps=self.plan.label_steps(len(rows)),
+            recipe=self.plan.on_labels(len(rows)),
             initial=None if initial is None else initial.expand(members, -1),
             device=self.device,
             progress=self._relay(before),
-            **self.plan.recipe,
         )
 
     def _posterior(self, delta: float) -> GaussianPosterior:
         assert isinstance(self.architecture, MLP)
-        steps = self.plan.student_steps(self._size)
         return train_posterior(
             self.architecture,
             self.inputs,
@@ -237,11 +235,9 @@ class Workshop:
             certified=len(self.prior.tested),
             delta=delta,
             stream=self.stream.child("posterior"),
-            steps=steps,
-            learning_rate=self.plan.learning_rate,
-            batch_size=self.plan.batch_size,
+            recipe=self.plan.students,
             device=self.device,
-            progress=self._relay(self.all_steps - steps),
+            progress=self._relay(self.all_steps - self.plan.students.steps_for(self._size)),
         )
 
     @property
@@ -259,7 +255,7 @@ class Workshop:
     def _network_steps(self) -> int:
         if "holdout" not in self.plan.kinds and self.own_prior is not None:
             return 0
-        return self.plan.members * self.plan.label_steps(self._size - self._held(self.plan.held_out))
+        return self.plan.members * self.plan.recipe.steps_for(self._size - self._held(self.plan.held_out))
 
     def _held(self, share: float) -> int:
         return round(share * self._size)

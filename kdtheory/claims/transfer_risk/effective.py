@@ -15,6 +15,7 @@ from kdtheory.networks import MLP
 from kdtheory.ntk.effective_logits import distillation_slope, effective_logits, overruling_soft_ratio
 from kdtheory.ntk.linear import LinearKernel
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.transfer_risk import interpolant
 
 RATIOS = (0.3, 0.5, 0.8, 1.0)
@@ -105,14 +106,16 @@ def students_of_soft_and_hard_labels_converge_to_effective_logits(
             },
             members=len(pairs),
             stream=setting.stream.child(name),
-            steps=600,
-            learning_rate=0.3 if name == "linear" else 0.1,
-            optimizer="sgd",
-            momentum=0.95,
-            weight_decay=weight_decay,
+            recipe=Recipe(
+                steps=600,
+                learning_rate=0.3 if name == "linear" else 0.1,
+                optimizer="sgd",
+                momentum=0.95,
+                weight_decay=weight_decay,
+                dtype=torch.float64,
+            ),
             initial=zero if name == "linear" else None,
             device="cpu",
-            dtype=torch.float64,
         )
         parts[name] = Identity.of(contrast(students.logits(points)), ends, tolerance=0.01)
         if name == "linear":

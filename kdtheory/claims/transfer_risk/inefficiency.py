@@ -15,6 +15,7 @@ from kdtheory.networks import MLP
 from kdtheory.ntk import InfiniteMLP
 from kdtheory.ntk.effective_logits import effective_logits
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 from kdtheory.transfer_risk import (
     KernelFunction,
@@ -76,8 +77,7 @@ def image_teacher(setting: Setting, /, *, most: int) -> tuple[Tensor, Tensor, Te
         loss=label_loss,
         members=1,
         stream=setting.stream.child("net"),
-        steps=150,
-        learning_rate=0.01,
+        recipe=Recipe(steps=150, learning_rate=0.01),
         device="cpu",
     )
     return inputs, contrast(net.logits(inputs.float())[0].double()), halves
@@ -231,8 +231,7 @@ def _net_risks(setting: Setting, share: float) -> Tensor:
             settings={"weight": rho},
             members=members,
             stream=stream.child("students"),
-            steps=400,
-            learning_rate=0.02,
+            recipe=Recipe(steps=400, learning_rate=0.02),
             device="cpu",
         )
         risks.append(transfer_risk(contrast(students.logits(points[:, 60:])).double(), oracle[:, 60:]))

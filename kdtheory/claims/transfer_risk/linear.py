@@ -19,6 +19,7 @@ from kdtheory.claims.verdict import Verdict
 from kdtheory.losses import distillation
 from kdtheory.networks import MLP
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 from kdtheory.transfer_risk import (
     isotropic_angle_tail,
@@ -147,13 +148,9 @@ def linear_student_ends_at_the_projection_of_its_teacher(
             settings={"weight": 1.0 if labels == "soft" else 0.0},
             members=members,
             stream=setting.stream,
-            steps=800,
-            learning_rate=0.3,
-            optimizer="sgd",
-            momentum=0.9,
+            recipe=Recipe(steps=800, learning_rate=0.3, optimizer="sgd", momentum=0.9, dtype=torch.float64),
             initial=torch.zeros(members, architecture.size, dtype=torch.float64),
             device="cpu",
-            dtype=torch.float64,
         )
         found = contrast(students.params.unflatten(-1, (2, 8)).mT)
         expected = torch.stack([phuong19_student(x, w) for x, w in zip(points, oracle, strict=True)])
