@@ -10,6 +10,7 @@ from kdtheory.claims import Claim, Control, Mutant, Plan, Setting, Verdict, clai
 from kdtheory.ledger import Ledger, verify
 from kdtheory.networks import MLP, ModuleArchitecture
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Mutant",
     "Plan",
     "Population",
+    "Recipe",
     "Setting",
     "Stream",
     "Verdict",

@@ -14,6 +14,8 @@ from torch import nn
 
 from kdtheory import MLP, Stream, train
 from kdtheory.losses import label_loss
+from kdtheory.multiview import limit_start, train_limit
+from kdtheory.networks import PatchNetwork
 from kdtheory.problems import MultiViewWorld
 from kdtheory.recipe import HONOURED, SCHEDULES, Recipe, TailAverage
 from kdtheory.schemes import fit
@@ -96,7 +98,7 @@ def of_a_population(recipe: Recipe) -> object:
 
 
 def of_a_module(recipe: Recipe) -> object:
-    return fit(nn.Linear(4, 3), (X, Y), recipe=recipe, stream=Stream(0), device="cpu")
+    return fit(nn.Sequential(nn.Linear(4, 3)), (X, Y), recipe=recipe, stream=Stream(0), device="cpu")
 
 
 def of_a_posterior(recipe: Recipe) -> object:
@@ -138,7 +140,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 def numbers(found: Any) -> torch.Tensor:
     """What was trained, as one vector."""
     if hasattr(found, "module") and isinstance(found.module, nn.Module):
-        return torch.cat([value.detach().flatten() for value in found.module.parameters()]).double()
+        return NET.pack({name: value.double() for name, value in found.module.state_dict().items()})
     for name in ("params", "mean", "projections"):
         if hasattr(found, name):
             return getattr(found, name).flatten().double()
