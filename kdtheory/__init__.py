@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kdtheory.ledger import Ledger, verify
     from kdtheory.networks import MLP, ModuleArchitecture
     from kdtheory.populations import Population, train
+    from kdtheory.recipe import Recipe
     from kdtheory.streams import Stream
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Mutant",
     "Plan",
     "Population",
+    "Recipe",
     "Rows",
     "Run",
     "Setting",

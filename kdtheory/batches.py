@@ -108,12 +108,21 @@ class Batches:
         return isinstance(self.data, (tuple, Mapping))
 
     @property
+    def length(self) -> int | None:
+        """How many batches an epoch has, where that can be known beforehand."""
+        if self.constant:
+            return 1
+        try:
+            batches: int | None = len(self.data)
+        except TypeError:
+            batches = None
+        known = [count for count in (batches, self.most) if count is not None]
+        return min(known, default=None)
+
+    @property
     def ends(self) -> bool:
         """Whether an epoch is known to end."""
-        try:
-            return self.most is not None or len(self.data) >= 0
-        except TypeError:
-            return False
+        return self.length is not None
 
     def check_ends(self) -> None:
         """An epoch is known to end.

@@ -27,6 +27,7 @@ from kdtheory.doors import door
 from kdtheory.networks import MLP
 from kdtheory.networks._mlp_tape import ACTIVATIONS
 from kdtheory.progress import Progress, told
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 from kdtheory.types import as_torch_starts, recordable, resolve_device
 from kdtheory.validate import (
@@ -200,17 +201,14 @@ def train_posterior(
     certified: int,
     delta: float,
     stream: Stream,
-    steps: int,
-    learning_rate: float,
+    recipe: Recipe,
     initial_std: float = 0.01,
     prior_stds: tuple[float, ...] = PRIOR_STDS,
     floor: float = 1e-4,
-    batch_size: int | None = None,
     device: str | torch.device = "auto",
-    dtype: torch.dtype = torch.float32,
     progress: Progress = None,
 ) -> GaussianPosterior:
-    """Minimise kl⁻¹(ℓ̂_Q, (KL(Q‖P) + ln(2√n/δ))/n) over μ and s by Adam, from μ = μ₀; n = `certified`.
+    """Minimise kl⁻¹(ℓ̂_Q, (KL(Q‖P) + ln(2√n/δ))/n) over μ and s, from μ = μ₀; n = `certified`.
 
     ℓ = −Σ_y t_y ln max(g(x)_y, floor)/ln(1/floor) ∈ [0, 1], t the targets: labels as one-hot rows, or a
     teacher's probabilities. Q may be trained on any points; only those that will certify it count as n.
@@ -222,36 +220,39 @@ def train_posterior(
         certified: n, the number of points that the bound will be computed on.
         delta: δ of the bound.
         stream: where the order of the points and the draws of g come from.
-        steps, learning_rate: of Adam, for μ; ln s moves ten times as fast.
+        recipe: its learning rate is that of μ, ln s moves ten times as fast; the rows of a step are the same
+            for all members; neither decay nor an average.
         initial_std: s at the start.
         prior_stds: the grid of λ; a single one costs nothing, ln J the choice among J.
         floor: least probability that the loss distinguishes.
-        batch_size: rows per step, the same for all members; None takes all.
-        device, dtype: where and in what to train.
+        device: where to train.
         progress: called with (done, total) steps, about a hundred times. None
             shows a bar on a terminal and in a notebook, True a line now and then elsewhere, False nothing.
 
     Raises:
-        ValueError: a target row is no probability, a number is out of its range, or n < 8.
+        ValueError: a target row is no probability, a number is out of its range, n < 8, or the recipe says
+            more than this training can do.
     """
+    recipe.check_honoured("a posterior")
     check_probs("targets", targets)
     check_fraction("delta", delta, open_interval=True)
     check_fraction("floor", floor, open_interval=True)
     check_positive("initial_std", initial_std)
-    check_positive("learning_rate", learning_rate)
     check_at_least("the number of prior_stds", len(prior_stds), 1)
     check_positive("prior_stds", torch.tensor(prior_stds))
-    check_at_least("steps", steps, 0)
-    place = resolve_device(device)
+    place, dtype = resolve_device(device), recipe.dtype or torch.float32
+    steps = recipe.steps_for(inputs.shape[-2])
     inputs, targets, start = (recordable(array).to(place, dtype) for array in (inputs, targets, prior_mean))
     mean = start.clone().requires_grad_()
     log_std = torch.full_like(start, math.log(initial_std)).requires_grad_()
-    optimizer = torch.optim.Adam([mean], learning_rate)
-    optimizer.add_param_group({"params": [log_std], "lr": 10 * learning_rate})
+    optimizer, rates = recipe.optimizer_of([mean]), (recipe.learning_rate, 10 * recipe.learning_rate)
+    optimizer.add_param_group({"params": [log_std]})
     draws = stream.child("draws").torch(place)
-    batches = _batches(inputs.shape[-2], batch_size, stream.child("order").torch())
+    batches = _batches(inputs.shape[-2], recipe.batch_size, stream.child("order").torch())
     with told(progress, "posterior") as tell:
         for step in range(steps):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * recipe.factor(step / steps)
             rows = next(batches)
             logits = _sampled_logits(architecture, mean, log_std.exp(), inputs[..., rows, :], draws)
             losses = _bounded_cross_entropy(logits, targets[..., rows, :], floor).mean(-1)

@@ -29,6 +29,7 @@ from kdtheory.networks import PatchNetwork
 from kdtheory.plots import PALETTE
 from kdtheory.populations import train
 from kdtheory.problems import Views
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 CLAIMS: tuple[str, ...] = ()
@@ -54,7 +55,7 @@ def run(stream: Stream, *, members: int, dim: int, steps: int, repeats: int) -> 
         {
             "side": name,
             "networks": members,
-            "steps": BINARY.recipe.steps,
+            "steps": BINARY.plan.recipe.steps,
             "dim": dim,
             "threads": torch.get_num_threads(),
             "seconds": round(float(np.median(own)), 3),
@@ -66,8 +67,8 @@ def run(stream: Stream, *, members: int, dim: int, steps: int, repeats: int) -> 
 
 def _sides(stream: Stream, members: int, dim: int, steps: int) -> dict[str, Callable[[], float]]:
     """For each side a function that runs it once: seconds for all members and all steps."""
-    world, recipe = BINARY.in_world(patch_dim=dim).world, BINARY.recipe
-    points = world.stratified(recipe.n, stream.child("train"))
+    world, recipe = BINARY.in_world(patch_dim=dim).world, BINARY.plan.recipe
+    points = world.stratified(BINARY.plan.n, stream.child("train"))
     inputs = world.patches(points, stream.child("train"))
     short, _ = span_coordinates(world, inputs, inputs[:1])
     whole = recipe.steps * members
@@ -89,10 +90,8 @@ def _limit(points: Views, stream: Stream, members: int) -> float:
     start = limit_start(
         BINARY.network, points, noise_norm=BINARY.world.noise_norm, members=members, stream=stream
     )
-    recipe = BINARY.recipe
-    return _clocked(
-        lambda: train_limit(start, points, steps=recipe.steps, learning_rate=recipe.learning_rate)
-    )
+    recipe = BINARY.plan.recipe.but(dtype=None)
+    return _clocked(lambda: train_limit(start, points, recipe=recipe))
 
 
 def _network(inputs: Tensor) -> PatchNetwork:
@@ -113,9 +112,7 @@ def _population(inputs: Tensor, points: Views, stream: Stream, members: int, ste
             loss=label_loss,
             members=members,
             stream=stream,
-            steps=count,
-            learning_rate=BINARY.recipe.learning_rate,
-            optimizer="sgd",
+            recipe=Recipe(steps=count, learning_rate=BINARY.plan.recipe.learning_rate, optimizer="sgd"),
             initial=start,
             device="cpu",
         )
@@ -136,7 +133,7 @@ def _plain(inputs: Tensor, points: Views, stream: Stream, steps: int, threads: i
     torch.set_num_threads(threads)
     network = _network(inputs)
     module = network.module(network.init(stream, members=1), 0)
-    optimizer = torch.optim.SGD(module.parameters(), lr=BINARY.recipe.learning_rate)
+    optimizer = torch.optim.SGD(module.parameters(), lr=BINARY.plan.recipe.learning_rate)
 
     def descend(count: int) -> None:
         for _ in range(count):

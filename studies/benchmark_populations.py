@@ -30,6 +30,7 @@ from kdtheory.losses import label_loss
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, legend_above, panel_letter
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 CLAIMS: tuple[str, ...] = ()
@@ -192,9 +193,7 @@ def _population(cell: Cell, steps: int) -> float:
             loss=label_loss,
             members=cell.members,
             stream=Stream(0),
-            steps=count,
-            learning_rate=_RATES[cell.optimizer],
-            optimizer=cell.optimizer,
+            recipe=Recipe(steps=count, learning_rate=_RATES[cell.optimizer], optimizer=cell.optimizer),
             initial=cell.start,
             device="cpu",
         )

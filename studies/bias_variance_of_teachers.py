@@ -27,6 +27,7 @@ from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, counts_axis, legend_above, panel_letter, points
 from kdtheory.populations import train
 from kdtheory.problems import FiniteWorld
+from kdtheory.recipe import Recipe
 from kdtheory.risk import (
     distilled_losses,
     excess_risk,
@@ -153,9 +154,7 @@ def _losses_of_a_net(world: FiniteWorld, size: int, stream: Stream) -> Tensor:
         loss=label_loss,
         members=1,
         stream=stream,
-        steps=300,
-        learning_rate=0.01,
-        weight_decay=0.01,
+        recipe=Recipe(steps=300, learning_rate=0.01, weight_decay=0.01),
         device="cpu",
     )
     return log_loss(net.logits(world.inputs)[0].double())

@@ -69,16 +69,16 @@ def run(
 ) -> list[dict[str, Any]]:
     """Rows: form, γ, term, value; the errors of teacher and student, and their disagreement."""
     images, others = load_splits(data, stream=stream.child("images"))
-    common: dict[str, Any] = {"members": 1, "batch_size": _BATCH, "schedule": "cosine"}
+    steps = math.ceil(epochs * images.num_images / _BATCH)
+    recipe = Recipe(steps=steps, batch_size=_BATCH, schedule="cosine")
     teacher = train(
         MLP((images.dim, *hidden, images.num_classes)), images.inputs, images.labels, loss=label_loss,
-        stream=stream.child("teacher"), steps=math.ceil(epochs * images.num_images / _BATCH),
-        learning_rate=1e-3, **common,
+        members=1, stream=stream.child("teacher"), recipe=recipe,
     )  # fmt: skip
     student = train(
-        MLP((images.dim, images.num_classes)), images.inputs, loss=distillation,
+        MLP((images.dim, images.num_classes)), images.inputs, loss=distillation, members=1,
         teacher_probs=teacher.logits(images.inputs)[0].softmax(-1), stream=stream.child("student"),
-        steps=student_steps, learning_rate=3e-3, weight_decay=3e-3, **common,
+        recipe=recipe.but(steps=student_steps, learning_rate=3e-3, weight_decay=3e-3),
     )  # fmt: skip
     points = (
         student.logits(images.inputs)[0].double(),

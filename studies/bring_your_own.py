@@ -25,7 +25,8 @@ from kdtheory import Certificates, certify
 from kdtheory.datasets import digits
 from kdtheory.losses.features import attention_transfer
 from kdtheory.plots import draw_certificates, panel_letter
-from kdtheory.schemes import Term, Trained, Training, distil, evaluate, fit, hinton
+from kdtheory.recipe import Recipe
+from kdtheory.schemes import Term, Trained, distil, evaluate, fit, hinton
 from kdtheory.streams import Stream
 
 CLAIMS = (
@@ -115,19 +116,19 @@ def _networks(
     loader = DataLoader(TensorDataset(*data), batch_size=100, shuffle=True)
     with stream.child("networks").default():
         large, small = ConvNet(16, 2), ConvNet(6, 1)
-    teacher = fit(large, loader, training=_training(steps), stream=stream.child("teacher"))
+    teacher = fit(large, loader, recipe=_recipe(steps), stream=stream.child("teacher"), device="cpu")
     attention = Term(attention_transfer, weight=1.0, student="layer2", teacher="layer2")
     losses = hinton(temperature=4.0, weight=0.9) | {"attention": attention}
     student = distil(
-        small, teacher.module, loader, losses=losses, training=_training(student_steps),
-        stream=stream.child("student"),
+        small, teacher.module, loader, losses=losses, recipe=_recipe(student_steps),
+        stream=stream.child("student"), device="cpu",
     )  # fmt: skip
     return teacher, student
 
 
-def _training(steps: int) -> Training:
+def _recipe(steps: int) -> Recipe:
     cosine = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=steps + 1)
-    return Training(steps, partial(torch.optim.Adam, lr=0.01), cosine, device="cpu")
+    return Recipe(steps=steps, learning_rate=0.01, schedule=cosine)
 
 
 def _rows(

@@ -39,12 +39,13 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from kdtheory.bounds import Bound, holdout_tail, product_disagreement_transfer
-from kdtheory.certify import WitnessPlan, certify
+from kdtheory.certify import LABEL_RECIPE, WitnessPlan, certify
 from kdtheory.datasets import Images, load_splits
 from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, draw_certificates, panel_letter
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.roles import ROLES
 from kdtheory.streams import Stream
 
@@ -103,13 +104,17 @@ def run(
     architecture = MLP((images.dim, *hidden, images.num_classes))
     start = architecture.init(stream.child("start"), members=1)
     plan = WitnessPlan(
-        architecture=architecture, initial=start[0], members=members, held_out=0.1,
+        architecture=architecture,
+        initial=start[0],
+        members=members,
+        held_out=0.1,
         augmentation=_versions if _name(images) in versions_of else None,
-        steps=math.ceil(epochs * images.num_images / 128), centre_may_be_sent=False, **_RECIPE,
-    )  # fmt: skip
+        recipe=LABEL_RECIPE.but(steps=math.ceil(epochs * images.num_images / 128), **_RECIPE),
+        centre_may_be_sent=False,
+    )
     teacher = train(
         architecture, *plan.examples(images.inputs, images.labels), loss=label_loss, members=1, initial=start,
-        stream=stream.child("teacher"), steps=plan.label_steps(images.num_images), **_RECIPE,
+        stream=stream.child("teacher"), recipe=plan.on_labels(images.num_images),
     ).module(0)  # fmt: skip
     student = _linear(teacher, images, stream.child("student"))
     found = certify(
@@ -163,7 +168,7 @@ def _linear(teacher: nn.Module, images: Images, stream: Stream) -> nn.Module:
     soft = teacher(images.inputs).softmax(-1).detach()
     return train(
         MLP((images.dim, images.num_classes)), images.inputs, teacher_probs=soft, loss=distillation,
-        members=1, stream=stream, steps=2000, weight_decay=_DECAY, **_LINEAR,
+        members=1, stream=stream, recipe=Recipe(steps=2000, weight_decay=_DECAY, **_LINEAR),
     ).module(0)  # fmt: skip
 
 

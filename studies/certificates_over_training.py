@@ -24,12 +24,13 @@ import pandas as pd
 import torch
 from torch import nn
 
-from kdtheory.certify import WitnessPlan, certify
+from kdtheory.certify import LABEL_RECIPE, WitnessPlan, certify
 from kdtheory.datasets import Images, load_splits
 from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.roles import ROLES
 from kdtheory.streams import Stream
 
@@ -77,13 +78,16 @@ def run(
         steps = math.ceil(length * images.num_images / _BATCH)
         teacher = train(
             architecture, images.inputs, images.labels, loss=label_loss, members=1, initial=start,
-            stream=stream.child("teacher"), steps=steps, **_RECIPE,
+            stream=stream.child("teacher"), recipe=Recipe(steps=steps, **_RECIPE),
         ).module(0)  # fmt: skip
         student = _linear(teacher, images, student_steps, stream.child("student"))
         plan = WitnessPlan(
-            kinds=("holdout",), architecture=architecture, initial=start[0], members=1, steps=steps,
-            schedule="constant", **_RECIPE,
-        )  # fmt: skip
+            kinds=("holdout",),
+            architecture=architecture,
+            initial=start[0],
+            members=1,
+            recipe=LABEL_RECIPE.but(steps=steps, schedule="constant", **_RECIPE),
+        )
         found = certify(
             teacher, student, train=(images.inputs, images.labels), unlabelled=others.inputs,
             delta=_DELTA * (1 - _HELD), shares=_SHARES, witness=plan, stream=stream.child("certify"),
@@ -136,7 +140,13 @@ def _linear(teacher: nn.Module, images: Images, steps: int, stream: Stream) -> n
     with torch.no_grad():
         soft = teacher(images.inputs).softmax(-1)
     return train(
-        MLP((images.dim, images.num_classes)), images.inputs, teacher_probs=soft, loss=distillation,
-        members=1, stream=stream, steps=steps, weight_decay=_DECAY, learning_rate=3e-3, batch_size=_BATCH,
-        schedule="cosine",
-    ).module(0)  # fmt: skip
+        MLP((images.dim, images.num_classes)),
+        images.inputs,
+        teacher_probs=soft,
+        loss=distillation,
+        members=1,
+        stream=stream,
+        recipe=Recipe(
+            steps=steps, weight_decay=_DECAY, learning_rate=3e-3, batch_size=_BATCH, schedule="cosine"
+        ),
+    ).module(0)

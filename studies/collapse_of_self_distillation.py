@@ -27,6 +27,7 @@ from kdtheory.experiments.schemes.image_kernels import centred_targets, random_f
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, band, legend_above, panel_letter
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.self_distillation import SelfDistillation, effective_rank, mobahi20_rounds
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
@@ -212,14 +213,16 @@ def _last_layers(
         loss=half_squared,
         members=members,
         stream=stream,
-        steps=steps,
-        learning_rate=n / curvature,
-        optimizer="sgd",
-        momentum=0.95,
-        weight_decay=common / n,
+        recipe=Recipe(
+            steps=steps,
+            learning_rate=n / curvature,
+            optimizer="sgd",
+            momentum=0.95,
+            weight_decay=common / n,
+            dtype=torch.float64,
+        ),
         initial=torch.zeros(members, architecture.size, dtype=torch.float64),
         device="cpu",
-        dtype=torch.float64,
     )
     weights = architecture.unpack(nets.params)["0.weight"].mT
     return weights * factors, float(nets.gradient_norm.max())
@@ -239,10 +242,7 @@ def _net_rows(
             loss=half_squared,
             members=len(draws.x),
             stream=stream.child(t),
-            steps=steps,
-            learning_rate=0.01,
-            schedule="cosine",
-            weight_decay=_DECAY,
+            recipe=Recipe(steps=steps, learning_rate=0.01, schedule="cosine", weight_decay=_DECAY),
             device="cpu",
         )
         outputs, unseen = (nets.logits(x).double() for x in (draws.x, draws.test_x))

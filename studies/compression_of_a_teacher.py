@@ -41,6 +41,7 @@ from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP, Architecture, ModuleArchitecture
 from kdtheory.plots import PALETTE, band, legend_above, panel_letter
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.risk import accuracy
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
@@ -293,12 +294,19 @@ def _trained(
     """Adam with a step that falls to zero; a penalty of weights keeps the minimum finite."""
     settings = {"temperature": _TEMPERATURE, "weight": _WEIGHT}
     return train(
-        start.architecture, drawn.x, drawn.y, teacher_probs=probs,
+        start.architecture,
+        drawn.x,
+        drawn.y,
+        teacher_probs=probs,
         loss=label_loss if probs is None else distillation,
         settings=None if probs is None else settings,
-        members=len(drawn.x), stream=stream, steps=steps, learning_rate=rate, schedule="cosine",
-        weight_decay=1e-4, initial=start.params, kept=start.kept, device="cpu",
-    )  # fmt: skip
+        members=len(drawn.x),
+        stream=stream,
+        recipe=Recipe(steps=steps, learning_rate=rate, schedule="cosine", weight_decay=1e-4),
+        initial=start.params,
+        kept=start.kept,
+        device="cpu",
+    )
 
 
 def _accuracy(architecture: Architecture, params: Tensor, drawn: _Data) -> Tensor:

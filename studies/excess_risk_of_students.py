@@ -38,6 +38,7 @@ from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, band, counts_axis, legend_above, panel_letter
 from kdtheory.populations import Population, train
 from kdtheory.problems import FiniteWorld, TeacherWorld, World, linear_teacher
+from kdtheory.recipe import Recipe
 from kdtheory.risk import excess_risk, population_risk
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
@@ -215,9 +216,7 @@ def _students(
             loss=_cross_entropy,
             members=len(sample.inputs),
             stream=stream,
-            steps=steps,
-            learning_rate=rate,
-            weight_decay=decay / sample.inputs.shape[1],
+            recipe=Recipe(steps=steps, learning_rate=rate, weight_decay=decay / sample.inputs.shape[1]),
             initial=initial,
         )
         initial = students.params

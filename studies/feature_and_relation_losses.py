@@ -48,11 +48,12 @@ from kdtheory.losses.relations import (
     similarity_preserving,
 )
 from kdtheory.plots import PALETTE, panel_letter
+from kdtheory.recipe import Recipe
 from kdtheory.schemes import (
     Comparison,
+    Loop,
     Term,
     Trained,
-    Training,
     compare,
     distil,
     evaluate,
@@ -247,7 +248,7 @@ def _ground(images: Images, stream: Stream, steps: int) -> _Ground:
     with stream.child("teacher").default():
         teacher = _Net(2, images.num_classes)
     pool = _loader(inputs[:_POOL], labels[:_POOL])
-    taught = fit(teacher, pool, training=_training(3 * steps), stream=stream.child("teacher"))
+    taught = fit(teacher, pool, stream=stream.child("teacher"), **_how(3 * steps))
     return _Ground(inputs, labels, images.num_classes, taught.module)
 
 
@@ -258,9 +259,10 @@ def _loader(inputs: Tensor, labels: Tensor) -> DataLoader[Any]:
     return DataLoader(pairs, sampler=batches, batch_size=None)
 
 
-def _training(steps: int) -> Training:
-    adam = partial(torch.optim.Adam, lr=0.01, fused=True)
-    return Training(steps, adam, partial(_falling, steps=steps), "cpu", max(1, steps // 100))
+def _how(steps: int) -> dict[str, Any]:
+    adam, falling = partial(torch.optim.Adam, fused=True), partial(_falling, steps=steps)
+    recipe = Recipe(steps=steps, learning_rate=0.01, optimizer=adam, schedule=falling)
+    return {"recipe": recipe, "device": "cpu", "loop": Loop(every=max(1, steps // 100))}
 
 
 def _falling(optimizer: torch.optim.Optimizer, *, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
@@ -277,8 +279,7 @@ def _trained(ground: _Ground, scheme: _Scheme, size: int, here: Stream) -> Train
         first = inputs[:_BATCH], labels[:_BATCH]
         losses[scheme.term] = _weighted(student, ground, first, scheme, here)
     return distil(
-        student, ground.teacher, _loader(inputs, labels), losses=losses, training=_training(scheme.steps),
-        stream=here,
+        student, ground.teacher, _loader(inputs, labels), losses=losses, stream=here, **_how(scheme.steps),
     )  # fmt: skip
 
 
@@ -286,8 +287,10 @@ def _weighted(
     student: nn.Module, ground: _Ground, first: tuple[Tensor, Tensor], scheme: _Scheme, here: Stream
 ) -> Term:
     """The term with the weight at which it is ln k at the student's start, times the factor."""
-    bare, once = _TERMS[scheme.term], Training(1, device="cpu")
-    looked = distil(student, ground.teacher, first, losses={scheme.term: bare}, training=once, stream=here)
+    bare, once = _TERMS[scheme.term], Recipe(steps=1)
+    looked = distil(
+        student, ground.teacher, first, losses={scheme.term: bare}, recipe=once, stream=here, device="cpu"
+    )
     start = looked.history["value"].iloc[0]
     return replace(bare, weight=scheme.factor * math.log(ground.classes) / float(start))
 

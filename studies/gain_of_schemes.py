@@ -174,11 +174,13 @@ def _ground(stream: Stream) -> _Ground:
     shuffled = labels[torch.randperm(_POOL, generator=stream.child("shuffle").torch())]
     teach = partial(
         train, MLP((images.dim, 128, images.num_classes)), inputs[:_POOL], loss=label_loss, members=8,
-        stream=stream.child("teachers"), learning_rate=0.01, device="cpu",
+        stream=stream.child("teachers"), device="cpu",
     )  # fmt: skip
+    long, not_at_all = Recipe(steps=300, learning_rate=0.01), Recipe(steps=0)
     good, poor, none = (
-        teach(labels[:_POOL], steps=300), teach(shuffled, steps=300), teach(labels[:_POOL], steps=0)
-    )  # fmt: skip
+        teach(own, recipe=recipe)
+        for own, recipe in ((labels[:_POOL], long), (shuffled, long), (labels[:_POOL], not_at_all))
+    )
     said = {
         name: t.logits(inputs[:_POOL])[0].softmax(-1)
         for name, t in zip("gpn", (good, poor, none), strict=True)
@@ -240,11 +242,11 @@ def _born_again(
 def _trained(
     architecture: Architecture, *, inputs: Tensor, labels: Tensor, steps: int, stream: Stream, **what: Any
 ) -> _Trained:
-    how = {
-        "members": len(inputs), "stream": stream, "learning_rate": 0.02, "schedule": "cosine",
-        "weight_decay": 1e-3, "device": "cpu", **what,
-    }  # fmt: skip
-    untrained, trained = (train(architecture, inputs, labels, steps=count, **how) for count in (0, steps))
+    how = {"members": len(inputs), "stream": stream, "device": "cpu", **what}
+    recipe = Recipe(steps=steps, learning_rate=0.02, schedule="cosine", weight_decay=1e-3)
+    untrained, trained = (
+        train(architecture, inputs, labels, recipe=recipe.but(steps=count), **how) for count in (0, steps)
+    )
     return _Trained(trained, untrained.gradient_norm)
 
 

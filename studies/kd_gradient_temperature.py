@@ -25,6 +25,7 @@ from kdtheory.losses import high_temperature_gradient, kd_gradient, label_loss
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, band, legend_above, panel_letter
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
 
@@ -117,8 +118,7 @@ def _logits(
         loss=label_loss,
         members=members,
         stream=stream,
-        steps=steps,
-        learning_rate=0.01,
+        recipe=Recipe(steps=steps, learning_rate=0.01),
         device="cpu",
     )
     return networks.logits(images.inputs[fresh]).double()

@@ -72,7 +72,7 @@ def run(stream: Stream, *, replicates: int, members: int, students: int) -> list
 
 
 def _multi_view(design: Design, stream: Stream, replicates: int, members: int, students: int):
-    cooler = replace(design, recipe=replace(design.recipe, temperature=2.0))
+    cooler = replace(design, plan=replace(design.plan, temperature=2.0))
     sizes = {"replicates": replicates, "members": members, "students": students}
     found = comparisons(replicated(design, stream, **sizes))
     cool = comparisons(replicated(cooler, stream, **sizes))
@@ -88,7 +88,7 @@ def _multi_view(design: Design, stream: Stream, replicates: int, members: int, s
 
 
 def _lazy(design: Design, stream: Stream, members: int) -> tuple[float, float]:
-    points = design.world.stratified(design.recipe.n, stream.child("train"))
+    points = design.world.stratified(design.plan.n, stream.child("train"))
     test = design.world.views(1000, stream.child("test"))
     start = limit_start(
         replace(design.network, init_std=0.3), points, noise_norm=design.world.noise_norm,

@@ -84,8 +84,10 @@ def run(
     """
     rows = []
     for place, (name, full) in enumerate(_WORLDS.items()):
-        steps, later = (count // shortened for count in (full.recipe.steps, full.recipe.student_steps))
-        design = replace(full, recipe=replace(full.recipe, steps=steps, student_steps=later))
+        steps, later = (count // shortened for count in (full.plan.recipe.steps, full.plan.student_steps))
+        design = replace(
+            full, plan=replace(full.plan, recipe=full.plan.recipe.but(steps=steps), student_steps=later)
+        )
         for dim in (0, *dims[place]):
             found = [
                 _compared(design, dim, members[place], students[place], fresh[place], stream.child(name, r))
@@ -101,10 +103,10 @@ def _compared(
 ) -> Comparison:
     counts = {"members": members, "students": students, "self_students": 1, "test_points": fresh}
     if dim == 0:
-        return compare(design.world, design.network, design.recipe, stream=stream, stratified=True, **counts)
+        return compare(design.world, design.network, design.plan, stream=stream, stratified=True, **counts)
     sized = design.in_world(patch_dim=dim)
     return compare_plain(
-        sized.world, sized.network, sized.recipe, stream=stream, stratified=True, device="cpu", **counts
+        sized.world, sized.network, sized.plan, stream=stream, stratified=True, device="cpu", **counts
     )
 
 

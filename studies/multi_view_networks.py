@@ -48,8 +48,9 @@ def run(
     stream: Stream, *, networks: int, shown: int, every: int, sizes: Sequence[int]
 ) -> list[dict[str, Any]]:
     """Rows of three kinds: "pair" (projections), "step" (curves), "size" (ensembles)."""
-    world, network, recipe = BINARY.world, BINARY.network, BINARY.recipe
-    train = world.stratified(recipe.n, stream.child("train"))
+    world, network = BINARY.world, BINARY.network
+    recipe, gentle = (design.plan.recipe.but(dtype=None) for design in (BINARY, GENTLE))
+    train = world.stratified(BINARY.plan.n, stream.child("train"))
     test = world.stratified(20, stream.child("test"))
     start = limit_start(
         network, train, noise_norm=world.noise_norm, members=networks, stream=stream.child("nets")
@@ -57,14 +58,14 @@ def run(
     first = limit_start(
         network, train, noise_norm=world.noise_norm, members=shown, stream=stream.child("nets")
     )
-    rows, course, gentle = [], [first], GENTLE.recipe
+    rows, course = [], [first]
     for _ in range(0, gentle.steps, every):
-        course.append(train_limit(course[-1], train, steps=every, learning_rate=gentle.learning_rate))
+        course.append(train_limit(course[-1], train, recipe=gentle.but(steps=every)))
     lacking = _lacking(course[-1], train)
     rows += [_step(nets, train, test, lacking, every * i) for i, nets in enumerate(course)]
     for when, each in (("start", first), ("end", course[-1])):
         rows += _pairs(each, when)
-    final = train_limit(start, train, steps=recipe.steps, learning_rate=recipe.learning_rate)
+    final = train_limit(start, train, recipe=recipe)
     logits = final.logits(test.coefficients)
     held = views_held(final.projections, num_views=2, threshold=network.threshold)
     for size in sizes:

@@ -29,7 +29,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from kdtheory.certify import Certificates, ShipPlan, WitnessPlan, certify
+from kdtheory.certify import LABEL_RECIPE, Certificates, ShipPlan, WitnessPlan, certify
 from kdtheory.datasets import Images, load_splits
 from kdtheory.inversion import binomial_upper_limit
 from kdtheory.losses import label_loss
@@ -73,11 +73,11 @@ def run(
     architecture = _architecture(images, channels, hidden)
     plan = WitnessPlan(
         kinds=("holdout",), architecture=architecture, members=members, augmentation=_mirrored,
-        steps=_steps(epochs, images.num_images),
+        recipe=LABEL_RECIPE.but(steps=_steps(epochs, images.num_images)),
     )  # fmt: skip
     teacher = train(
         architecture, *plan.examples(images.inputs, images.labels), loss=label_loss, members=1,
-        stream=stream.child("teacher"), steps=_steps(epochs, images.num_images), **plan.recipe,
+        stream=stream.child("teacher"), recipe=plan.recipe.but(steps=_steps(epochs, images.num_images)),
     ).module(0)  # fmt: skip
     found = certify(
         teacher, train=(images.inputs, images.labels), unlabelled=unlabelled, fixed_in_advance=True,

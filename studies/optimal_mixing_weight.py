@@ -25,6 +25,7 @@ from kdtheory.datasets import digits
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, band, panel_letter, points
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.self_distillation import fixed_design_mixing, ridge, ridge_derivative
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
@@ -240,14 +241,16 @@ def _fitted(
         loss=mixed,
         members=len(x),
         stream=stream,
-        steps=steps,
-        learning_rate=0.5,
-        optimizer="sgd",
-        momentum=0.9,
-        weight_decay=decay,
+        recipe=Recipe(
+            steps=steps,
+            learning_rate=0.5,
+            optimizer="sgd",
+            momentum=0.9,
+            weight_decay=decay,
+            dtype=torch.float64,
+        ),
         initial=torch.zeros(len(x), architecture.size, dtype=torch.float64),
         device="cpu",
-        dtype=torch.float64,
     )
     return nets.logits, float(nets.gradient_norm.max())
 

@@ -34,6 +34,7 @@ from kdtheory.losses import distillation, kl_divergence, label_loss
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, legend_above, panel_letter, points
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.risk import accuracy
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
@@ -111,13 +112,17 @@ def _split(
 
     def fit(name: str, teacher: Tensor | None) -> Role:
         nets = train(
-            MLP((images.dim, 32, 32, images.num_classes)), images.inputs[seen], images.labels[seen],
+            MLP((images.dim, 32, 32, images.num_classes)),
+            images.inputs[seen],
+            images.labels[seen],
             teacher_probs=None if teacher is None else teacher.softmax(-1),
             loss=label_loss if teacher is None else distillation,
             settings={} if teacher is None else {"temperature": _TEMPERATURE},
-            members=counts[teacher is not None], steps=durations[teacher is not None],
-            stream=stream.child(name), learning_rate=0.005, schedule="cosine", device="cpu",
-        )  # fmt: skip
+            members=counts[teacher is not None],
+            recipe=Recipe(steps=durations[teacher is not None], learning_rate=0.005, schedule="cosine"),
+            stream=stream.child(name),
+            device="cpu",
+        )
         own = nets.logits(images.inputs[seen])
         excess = nets.last_loss.mean() if teacher is None else _excess(teacher, own)
         return Role(own, nets.logits(images.inputs[kept]), float(excess), float(nets.gradient_norm.max()))

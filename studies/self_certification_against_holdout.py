@@ -39,6 +39,7 @@ from kdtheory.losses import label_loss
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, band, counts_axis, legend_above, panel_letter
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.stochastic import pac_bayes_certificate, train_posterior
 from kdtheory.streams import Stream
 
@@ -96,10 +97,21 @@ class _Lab(NamedTuple):
         """The parameters of a network that learned from the first rows."""
         start = self.architecture.init(self.stream.child("start"), members=1)
         net = train(
-            self.architecture, self.inputs[:rows], self.labels[:rows], loss=label_loss, members=1,
-            initial=start, stream=self.stream.child(name), steps=self.steps(rows, self.epochs),
-            learning_rate=1e-3, batch_size=_BATCH, schedule="cosine", averaged=0.4,
-        )  # fmt: skip
+            self.architecture,
+            self.inputs[:rows],
+            self.labels[:rows],
+            loss=label_loss,
+            members=1,
+            initial=start,
+            stream=self.stream.child(name),
+            recipe=Recipe(
+                steps=self.steps(rows, self.epochs),
+                learning_rate=1e-3,
+                batch_size=_BATCH,
+                schedule="cosine",
+                averaged=0.4,
+            ),
+        )
         return net.params[0]
 
     def classes(self, params: Tensor, inputs: Tensor) -> Tensor:
@@ -196,10 +208,17 @@ def _self_certified(lab: _Lab, learned: int, prior: Tensor) -> tuple[float, floa
     stream = lab.stream.child("posterior", learned)
     targets = one_hot(lab.labels, lab.architecture.widths[-1]).float()
     posterior = train_posterior(
-        lab.architecture, lab.inputs, targets, prior_mean=prior, certified=len(targets) - learned,
-        delta=_DELTA, stream=stream, steps=lab.steps(len(targets), lab.posterior_epochs), learning_rate=1e-3,
-        batch_size=_BATCH,
-    )  # fmt: skip
+        lab.architecture,
+        lab.inputs,
+        targets,
+        prior_mean=prior,
+        certified=len(targets) - learned,
+        delta=_DELTA,
+        stream=stream,
+        recipe=Recipe(
+            steps=lab.steps(len(targets), lab.posterior_epochs), learning_rate=1e-3, batch_size=_BATCH
+        ),
+    )
     bound = pac_bayes_certificate(
         posterior, lab.inputs[learned:], lab.labels[learned:], delta=_DELTA, rounds=10,
         stream=stream.child("tested"), prior_fixed=True, fresh_draws=True, independent_draws=True

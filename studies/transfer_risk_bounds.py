@@ -28,6 +28,7 @@ from kdtheory.networks import MLP
 from kdtheory.ntk import EmpiricalKernel
 from kdtheory.plots import PALETTE, band, counts_axis, legend_above, panel_letter
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
 from kdtheory.transfer_risk import transfer_curve
@@ -132,9 +133,14 @@ def _trained_kernel(run: Run, pool: int, fresh: int, width: int, seen: int) -> E
     """The tangent kernel of one logit of a network that learned from a few images of the pool."""
     inputs, signs = unit_images(run.images, run.stream.child("images"), most=pool + fresh)
     net = train(
-        MLP((inputs.shape[1], width, width, 2)), inputs[:seen], (signs[:seen] > 0).long(), loss=label_loss,
-        members=1, stream=run.stream.child("net"), steps=200, learning_rate=1e-3, dtype=torch.float64,
-    )  # fmt: skip
+        MLP((inputs.shape[1], width, width, 2)),
+        inputs[:seen],
+        (signs[:seen] > 0).long(),
+        loss=label_loss,
+        members=1,
+        stream=run.stream.child("net"),
+        recipe=Recipe(steps=200, learning_rate=1e-3, dtype=torch.float64),
+    )
     return EmpiricalKernel(net.module(0), output=1)
 
 

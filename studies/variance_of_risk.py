@@ -26,6 +26,7 @@ from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, counts_axis, legend_above, panel_letter, points
 from kdtheory.populations import Population, train
 from kdtheory.problems import FiniteWorld, World
+from kdtheory.recipe import Recipe
 from kdtheory.risk import (
     bayes_log_risk,
     distilled_risk,
@@ -118,9 +119,7 @@ def _trained(world: World, size: int, stream: Stream) -> Population:
         loss=label_loss,
         members=1,
         stream=stream,
-        steps=300,
-        learning_rate=0.01,
-        weight_decay=0.01,
+        recipe=Recipe(steps=300, learning_rate=0.01, weight_decay=0.01),
         device="cpu",
     )
 

@@ -20,6 +20,7 @@ from kdtheory.losses import distillation
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.losses.truncated import TopK, top_k
 from kdtheory.plain import plain_fields as plan_fields
+from kdtheory.recipe import Recipe
 from kdtheory.sequences import SequenceLaw
 from kdtheory.streams import Stream
 
@@ -301,7 +302,9 @@ RECIPES: dict[str, dict[str, Maker]] = {
     "losses.truncated": {"teacher": kept},
     "losses.truncated.TopK": {"log_probs": lambda draw: laws(2, 3)(draw).log(), "indices": always(_INDICES)},
     "multiview.comparison": {
-        "recipe": lambda draw: multiview.Recipe(n=20, steps=2, student_steps=2),
+        "recipe": lambda draw: multiview.ComparisonPlan(
+            n=20, recipe=Recipe(steps=2, learning_rate=2.0, optimizer="sgd"), student_steps=2
+        ),
         "test_points": always(20),
         "members": always(2),
         "self_students": one(None, 1),

@@ -39,12 +39,13 @@ from kdtheory import (
     schemes,
     transfer_risk,
 )
-from kdtheory.certify import Certificates, WitnessPlan, certify_logits
+from kdtheory.certify import LABEL_RECIPE, Certificates, WitnessPlan, certify_logits
 from kdtheory.coding import QuantisedNetwork, quantise
 from kdtheory.losses import CONVENTIONS, Convention, label_loss
 from kdtheory.networks import Architecture
 from kdtheory.ntk import Kernel, LinearKernel
 from kdtheory.populations import Population
+from kdtheory.recipe import Recipe
 from kdtheory.stochastic import GaussianPosterior
 
 F32, F64 = torch.float32, torch.float64
@@ -163,12 +164,12 @@ def student_of(draw: Arguments) -> transfer_risk.KernelFunction:
     return transfer_risk.linear_function(draw.normal(4).to(draw.dtype))
 
 
-TRAINING = schemes.Training(steps=2, device="cpu")
+TRAINING = {"recipe": Recipe(steps=2), "device": "cpu"}
 
 
 def fitted(stream: Stream) -> schemes.Trained:
     draw = Arguments(Random(0))
-    return schemes.fit(module(draw), points(draw), training=TRAINING, stream=stream)
+    return schemes.fit(module(draw), points(draw), **TRAINING, stream=stream)
 
 
 TYPES: dict[Any, Callable[[Arguments], Any]] = {
@@ -192,7 +193,9 @@ TYPES: dict[Any, Callable[[Arguments], Any]] = {
     problems.Views: lambda draw: WORLD.views(6, Stream(1)),
     problems.World: lambda draw: WORLD,
     problems.TeacherLogits: lambda draw: problems.LinearLogits(draw.normal(3, 4)),
-    multiview.Recipe: lambda draw: multiview.Recipe(n=6, steps=2, student_steps=2),
+    multiview.ComparisonPlan: lambda draw: multiview.ComparisonPlan(
+        n=6, recipe=Recipe(steps=2, learning_rate=2.0, optimizer="sgd"), student_steps=2
+    ),
     multiview.LimitPopulation: limit_start,
     multiview.LazyPopulation: lambda draw: multiview.train_lazy(
         limit_start(draw), WORLD.views(6, Stream(1)), steps=2
@@ -201,7 +204,8 @@ TYPES: dict[Any, Callable[[Arguments], Any]] = {
         draw.normal(9, 4).sigmoid(), torch.arange(9) % 3, 3, "drawn"
     ),
     datasets.ReadArray: lambda draw: datasets.ReadArray(draw.normal(5, 3).numpy()),
-    schemes.Training: lambda draw: TRAINING,
+    Recipe: lambda draw: draw.one_of(Recipe(steps=2), Recipe(steps=2, learning_rate=0.1, optimizer="sgd")),
+    schemes.Loop: lambda draw: schemes.Loop(),
     schemes.Term: lambda draw: schemes.labels_term(),
     schemes.Batches: lambda draw: schemes.Batches(points(draw)),
     networks.Inputs: lambda draw: networks.Inputs((draw.normal(5, 4).float(),)),
@@ -235,7 +239,7 @@ TYPES: dict[Any, Callable[[Arguments], Any]] = {
         [draw.normal(3, 4)], [draw.normal(3, 4)], input_norm=1.0
     ),
     rows.EqualRows: lambda draw: rows.EqualRows({"one": draw.normal(3, 2)}),
-    WitnessPlan: lambda draw: WitnessPlan(kinds=("holdout",), steps=2),
+    WitnessPlan: lambda draw: WitnessPlan(kinds=("holdout",), recipe=LABEL_RECIPE.but(steps=2)),
     Certificates: lambda draw: certify_logits(
         draw.normal(30, 3), torch.arange(30) % 3, fixed_in_advance=True
     ),

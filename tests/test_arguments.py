@@ -16,8 +16,9 @@ from kdtheory.bounds import clopper34_holdout, multiclass_margin, sauer72_log_gr
 from kdtheory.compression import truncated_svd
 from kdtheory.losses import kd_loss, renyi_entropy, tempered_softmax
 from kdtheory.ntk import LinearKernel, fill_gram
+from kdtheory.recipe import Recipe
 from kdtheory.risk import top_label_calibration_error
-from kdtheory.schemes import Training, hinton
+from kdtheory.schemes import hinton
 
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 F64 = torch.float64
@@ -31,7 +32,7 @@ SAME: dict[str, tuple[Callable[[Any], Any], Any, tuple[Any, ...]]] = {
     "a count": (lambda n: sauer72_log_growth(3, n=n), 9, (9.0, np.int64(9), np.array(9.0), torch.tensor(9))),
     "bins": (lambda b: top_label_calibration_error(P, Y, bins=b), 5, (5.0, np.float32(5), torch.tensor(5.0))),
     "a rank": (lambda r: truncated_svd(Z, rank=r), 1, (1.0, np.uint8(1), torch.tensor(1))),
-    "steps": (lambda n: Training(steps=n).steps, 3, (3.0, np.int32(3), torch.tensor(3.0))),
+    "steps": (lambda n: Recipe(steps=n).steps, 3, (3.0, np.int32(3), torch.tensor(3.0))),
     "widths": (lambda w: MLP(w).widths, (4, 3), ([4, 3], np.array([4, 3]), torch.tensor([4, 3]), (4.0, 3))),
     "a rate": (
         lambda d: HELD(delta=d, fixed_in_advance=True).value,
@@ -71,7 +72,7 @@ def test_what_means_the_same_is_taken_for_it(case: str) -> None:
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a broken count": (lambda: truncated_svd(Z, rank=1.5), "rank = 1.5 must be a whole number"),
     "a truth value as a count": (lambda: truncated_svd(Z, rank=True), "rank = True must be a whole number"),
-    "a text as a count": (lambda: Training(steps="3"), "steps = '3' must be a whole number"),  # type: ignore
+    "a text as a count": (lambda: Recipe(steps="3"), "steps = '3' must be a whole number"),  # type: ignore
     "None as a count": (lambda: truncated_svd(Z, rank=None), "rank = None must be a whole number"),  # type: ignore
     "NaN as a count": (lambda: size_needed(lambda n: 1 / n, least=nan), "least = nan must be a whole number"),  # type: ignore
     "NaN as a rate": (lambda: HELD(delta=nan, fixed_in_advance=True), "delta = nan must be a real number"),

@@ -18,6 +18,7 @@ from kdtheory.bounds import maurer09_finite_class
 from kdtheory.datasets import idx_folder
 from kdtheory.losses import distillation, kd_gradient, kd_loss, soft_label_loss, tempered_softmax
 from kdtheory.problems import FiniteWorld, gaussian_mixture, linear_teacher, random_finite_world
+from kdtheory.recipe import Recipe
 from kdtheory.risk import distilled_risk, one_hot_risk, one_hot_variance
 
 Z = torch.zeros(3, 4, dtype=torch.float64)
@@ -40,7 +41,7 @@ def training(**changes: object) -> object:
     arguments = {
         "inputs": torch.zeros(5, 2), "labels": torch.tensor([0, 1, 2, 0, 1]), "teacher_probs": None,
         "loss": lambda logits, probs, labels: logits.square().sum(-1), "members": 2, "stream": Stream(0),
-        "steps": 1, "learning_rate": 0.1,
+        "recipe": Recipe(steps=1, learning_rate=0.1),
     }  # fmt: skip
     arguments.update(changes)
     return train(MLP((2, 3)), arguments.pop("inputs"), arguments.pop("labels"), **arguments)  # type: ignore
@@ -95,7 +96,10 @@ TABLE: dict[str, tuple[Callable[[], object], str]] = {
     "train: labels of another length": (lambda: training(labels=torch.tensor([0, 1, 2])), "labels has shape"),
     "train: teacher's rows": (lambda: training(teacher_probs=torch.ones(5, 3)), "teacher_probs"),
     "train: no members": (lambda: training(members=0), "members = 0"),
-    "train: learning rate": (lambda: training(learning_rate=0.0), "learning_rate = 0"),
+    "train: learning rate": (
+        lambda: training(recipe=Recipe(steps=1, learning_rate=0.0)),
+        "learning_rate = 0",
+    ),
     "train: optimiser": (lambda: training(optimizer="lion"), "optimizer = 'lion'"),
     "train: setting of another length": (
         lambda: training(settings={"temperature": torch.ones(3)}),
@@ -107,7 +111,7 @@ TABLE: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "data: no folder": (lambda: idx_folder(Path("nowhere")), "nowhere"),
     "stream: negative seed": (lambda: Stream(-1), "seed = -1"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", TABLE)

@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from kdtheory import certify
 from kdtheory.batches import Batches
+from kdtheory.recipe import Recipe
 from kdtheory.roles import Arguments, HoldOut, Train, Unlabelled, check_rows
-from kdtheory.schemes import Training, evaluate, fit
+from kdtheory.schemes import evaluate, fit
 from kdtheory.stats import binomial_upper_limit
 from kdtheory.streams import Stream
 
@@ -89,7 +90,7 @@ def test_points_are_the_same_at_every_door(source: str) -> None:
     assert certify(net, holdout=data, fixed_in_advance=True).best.value == pytest.approx(limit)
 
 
-TRAIN = partial(fit, training=Training(1, device="cpu"), stream=Stream(0))
+TRAIN = partial(fit, recipe=Recipe(steps=1), device="cpu", stream=Stream(0))
 DOORS: dict[str, Callable[[Any], Any]] = {
     "roles": Train.of,
     "evaluate": lambda data: evaluate(nn.Linear(5, 3), data, device="cpu"),

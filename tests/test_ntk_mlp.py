@@ -8,6 +8,7 @@ import torch
 from kdtheory.networks import NTKMLP, NTKLinear
 from kdtheory.ntk import EmpiricalKernel, InfiniteMLP
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 ARCHITECTURE = NTKMLP((3, 6, 5, 2), weight_std=1.4, bias_std=0.3, output_scale=0.5)
@@ -41,11 +42,8 @@ def test_population_is_the_plain_torch_loop() -> None:
         loss=squared,
         members=2,
         stream=Stream(1),
-        steps=20,
-        learning_rate=0.1,
-        optimizer="sgd",
+        recipe=Recipe(steps=20, learning_rate=0.1, optimizer="sgd", dtype=torch.float64),
         initial=start,
-        dtype=torch.float64,
         device="cpu",
     )
     for member in range(2):

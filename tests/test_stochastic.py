@@ -10,6 +10,7 @@ from torch.nn.functional import one_hot
 
 from kdtheory.bounds.pac_bayes import gaussian_kl, maurer04_kl_limit
 from kdtheory.networks import MLP
+from kdtheory.recipe import Recipe
 from kdtheory.stochastic import (
     PRIOR_STDS,
     GaussianPosterior,
@@ -98,10 +99,17 @@ def test_training_lowers_the_bound_below_a_half() -> None:
 
     def certificate(steps: int, batch_size: int | None = None) -> float:
         posterior = train_posterior(
-            NET, inputs, one_hot(labels, 2).float(), prior_mean=start, certified=600, delta=0.05,
-            stream=Stream(5), steps=steps, learning_rate=0.01, initial_std=0.1, batch_size=batch_size,
+            NET,
+            inputs,
+            one_hot(labels, 2).float(),
+            prior_mean=start,
+            certified=600,
+            delta=0.05,
+            stream=Stream(5),
+            recipe=Recipe(steps=steps, learning_rate=0.01, batch_size=batch_size),
+            initial_std=0.1,
             device="cpu",
-        )  # fmt: skip
+        )
         bound = pac_bayes_certificate(
             posterior,
             inputs,
@@ -126,10 +134,9 @@ def test_members_train_side_by_side_as_they_do_alone() -> None:
     inputs = torch.stack([separable(40, Stream(i))[0] for i in (7, 8)])
     targets = one_hot((inputs[..., 0] > 0).long(), 2).double()
     start = NET.init(Stream(4), members=2, dtype=torch.float64)
-    settings = {"certified": 40, "delta": 0.05, "steps": 3, "learning_rate": 0.01, "stream": Stream(5)}
-    both = train_posterior(
-        NET, inputs, targets, prior_mean=start, device="cpu", dtype=torch.float64, **settings
-    )
+    recipe = Recipe(steps=3, learning_rate=0.01, dtype=torch.float64)
+    settings = {"certified": 40, "delta": 0.05, "recipe": recipe, "stream": Stream(5)}
+    both = train_posterior(NET, inputs, targets, prior_mean=start, device="cpu", **settings)
     assert both.mean.shape == both.std.shape == (2, NET.size)
     assert both.divergence.shape == (2,)
     assert both.logits(inputs, Stream(0)).shape == (2, 40, 2)
@@ -143,7 +150,7 @@ def test_progress_is_told() -> None:
     inputs, labels = separable(20, Stream(3))
     train_posterior(
         NET, inputs, one_hot(labels, 2).float(), prior_mean=NET.init(Stream(4), members=1)[0], certified=20,
-        delta=0.05, stream=Stream(5), steps=4, learning_rate=0.01, device="cpu",
+        delta=0.05, stream=Stream(5), recipe=Recipe(steps=4, learning_rate=0.01), device="cpu",
         progress=lambda *now: told.append(now),
     )  # fmt: skip
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -156,8 +163,8 @@ def test_progress_is_told() -> None:
         ({"delta": 0.0}, "delta"),
         ({"floor": 1.0}, "floor"),
         ({"initial_std": 0.0}, "initial_std"),
-        ({"learning_rate": -1.0}, "learning_rate"),
-        ({"steps": -1}, "steps"),
+        ({"recipe": Recipe(steps=1, weight_decay=0.1)}, "weight_decay = 0.1 is not for a posterior"),
+        ({"recipe": Recipe(steps=1, averaged=0.5)}, "averaged = 0.5 is not for a posterior"),
         ({"prior_stds": ()}, "prior_stds"),
         ({"prior_stds": (0.0,)}, "prior_stds"),
         ({"certified": 7}, "n = 7"),
@@ -167,7 +174,7 @@ def test_bad_input_is_named(changes, message: str) -> None:
     inputs, labels = separable(20, Stream(3))
     arguments = {
         "targets": one_hot(labels, 2).float(), "prior_mean": NET.init(Stream(4), members=1)[0],
-        "certified": 20, "delta": 0.05, "stream": Stream(5), "steps": 1, "learning_rate": 0.01,
+        "certified": 20, "delta": 0.05, "stream": Stream(5), "recipe": Recipe(steps=1, learning_rate=0.01),
         "device": "cpu", **changes,
     }  # fmt: skip
     with pytest.raises(ValueError, match=message):

@@ -6,16 +6,18 @@ from kdtheory.certify.by_logits import certify_logits
 from kdtheory.certify.division import Division, split
 from kdtheory.certify.door import certify
 from kdtheory.certify.lines import LINES, PARTS, SHIPPED
-from kdtheory.certify.plan import WITNESSES, ShipPlan, WitnessPlan
+from kdtheory.certify.plan import LABEL_RECIPE, STUDENT_RECIPE, WITNESSES, ShipPlan, WitnessPlan
 from kdtheory.certify.result import Certificates
 from kdtheory.certify.ship import Shipped
 from kdtheory.certify.word import ASSUMPTIONS
 
 __all__ = [
     "ASSUMPTIONS",
+    "LABEL_RECIPE",
     "LINES",
     "PARTS",
     "SHIPPED",
+    "STUDENT_RECIPE",
     "WITNESSES",
     "Certificates",
     "Division",

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.networks import Architecture
+from kdtheory.recipe import Recipe
 from kdtheory.validate import check_at_least, check_finite, check_fraction, check_one_of, check_positive
 
-__all__ = ["WITNESSES", "ShipPlan", "WitnessPlan"]
+__all__ = ["LABEL_RECIPE", "STUDENT_RECIPE", "WITNESSES", "ShipPlan", "WitnessPlan"]
 
 WITNESSES = ("holdout", "coded", "stochastic")
-_EPOCHS, _DISTILLED_EPOCHS, _LEAST_STEPS = 10, 3, 1000
+LABEL_RECIPE = Recipe(epochs=10, least_steps=1000, schedule="cosine", averaged=0.5, batch_size=128)
+"""Of networks trained on labels, where the plan says nothing else."""
+STUDENT_RECIPE = Recipe(epochs=3, least_steps=1000, batch_size=128)
+"""Of a stochastic student, where the plan says nothing else."""
 
 
 @door
@@ -40,16 +42,19 @@ class WitnessPlan:
         held_out: the share of the training points in B.
         augmentation: n examples to c·n, all of them one version after the other, fixed in advance; networks
             that are trained on labels are trained on all c versions. None is the examples alone.
-        steps: of Adam, for the networks trained on labels; None takes 10 epochs, at least 1000 steps.
-        distilled_steps: of Adam, for a stochastic student; None takes 3 epochs, at least 1000 steps.
-        learning_rate, batch_size: of all of them.
-        weight_decay, schedule, averaged: of `train`, for the networks trained on labels.
+        recipe: of the networks trained on labels; epochs are those of the examples without further versions.
+            Change some of it by ``LABEL_RECIPE.but(learning_rate=0.01)``.
+        students: of a stochastic student; `STUDENT_RECIPE` where nothing is said.
         centre_may_be_sent: whether a coded witness may be its prior alone, where no difference pays for its
             bits.
         rounds: how often each point of B is tested by a fresh draw of the stochastic witness.
 
     Raises:
-        ValueError: a kind is not known, or a number is out of its range.
+        ValueError: a kind is not known, a number is out of its range, or a recipe says more than the training
+            of populations or posteriors can do.
+
+    >>> WitnessPlan(kinds=("holdout",), recipe=LABEL_RECIPE.but(steps=300)).recipe
+    Recipe(steps=300, schedule='cosine', averaged=0.5, batch_size=128)
     """
 
     kinds: tuple[str, ...] = WITNESSES
@@ -58,13 +63,8 @@ class WitnessPlan:
     members: int = 3
     held_out: float = 0.1
     augmentation: Callable[[Tensor], Tensor] | None = None
-    steps: int | None = None
-    distilled_steps: int | None = None
-    learning_rate: float = 1e-3
-    batch_size: int | None = 128
-    weight_decay: float = 0.0
-    schedule: str = "cosine"
-    averaged: float = 0.5
+    recipe: Recipe = LABEL_RECIPE
+    students: Recipe = STUDENT_RECIPE
     centre_may_be_sent: bool = True
     rounds: int = 10
 
@@ -73,22 +73,17 @@ class WitnessPlan:
         for kind in self.kinds:
             check_one_of("witness", kind, WITNESSES)
         check_fraction("held_out", self.held_out, open_interval=True)
-        check_positive("learning_rate", self.learning_rate)
         check_at_least("members", self.members, 1)
         check_at_least("rounds", self.rounds, 1)
-        for name in ("steps", "distilled_steps"):
-            if (value := getattr(self, name)) is not None:
-                check_at_least(name, value, 1)
+        for recipe, trained in ((self.recipe, "a population"), (self.students, "a posterior")):
+            recipe.check_honoured(trained)
+            check_at_least("steps", recipe.steps_for(1), 1)
         if self.initial is not None:
             check_finite("initial", self.initial)
 
-    def label_steps(self, examples: int, /) -> int:
-        """Steps of each network that is trained on that many labels."""
-        return self.steps or self.steps_of(_EPOCHS, examples)
-
-    def student_steps(self, examples: int, /) -> int:
-        """Steps of each student that is distilled on that many points."""
-        return self.distilled_steps or self.steps_of(_DISTILLED_EPOCHS, examples)
+    def on_labels(self, examples: int, /) -> Recipe:
+        """The recipe of networks trained on that many labels, in steps: however many versions there are."""
+        return self.recipe.but(steps=self.recipe.steps_for(examples))
 
     def examples(self, inputs: Tensor, labels: Tensor, /) -> tuple[Tensor, Tensor]:
         """All versions of the examples, with their labels.
@@ -107,47 +102,34 @@ class WitnessPlan:
             )
         return versions, labels.repeat(times)
 
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """How networks are trained on labels, as `train` takes it."""
-        return {
-            "learning_rate": self.learning_rate,
-            "batch_size": self.batch_size,
-            "weight_decay": self.weight_decay,
-            "schedule": self.schedule,
-            "averaged": self.averaged,
-        }
-
-    def steps_of(self, epochs: int, examples: int, /) -> int:
-        """Steps of so many epochs, at least 1000."""
-        return max(_LEAST_STEPS, math.ceil(epochs * examples / (self.batch_size or examples)))
-
 
 @door
 @dataclass(frozen=True, eq=False)
 class ShipPlan:
     """How the distilled network to ship is made: fixed without the labels of B, as the witnesses are.
 
-    It starts and descends as the plan of the witnesses says; its loss is T²·KL(φ_T(witness) ‖ φ_T(network)).
+    It starts as the witnesses do; its loss is T²·KL(φ_T(witness) ‖ φ_T(network)), on the points of A and the
+    unlabelled ones.
 
     Args:
         architecture: None takes the witnesses' own; another one, as a smaller one, has a start of its own.
-        steps: of Adam; None takes 10 epochs of the points of A and the unlabelled ones, at least 1000 steps.
+        recipe: None takes that of the witnesses.
         temperature: T.
 
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: a number is out of its range, or the recipe is not one for populations.
     """
 
     architecture: Architecture | None = None
-    steps: int | None = None
+    recipe: Recipe | None = None
     temperature: float = 4.0
 
     def __post_init__(self) -> None:
         check_positive("temperature", self.temperature)
-        if self.steps is not None:
-            check_at_least("steps", self.steps, 1)
+        if self.recipe is not None:
+            self.recipe.check_honoured("a population")
 
-    def steps_after(self, plan: WitnessPlan, examples: int, /) -> int:
-        """Steps on that many points, with the batches of the witnesses' plan."""
-        return self.steps or plan.steps_of(_EPOCHS, examples)
+    def recipe_after(self, plan: WitnessPlan, examples: int, /) -> Recipe:
+        """The recipe of the network on that many points, in steps."""
+        recipe = self.recipe or plan.recipe
+        return recipe.but(steps=recipe.steps_for(examples))

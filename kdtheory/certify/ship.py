@@ -97,11 +97,10 @@ class Shipyard:
             settings={"temperature": ship.temperature},
             members=1,
             stream=shop.stream.child("shipped"),
-            steps=shop.ship_steps,
+            recipe=shop.ship_recipe or plan.recipe,
             initial=None if start is None else start[None],
             device=shop.device,
             progress=shop.relay(shop.all_steps - shop.ship_steps),
-            **plan.recipe,
         )
         return _module(trained)
 

@@ -40,6 +40,7 @@ from kdtheory.certify.word import Word, unlabelled_flags
 from kdtheory.losses import label_loss
 from kdtheory.networks import MLP, Architecture, alike
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.stochastic import GaussianPosterior, posterior_tail, train_posterior
 from kdtheory.streams import Stream
 
@@ -132,15 +133,20 @@ class Workshop:
         """Steps of one network, over all that is trained."""
         taught, students = 0, int("stochastic" in self.plan.kinds)
         if isinstance(self.own_prior, float) and {*self.plan.kinds} != {"holdout"}:
-            taught = self.plan.label_steps(self._size - self._held(1 - self.own_prior))
-        students = students * self.plan.student_steps(self._size)
+            taught = self.plan.recipe.steps_for(self._size - self._held(1 - self.own_prior))
+        students = students * self.plan.students.steps_for(self._size)
         return self._network_steps + taught + students + self.ship_steps
+
+    @property
+    def ship_recipe(self) -> Recipe | None:
+        """The recipe of the network to ship that is distilled from the witnesses."""
+        points = self._size - self._held(self.plan.held_out) + len(self.unlabelled)
+        return None if self.ship is None else self.ship.recipe_after(self.plan, points)
 
     @property
     def ship_steps(self) -> int:
         """Steps of the network to ship that is distilled from the witnesses."""
-        points = self._size - self._held(self.plan.held_out) + len(self.unlabelled)
-        return 0 if self.ship is None else self.ship.steps_after(self.plan, points)
+        return 0 if self.ship_recipe is None else self.ship_recipe.steps_for(1)
 
     @cached_property
     def split(self) -> Division:
@@ -243,16 +249,14 @@ class Workshop:
             loss=label_loss,
             members=members,
             stream=self.stream.child(name),
-            steps=self.plan.label_steps(len(rows)),
+            recipe=self.plan.on_labels(len(rows)),
             initial=None if initial is None else initial.expand(members, -1),
             device=self.device,
             progress=self.relay(before),
-            **self.plan.recipe,
         )
 
     def _posterior(self, delta: float) -> GaussianPosterior:
         assert isinstance(self.architecture, MLP)
-        steps = self.plan.student_steps(self._size)
         return train_posterior(
             self.architecture,
             self.inputs,
@@ -261,11 +265,9 @@ class Workshop:
             certified=len(self.prior.tested),
             delta=delta,
             stream=self.stream.child("posterior"),
-            steps=steps,
-            learning_rate=self.plan.learning_rate,
-            batch_size=self.plan.batch_size,
+            recipe=self.plan.students,
             device=self.device,
-            progress=self.relay(self.all_steps - self.ship_steps - steps),
+            progress=self.relay(self.all_steps - self.ship_steps - self.plan.students.steps_for(self._size)),
         )
 
     @property
@@ -283,7 +285,7 @@ class Workshop:
     def _network_steps(self) -> int:
         if "holdout" not in self.plan.kinds and self.own_prior is not None:
             return 0
-        return self.plan.members * self.plan.label_steps(self._size - self._held(self.plan.held_out))
+        return self.plan.members * self.plan.recipe.steps_for(self._size - self._held(self.plan.held_out))
 
     def _held(self, share: float) -> int:
         return round(share * self._size)

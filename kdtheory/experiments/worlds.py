@@ -17,6 +17,7 @@ from kdtheory.losses import label_loss, log_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import train
 from kdtheory.problems import FiniteWorld, GaussianMixture, gaussian_mixture, relabelled_images
+from kdtheory.recipe import Recipe
 from kdtheory.risk.empirical import distilled_losses
 from kdtheory.streams import Stream
 
@@ -57,8 +58,7 @@ def _relabelled(data: Path | None, temperature: float, most: int) -> FiniteWorld
         loss=label_loss,
         members=1,
         stream=_ROOT.child("truth"),
-        steps=300,
-        learning_rate=0.01,
+        recipe=Recipe(steps=300, learning_rate=0.01),
         device="cpu",
     )
     return relabelled_images(images, truth.logits(images.inputs)[0], temperature=temperature)

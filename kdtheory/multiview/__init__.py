@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from kdtheory.multiview.comparison import Arm, Comparison, Recipe, compare, compare_plain, span_coordinates
+from kdtheory.multiview.comparison import (
+    Arm,
+    Comparison,
+    ComparisonPlan,
+    compare,
+    compare_plain,
+    span_coordinates,
+)
 from kdtheory.multiview.coverage import first_view, missed_share, missed_view_probability, views_held
 from kdtheory.multiview.lazy import LazyPopulation, tangent_kernel, train_lazy
 from kdtheory.multiview.limit import LimitPopulation, limit_of, limit_start, train_limit
@@ -10,9 +17,9 @@ from kdtheory.multiview.limit import LimitPopulation, limit_of, limit_start, tra
 __all__ = [
     "Arm",
     "Comparison",
+    "ComparisonPlan",
     "LazyPopulation",
     "LimitPopulation",
-    "Recipe",
     "compare",
     "compare_plain",
     "first_view",

@@ -20,39 +20,37 @@ from kdtheory.multiview.limit import limit_start, train_limit
 from kdtheory.networks.patches import PatchNetwork
 from kdtheory.populations import Population, train
 from kdtheory.problems.multi_view import MultiViewWorld, Views
+from kdtheory.recipe import Recipe
 from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
-__all__ = ["Arm", "Comparison", "Recipe", "compare", "compare_plain", "span_coordinates"]
+__all__ = ["Arm", "Comparison", "ComparisonPlan", "compare", "compare_plain", "span_coordinates"]
 
 
 @door
 @dataclass(frozen=True)
-class Recipe:
-    """How the networks of a comparison are trained: full-batch gradient descent on n stratified points.
+class ComparisonPlan:
+    """What is compared: networks trained on the labels of n stratified points, and their students.
 
     Args:
         n: training points.
-        steps: of the networks trained on labels.
-        learning_rate: η.
+        recipe: of the networks trained on labels, and of the others but for their steps; gradient descent in
+            the orthogonal limit, which takes ``optimizer="sgd"``.
         temperature: T of distillation.
         weight: λ of the teacher.
         student_steps: of the distilled networks.
         warm_steps: of the distilled networks on the labels alone before that: a student that has first won a
             view of its own is what the paper's analysis of self-distillation has.
         cap: of the logits under the temperature; see `train_limit`.
-        dtype: of the steps in the limit.
     """
 
     n: int
-    steps: int
-    learning_rate: float = 2.0
+    recipe: Recipe
     temperature: float = 4.0
     weight: float = 1.0
     student_steps: int = 2000
     warm_steps: int = 0
     cap: float = math.inf
-    dtype: torch.dtype = torch.float64
 
 
 @door
@@ -111,14 +109,14 @@ class Comparison:
         return accuracy(self.self_distilled.logits, self.test.labels)
 
 
-Trainer = Callable[[str, Tensor | None, int, int], Arm]
+Trainer = Callable[[str, Tensor | None, int, Recipe], Arm]
 
 
 @door
 def compare(
     world: MultiViewWorld,
     network: PatchNetwork,
-    recipe: Recipe,
+    plan: ComparisonPlan,
     /,
     *,
     members: int,
@@ -133,7 +131,7 @@ def compare(
     Args:
         world: where the points come from; its patch dimension plays no part.
         network: the architecture of all.
-        recipe: how they are trained.
+        plan: how many points, how they are trained and distilled.
         members: networks in the ensemble.
         students: of the ensemble.
         self_students: of single networks, at most `members`; as many as `students` where None.
@@ -145,41 +143,36 @@ def compare(
     Raises:
         ValueError: more students than members, or a number out of its range.
     """
-    points = world.stratified(recipe.n, stream.child("train"))
+    points = world.stratified(plan.n, stream.child("train"))
     test = _fresh(world, test_points, stratified, stream)
 
-    def fit(name: str, teacher: Tensor | None, count: int, steps: int) -> Arm:
+    def fit(name: str, teacher: Tensor | None, count: int, recipe: Recipe) -> Arm:
         start = limit_start(
             network, points, noise_norm=world.noise_norm, members=count, stream=stream.child(name)
         )
         if teacher is not None:
-            rate = recipe.learning_rate
-            start = train_limit(
-                start, points, steps=recipe.warm_steps, learning_rate=rate, dtype=recipe.dtype
-            )
+            start = train_limit(start, points, recipe=recipe.but(steps=plan.warm_steps))
         nets = train_limit(
             start,
             points,
-            steps=steps,
-            learning_rate=recipe.learning_rate,
+            recipe=recipe,
             teacher_logits=teacher,
-            temperature=recipe.temperature,
-            weight=recipe.weight,
-            cap=recipe.cap,
-            dtype=recipe.dtype,
+            temperature=plan.temperature,
+            weight=plan.weight,
+            cap=plan.cap,
         )
         held = views_held(nets.projections, num_views=world.num_views, threshold=network.threshold)
         return Arm(nets.logits(test.coefficients), nets.train_logits(points), held)
 
     alone = students if self_students is None else self_students
-    return _compared(fit, recipe, points, test, (members, students, alone))
+    return _compared(fit, plan, points, test, (members, students, alone))
 
 
 @door
 def compare_plain(
     world: MultiViewWorld,
     network: PatchNetwork,
-    recipe: Recipe,
+    plan: ComparisonPlan,
     /,
     *,
     members: int,
@@ -197,14 +190,14 @@ def compare_plain(
     training patches first. Descent moves nothing but these, and the others stay at their start: the same law
     of networks at the cost of the dimension of the training patches instead of d.
 
-    Args: as `compare`; the world's and the network's patch dimension is d. The recipe's cap must be ∞.
+    Args: as `compare`; the world's and the network's patch dimension is d. The plan's cap must be ∞.
 
     Raises:
         ValueError: as `compare`, or a finite cap.
     """
-    if recipe.cap != math.inf:
-        raise ValueError(f"cap = {recipe.cap} is for the limit; plain students are distilled without one")
-    points = world.stratified(recipe.n, stream.child("train"))
+    if plan.cap != math.inf:
+        raise ValueError(f"cap = {plan.cap} is for the limit; plain students are distilled without one")
+    points = world.stratified(plan.n, stream.child("train"))
     test = _fresh(world, test_points, stratified, stream)
     inputs, fresh = span_coordinates(
         world, world.patches(points, stream.child("train")), world.patches(test, stream.child("test"))
@@ -213,7 +206,7 @@ def compare_plain(
         replace(network, patch_dim=part.shape[-1] // world.num_patches) for part in (fresh, inputs)
     )
 
-    def fit(name: str, teacher: Tensor | None, count: int, steps: int) -> Arm:
+    def fit(name: str, teacher: Tensor | None, count: int, recipe: Recipe) -> Arm:
         start = whole.unpack(whole.init(stream.child(name), members=count))["weight"]
         nets: Population = train(
             moved,
@@ -221,12 +214,10 @@ def compare_plain(
             points.labels,
             teacher_probs=None if teacher is None else teacher.softmax(-1),
             loss=label_loss if teacher is None else distillation,
-            settings={} if teacher is None else {"temperature": recipe.temperature, "weight": recipe.weight},
+            settings={} if teacher is None else {"temperature": plan.temperature, "weight": plan.weight},
             members=count,
             stream=stream.child(name),
-            steps=steps,
-            learning_rate=recipe.learning_rate,
-            optimizer="sgd",
+            recipe=recipe,
             initial=start[..., : moved.patch_dim].flatten(1),
             device=device,
         )
@@ -238,7 +229,7 @@ def compare_plain(
         return Arm(logits.double(), nets.logits(inputs).cpu().double(), held)
 
     alone = students if self_students is None else self_students
-    return _compared(fit, recipe, points, test, (members, students, alone))
+    return _compared(fit, plan, points, test, (members, students, alone))
 
 
 def _fresh(world: MultiViewWorld, count: int, stratified: bool, stream: Stream) -> Views:
@@ -272,13 +263,13 @@ def span_coordinates(
 
 
 def _compared(
-    fit: Trainer, recipe: Recipe, points: Views, test: Views, counts: tuple[int, int, int]
+    fit: Trainer, plan: ComparisonPlan, points: Views, test: Views, counts: tuple[int, int, int]
 ) -> Comparison:
     members, students, own = counts
     if own > members:
         raise ValueError(f"self_students = {own} is more than members = {members}: each has its own teacher")
-    single = fit("single", None, members, recipe.steps)
-    teachers = single.train_logits
-    distilled = fit("distilled", teachers.mean(0), students, recipe.student_steps)
-    alone = fit("self-distilled", teachers[:own], own, recipe.student_steps)
+    single = fit("single", None, members, plan.recipe)
+    teachers, longer = single.train_logits, plan.recipe.but(steps=plan.student_steps)
+    distilled = fit("distilled", teachers.mean(0), students, longer)
+    alone = fit("self-distilled", teachers[:own], own, longer)
     return Comparison(single, distilled, alone, points, test)

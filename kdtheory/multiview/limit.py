@@ -24,6 +24,7 @@ from kdtheory.doors import door
 from kdtheory.multiview._kernel import LANES, descend
 from kdtheory.networks.patches import PatchNetwork, smoothed_relu
 from kdtheory.problems.multi_view import Views
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 from kdtheory.validate import check_at_least, check_fraction, check_logits, check_positive
 
@@ -93,40 +94,34 @@ def train_limit(
     views: Views,
     /,
     *,
-    steps: int,
-    learning_rate: float,
+    recipe: Recipe,
     teacher_logits: Float[Tensor, "*members n k"] | None = None,
     temperature: float = 1.0,
     weight: float = 1.0,
     cap: float = math.inf,
-    dtype: torch.dtype = torch.float64,
 ) -> LimitPopulation:
     """Full-batch gradient descent on λT²·CE(φ_T(z_t), φ_T(z_s)) + (1−λ)·CE(e_y, φ_1(z_s)), from `start`.
 
     Args:
         start: where to begin: `limit_start`, `limit_of`, or what an earlier call returned.
         views: the training points.
-        steps: of gradient descent.
-        learning_rate: η.
+        recipe: steps and learning rate of gradient descent, ``optimizer="sgd"`` on all points, in float64 or
+            float32; what is returned is float64.
         teacher_logits: z_t, shared by all members or each member's own; None trains on the labels alone.
         temperature: T.
         weight: λ of the teacher; of no effect without one.
         cap: both logits are cut off there under the temperature, as Allen-Zhu & Li do with
             exp(min{τ²F, 1}/τ): T = 1/τ and cap = T².
-        dtype: of the steps, float64 or float32; what is returned is float64.
 
     Raises:
-        ValueError: a number or precision out of its range, or points of another number than the start was
-            made for.
+        ValueError: a number is out of its range, the recipe says more than plain gradient descent, or there
+            are other points than the start was made for.
     """
-    check_at_least("steps", steps, 0)
-    for name, value in (("learning_rate", learning_rate), ("temperature", temperature)):
-        check_positive(name, value)
+    recipe.check_honoured("the orthogonal limit")
+    check_positive("temperature", temperature)
     check_fraction("weight", weight)
     if not cap > 0:
         raise ValueError(f"cap = {cap} must be greater than 0; leave it out for logits as they are")
-    if dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"dtype = {dtype} is not float32 or float64; take one of them")
     members, n, k = start.counts.shape
     if views.coefficients.shape != (n, start.projections.shape[-1]):
         raise ValueError(
@@ -144,6 +139,7 @@ def train_limit(
         check_logits("teacher_logits", teacher_logits)
         share = weight
         probs = (teacher_logits.double().clamp_max(cap) / temperature).softmax(-1).expand(members, n, k)
+    dtype, steps = recipe.dtype or torch.float64, recipe.steps_for(n)
     weights, places = _places(views.coefficients)
     present = one_hot(places + 1, len(weights) + 1)[..., 1:].flatten(-2)
     network, (channels, longest) = start.network, (start.projections.shape[2], start.memory.shape[-1])
@@ -169,7 +165,7 @@ def train_limit(
             network.threshold,
             start.noise_norm**2,
             1.0 / start.average_of,
-            float(learning_rate),
+            float(recipe.learning_rate),
             steps,
         )
 

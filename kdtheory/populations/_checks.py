@@ -11,54 +11,17 @@ from torch import Tensor
 
 from kdtheory.networks import Architecture
 from kdtheory.populations._descent import Sample, Task
-from kdtheory.populations._schedule import SCHEDULES
 from kdtheory.streams import Stream
 from kdtheory.types import recordable
-from kdtheory.validate import (
-    check_at_least,
-    check_fraction,
-    check_labels,
-    check_one_of,
-    check_positive,
-    check_probs,
-)
+from kdtheory.validate import check_at_least, check_labels, check_probs
 
 __all__ = [
     "check_loss",
-    "check_numbers",
     "checked_kept",
     "checked_sample",
     "checked_settings",
     "checked_start",
 ]
-
-
-def check_numbers(
-    *,
-    members: int,
-    steps: int,
-    learning_rate: float,
-    schedule: str,
-    averaged: float,
-    optimizer: str,
-    momentum: float,
-    weight_decay: float,
-    batch_size: int | None,
-) -> None:
-    """Counts are counts, rates are rates, and no rate is given to an optimiser without it."""
-    check_at_least("members", members, 1)
-    check_at_least("steps", steps, 0)
-    check_positive("learning_rate", learning_rate)
-    check_one_of("schedule", schedule, tuple(SCHEDULES))
-    check_fraction("averaged", averaged)
-    check_one_of("optimizer", optimizer, ("adam", "sgd"))
-    check_fraction("momentum", momentum)
-    if momentum and optimizer == "adam":
-        raise ValueError(f"momentum = {momentum} is for optimizer='sgd'; leave it at 0 with 'adam'")
-    if weight_decay:
-        check_positive("weight_decay", weight_decay)
-    if batch_size is not None:
-        check_at_least("batch_size", batch_size, 1)
 
 
 def checked_start(architecture: Architecture, members: int, stream: Stream, initial: Tensor | None) -> Tensor:

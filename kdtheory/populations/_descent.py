@@ -14,8 +14,8 @@ from torch import Tensor
 
 from kdtheory.doors import inside
 from kdtheory.networks import Architecture, SteppingTape, Tape
-from kdtheory.populations._schedule import SCHEDULES, TailAverage
 from kdtheory.populations._softmax import ClassesFirst
+from kdtheory.recipe import Recipe, TailAverage
 from kdtheory.streams import Stream
 
 __all__ = ["Loss", "Sample", "Task", "descend"]
@@ -55,12 +55,8 @@ class Task:
     sample: Sample
     loss: Loss
     settings: Mapping[str, Any]
-    optimizer: Callable[[Tensor], torch.optim.Optimizer]
-    weight_decay: float
-    schedule: str
-    averaged: float
+    recipe: Recipe
     steps: int
-    batch_size: int | None
     order: Stream
     kept: Bool[Tensor, "all size"] | None = None
 
@@ -84,24 +80,25 @@ def descend(
     weights = params[group]
     weights.grad = gradient = torch.zeros_like(weights)
     tape = task.architecture.tape(weights, gradient)
-    optimizer = task.optimizer(weights)
+    recipe, optimizer = task.recipe, task.recipe.optimizer_of([weights], fused=True)
     loss = task.loss_of(group)
     mask = None if task.kept is None else task.kept[group].to(weights)
     raw = task.sample.rows(lambda array: array[group])
     sample = _prepared(raw, tape)
     batches: Iterator[Sample] = repeat(sample)
-    if task.batch_size is not None and task.batch_size < sample.inputs.shape[1]:
-        batches = (_prepared(batch, tape) for batch in _minibatches(raw, task.batch_size, task.order, group))
-    stride = max(1, task.steps // _REPORTS)
-    factor, tail = SCHEDULES[task.schedule], TailAverage(weights, task.averaged, task.steps)
-    rate = optimizer.param_groups[0]["lr"]
-    plain = _is_plain(optimizer) and mask is None and not task.averaged
+    if recipe.batch_size is not None and recipe.batch_size < sample.inputs.shape[1]:
+        batches = (
+            _prepared(batch, tape) for batch in _minibatches(raw, recipe.batch_size, task.order, group)
+        )
+    stride, factor = max(1, task.steps // _REPORTS), recipe.factor
+    tail = TailAverage([weights], recipe.averaged, task.steps)
+    plain = mask is None and _is_plain(recipe)
     stepping = tape if plain and isinstance(tape, SteppingTape) else None
     with torch.enable_grad():
         for done in range(0, task.steps, stride):
             count = min(stride, task.steps - done)
             for step in range(done, done + count):
-                now = rate * factor(step / task.steps)
+                now = recipe.learning_rate * factor(step / task.steps)
                 if stepping is not None:
                     stepping.step(_pull(tape, next(batches), loss)[1], now)
                     continue
@@ -118,14 +115,13 @@ def descend(
         losses = _backward(tape, sample, loss)
     if mask is not None:
         gradient.mul_(mask)
-    gradient.add_(weights, alpha=task.weight_decay)
+    gradient.add_(weights, alpha=recipe.weight_decay)
     return losses.detach().mean(-1), gradient.norm(dim=-1)
 
 
-def _is_plain(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether a step is the gradient times the rate and nothing else."""
-    group = optimizer.param_groups[0]
-    return isinstance(optimizer, torch.optim.SGD) and not (group["momentum"] or group["weight_decay"])
+def _is_plain(recipe: Recipe) -> bool:
+    """Whether a step is the gradient times the rate, and nothing is kept of it."""
+    return recipe.optimizer == "sgd" and not (recipe.momentum or recipe.weight_decay or recipe.averaged)
 
 
 def _pull(

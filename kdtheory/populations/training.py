@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +13,6 @@ from kdtheory.doors import door
 from kdtheory.networks import Architecture
 from kdtheory.populations._checks import (
     check_loss,
-    check_numbers,
     checked_kept,
     checked_sample,
     checked_settings,
@@ -24,8 +22,10 @@ from kdtheory.populations._descent import Loss, Task, descend
 from kdtheory.populations._groups import run_groups, training_groups
 from kdtheory.populations.population import Population
 from kdtheory.progress import Progress, told
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 from kdtheory.types import as_torch_starts, resolve_device
+from kdtheory.validate import check_at_least
 
 __all__ = ["Loss", "train"]
 
@@ -43,18 +43,10 @@ def train(
     settings: Mapping[str, Any] | None = None,
     members: int,
     stream: Stream,
-    steps: int,
-    learning_rate: float,
-    schedule: str = "constant",
-    averaged: float = 0.0,
-    optimizer: str = "adam",
-    momentum: float = 0.0,
-    weight_decay: float = 0.0,
-    batch_size: int | None = None,
+    recipe: Recipe,
     initial: Float[Tensor, "members size"] | None = None,
     kept: Bool[Tensor, "members size"] | None = None,
     device: str | torch.device = "auto",
-    dtype: torch.dtype = torch.float32,
     progress: Progress = None,
 ) -> Population:
     """Train `members` networks at once, each minimising the mean of its own losses (1/n) Σᵢ lossᵢ.
@@ -76,19 +68,11 @@ def train(
         members: how many networks.
         stream: initialisations are drawn from `stream.child("init")`, and the order of member i's
             minibatches from `stream.child("order", i)`: one `torch.randperm(n)` per epoch, cut into pieces.
-        steps: optimiser steps.
-        learning_rate: the step size, at the start.
-        schedule: how it falls: "constant", "linear" to 0, or "cosine" to 0, (1 + cos πt)/2 after a share t.
-        averaged: the share of the steps, the last ones, over whose parameters the result is a mean (Polyak &
-            Juditsky 1992); 0 takes those after the last step.
-        optimizer: "adam" or "sgd".
-        momentum: of SGD.
-        weight_decay: λ of the penalty λ‖θ‖²/2.
-        batch_size: rows per step; None takes the whole sample, every step.
+        recipe: steps or epochs, rate, optimiser and all else that does not depend on what is trained; each
+            member's batches have an order of its own.
         initial: parameters to start from instead of a fresh initialisation; the optimiser starts anew.
         kept: of a pruned network, the parameters that are left; the others are zero and stay so.
         device: where to train; "auto" is CUDA where there is one, else the CPU.
-        dtype: of parameters and data.
         progress: called in this thread with (done, total) steps of one model, a hundred times per group. None
             shows a bar on a terminal and in a notebook, True a line now and then elsewhere, False nothing.
 
@@ -96,40 +80,29 @@ def train(
         The trained members with their last losses and gradient norms. One that ends in NaN is `diverged`.
 
     Raises:
-        ValueError: a shape, a value or the loss is not as above.
+        ValueError: a shape, a value or the loss is not as above, or the recipe has a factory of torch's.
 
     >>> def squared(logits, probs, labels):
     ...     return (logits - probs).square().sum(-1)
     >>> from kdtheory.networks import MLP
     >>> mean = train(MLP((1, 2)), torch.zeros(2, 1), teacher_probs=torch.tensor([[1., 0.], [0., 1.]]),
-    ...     loss=squared, members=3, stream=Stream(0), steps=100, learning_rate=0.2, optimizer="sgd")
+    ...     loss=squared, members=3, stream=Stream(0),
+    ...     recipe=Recipe(steps=100, learning_rate=0.2, optimizer="sgd"))
     >>> mean.converged(1e-6).all(), mean.logits(torch.zeros(1, 1))[0]
     (tensor(True), tensor([[0.5000, 0.5000]]))
     """
-    check_numbers(
-        members=members,
-        steps=steps,
-        learning_rate=learning_rate,
-        schedule=schedule,
-        averaged=averaged,
-        optimizer=optimizer,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        batch_size=batch_size,
-    )
+    check_at_least("members", members, 1)
+    recipe.check_honoured("a population")
     start = checked_start(architecture, members, stream, initial)
-    params = start.to(device=resolve_device(device), dtype=dtype, copy=True)
+    params = start.to(device=resolve_device(device), dtype=recipe.dtype or torch.float32, copy=True)
+    sample = checked_sample(architecture, params, inputs, labels, teacher_probs)
     task = Task(
         architecture,
-        checked_sample(architecture, params, inputs, labels, teacher_probs),
+        sample,
         loss,
         checked_settings(settings or {}, params),
-        partial(_OPTIMIZERS[optimizer], lr=learning_rate, momentum=momentum, weight_decay=weight_decay),
-        weight_decay,
-        schedule,
-        averaged,
-        steps,
-        batch_size,
+        recipe,
+        recipe.steps_for(sample.inputs.shape[1]),
         stream.child("order"),
         checked_kept(kept, params),
     )
@@ -140,7 +113,7 @@ def train(
 def _train(task: Task, params: Tensor, progress: Progress) -> Population:
     members, examples = task.sample.inputs.shape[:2]
     own = 0 if task.sample.inputs.stride(0) == 0 else task.sample.inputs[0].numel()
-    rows = min(examples, task.batch_size or examples)
+    rows = min(examples, task.recipe.batch_size or examples)
     groups = training_groups(task.architecture, members, rows, own, params.device)
     last_loss, gradient_norm = params.new_empty(members), params.new_empty(members)
 
@@ -150,14 +123,3 @@ def _train(task: Task, params: Tensor, progress: Progress) -> Population:
     with told(progress, "training") as tell:
         run_groups(groups, work, members * task.steps, tell, params.device)
     return Population(task.architecture, params, last_loss, gradient_norm, task.steps)
-
-
-def _adam(params: Tensor, *, lr: float, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
-    return torch.optim.Adam([params], lr=lr, weight_decay=weight_decay, fused=True)
-
-
-def _sgd(params: Tensor, *, lr: float, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
-    return torch.optim.SGD([params], lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
-
-
-_OPTIMIZERS = {"adam": _adam, "sgd": _sgd}

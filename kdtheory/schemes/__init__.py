@@ -10,7 +10,7 @@ whole populations.
 from kdtheory.batches import Batches
 from kdtheory.schemes.comparison import Comparison, compare
 from kdtheory.schemes.evaluation import evaluate
-from kdtheory.schemes.loop import Trained, Training
+from kdtheory.schemes.loop import Loop, Trained
 from kdtheory.schemes.offline import distil, fit
 from kdtheory.schemes.online import mutual
 from kdtheory.schemes.projections import linear_projection
@@ -22,9 +22,9 @@ __all__ = [
     "Batches",
     "Comparison",
     "Ensemble",
+    "Loop",
     "Term",
     "Trained",
-    "Training",
     "born_again",
     "compare",
     "distil",

@@ -69,7 +69,7 @@ def compare(
 
     Args:
         schemes: name ↦ a function of a stream that trains one module, such as
-            ``lambda here: distil(student, teacher, data, losses=…, training=…, stream=here)``.
+            ``lambda here: distil(student, teacher, data, losses=…, recipe=…, stream=here)``.
         test: labelled points, (inputs, labels) or a DataLoader.
         teacher: for agreement and divergence.
         seeds: how many, 2 or more.
@@ -79,12 +79,13 @@ def compare(
     Raises:
         ValueError: no scheme, or fewer than two seeds.
 
-    >>> from kdtheory.schemes import Training, fit
+    >>> from kdtheory.recipe import Recipe
+    >>> from kdtheory.schemes import fit
     >>> points = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
     >>> def labels(here):
     ...     with here.default():
     ...         student = nn.Linear(1, 2)
-    ...     return fit(student, points, training=Training(steps=500), stream=here)
+    ...     return fit(student, points, recipe=Recipe(steps=500), stream=here)
     >>> table = compare({"labels": labels}, points, seeds=2, stream=Stream(0)).summary()
     >>> table.loc[table["measure"] == "accuracy", ["mean", "seeds"]].to_numpy().tolist()
     [[1.0, 2.0]]

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from kdtheory.batches import Batch, Batches, Data, as_batches
 from kdtheory.doors import door
 from kdtheory.networks import Pick, layer, recorded
-from kdtheory.schemes.loop import Named, Trained, Training, descend, own_copy
+from kdtheory.recipe import Recipe
+from kdtheory.schemes.loop import LOOP, Loop, Named, Trained, descend, own_copy
 from kdtheory.schemes.teachers import as_teacher, pick_of
 from kdtheory.schemes.terms import Layers, Term, labels_term
 from kdtheory.streams import Stream
@@ -24,7 +25,15 @@ _NET = "student"
 
 @door
 def fit(
-    module: nn.Module, data: Data, /, *, training: Training, stream: Stream, output: Pick | None = None
+    module: nn.Module,
+    data: Data,
+    /,
+    *,
+    recipe: Recipe,
+    stream: Stream,
+    output: Pick | None = None,
+    device: str | torch.device = "auto",
+    loop: Loop = LOOP,
 ) -> Trained:
     """Train a copy of a module on labels: the mean cross-entropy, batch after batch.
 
@@ -32,9 +41,11 @@ def fit(
         module: any module from inputs to logits; it is left as it was.
         data: a DataLoader of (inputs, labels), or the pair itself, which makes every step a full batch;
             `Batches` of batches that are made otherwise. Labels of tokens are n × L.
-        training: steps, optimiser, device.
+        recipe: steps or epochs, rate, optimiser; the data make the batches.
         stream: where dropout and the order of the data are drawn.
         output: where the logits are in what the module gives, if that is neither a tensor nor has `.logits`.
+        device: where to train; "auto" is CUDA where there is one, else the CPU.
+        loop: which losses are kept, and who is told.
 
     Raises:
         ValueError: the data have no batch or no labels, the module does not take them, the labels are no
@@ -42,11 +53,12 @@ def fit(
             first step.
 
     >>> points = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
-    >>> taught = fit(nn.Linear(1, 2), points, training=Training(steps=200), stream=Stream(0))
+    >>> taught = fit(nn.Linear(1, 2), points, recipe=Recipe(steps=200), stream=Stream(0))
     >>> taught.history["loss"].unique().tolist(), len(taught.history)
     (['labels'], 200)
     """
-    return _trained(module, None, data, {"labels": labels_term()}, training, stream, output)
+    where = resolve_device(device)
+    return _trained(module, None, data, {"labels": labels_term()}, recipe, stream, output, where, loop)
 
 
 @door
@@ -57,9 +69,11 @@ def distil(
     /,
     *,
     losses: Mapping[str, Term],
-    training: Training,
+    recipe: Recipe,
     stream: Stream,
     output: Pick | None = None,
+    device: str | torch.device = "auto",
+    loop: Loop = LOOP,
 ) -> Trained:
     """Train a copy of a student on named, weighted terms: responses, layers, relations, labels.
 
@@ -71,9 +85,11 @@ def distil(
             `Batches` of batches that are made otherwise.
         losses: name ↦ term, such as ``hinton(temperature=4.0, weight=0.9)``. Two nets are joined where a term
             names layers of both.
-        training: steps, optimiser, device.
+        recipe: steps or epochs, rate, optimiser; the data make the batches.
         stream: where projections, dropout and the order of the data are drawn.
         output: where the logits are in what a module gives, if that is neither a tensor nor has `.logits`.
+        device: where to train; "auto" is CUDA where there is one, else the CPU.
+        loop: which losses are kept, and who is told.
 
     Raises:
         ValueError: there is no term, a layer is not known or not called, a term asks for labels that the data
@@ -83,7 +99,7 @@ def distil(
     >>> from kdtheory.schemes import hinton
     >>> points = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
     >>> learned = distil(nn.Linear(1, 2), nn.Linear(1, 2), points, losses=hinton(temperature=2.0, weight=0.5),
-    ...     training=Training(steps=3), stream=Stream(0))
+    ...     recipe=Recipe(steps=3), stream=Stream(0))
     >>> learned.history[["step", "loss"]].tail(2).to_numpy().tolist()
     [[2, 'response'], [2, 'labels']]
     """
@@ -92,7 +108,8 @@ def distil(
     for name, term in losses.items():
         if not isinstance(term, Term):
             raise ValueError(f"losses[{name!r}] is a {type(term).__name__}; wrap it: Term(loss, weight=…)")
-    return _trained(student, as_teacher(teacher, output), data, losses, training, stream, output)
+    tutor, where = as_teacher(teacher, output), resolve_device(device)
+    return _trained(student, tutor, data, losses, recipe, stream, output, where, loop)
 
 
 @torch.inference_mode(False)
@@ -101,15 +118,17 @@ def _trained(
     teacher: nn.Module | None,
     data: Data,
     losses: Mapping[str, Term],
-    training: Training,
+    recipe: Recipe,
     stream: Stream,
     output: Pick | None,
+    device: torch.device,
+    loop: Loop,
 ) -> Trained:
     batches = as_batches(data)
-    learner = own_copy(student, training.device).eval()
-    tutor = None if teacher is None else own_copy(teacher, training.device).eval()
+    learner = own_copy(student, device).eval()
+    tutor = None if teacher is None else own_copy(teacher, device).eval()
     views = _Views(learner, tutor, losses, output, constant=batches.constant)
-    projections = _projections(views, batches, training, stream.child("projections"))
+    projections = _projections(views, batches, device, stream.child("projections"))
 
     def objective(batch: Batch) -> Named:
         said, heard = views.student(batch), views.teacher(batch)
@@ -119,9 +138,9 @@ def _trained(
         }
 
     both = nn.ModuleList([learner, *projections.values()])
-    history, norm, note = descend(
-        both, objective, batches, training=training, stream=stream.child("training")
-    )
+    here = stream.child("training")
+    found = descend(both, objective, batches, recipe=recipe, stream=here, device=device, loop=loop)
+    history, norm, note = found
     return Trained(learner, history.drop(columns="net"), norm, note)
 
 
@@ -202,12 +221,13 @@ def _value(
     return value
 
 
-def _projections(views: _Views, batches: Batches, training: Training, stream: Stream) -> dict[str, nn.Module]:
+def _projections(
+    views: _Views, batches: Batches, device: torch.device, stream: Stream
+) -> dict[str, nn.Module]:
     """One module for each term that has a projection, made for the shapes of the first batch."""
     asked = {name: term for name, term in views.losses.items() if term.projection}
     if not asked:
         return {}
-    device = resolve_device(training.device)
     with stream.default():
         batch = next(batches.epoch(device))
     with torch.no_grad():

@@ -13,8 +13,10 @@ from kdtheory.doors import door
 from kdtheory.losses import label_loss
 from kdtheory.losses.mutual import PeerDivergence, mean_peer_divergence
 from kdtheory.networks import Pick
-from kdtheory.schemes.loop import Named, Trained, Training, descend, own_copy
+from kdtheory.recipe import Recipe
+from kdtheory.schemes.loop import LOOP, Loop, Named, Trained, descend, own_copy
 from kdtheory.streams import Stream
+from kdtheory.types import resolve_device
 from kdtheory.validate import check_at_least, check_labels
 
 __all__ = ["mutual"]
@@ -30,9 +32,11 @@ def mutual(
     weight: float = 1.0,
     temperature: float = 1.0,
     divergence: PeerDivergence = mean_peer_divergence,
-    training: Training,
+    recipe: Recipe,
     stream: Stream,
     output: Pick | None = None,
+    device: str | torch.device = "auto",
+    loop: Loop = LOOP,
 ) -> list[Trained]:
     """Train copies of two or more students at once, each on CE(e_y, φ_1(z_s)) + w T² D(z_s; its peers).
 
@@ -47,9 +51,11 @@ def mutual(
         temperature: T.
         divergence: `mean_peer_divergence` or `divergence_from_mean_peer`, whose gradients are the same, or
             another function of the student's logits, the peers' logits and `temperature`.
-        training: steps, optimiser, device.
+        recipe: steps or epochs, rate, optimiser; the data make the batches.
         stream: where dropout and the order of the data are drawn.
         output: where the logits are in what a module gives, if that is neither a tensor nor has `.logits`.
+        device: where to train; "auto" is CUDA where there is one, else the CPU.
+        loop: which losses are kept, and who is told.
 
     Returns:
         The students in their order; the losses of each are named "labels" and "peers".
@@ -60,14 +66,15 @@ def mutual(
 
     >>> points = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
     >>> two = [nn.Linear(1, 2), nn.Linear(1, 2)]
-    >>> pair = mutual(two, points, training=Training(steps=2), stream=Stream(0))
+    >>> pair = mutual(two, points, recipe=Recipe(steps=2), stream=Stream(0))
     >>> len(pair), pair[0].history["loss"].tolist()
     (2, ['labels', 'peers', 'labels', 'peers'])
     """
     check_at_least("the number of students", len(students), 2)
     if not 0 <= weight < math.inf:
         raise ValueError(f"weight = {weight} must be finite and 0 or more")
-    cohort = nn.ModuleList(own_copy(student, training.device) for student in students)
+    where = resolve_device(device)
+    cohort = nn.ModuleList(own_copy(student, where) for student in students)
 
     def objective(batch: Batch) -> Named:
         labels = batch.counted_labels
@@ -94,7 +101,8 @@ def mutual(
         return named
 
     batches, here = as_batches(data), stream.child("training")
-    history, norm, note = descend(cohort, objective, batches, training=training, stream=here)
+    found = descend(cohort, objective, batches, recipe=recipe, stream=here, device=where, loop=loop)
+    history, norm, note = found
     return [
         Trained(
             student,

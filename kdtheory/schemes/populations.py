@@ -1,6 +1,6 @@
 """The schemes for whole populations: many students at once, each with a start (and data) of its own.
 
-Thin over `kdtheory.populations.train`, whose further arguments they pass on. A population that learns from
+Thin over `kdtheory.populations.train`. A population that learns from
 labels alone is `train(…, loss=label_loss)`.
 """
 
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kdtheory.doors import door
@@ -16,6 +17,8 @@ from kdtheory.losses import distillation, label_loss
 from kdtheory.losses.mutual import PeerDivergence, mean_peer_divergence, mutual_loss
 from kdtheory.networks import Architecture
 from kdtheory.populations import Population, train
+from kdtheory.progress import Progress
+from kdtheory.recipe import Recipe
 from kdtheory.schemes.cohort import Cohort
 from kdtheory.streams import Stream
 from kdtheory.validate import check_at_least
@@ -45,18 +48,19 @@ def distil(
     weight: float,
     members: int,
     stream: Stream,
-    steps: int,
-    learning_rate: float,
-    **training: Any,
+    recipe: Recipe,
+    initial: Float[Tensor, "members size"] | None = None,
+    kept: Bool[Tensor, "members size"] | None = None,
+    device: str | torch.device = "auto",
+    progress: Progress = None,
 ) -> Population:
     """Offline: λT²·KL(φ_T(z_t)‖φ_T(z_s)) + (1−λ)·CE(e_y, φ_1(z_s)) for every member.
 
     Args:
-        architecture, inputs, labels, members, stream, steps, learning_rate: as in `train`.
+        architecture, inputs, labels, members, stream, recipe, initial, kept, device, progress: as in `train`.
         teacher_probs: n × k for all, or members × n × k, each member's own.
         temperature: T.
         weight: λ, of the teacher.
-        training: further arguments of `train`.
 
     Raises:
         ValueError: as `train` and `kdtheory.losses.distillation`.
@@ -70,9 +74,11 @@ def distil(
         settings={"temperature": temperature, "weight": weight},
         members=members,
         stream=stream,
-        steps=steps,
-        learning_rate=learning_rate,
-        **training,
+        recipe=recipe,
+        initial=initial,
+        kept=kept,
+        device=device,
+        progress=progress,
     )
 
 
@@ -88,17 +94,17 @@ def born_again(
     weight: float = 0.5,
     members: int,
     stream: Stream,
-    steps: int,
-    learning_rate: float,
-    **training: Any,
+    recipe: Recipe,
+    device: str | torch.device = "auto",
+    progress: Progress = None,
 ) -> list[Population]:
     """Self: a population on labels, then `rounds` fresh ones, member i taught by member i of the one before.
 
     Args:
         rounds: 1 or more.
         temperature, weight: as in `distil`; the defaults are ours.
-        architecture, inputs, labels, members, stream, steps, learning_rate, training: as in `distil`; round
-            t starts at `stream.child(t)`.
+        architecture, inputs, labels, members, stream, recipe, device, progress: as in `train`; round t
+            starts at `stream.child(t)`.
 
     Returns:
         rounds + 1 populations, the one on labels first.
@@ -107,9 +113,7 @@ def born_again(
         ValueError: `rounds` < 1, or as `distil`.
     """
     check_at_least("rounds", rounds, 1)
-    how: dict[str, Any] = {
-        "members": members, "steps": steps, "learning_rate": learning_rate, **training
-    }  # fmt: skip
+    how: dict[str, Any] = {"members": members, "recipe": recipe, "device": device, "progress": progress}
     line = [train(architecture, inputs, labels, loss=label_loss, stream=stream.child(0), **how)]
     for turn in range(1, rounds + 1):
         probs = line[-1].logits(inputs).softmax(-1)
@@ -135,16 +139,16 @@ def mutual(
     divergence: PeerDivergence = mean_peer_divergence,
     members: int,
     stream: Stream,
-    steps: int,
-    learning_rate: float,
-    **training: Any,
+    recipe: Recipe,
+    device: str | torch.device = "auto",
+    progress: Progress = None,
 ) -> Population:
     """Online: `members` cohorts of K students that teach each other (Zhang et al. 2018).
 
     Args:
         peers: K.
         weight, temperature, divergence: as in `kdtheory.losses.mutual.mutual_loss`.
-        architecture, inputs, labels, members, stream, steps, learning_rate, training: as in `distil`.
+        architecture, inputs, labels, members, stream, recipe, device, progress: as in `train`.
 
     Returns:
         A population of `Cohort`s: ``logits(x).unflatten(-1, (peers, -1))`` has the peers apart, and peer 0
@@ -162,7 +166,7 @@ def mutual(
         settings=settings,
         members=members,
         stream=stream,
-        steps=steps,
-        learning_rate=learning_rate,
-        **training,
+        recipe=recipe,
+        device=device,
+        progress=progress,
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
+import torch
 from torch import nn
 
 from kdtheory.batches import Data
 from kdtheory.doors import door
-from kdtheory.schemes.loop import Trained, Training
+from kdtheory.recipe import Recipe
+from kdtheory.schemes.loop import LOOP, Loop, Trained
 from kdtheory.schemes.offline import distil, fit
 from kdtheory.schemes.terms import Term, hinton
 from kdtheory.streams import Stream
@@ -25,8 +28,10 @@ def born_again(
     *,
     rounds: int,
     losses: Mapping[str, Term] | None = None,
-    training: Training,
+    recipe: Recipe,
     stream: Stream,
+    device: str | torch.device = "auto",
+    loop: Loop = LOOP,
 ) -> list[Trained]:
     """Train a module on labels, then `rounds` fresh ones, each distilled from the one before.
 
@@ -38,8 +43,10 @@ def born_again(
         data: as in `distil`.
         rounds: how many times a student becomes the teacher, 1 or more.
         losses: what a student minimises; None is ``hinton(temperature=1.0, weight=0.5)``, which is ours.
-        training: of every round.
+        recipe: of every round.
         stream: where all randomness comes from.
+        device: where to train; "auto" is CUDA where there is one, else the CPU.
+        loop: which losses are kept, and who is told, in every round.
 
     Returns:
         rounds + 1 modules, the one trained on labels first.
@@ -49,17 +56,18 @@ def born_again(
 
     >>> import torch
     >>> points = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
-    >>> short = Training(steps=2)
-    >>> line = born_again(lambda: nn.Linear(1, 2), points, rounds=2, training=short, stream=Stream(0))
+    >>> short = Recipe(steps=2)
+    >>> line = born_again(lambda: nn.Linear(1, 2), points, rounds=2, recipe=short, stream=Stream(0))
     >>> [each.history["loss"].nunique() for each in line]
     [1, 2, 2]
     """
     check_at_least("rounds", rounds, 1)
     terms = hinton(temperature=1.0, weight=0.5) if losses is None else losses
-    line = [fit(_fresh(make, stream.child(0)), data, training=training, stream=stream.child(0))]
+    how: dict[str, Any] = {"recipe": recipe, "device": device, "loop": loop}
+    line = [fit(_fresh(make, stream.child(0)), data, stream=stream.child(0), **how)]
     for turn in range(1, rounds + 1):
         here, teacher = stream.child(turn), line[-1].module
-        line.append(distil(_fresh(make, here), teacher, data, losses=terms, training=training, stream=here))
+        line.append(distil(_fresh(make, here), teacher, data, losses=terms, stream=here, **how))
     return line
 
 

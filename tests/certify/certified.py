@@ -11,6 +11,7 @@ from kdtheory import MLP, Stream, certify, train
 from kdtheory.datasets import digits
 from kdtheory.losses import distillation, label_loss
 from kdtheory.problems import FiniteWorld, relabelled_images
+from kdtheory.recipe import Recipe
 from kdtheory.roles import ROLES
 
 ROOT = Stream(5).child("test_certify")
@@ -23,7 +24,7 @@ ANY_PAIR = list(itertools.combinations(ROLES, 2))
 def learned(widths: tuple[int, ...], steps: int, **teaching: Tensor) -> nn.Module:
     loss = distillation if teaching else label_loss
     stream = ROOT.child("learned", *widths)
-    few = {"steps": steps, "learning_rate": 0.01, "members": 1, "stream": stream, "device": "cpu"}
+    few = {"recipe": Recipe(steps=steps, learning_rate=0.01), "members": 1, "stream": stream, "device": "cpu"}
     return train(MLP(widths), *TRAIN, **teaching, loss=loss, **few).module(0)
 
 

@@ -34,7 +34,7 @@ from small_worlds import (
 from torch import Tensor, nn
 
 from kdtheory import MLP, certify
-from kdtheory.certify import WitnessPlan, coded, split, workshop
+from kdtheory.certify import LABEL_RECIPE, STUDENT_RECIPE, WitnessPlan, coded, split, workshop
 from kdtheory.certify.case import Case, Said
 from kdtheory.certify.coded import least_coded
 from kdtheory.certify.nets import ReluNet
@@ -185,7 +185,13 @@ def learns_from_all(kind: str, draw: int) -> float:
     start = Start(draw)
 
     def made(classes: Tensor) -> Any:
-        plan = WitnessPlan(held_out=0.5, members=1, distilled_steps=15, learning_rate=0.1, rounds=2)
+        plan = WitnessPlan(
+            held_out=0.5,
+            members=1,
+            recipe=LABEL_RECIPE.but(learning_rate=0.1),
+            students=STUDENT_RECIPE.but(steps=15, learning_rate=0.1),
+            rounds=2,
+        )
         asked = workshop.Workshop(
             plan, start.architecture, inputs, labels, hot(labels), others, classes,
             ROOT.child("learns", draw), Word(True), device="cpu",
@@ -226,9 +232,17 @@ def blind(name: str) -> float:
     start = Start(0)
     start.params = torch.tensor([[-5.0, 0.0, 5.0, 0.0, 0.0, 0.0]])
     asked = workshop.Workshop(
-        WitnessPlan(held_out=0.5, members=1, distilled_steps=3, rounds=3), start.architecture, inputs, labels,
-        hot(labels), others, (others[:, 0] > 0).long(), ROOT.child("blind"), Word(True), device="cpu",
-    )  # fmt: skip
+        WitnessPlan(held_out=0.5, members=1, students=STUDENT_RECIPE.but(steps=3), rounds=3),
+        start.architecture,
+        inputs,
+        labels,
+        hot(labels),
+        others,
+        (others[:, 0] > 0).long(),
+        ROOT.child("blind"),
+        Word(True),
+        device="cpu",
+    )
     vars(asked)["networks"] = start
     return float(getattr(asked, name.removeprefix("witness_"))(DELTA).value < 1)
 
@@ -351,7 +365,13 @@ def every_kind(broken: str) -> dict[str, str]:
         for net, slope in ((teacher, 1.0), (student, 0.5)):
             net.weight.copy_(slope * torch.tensor([[1.0, 2.0], [2.0, 1.0]]))
             net.bias.zero_()
-    plan = WitnessPlan(steps=2, distilled_steps=2, members=1, held_out=0.5, rounds=1)
+    plan = WitnessPlan(
+        recipe=LABEL_RECIPE.but(steps=2),
+        students=STUDENT_RECIPE.but(steps=2),
+        members=1,
+        held_out=0.5,
+        rounds=1,
+    )
     settings = {
         "train": (inputs, labels),
         "unlabelled": others,

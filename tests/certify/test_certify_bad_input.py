@@ -19,6 +19,7 @@ from torch import nn
 
 from kdtheory import certify
 from kdtheory.certify import WitnessPlan, certify_logits
+from kdtheory.recipe import Recipe
 
 TABLE: dict[str, tuple[Callable[[], object], str]] = {
     "nothing labelled": (
@@ -104,6 +105,11 @@ TABLE: dict[str, tuple[Callable[[], object], str]] = {
         "held_out = 0.001",
     ),
     "plan: no kind": (lambda: WitnessPlan(kinds=()), "number of kinds"),
+    "plan: no step": (lambda: WitnessPlan(recipe=Recipe(steps=0)), "steps = 0"),
+    "plan: an average of posteriors": (
+        lambda: WitnessPlan(students=Recipe(steps=1, averaged=0.5)),
+        "averaged = 0.5 is not for a posterior",
+    ),
     "plan: no member": (lambda: WitnessPlan(members=0), "members = 0"),
     "plan: all held out": (lambda: WitnessPlan(held_out=1.0), "held_out"),
     "device": (

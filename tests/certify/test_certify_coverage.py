@@ -13,8 +13,9 @@ from certified import (
 from scipy import stats
 
 from kdtheory import MLP, certify, train
-from kdtheory.certify import WitnessPlan, certify_logits
+from kdtheory.certify import LABEL_RECIPE, STUDENT_RECIPE, WitnessPlan, certify_logits
 from kdtheory.losses import label_loss
+from kdtheory.recipe import Recipe
 from kdtheory.roles import ROLES
 
 
@@ -56,7 +57,7 @@ def test_certificates_with_witnesses_are_above_a_known_risk_and_say_something() 
     sample = known.sample(600, ROOT.child("witnessed"))
     others = known.sample(600, ROOT.child("others"))
     inputs, labels = sample.inputs.float(), sample.labels
-    few = {"steps": 150, "learning_rate": 0.01, "members": 1, "device": "cpu"}
+    few = {"recipe": Recipe(steps=150, learning_rate=0.01), "members": 1, "device": "cpu"}
     overfit = train(MLP((64, 32, 10)), inputs, labels, loss=label_loss, stream=ROOT.child("overfit"), **few)
     chosen = overfit.logits(known.inputs.float())[0].argmax(-1, keepdim=True)
     risk = float(known.expectation(1 - known.posterior(known.inputs).gather(-1, chosen).squeeze(-1)))
@@ -65,7 +66,12 @@ def test_certificates_with_witnesses_are_above_a_known_risk_and_say_something() 
         overfit.module(0),
         train=(inputs, labels),
         unlabelled=others.inputs.float(),
-        witness=WitnessPlan(members=2, held_out=0.3, steps=100, distilled_steps=80, learning_rate=0.01),
+        witness=WitnessPlan(
+            members=2,
+            held_out=0.3,
+            recipe=LABEL_RECIPE.but(steps=100, learning_rate=0.01),
+            students=STUDENT_RECIPE.but(steps=80, learning_rate=0.01),
+        ),
         may_share=ANY_PAIR,
         may_repeat=ROLES,
         stream=ROOT.child("witnesses"),

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from kdtheory import certify
 from kdtheory.bounds import clopper34_holdout, disagreement_transfer
-from kdtheory.certify import WitnessPlan, certify_logits
+from kdtheory.certify import LABEL_RECIPE, WitnessPlan, certify_logits
 from kdtheory.roles import ROLES, HoldOut, Train, Unlabelled
 
 SOURCES = {
@@ -175,7 +175,7 @@ def test_a_copy_within_a_role_is_refused_or_declared() -> None:
     labels = torch.randint(10, (150,), generator=torch.Generator().manual_seed(0)).repeat(5)
     copies = TRAIN[0][:150].repeat(5, 1), labels
     settings = {"unlabelled": REST, "stream": ROOT, "device": "cpu", "fixed_in_advance": True}
-    plan = WitnessPlan(kinds=("holdout",), steps=300, members=1, learning_rate=0.01)
+    plan = WitnessPlan(kinds=("holdout",), recipe=LABEL_RECIPE.but(steps=300, learning_rate=0.01), members=1)
     with pytest.raises(ValueError, match=r"rows 150, 151, .* repeat rows 0, 1, .* \(600 of 750 in all\)"):
         certify(TEACHER, train=copies, witness=plan, **settings)
     found = certify(TEACHER, train=copies, witness=plan, may_repeat=["train"], **settings).lines[

@@ -15,7 +15,7 @@ from small_worlds import DELTA, case, first, hot, shop, worst_of_one
 from torch import Tensor, nn
 
 from kdtheory import MLP, Certificates, certify
-from kdtheory.certify import SHIPPED, ShipPlan, WitnessPlan, ship
+from kdtheory.certify import LABEL_RECIPE, SHIPPED, ShipPlan, WitnessPlan, ship
 from kdtheory.certify.ship import Shipyard
 from kdtheory.certify.word import Word
 from kdtheory.certify.workshop import Workshop
@@ -24,7 +24,9 @@ from kdtheory.networks import ModuleArchitecture
 from kdtheory.populations import Population
 
 N, TRIED, DRAWS = 40, 1000, 100
-PLAN = WitnessPlan(kinds=("holdout",), members=2, steps=60, learning_rate=0.01, held_out=0.2)
+PLAN = WitnessPlan(
+    kinds=("holdout",), members=2, recipe=LABEL_RECIPE.but(steps=60, learning_rate=0.01), held_out=0.2
+)
 ROLES: dict[str, Any] = {"train": TRAIN, "unlabelled": REST, "stream": ROOT, "device": "cpu"}
 
 

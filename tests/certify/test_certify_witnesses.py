@@ -21,7 +21,7 @@ from certified import (
 from torch import Tensor, nn
 
 from kdtheory import MLP, certify, train
-from kdtheory.certify import WitnessPlan, split
+from kdtheory.certify import LABEL_RECIPE, STUDENT_RECIPE, WitnessPlan, split
 from kdtheory.certify.coded import least_coded
 from kdtheory.certify.word import Word
 from kdtheory.certify.workshop import Workshop
@@ -29,6 +29,10 @@ from kdtheory.coding import code_length, quantise
 from kdtheory.inversion import binomial_upper_limit
 from kdtheory.losses import label_loss
 from kdtheory.networks import ModuleArchitecture
+from kdtheory.recipe import Recipe
+
+SHORT = LABEL_RECIPE.but(steps=5, batch_size=None)
+LONGER = SHORT.but(steps=60, learning_rate=0.01)
 
 
 def workshop(
@@ -38,7 +42,12 @@ def workshop(
     widths: tuple[int, ...] = (64, 8, 10),
     **plan: object,
 ) -> Workshop:
-    settings = {"steps": 5, "distilled_steps": 5, "batch_size": None, "members": 2, **plan}
+    settings = {
+        "recipe": SHORT,
+        "students": STUDENT_RECIPE.but(steps=5, batch_size=None),
+        "members": 2,
+        **plan,
+    }
     said, classes = says(TEACHER, TRAIN[0]), says(TEACHER, unlabelled).argmax(-1)
     points = TRAIN[0], labels, said, unlabelled, classes
     return Workshop(WitnessPlan(**settings), MLP(widths), *points, ROOT, Word(True), prior, "cpu")
@@ -92,7 +101,7 @@ def test_a_witness_of_ones_own_architecture_and_of_one_kind() -> None:
         nn.Sequential(nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 10)),
         train=TRAIN,
         unlabelled=REST,
-        witness=WitnessPlan(kinds=("holdout",), steps=20),
+        witness=WitnessPlan(kinds=("holdout",), recipe=LABEL_RECIPE.but(steps=20)),
         stream=ROOT,
         device="cpu",
         fixed_in_advance=True,
@@ -107,16 +116,25 @@ def test_an_architecture_that_looks_at_the_batch_is_refused() -> None:
         norm = nn.BatchNorm1d(16, track_running_stats=False)
         return nn.Sequential(nn.Linear(64, 16), norm, nn.ReLU(), nn.Linear(16, 10))
 
-    plan = WitnessPlan(kinds=("holdout",), architecture=ModuleArchitecture(made, input_shape=(64,)), steps=3)
+    plan = WitnessPlan(
+        kinds=("holdout",),
+        architecture=ModuleArchitecture(made, input_shape=(64,)),
+        recipe=LABEL_RECIPE.but(steps=3),
+    )
     with pytest.raises(ValueError, match="in another batch"):
         certify(
-            TEACHER, train=TRAIN, unlabelled=REST, witness=plan, stream=ROOT, device="cpu",
+            TEACHER,
+            train=TRAIN,
+            unlabelled=REST,
+            witness=plan,
+            stream=ROOT,
+            device="cpu",
             fixed_in_advance=True,
-        )  # fmt: skip
+        )
 
 
 def test_one_network_is_its_own_mean_and_its_own_draw() -> None:
-    shop = workshop(members=1, steps=60, learning_rate=0.01)
+    shop = workshop(members=1, recipe=LONGER)
     mean, drawn = shop.holdout(0.02), shop.drawn(0.02)
     for term in ("empirical risk", "disagreement"):
         assert mean.terms[term] == drawn.terms[term]
@@ -124,7 +142,7 @@ def test_one_network_is_its_own_mean_and_its_own_draw() -> None:
 
 
 def test_the_mean_of_several_and_a_random_one_by_hand() -> None:
-    shop = workshop(members=3, steps=60, learning_rate=0.01)
+    shop = workshop(members=3, recipe=LONGER)
     rows, modules = shop.split[1], [shop.networks.module(member) for member in range(3)]
     tables = torch.stack([says(module, TRAIN[0][rows]) for module in modules])
     wrong = int((sum(tables).argmax(-1) != TRAIN[1][rows]).sum())
@@ -138,7 +156,7 @@ def test_the_mean_of_several_and_a_random_one_by_hand() -> None:
 
 def test_networks_start_where_they_are_told() -> None:
     start = MLP((64, 8, 10)).init(ROOT.child("start"), members=1)[0]
-    shop = workshop(initial=start, steps=1, learning_rate=1e-6)
+    shop = workshop(initial=start, recipe=SHORT.but(steps=1, learning_rate=1e-6))
     assert float((shop.networks.params - start).abs().max()) < 1e-5
 
 
@@ -173,8 +191,8 @@ def test_a_share_for_the_prior_has_a_split_of_its_own() -> None:
 
 
 def test_ones_own_prior_is_tested_by_every_point_and_trained_by_none() -> None:
-    plan = {"kinds": ("coded", "stochastic"), "distilled_steps": 20, "learning_rate": 1e-3}
-    shop = workshop(prior=own(), widths=(64, 32, 10), **plan)
+    students = STUDENT_RECIPE.but(steps=20, batch_size=None)
+    shop = workshop(prior=own(), widths=(64, 32, 10), kinds=("coded", "stochastic"), students=students)
     assert shop.all_steps == 20
     for kind in ("coded", "stochastic"):
         found = getattr(shop, kind)(0.02)
@@ -185,7 +203,7 @@ def test_ones_own_prior_is_tested_by_every_point_and_trained_by_none() -> None:
 
 def own() -> nn.Module:
     """A network of the same task, learned on images that are in no role."""
-    stream, few = ROOT.child("own"), {"steps": 200, "learning_rate": 0.01, "members": 1}
+    stream, few = ROOT.child("own"), {"recipe": Recipe(steps=200, learning_rate=0.01), "members": 1}
     return train(MLP((64, 32, 10)), X[1200:1600], Y[1200:1600], loss=label_loss, stream=stream, **few).module(
         0
     )

@@ -12,11 +12,26 @@ from certified import FOUND, HOLDOUT, REST, ROOT, STUDENT, TEACHER, TRAIN, X, Y
 from torch import nn
 
 from kdtheory import MLP, Certificates, certify, train
-from kdtheory.certify import ASSUMPTIONS, LINES, PARTS, SHIPPED, WitnessPlan, split
+from kdtheory.certify import (
+    ASSUMPTIONS,
+    LABEL_RECIPE,
+    LINES,
+    PARTS,
+    SHIPPED,
+    STUDENT_RECIPE,
+    WitnessPlan,
+    split,
+)
 from kdtheory.losses import label_loss
+from kdtheory.recipe import Recipe
 from kdtheory.roles import Train
 
-FEW = {"steps": 3, "distilled_steps": 3, "members": 1, "rounds": 1}
+FEW = {
+    "recipe": LABEL_RECIPE.but(steps=3),
+    "students": STUDENT_RECIPE.but(steps=3),
+    "members": 1,
+    "rounds": 1,
+}
 SETTINGS: dict[str, Any] = {"unlabelled": REST, "stream": ROOT, "device": "cpu"}
 WITNESSES = ("witness_holdout", "witness_coded", "witness_stochastic")
 
@@ -128,7 +143,7 @@ def coin_flips() -> tuple[nn.Module, tuple[torch.Tensor, torch.Tensor]]:
     """A teacher that knows labels by heart that nobody can know."""
     labels = torch.randint(10, (400,), generator=ROOT.child("coins").torch())
     stream = ROOT.child("by heart")
-    few = {"steps": 300, "learning_rate": 0.01, "members": 1, "stream": stream, "device": "cpu"}
+    few = {"recipe": Recipe(steps=300, learning_rate=0.01), "members": 1, "stream": stream, "device": "cpu"}
     return train(MLP((64, 128, 10)), X[:400], labels, loss=label_loss, **few).module(0), (X[:400], labels)
 
 
@@ -197,7 +212,7 @@ def test_priors_and_starts_have_sentences_of_their_own() -> None:
 
 def own_prior() -> nn.Module:
     stream = ROOT.child("own prior")
-    few = {"steps": 50, "learning_rate": 0.01, "members": 1, "stream": stream, "device": "cpu"}
+    few = {"recipe": Recipe(steps=50, learning_rate=0.01), "members": 1, "stream": stream, "device": "cpu"}
     return train(MLP((64, 32, 10)), X[1200:1300], Y[1200:1300], loss=label_loss, **few).module(0)
 
 

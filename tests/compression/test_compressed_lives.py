@@ -13,7 +13,8 @@ from torch.nn.utils import parametrizations, parametrize, spectral_norm
 
 from kdtheory.compression import factorise, model_size, narrow, pruned
 from kdtheory.networks import copied
-from kdtheory.schemes import Training, fit
+from kdtheory.recipe import Recipe
+from kdtheory.schemes import fit
 from kdtheory.streams import Stream
 
 X = torch.randn(40, 20, generator=Stream(0).torch())
@@ -66,7 +67,7 @@ def test_what_comes_out_trains_and_masks_hold(name: str) -> None:
         optimizer.zero_grad()
         nn.functional.cross_entropy(plain(X), Y).backward()
         optimizer.step()
-    fitted = fit(net, (X, Y), training=Training(steps=3), stream=Stream(0)).module
+    fitted = fit(net, (X, Y), recipe=Recipe(steps=3), stream=Stream(0)).module
     for trained in (plain, fitted):
         assert all(bool((value != start[key]).any()) for key, value in trained.named_parameters())
         assert zeros(trained) == pytest.approx(zeros_held, abs=1e-9)
@@ -95,7 +96,7 @@ def test_what_comes_out_is_saved_and_read(name: str) -> None:
 def test_pruning_by_steps_with_training_between_keeps_one_hook() -> None:
     net: nn.Module = dense()
     for sparsity in (0.2, 0.5, 0.8, 1.0):
-        net = pruned(fit(net, (X, Y), training=Training(steps=2), stream=Stream(0)).module, sparsity=sparsity)
+        net = pruned(fit(net, (X, Y), recipe=Recipe(steps=2), stream=Stream(0)).module, sparsity=sparsity)
         assert zeros(net) == pytest.approx(sparsity, abs=1e-3)
         assert len(net._forward_pre_hooks) == 1
     assert zeros(pruned(dense(), sparsity=0.0)) == 0

@@ -18,6 +18,7 @@ from kdtheory.compression import (
 )
 from kdtheory.networks import MLP
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 
@@ -101,13 +102,13 @@ def test_a_pruned_population_is_the_plain_loop_with_torchs_masks() -> None:
         masks.append(architecture.pack(state).bool())
     kept = kept_weights(architecture, start, share=0.3)
     assert torch.equal(kept, torch.stack(masks))
-    settings = {"steps": 50, "learning_rate": 0.05, "weight_decay": 0.01}
+    settings = Recipe(steps=50, learning_rate=0.05, weight_decay=0.01)
 
     def loss(logits, _probs, labels):
         return -logits.log_softmax(-1).gather(-1, labels[..., None])[..., 0]
 
     population = train(
-        architecture, x, y, loss=loss, members=2, stream=Stream(0), initial=start, kept=kept, **settings
+        architecture, x, y, loss=loss, members=2, stream=Stream(0), initial=start, kept=kept, recipe=settings
     )
     assert bool((population.params[~kept] == 0).all())
     for member, module in enumerate(modules):
@@ -118,7 +119,7 @@ def test_a_pruned_population_is_the_plain_loop_with_torchs_masks() -> None:
             optimizer.step()
         assert torch.allclose(population.logits(x)[member], module(x), atol=1e-4)
     with pytest.raises(ValueError, match="kept"):
-        train(architecture, x, y, loss=loss, members=2, stream=Stream(0), kept=kept[:1], **settings)
+        train(architecture, x, y, loss=loss, members=2, stream=Stream(0), kept=kept[:1], recipe=settings)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])

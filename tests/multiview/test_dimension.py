@@ -23,16 +23,19 @@ from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
 QUADRATIC = replace(
-    BINARY, power=2, init_std=1e-4, recipe=replace(BINARY.recipe, steps=400, learning_rate=0.5)
+    BINARY,
+    power=2,
+    init_std=1e-4,
+    plan=replace(BINARY.plan, recipe=BINARY.plan.recipe.but(steps=400, learning_rate=0.5)),
 )
 
 
 def plain(design: Design, *, dim: int, members: int, stream: Stream) -> Comparison:
     """Networks trained on labels; their students take a single step."""
-    recipe = replace(design.recipe, student_steps=1)
+    plan = replace(design.plan, student_steps=1)
     sized = design.in_world(patch_dim=dim)
     return compare_plain(
-        sized.world, sized.network, recipe, members=members, students=1, self_students=1, stream=stream,
+        sized.world, sized.network, plan, members=members, students=1, self_students=1, stream=stream,
         test_points=100, stratified=True, device="cpu",
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from kdtheory.multiview import limit_of, limit_start, tangent_kernel, train_lazy
 from kdtheory.networks import PatchNetwork
 from kdtheory.populations import train
 from kdtheory.problems import MultiViewWorld, Views
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 NOISY = MultiViewWorld(classes=3, noise_chance=0.4, noise_weights=(0.2, 0.4), noise_norm=1.3)
@@ -44,9 +45,16 @@ def setup(world: MultiViewWorld, power: int, n: int = 60, members: int = 3):
 
 def plain(network: PatchNetwork, inputs: Tensor, views: Views, params: Tensor, steps: int, **kw):
     return train(
-        network, inputs, views.labels, members=len(params), stream=Stream(0), steps=steps, initial=params,
-        learning_rate=0.5, optimizer="sgd", dtype=torch.float64, device="cpu", **kw,
-    )  # fmt: skip
+        network,
+        inputs,
+        views.labels,
+        members=len(params),
+        stream=Stream(0),
+        recipe=Recipe(steps=steps, learning_rate=0.5, optimizer="sgd", dtype=torch.float64),
+        initial=params,
+        device="cpu",
+        **kw,
+    )
 
 
 @pytest.mark.parametrize("world", [BINARY, NOISY])
@@ -54,7 +62,7 @@ def plain(network: PatchNetwork, inputs: Tensor, views: Views, params: Tensor, s
 def test_limit_is_plain_training_on_orthogonal_patches(world: MultiViewWorld, power: int) -> None:
     views, inputs, network, params, start = setup(world, power)
     rival = plain(network, inputs, views, params, 150, loss=label_loss)
-    nets = train_limit(start, views, steps=150, learning_rate=0.5)
+    nets = train_limit(start, views, recipe=Recipe(steps=150, learning_rate=0.5, optimizer="sgd"))
     weight = network.unpack(rival.params)["weight"][..., : world.num_features]
     assert (weight - network.unpack(params)["weight"][..., : world.num_features]).abs().max() > 1e-4
     torch.testing.assert_close(nets.projections, weight, rtol=1e-9, atol=1e-12)
@@ -70,7 +78,13 @@ def test_distillation_in_the_limit_is_plain_distillation(weight: float) -> None:
         network, inputs, views, params, 200, loss=distillation, settings=settings,
         teacher_probs=teacher.softmax(-1),
     )  # fmt: skip
-    nets = train_limit(start, views, steps=200, learning_rate=0.5, teacher_logits=teacher, **settings)
+    nets = train_limit(
+        start,
+        views,
+        recipe=Recipe(steps=200, learning_rate=0.5, optimizer="sgd"),
+        teacher_logits=teacher,
+        **settings,
+    )
     torch.testing.assert_close(nets.train_logits(views), rival.logits(inputs), rtol=1e-8, atol=1e-10)
 
 
@@ -88,8 +102,7 @@ def test_capped_logits_are_the_papers_truncation() -> None:
     nets = train_limit(
         start,
         views,
-        steps=150,
-        learning_rate=0.5,
+        recipe=Recipe(steps=150, learning_rate=0.5, optimizer="sgd"),
         teacher_logits=teacher,
         temperature=1 / tau,
         cap=1 / tau**2,
@@ -102,7 +115,7 @@ def test_the_average_of_networks_is_trained_as_one() -> None:
     views = BINARY.stratified(60, Stream(1))
     network = PatchNetwork(2, BINARY.num_patches, 1000, channels=4, power=3, init_std=0.05)
     start = limit_start(network, views, noise_norm=1.5, members=2, stream=Stream(3), average_of=3)
-    nets = train_limit(start, views, steps=100, learning_rate=3.0)
+    nets = train_limit(start, views, recipe=Recipe(steps=100, learning_rate=3.0, optimizer="sgd"))
     u, z = (array.clone().requires_grad_() for array in (start.projections, start.memory))
     labels = views.labels.expand(2, -1)
     for _ in range(100):
@@ -122,7 +135,7 @@ def test_the_average_of_networks_is_trained_as_one() -> None:
 
 def test_logits_of_fresh_points_are_the_networks() -> None:
     views, _, network, params, start = setup(NOISY, 4)
-    nets = train_limit(start, views, steps=150, learning_rate=0.5)
+    nets = train_limit(start, views, recipe=Recipe(steps=150, learning_rate=0.5, optimizer="sgd"))
     fresh = NOISY.views(50, Stream(9))
     padded = torch.zeros(50, NOISY.num_patches, network.patch_dim, dtype=torch.float64)
     padded[:, range(6), range(6)] = fresh.coefficients
@@ -137,14 +150,16 @@ def test_training_goes_on_where_it_stopped_and_members_stand_alone() -> None:
     network = PatchNetwork(3, NOISY.num_patches, 1000, channels=5)
     start = limit_start(network, views, noise_norm=1.3, members=4, stream=Stream(3))
     kept = start.projections.clone()
-    once = train_limit(start, views, steps=60, learning_rate=1.0)
+    once = train_limit(start, views, recipe=Recipe(steps=60, learning_rate=1.0, optimizer="sgd"))
     twice = train_limit(
-        train_limit(start, views, steps=25, learning_rate=1.0), views, steps=35, learning_rate=1.0
+        train_limit(start, views, recipe=Recipe(steps=25, learning_rate=1.0, optimizer="sgd")),
+        views,
+        recipe=Recipe(steps=35, learning_rate=1.0, optimizer="sgd"),
     )
     assert torch.equal(start.projections, kept)
     assert torch.equal(once.projections, twice.projections)
     few = limit_start(network, views, noise_norm=1.3, members=2, stream=Stream(3))
-    alone = train_limit(few, views, steps=60, learning_rate=1.0)
+    alone = train_limit(few, views, recipe=Recipe(steps=60, learning_rate=1.0, optimizer="sgd"))
     assert torch.equal(alone.projections, once.projections[:2])
 
 
@@ -153,7 +168,7 @@ def test_in_single_precision_networks_end_with_the_same_views() -> None:
     network = PatchNetwork(2, BINARY.num_patches, 1000, channels=96, power=6, init_std=0.01)
     start = limit_start(network, views, noise_norm=1.44, members=24, stream=Stream(3))
     one, other = (
-        train_limit(start, views, steps=500, learning_rate=16.0, dtype=dtype)
+        train_limit(start, views, recipe=Recipe(steps=500, learning_rate=16.0, dtype=dtype, optimizer="sgd"))
         for dtype in (torch.float64, torch.float32)
     )
     assert one.projections.dtype == other.projections.dtype == torch.float64
@@ -211,12 +226,19 @@ def test_lazy_networks_are_the_linearised_ones(kept: float) -> None:
         )
 
 
+PLAIN = Recipe(steps=1, learning_rate=1.0, optimizer="sgd")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"learning_rate": 0.0}, "learning_rate"),
-        ({"dtype": torch.float16}, "dtype"),
-        ({"steps": -1}, "steps"),
+        ({"recipe": Recipe(steps=1)}, "optimizer = 'adam' is not for the orthogonal limit; give 'sgd'"),
+        ({"recipe": PLAIN.but(dtype=torch.float16)}, "dtype = torch.float16 is not for"),
+        ({"recipe": PLAIN.but(momentum=0.9)}, "momentum = 0.9 is not for"),
+        ({"recipe": PLAIN.but(weight_decay=0.1)}, "weight_decay = 0.1 is not for"),
+        ({"recipe": PLAIN.but(averaged=0.5)}, "averaged = 0.5 is not for"),
+        ({"recipe": PLAIN.but(schedule="cosine")}, "schedule = 'cosine' is not for"),
+        ({"recipe": PLAIN.but(batch_size=5)}, "batch_size = 5 is not for"),
         ({"temperature": -1.0}, "temperature"),
         ({"weight": 1.5}, "weight"),
         ({"cap": 0.0}, "cap"),
@@ -225,13 +247,17 @@ def test_lazy_networks_are_the_linearised_ones(kept: float) -> None:
 def test_bad_training_is_refused(change: dict, message: str) -> None:
     views, _, _, _, start = setup(BINARY, 3)
     with pytest.raises(ValueError, match=message):
-        train_limit(start, views, **{"steps": 1, "learning_rate": 1.0, **change})
+        train_limit(start, views, **{"recipe": PLAIN, **change})
 
 
 def test_bad_starts_are_refused() -> None:
     views, _, _, _, start = setup(BINARY, 3)
     with pytest.raises(ValueError, match="the start was made for"):
-        train_limit(start, BINARY.stratified(40, Stream(0)), steps=1, learning_rate=1.0)
+        train_limit(
+            start,
+            BINARY.stratified(40, Stream(0)),
+            recipe=Recipe(steps=1, learning_rate=1.0, optimizer="sgd"),
+        )
     for network, message in (
         (PatchNetwork(2, 6, 10, power=9), "power = 9"),
         (PatchNetwork(2, 4, 10), "no noise patch"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,12 +18,13 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from kdtheory import MLP, certify, train
-from kdtheory.certify import WitnessPlan
+from kdtheory.certify import LABEL_RECIPE, WitnessPlan
 from kdtheory.compression import factorise, model_size, pruned
 from kdtheory.losses import label_loss
 from kdtheory.networks import copied
 from kdtheory.ntk import EmpiricalKernel, ntk_vector_product
-from kdtheory.schemes import Term, Training, distil, evaluate, fit, labels_term, mutual, response_term
+from kdtheory.recipe import Recipe
+from kdtheory.schemes import Term, distil, evaluate, fit, labels_term, mutual, response_term
 from kdtheory.stats import binomial_upper_limit
 from kdtheory.streams import Stream
 
@@ -35,8 +35,8 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning:torch",
 )
 
-TRAINING = Training(1, optimizer=partial(torch.optim.SGD, lr=0.1), device="cpu")
-HERE = {"training": TRAINING, "stream": Stream(3)}
+TRAINING = {"recipe": Recipe(steps=1, learning_rate=0.1, optimizer="sgd"), "device": "cpu"}
+HERE = {**TRAINING, "stream": Stream(3)}
 X = torch.randn(40, 5, generator=Stream(0).child("x").torch())
 Y = torch.randint(2, (40,), generator=Stream(0).child("y").torch())
 
@@ -376,7 +376,13 @@ CALLS: dict[str, Callable[[nn.Module, Tensor], Any]] = {
     "kernel": lambda net, x: EmpiricalKernel(net)(x[:5], x[3:]).tolist(),
     "vector": lambda net, x: ntk_vector_product(net, x[:5], torch.ones(5, 3)).tolist(),
     "population": lambda net, x: train(
-        MLP((5, 3)), x.float(), Y, loss=label_loss, members=2, steps=2, learning_rate=0.1, stream=Stream(0)
+        MLP((5, 3)),
+        x.float(),
+        Y,
+        loss=label_loss,
+        members=2,
+        recipe=Recipe(steps=2, learning_rate=0.1),
+        stream=Stream(0),
     ).params.tolist(),
 }
 MODES = {"no_grad": torch.no_grad, "inference_mode": torch.inference_mode, "enable_grad": torch.enable_grad}
@@ -403,9 +409,14 @@ def test_witnesses_are_trained_in_every_mode() -> None:
 
     def found() -> str:
         return certify(
-            net, train=(torch.cat([X, X + 3]), torch.cat([Y, Y])), unlabelled=extra, fixed_in_advance=True,
-            witness=WitnessPlan(steps=3, held_out=0.2), stream=Stream(0), device="cpu",
-        ).to_json()  # fmt: skip
+            net,
+            train=(torch.cat([X, X + 3]), torch.cat([Y, Y])),
+            unlabelled=extra,
+            fixed_in_advance=True,
+            witness=WitnessPlan(recipe=LABEL_RECIPE.but(steps=3), held_out=0.2),
+            stream=Stream(0),
+            device="cpu",
+        ).to_json()
 
     truth = found()
     for mode in MODES.values():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import pytest
@@ -21,7 +20,8 @@ from kdtheory import certify
 from kdtheory.batches import Batches
 from kdtheory.compression import factorise, model_size, pruned
 from kdtheory.ntk import EmpiricalKernel
-from kdtheory.schemes import Training, distil, evaluate, fit, hinton
+from kdtheory.recipe import Recipe
+from kdtheory.schemes import distil, evaluate, fit, hinton
 from kdtheory.stats import binomial_upper_limit
 from kdtheory.streams import Stream
 
@@ -131,7 +131,7 @@ CASES = {
     "depthwise": Case(Depthwise, images),
     "language": Case(Language, counting, last, -100),
 }
-ADAM = partial(torch.optim.Adam, lr=0.02)
+RECIPE = Recipe(steps=60, learning_rate=0.02)
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -141,7 +141,7 @@ def taught(request: pytest.FixtureRequest) -> tuple[Case, nn.Module]:
     with Stream(1).child(request.param).default():
         net = case.make()
     data = Batches([(x[:200], y[:200])], ignore_index=case.ignored)
-    return case, fit(net, data, training=Training(60, optimizer=ADAM, device="cpu"), stream=Stream(2)).module
+    return case, fit(net, data, recipe=RECIPE, device="cpu", stream=Stream(2)).module
 
 
 def fresh(case: Case) -> tuple[Tensor, Tensor]:
@@ -174,8 +174,7 @@ def test_a_student_comes_nearer_to_its_teacher(taught: tuple[Case, nn.Module]) -
     )
     with Stream(5).default():
         student = case.make()
-    terms, how = hinton(2.0, 0.9), Training(60, optimizer=ADAM, device="cpu")
-    made = distil(student, net, learn, losses=terms, training=how, stream=Stream(6))
+    made = distil(student, net, learn, losses=hinton(2.0, 0.9), recipe=RECIPE, stream=Stream(6), device="cpu")
     before, after = (
         evaluate(each, test, teacher=net, device="cpu") for each in (student.eval(), made.module)
     )
@@ -193,7 +192,7 @@ def test_the_share_that_was_asked_is_zero_and_ties_stay(taught: tuple[Case, nn.M
     assert zeros == round(0.75 * total) - sum(int((p == 0).sum()) for p in weights.values())
     x, y = fresh(case)
     again = fit(
-        made, Batches([(x, y)], ignore_index=case.ignored), training=Training(3), stream=Stream(0)
+        made, Batches([(x, y)], ignore_index=case.ignored), recipe=Recipe(steps=3), stream=Stream(0)
     ).module
     assert model_size(again).nonzero <= model_size(made).nonzero, "masks hold while it is trained"
     if isinstance(net, Language):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 
@@ -35,10 +36,22 @@ def least_squares(steps: int, weight_decay: float = 0.0) -> tuple[Population, Te
     inputs = torch.randn(3, 50, 4, dtype=torch.float64, generator=generator)
     targets = torch.softmax(torch.randn(3, 50, 2, dtype=torch.float64, generator=generator), -1)
     population = train(
-        MLP((4, 2)), inputs, teacher_probs=targets, loss=squared_loss, members=3, stream=Stream(0),
-        steps=steps, learning_rate=0.1, optimizer="sgd", momentum=0.5, weight_decay=weight_decay,
-        dtype=torch.float64, device="cpu",
-    )  # fmt: skip
+        MLP((4, 2)),
+        inputs,
+        teacher_probs=targets,
+        loss=squared_loss,
+        members=3,
+        stream=Stream(0),
+        recipe=Recipe(
+            steps=steps,
+            learning_rate=0.1,
+            optimizer="sgd",
+            momentum=0.5,
+            weight_decay=weight_decay,
+            dtype=torch.float64,
+        ),
+        device="cpu",
+    )
     return population, inputs, targets
 
 
@@ -70,7 +83,7 @@ def test_a_diverging_member_is_reported_and_the_others_are_not_harmed() -> None:
     targets = torch.full((5, 2), 0.5)
     population = train(
         MLP((2, 2)), inputs, teacher_probs=targets, loss=squared_loss, members=3, stream=Stream(0),
-        steps=100, learning_rate=0.1, optimizer="sgd", device="cpu",
+        recipe=Recipe(steps=100, learning_rate=0.1, optimizer="sgd"), device="cpu",
     )  # fmt: skip
     assert population.diverged.tolist() == [False, True, False]
     assert population.converged(1e-5).tolist() == [True, False, True]
@@ -86,24 +99,25 @@ def test_no_steps_is_the_start() -> None:
 def test_training_in_two_parts_is_training_in_one_where_the_optimiser_has_no_memory() -> None:
     inputs, labels = torch.randn(20, 4, generator=Stream(0).torch()), torch.arange(20) % 3
     arguments: dict[str, Any] = {
-        "loss": label_loss, "members": 2, "stream": Stream(0), "learning_rate": 0.1, "optimizer": "sgd",
+        "loss": label_loss, "members": 2, "stream": Stream(0),
     }  # fmt: skip
-    whole = train(MLP((4, 5, 3)), inputs, labels, steps=20, **arguments)
-    half = train(MLP((4, 5, 3)), inputs, labels, steps=10, **arguments)
-    rest = train(MLP((4, 5, 3)), inputs, labels, steps=10, initial=half.params, **arguments)
+    long = Recipe(steps=20, learning_rate=0.1, optimizer="sgd")
+    short = long.but(steps=10)
+    whole = train(MLP((4, 5, 3)), inputs, labels, recipe=long, **arguments)
+    half = train(MLP((4, 5, 3)), inputs, labels, recipe=short, **arguments)
+    rest = train(MLP((4, 5, 3)), inputs, labels, recipe=short, initial=half.params, **arguments)
     torch.testing.assert_close(rest.params, whole.params)
 
 
 PROBS = torch.full((6, 3), 1 / 3)
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no members": ({"members": 0}, "members = 0"),
-    "negative steps": ({"steps": -1}, "steps = -1"),
-    "no rate": ({"learning_rate": 0.0}, "learning_rate = 0"),
-    "unknown optimiser": ({"optimizer": "lbfgs"}, "optimizer = 'lbfgs'"),
-    "momentum with adam": ({"momentum": 0.9}, "momentum = 0.9 is for"),
-    "momentum above one": ({"momentum": 1.5, "optimizer": "sgd"}, "momentum = 1.5"),
-    "negative decay": ({"weight_decay": -1.0}, "weight_decay = -1"),
-    "no batch": ({"batch_size": 0}, "batch_size = 0"),
+    "a factory": (
+        {"recipe": Recipe(steps=2, optimizer=torch.optim.RMSprop)},
+        "is not for a population",
+    ),
+    "a scheduler": ({"recipe": Recipe(steps=2, schedule=lambda optimizer: None)}, "is not for a population"),
+    "no recipe": ({"recipe": {"steps": 2}}, "recipe is a dict; give a Recipe"),
     "unknown device": ({"device": "abacus"}, "device = 'abacus'"),
     "wide inputs": ({"inputs": torch.zeros(6, 5)}, r"inputs has shape \(6, 5\); give \(n, 4\)"),
     "inputs of others": ({"inputs": torch.zeros(3, 6, 4)}, r"inputs has shape \(3, 6, 4\)"),
@@ -128,7 +142,7 @@ def test_bad_input_is_refused_with_a_clear_line(case: str) -> None:
     change, message = BAD[case]
     arguments: dict[str, Any] = {
         "inputs": torch.zeros(6, 4), "labels": torch.zeros(6, dtype=torch.long), "loss": label_loss,
-        "members": 2, "stream": Stream(0), "steps": 2, "learning_rate": 0.1,
+        "members": 2, "stream": Stream(0), "recipe": Recipe(steps=2, learning_rate=0.1),
     }  # fmt: skip
     arguments |= change
     inputs, labels = arguments.pop("inputs"), arguments.pop("labels")
@@ -145,7 +159,11 @@ def test_bad_input_is_refused_with_a_clear_line(case: str) -> None:
     ],
 )
 def test_logits_of_bad_inputs_are_refused(inputs: Tensor, message: str) -> None:
-    arguments: dict[str, Any] = {"members": 2, "stream": Stream(0), "steps": 0, "learning_rate": 0.1}
+    arguments: dict[str, Any] = {
+        "members": 2,
+        "stream": Stream(0),
+        "recipe": Recipe(steps=0, learning_rate=0.1),
+    }
     population = train(
         MLP((4, 3)), torch.zeros(6, 4), torch.zeros(6, dtype=torch.long), loss=label_loss, **arguments
     )

@@ -7,13 +7,18 @@ import torch
 
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 
 @pytest.fixture(scope="module")
 def population() -> Population:
     points, labels = torch.randn(6, 3, generator=Stream(0).torch()), torch.tensor([0, 1, 0, 1, 1, 0])
-    settings = {"members": 2, "stream": Stream(1), "steps": 2, "learning_rate": 0.1}
+    settings = {
+        "members": 2,
+        "stream": Stream(1),
+        "recipe": Recipe(steps=2, learning_rate=0.1),
+    }
 
     def loss(logits: torch.Tensor, _probs: object, targets: torch.Tensor) -> torch.Tensor:
         return -logits.log_softmax(-1).gather(-1, targets[..., None])[..., 0]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from kdtheory.networks import MLP, Architecture, ModuleArchitecture
 from kdtheory.populations import Population, _groups, train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 MLP_SMALL = MLP((6, 16, 12, 4))
@@ -97,8 +98,8 @@ def test_a_population_of_one_is_the_plain_loop(settings, make, dtype: torch.dtyp
     inputs, labels, _ = data(40, dtype=dtype)
     start = MLP_SMALL.init(Stream(0), members=1, dtype=dtype)
     population = train(
-        MLP_SMALL, inputs, labels, loss=label_loss, members=1, stream=Stream(1), steps=STEPS,
-        initial=start, dtype=dtype, device="cpu", **settings,
+        MLP_SMALL, inputs, labels, loss=label_loss, members=1, stream=Stream(1),
+        recipe=Recipe(steps=STEPS, dtype=dtype, **settings), initial=start, device="cpu",
     )  # fmt: skip
     loop = plain_loop(
         MLP_SMALL.module(start, 0),
@@ -120,7 +121,7 @@ def test_minibatches_are_the_plain_loop(settings, make, own: bool) -> None:
     population = train(
         MLP_SMALL, inputs, labels, teacher_probs=probs, loss=tempered_loss,
         settings={"temperature": temperature, "weight": weight}, members=members, stream=Stream(1),
-        steps=STEPS, initial=start, batch_size=size, device="cpu", **settings,
+        recipe=Recipe(steps=STEPS, batch_size=size, **settings), initial=start, device="cpu",
     )  # fmt: skip
     for i in range(members):
         x, y, q = (inputs[i], labels[i], probs[i]) if own else (inputs, labels, probs)
@@ -142,9 +143,18 @@ def test_falling_rates_and_tail_averages_are_torchs_own(schedule: str, averaged:
     inputs, labels, _ = data(30, dtype=torch.float64)
     start = MLP_SMALL.init(Stream(0), members=2, dtype=torch.float64)
     population = train(
-        MLP_SMALL, inputs, labels, loss=label_loss, members=2, stream=Stream(1), steps=STEPS, initial=start,
-        learning_rate=0.02, schedule=schedule, averaged=averaged, dtype=torch.float64, device="cpu",
-    )  # fmt: skip
+        MLP_SMALL,
+        inputs,
+        labels,
+        loss=label_loss,
+        members=2,
+        stream=Stream(1),
+        recipe=Recipe(
+            steps=STEPS, learning_rate=0.02, schedule=schedule, averaged=averaged, dtype=torch.float64
+        ),
+        initial=start,
+        device="cpu",
+    )
     module = MLP_SMALL.module(start, 1)
     optimizer = torch.optim.Adam(module.parameters(), lr=0.02)
     rate = {
@@ -170,8 +180,10 @@ def test_each_member_has_its_own_sample_targets_temperature_and_weight() -> None
     members, own = 5, data(5, 30, dtype=torch.float64)
     settings = {"temperature": torch.linspace(1, 5, members), "weight": torch.linspace(0, 1, members)}
     common: dict[str, Any] = {
-        "loss": tempered_loss, "steps": 50, "learning_rate": 0.01, "dtype": torch.float64, "device": "cpu",
-    }  # fmt: skip
+        "loss": tempered_loss,
+        "recipe": Recipe(steps=50, learning_rate=0.01, dtype=torch.float64),
+        "device": "cpu",
+    }
     start = MLP_SMALL.init(Stream(0), members=members, dtype=torch.float64)
     together = train(
         MLP_SMALL, own[0], own[1], teacher_probs=own[2], settings=settings, members=members,
@@ -190,10 +202,9 @@ def test_each_member_has_its_own_sample_targets_temperature_and_weight() -> None
 
 def label_population(members: int, **settings: Any) -> Population:
     inputs, labels, _ = data(30, dtype=torch.float64)
-    arguments = {"steps": 30, "learning_rate": 0.01, "dtype": torch.float64, "batch_size": 7, "device": "cpu"}
-    return train(
-        MLP_SMALL, inputs, labels, loss=label_loss, members=members, stream=Stream(5), **arguments | settings
-    )
+    recipe = Recipe(steps=30, learning_rate=0.01, dtype=torch.float64, batch_size=7)
+    arguments = {"recipe": recipe, "device": "cpu"} | settings
+    return train(MLP_SMALL, inputs, labels, loss=label_loss, members=members, stream=Stream(5), **arguments)
 
 
 def test_a_member_does_not_depend_on_the_others() -> None:
@@ -249,12 +260,18 @@ def test_a_module_trains_as_the_mlp_does() -> None:
     module = ModuleArchitecture(same_mlp, (6,))
     by_hand, by_autograd = (
         train(
-            architecture, inputs, labels, loss=label_loss, members=3, stream=Stream(1), steps=50,
-            learning_rate=0.01, initial=architecture.pack(MLP_SMALL.unpack(start)), dtype=torch.float64,
-            device="cpu", batch_size=11,
+            architecture,
+            inputs,
+            labels,
+            loss=label_loss,
+            members=3,
+            stream=Stream(1),
+            recipe=Recipe(steps=50, learning_rate=0.01, dtype=torch.float64, batch_size=11),
+            initial=architecture.pack(MLP_SMALL.unpack(start)),
+            device="cpu",
         )
         for architecture in (MLP_SMALL, module)
-    )  # fmt: skip
+    )
     torch.testing.assert_close(
         module.pack(MLP_SMALL.unpack(by_hand.params)), by_autograd.params, rtol=1e-8, atol=1e-9
     )
@@ -266,9 +283,15 @@ def test_a_convolutional_net_is_the_plain_loop(own: bool) -> None:
     inputs, labels, _ = data(2, 20, shape=(1, 6, 6)) if own else data(20, shape=(1, 6, 6))
     architecture = ModuleArchitecture(small_conv, (1, 6, 6))
     population = train(
-        architecture, inputs, labels, loss=label_loss, members=2, stream=Stream(1), steps=STEPS,
-        learning_rate=0.003, device="cpu",
-    )  # fmt: skip
+        architecture,
+        inputs,
+        labels,
+        loss=label_loss,
+        members=2,
+        stream=Stream(1),
+        recipe=Recipe(steps=STEPS, learning_rate=0.003),
+        device="cpu",
+    )
     start = architecture.init(Stream(1).child("init"), members=2)
     for i in range(2):
         x, y = (inputs[i], labels[i]) if own else (inputs, labels)
@@ -289,9 +312,15 @@ def test_population_logits_are_the_modules_in_any_grouping(
 ) -> None:
     inputs, labels, _ = data(30)
     population = train(
-        architecture, inputs, labels, loss=label_loss, members=5, stream=Stream(1), steps=2,
-        learning_rate=0.01, device="cpu",
-    )  # fmt: skip
+        architecture,
+        inputs,
+        labels,
+        loss=label_loss,
+        members=5,
+        stream=Stream(1),
+        recipe=Recipe(steps=2, learning_rate=0.01),
+        device="cpu",
+    )
     whole = population.logits(inputs)
     monkeypatch.setattr(_groups, "_EVALUATION_NUMBERS", 1)
     torch.testing.assert_close(population.logits(inputs), whole)
@@ -325,9 +354,14 @@ def test_an_error_in_the_loss_or_an_interrupt_comes_out(threads: int) -> None:
 
     with pytest.raises(ArithmeticError, match="on purpose"):
         train(
-            MLP_SMALL, *data(30)[:2], loss=breaks_later, members=8, stream=Stream(0), steps=10_000,
-            learning_rate=0.1, device="cpu",
-        )  # fmt: skip
+            MLP_SMALL,
+            *data(30)[:2],
+            loss=breaks_later,
+            members=8,
+            stream=Stream(0),
+            recipe=Recipe(steps=10_000, learning_rate=0.1),
+            device="cpu",
+        )
     with pytest.raises(KeyboardInterrupt):
-        label_population(8, steps=100_000, progress=interrupts)
+        label_population(8, recipe=Recipe(steps=100_000), progress=interrupts)
     assert torch.get_num_threads() == threads

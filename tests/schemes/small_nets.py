@@ -7,11 +7,11 @@ from functools import partial
 import torch
 from torch import nn
 
-from kdtheory.schemes import Training
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 SGD = partial(torch.optim.SGD, lr=0.1)
-SHORT = Training(3, optimizer=SGD, device="cpu")
+SHORT = {"recipe": Recipe(steps=3, learning_rate=0.1, optimizer="sgd"), "device": "cpu"}
 
 
 def points(n: int = 30, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:

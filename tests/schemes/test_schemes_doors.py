@@ -55,11 +55,11 @@ def test_logits_are_found_in_every_kind_of_output(case: str) -> None:
         partial(distil, net, net, data, losses=hinton(2.0, 0.5)),
         lambda **settings: mutual([net, net], data, **settings)[0],
     ):
-        trained = scheme(training=SHORT, stream=Stream(1), **picked)
+        trained = scheme(**SHORT, stream=Stream(1), **picked)
         assert math.isfinite(trained.gradient_norm), trained.note
-    rival = fit(plain, data, training=SHORT, stream=Stream(1)).module
+    rival = fit(plain, data, **SHORT, stream=Stream(1)).module
     assert torch.equal(
-        fit(net, data, training=SHORT, stream=Stream(1), **picked).module.layer.weight, rival.layer.weight
+        fit(net, data, **SHORT, stream=Stream(1), **picked).module.layer.weight, rival.layer.weight
     )
 
 
@@ -91,7 +91,7 @@ def test_one_logit_is_two_classes() -> None:
     squeezed = Net(lambda z: z[:, 0], classes=2)
     measures = [evaluate(net, data) for net in (one, two, squeezed)]
     assert measures[0] == measures[1] == measures[2]
-    trained = [fit(net, data, training=SHORT, stream=Stream(0)).module for net in (one, two, squeezed)]
+    trained = [fit(net, data, **SHORT, stream=Stream(0)).module for net in (one, two, squeezed)]
     assert torch.equal(trained[0].layer.weight, trained[1].layer.weight)
     assert torch.equal(trained[0].layer.weight, trained[2].layer.weight)
     assert logits_in(torch.ones(1, 1), examples=1).tolist() == [[0.0, 1.0]]
@@ -105,13 +105,11 @@ def test_nets_that_write_on_their_inputs_change_nobodys_arrays(before) -> None:
     found = evaluate(net, (x, y), teacher=net)
     assert (found["agreement"], found["divergence"]) == (1.0, 0.0)
     for data in ((x, y), DataLoader(TensorDataset(x, y), batch_size=30)):
-        mine = fit(net, data, training=SHORT, stream=Stream(0)).module
-        assert torch.equal(
-            mine.layer.weight, fit(rival, data, training=SHORT, stream=Stream(0)).module.layer.weight
-        )
+        mine = fit(net, data, **SHORT, stream=Stream(0)).module
+        assert torch.equal(mine.layer.weight, fit(rival, data, **SHORT, stream=Stream(0)).module.layer.weight)
         terms = hinton(2.0, 0.5)
-        learned = distil(net, net, data, losses=terms, training=SHORT, stream=Stream(0)).module
-        other = distil(rival, rival, data, losses=terms, training=SHORT, stream=Stream(0)).module
+        learned = distil(net, net, data, losses=terms, **SHORT, stream=Stream(0)).module
+        other = distil(rival, rival, data, losses=terms, **SHORT, stream=Stream(0)).module
         assert torch.equal(learned.layer.weight, other.layer.weight)
     assert torch.equal(x, kept)
 
@@ -131,17 +129,17 @@ def test_inputs_come_in_the_precision_of_the_net(case: str) -> None:
     x = INPUTS[case](x)
     plain = x.detach().float().clone()
     assert evaluate(Net(), (x, y)) == evaluate(Net(), (plain, y))
-    mine, rival = (fit(Net(), (z, y), training=SHORT, stream=Stream(0)).module for z in (x, plain))
+    mine, rival = (fit(Net(), (z, y), **SHORT, stream=Stream(0)).module for z in (x, plain))
     assert torch.equal(mine.layer.weight, rival.layer.weight)
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
 def test_training_inside_a_mode_without_gradients_is_training(mode) -> None:
-    rival = fit(Net(), points(), training=SHORT, stream=Stream(0)).module
+    rival = fit(Net(), points(), **SHORT, stream=Stream(0)).module
     net, data = Net(), points()
     with mode():
-        mine = fit(net, data, training=SHORT, stream=Stream(0)).module
-        mutual([net, net], data, training=SHORT, stream=Stream(0))
+        mine = fit(net, data, **SHORT, stream=Stream(0)).module
+        mutual([net, net], data, **SHORT, stream=Stream(0))
     assert torch.equal(mine.layer.weight, rival.layer.weight)
 
 
@@ -161,7 +159,7 @@ def test_wrapped_modules_are_what_they_wrap(kind: str) -> None:
     data, net = points(), nn.Linear(5, 3)
     other = wrapped(kind, net)
     assert evaluate(other, data, teacher=other) == evaluate(net, data, teacher=net)
-    terms, here = hinton(2.0, 0.5), {"training": SHORT, "stream": Stream(0)}
+    terms, here = hinton(2.0, 0.5), {**SHORT, "stream": Stream(0)}
     taught = distil(Net(), other, data, losses=terms, **here).module
     assert torch.equal(
         taught.layer.weight, distil(Net(), net, data, losses=terms, **here).module.layer.weight
@@ -171,8 +169,8 @@ def test_wrapped_modules_are_what_they_wrap(kind: str) -> None:
 def same_batch(batch, **how) -> bool:
     """Whether training on these batches is training on (x, y)."""
     x, y = points()
-    mine = fit(Net(), Batches([batch(x, y)], **how), training=SHORT, stream=Stream(0)).module
-    rival = fit(Net(), [(x, y)], training=SHORT, stream=Stream(0)).module
+    mine = fit(Net(), Batches([batch(x, y)], **how), **SHORT, stream=Stream(0)).module
+    rival = fit(Net(), [(x, y)], **SHORT, stream=Stream(0)).module
     return torch.equal(mine.layer.weight, rival.layer.weight)
 
 
@@ -219,7 +217,7 @@ BAD_BATCHES = {
 @pytest.mark.parametrize("case", BAD_BATCHES)
 def test_batches_that_can_be_read_in_two_ways_are_refused(case: str) -> None:
     batch, message = BAD_BATCHES[case]
-    for call in (partial(fit, training=SHORT, stream=Stream(0)), evaluate):
+    for call in (partial(fit, **SHORT, stream=Stream(0)), evaluate):
         with pytest.raises(ValueError, match=message):
             call(Net(), [batch(*points())])
 
@@ -235,7 +233,7 @@ def test_terms_may_have_any_name(name: str) -> None:
         f"{name}.": Term(loss, projection=projected),
         "l": labels_term(),
     }
-    trained = distil(Net(), Net(), points(), losses=terms, training=SHORT, stream=Stream(0))
+    trained = distil(Net(), Net(), points(), losses=terms, **SHORT, stream=Stream(0))
     assert set(trained.history["loss"]) == set(terms)
 
 
@@ -243,7 +241,7 @@ def test_errors_of_torch_name_the_net_and_the_shape() -> None:
     x, y = points()
     for call in (
         partial(evaluate, Net(), (x[:, :4], y)),
-        partial(fit, Net(), (x[:, :4], y), training=SHORT, stream=Stream(0)),
+        partial(fit, Net(), (x[:, :4], y), **SHORT, stream=Stream(0)),
     ):
         with pytest.raises(ValueError, match=r"does not take a batch of shape \((30|8), 4\): mat1 and mat2"):
             call()

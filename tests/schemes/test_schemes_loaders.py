@@ -6,11 +6,12 @@ import math
 
 import pytest
 import torch
-from small_nets import SGD, SHORT, Net, points
+from small_nets import SHORT, Net, points
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from kdtheory.schemes import Batches, Training, distil, evaluate, fit, hinton
+from kdtheory.recipe import Recipe
+from kdtheory.schemes import Batches, distil, evaluate, fit, hinton
 from kdtheory.streams import Stream
 
 
@@ -21,8 +22,8 @@ def test_ignored_labels_do_not_count() -> None:
     rest = marked != -100
     found = evaluate(Net(), Batches((x, marked), ignore_index=-100), teacher=Net())
     assert found == evaluate(Net(), (x[rest], y[rest]), teacher=Net())
-    mine = fit(Net(), Batches((x, marked), ignore_index=-100), training=SHORT, stream=Stream(0)).module
-    rival = fit(Net(), (x[rest], y[rest]), training=SHORT, stream=Stream(0)).module
+    mine = fit(Net(), Batches((x, marked), ignore_index=-100), **SHORT, stream=Stream(0)).module
+    rival = fit(Net(), (x[rest], y[rest]), **SHORT, stream=Stream(0)).module
     assert torch.allclose(mine.layer.weight, rival.layer.weight, atol=1e-6)
 
 
@@ -51,9 +52,9 @@ def test_tokens_are_rows_of_logits() -> None:
     right = (logits.argmax(-1) == labels[:, :4].flatten()).double().mean()
     assert found["accuracy"] == pytest.approx(float(right))
     loss = nn.functional.cross_entropy(net(tokens).mT, labels)
-    history = fit(net, data, training=SHORT, stream=Stream(0)).history
+    history = fit(net, data, **SHORT, stream=Stream(0)).history
     assert history["value"].iloc[0] == pytest.approx(loss.item(), rel=1e-5)
-    taught = distil(Tagger(), net, data, losses=hinton(2.0, 0.9), training=SHORT, stream=Stream(0))
+    taught = distil(Tagger(), net, data, losses=hinton(2.0, 0.9), **SHORT, stream=Stream(0))
     assert math.isfinite(taught.gradient_norm)
 
 
@@ -82,20 +83,20 @@ class OneBuffer:
 
 def test_loaders_that_never_end_are_cut_where_somebody_says_so() -> None:
     loader = DataLoader(Endless(), batch_size=10)
-    trained = fit(Net(), loader, training=SHORT, stream=Stream(0))
+    trained = fit(Net(), loader, **SHORT, stream=Stream(0))
     assert math.isfinite(trained.gradient_norm)
     with pytest.raises(ValueError, match=r"it may have no end; say Batches\(data, most=…\)"):
         evaluate(Net(), loader)
     assert evaluate(Net(), Batches(loader, most=3)) == pytest.approx(evaluate(Net(), points()))
     with pytest.raises(ValueError, match="an iterator, which is used up"):
-        fit(Net(), iter([points()]), training=SHORT, stream=Stream(0))
+        fit(Net(), iter([points()]), **SHORT, stream=Stream(0))
 
 
 def test_loaders_that_hand_out_one_buffer_are_read_as_if_they_did_not() -> None:
     x, y = points()
     buffered, plain = OneBuffer(x, y), DataLoader(TensorDataset(x, y), batch_size=10)
     assert evaluate(Net(), buffered, teacher=Net()) == evaluate(Net(), plain, teacher=Net())
-    terms, here = hinton(2.0, 0.9), {"training": SHORT, "stream": Stream(0)}
+    terms, here = hinton(2.0, 0.9), {**SHORT, "stream": Stream(0)}
     mine, rival = (distil(Net(), Net(), data, losses=terms, **here).module for data in (buffered, plain))
     assert torch.equal(mine.layer.weight, rival.layer.weight)
 
@@ -107,8 +108,8 @@ def batch_normed() -> nn.Module:
 def test_a_last_batch_of_one_example_is_refused_before_the_first_step() -> None:
     data = TensorDataset(*points(31))
     with pytest.raises(ValueError, match=r"the last batch of an epoch has one example.*drop_last=True"):
-        fit(batch_normed(), DataLoader(data, batch_size=10), training=SHORT, stream=Stream(0))
-    fit(batch_normed(), DataLoader(data, batch_size=10, drop_last=True), training=SHORT, stream=Stream(0))
+        fit(batch_normed(), DataLoader(data, batch_size=10), **SHORT, stream=Stream(0))
+    fit(batch_normed(), DataLoader(data, batch_size=10, drop_last=True), **SHORT, stream=Stream(0))
     assert evaluate(batch_normed(), DataLoader(data, batch_size=10))["accuracy"] >= 0
 
 
@@ -128,12 +129,22 @@ class Failing(OneBuffer):
 def test_whatever_fails_after_the_last_step_the_training_is_kept(error: type[BaseException]) -> None:
     data = Failing(*points())
     data.error = error
-    trained = fit(Net(), data, training=Training(2, optimizer=SGD, device="cpu"), stream=Stream(0))
+    trained = fit(
+        Net(),
+        data,
+        recipe=Recipe(steps=2, learning_rate=0.1, optimizer="sgd"),
+        device="cpu",
+        stream=Stream(0),
+    )
     assert math.isnan(trained.gradient_norm)
     assert not trained.converged(1e9)
     assert "the disk is gone" in trained.note
     rival = fit(
-        Net(), OneBuffer(*points()), training=Training(2, optimizer=SGD, device="cpu"), stream=Stream(0)
+        Net(),
+        OneBuffer(*points()),
+        recipe=Recipe(steps=2, learning_rate=0.1, optimizer="sgd"),
+        device="cpu",
+        stream=Stream(0),
     )
     assert torch.equal(trained.module.layer.weight, rival.module.layer.weight)
     assert not trained.module.training

@@ -15,10 +15,11 @@ from kdtheory.compression import factorise, model_size, pruned
 from kdtheory.losses.features import attention_transfer, hint_loss
 from kdtheory.losses.mutual import divergence_from_mean_peer
 from kdtheory.losses.relations import flow_matrix_loss, relational_distance_loss
+from kdtheory.recipe import Recipe
 from kdtheory.schemes import (
     Ensemble,
+    Loop,
     Term,
-    Training,
     born_again,
     compare,
     distil,
@@ -72,8 +73,8 @@ def test_distil_is_the_plain_loop_and_leaves_student_and_teacher_as_they_were():
     student, teacher, (x, y) = mlp("student"), mlp("teacher", hidden=9), points()
     teacher.train()
     before = [copy.deepcopy(net.state_dict()) for net in (student, teacher)]
-    training = Training(steps=7, optimizer=SGD, device="cpu")
-    found = distil(student, teacher, (x, y), losses=hinton(3.0, 0.7), training=training, stream=Stream(1))
+    training = {"recipe": Recipe(steps=7, learning_rate=0.1, momentum=0.9, optimizer="sgd"), "device": "cpu"}
+    found = distil(student, teacher, (x, y), losses=hinton(3.0, 0.7), **training, stream=Stream(1))
     rival = copy.deepcopy(student)
     optimizer = SGD(rival.parameters())
     soft = (teacher(x) / 3).softmax(-1).detach()
@@ -99,7 +100,13 @@ def test_distil_is_the_plain_loop_and_leaves_student_and_teacher_as_they_were():
 def test_the_gradient_norm_is_that_of_the_whole_epoch():
     student, (x, y) = mlp("student"), points(11)
     batches = DataLoader(TensorDataset(x, y), batch_size=4)
-    found = fit(student, batches, training=Training(steps=3, optimizer=SGD, device="cpu"), stream=Stream(1))
+    found = fit(
+        student,
+        batches,
+        recipe=Recipe(steps=3, learning_rate=0.1, momentum=0.9, optimizer="sgd"),
+        device="cpu",
+        stream=Stream(1),
+    )
     loss = F.cross_entropy(found.module(x), y)
     gradients = torch.autograd.grad(loss, list(found.module.parameters()))
     norm = float(torch.cat([part.flatten() for part in gradients]).norm())
@@ -112,7 +119,7 @@ def test_a_shuffling_loader_and_dropout_are_drawn_from_the_stream():
     student = made(lambda: nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 3)), "dropout")
     loader = DataLoader(TensorDataset(*points(20)), batch_size=5, shuffle=True)
     runs = [
-        fit(student, loader, training=Training(steps=9, device="cpu"), stream=Stream(seed)).history["value"]
+        fit(student, loader, recipe=Recipe(steps=9), device="cpu", stream=Stream(seed)).history["value"]
         for seed in (0, 0, 1)
     ]
     assert runs[0].tolist() == runs[1].tolist()
@@ -128,8 +135,8 @@ def test_layers_by_path_with_a_projection_trained_along():
         "attention": Term(attention_transfer, weight=2.0, student="4", teacher="4"),
         "relation": Term(relational_distance_loss, student="5", teacher="5"),
     }
-    training = Training(steps=60, optimizer=partial(torch.optim.Adam, lr=0.02), device="cpu", every=20)
-    found = distil(student, teacher, data, losses=losses, training=training, stream=Stream(2))
+    training = {"recipe": Recipe(steps=60, learning_rate=0.02), "device": "cpu", "loop": Loop(every=20)}
+    found = distil(student, teacher, data, losses=losses, **training, stream=Stream(2))
     table = found.history.pivot_table(index="step", columns="loss", values="value")
     assert table.index.tolist() == [0, 20, 40, 59]
     for name in losses:
@@ -144,7 +151,7 @@ def test_a_term_of_two_layers_hands_the_loss_a_pair():
     losses = {"flow": Term(flow_matrix_loss, student=("2", "4"), teacher=("2", "4"))}
     data = points(10, (1, 6, 6))
     found = distil(
-        net.eval(), net, data, losses=losses, training=Training(steps=1, device="cpu"), stream=Stream(0)
+        net.eval(), net, data, losses=losses, recipe=Recipe(steps=1), device="cpu", stream=Stream(0)
     )
     assert found.history["loss"].tolist() == ["flow"]
     assert set(found.history["weight"]) == {1.0}
@@ -154,7 +161,7 @@ def test_inputs_without_labels_are_enough_where_no_term_asks_for_them():
     x, _ = points(8)
     loader = DataLoader(x, batch_size=4)
     run = partial(
-        distil, mlp("student"), mlp("teacher"), loader, training=Training(3, device="cpu"), stream=Stream(0)
+        distil, mlp("student"), mlp("teacher"), loader, recipe=Recipe(steps=3), device="cpu", stream=Stream(0)
     )
     assert len(run(losses={"soft": response_term(2.0)}).history) == 3
     with pytest.raises(ValueError, match=r"losses\['hard'\] needs labels"):
@@ -165,8 +172,8 @@ def test_several_teachers_teach_their_mean_probabilities():
     teachers, (x, _) = [mlp("one"), mlp("two")], points()
     expected = torch.stack([teacher(x).softmax(-1) for teacher in teachers]).mean(0).log()
     torch.testing.assert_close(Ensemble(teachers)(x), expected)
-    training = Training(steps=2, device="cpu")
-    kwargs = {"losses": hinton(1.0, 1.0), "training": training, "stream": Stream(0)}
+    training = {"recipe": Recipe(steps=2), "device": "cpu"}
+    kwargs = {"losses": hinton(1.0, 1.0), **training, "stream": Stream(0)}
     several = distil(mlp("student"), teachers, points(), **kwargs)
     joined = distil(mlp("student"), Ensemble(teachers), points(), **kwargs)
     assert several.history["value"].tolist() == joined.history["value"].tolist()
@@ -174,8 +181,8 @@ def test_several_teachers_teach_their_mean_probabilities():
 
 def test_mutual_is_the_plain_loop_of_detached_peers():
     students, (x, y) = [mlp("a"), mlp("b", hidden=9), mlp("c")], points()
-    training = Training(steps=5, optimizer=SGD, device="cpu")
-    found = mutual(students, (x, y), weight=0.6, temperature=2.0, training=training, stream=Stream(0))
+    training = {"recipe": Recipe(steps=5, learning_rate=0.1, momentum=0.9, optimizer="sgd"), "device": "cpu"}
+    found = mutual(students, (x, y), weight=0.6, temperature=2.0, **training, stream=Stream(0))
     rivals = [copy.deepcopy(student) for student in students]
     optimizers = [SGD(rival.parameters()) for rival in rivals]
     for _ in range(5):
@@ -194,20 +201,23 @@ def test_mutual_is_the_plain_loop_of_detached_peers():
         assert trained.history["loss"].tolist() == ["labels", "peers"] * 5
     again = mutual(
         students, (x, y), weight=0.6, temperature=2.0, divergence=divergence_from_mean_peer,
-        training=training, stream=Stream(0),
+        **training, stream=Stream(0),
     )  # fmt: skip
     for one, other in zip(found, again, strict=True):  # the other form trains alike
         torch.testing.assert_close(one.module.state_dict(), other.module.state_dict(), rtol=1e-4, atol=1e-6)
 
 
 def test_born_again_hands_each_student_to_the_next():
-    data, training = points(), Training(steps=4, optimizer=SGD, device="cpu")
+    data, training = (
+        points(),
+        {"recipe": Recipe(steps=4, learning_rate=0.1, momentum=0.9, optimizer="sgd"), "device": "cpu"},
+    )
     make = lambda: nn.Linear(4, 3)  # noqa: E731
-    line = born_again(make, data, rounds=2, losses=hinton(2.0, 0.5), training=training, stream=Stream(5))
+    line = born_again(make, data, rounds=2, losses=hinton(2.0, 0.5), **training, stream=Stream(5))
     here = Stream(5).child(2)
     with here.child("init").default():
         fresh = make()
-    last = distil(fresh, line[1].module, data, losses=hinton(2.0, 0.5), training=training, stream=here)
+    last = distil(fresh, line[1].module, data, losses=hinton(2.0, 0.5), **training, stream=here)
     torch.testing.assert_close(last.module.state_dict(), line[2].module.state_dict())
 
 
@@ -218,7 +228,7 @@ def test_a_pruned_teacher_is_distilled_with_its_zeros(structured):
     small(data[0])  # a masked weight is now the result of a computation
     learn = partial(
         distil, losses={"response": response_term(2.0)}, stream=Stream(3),
-        training=Training(100, partial(torch.optim.Adam, lr=0.02), device="cpu"),
+        recipe=Recipe(steps=100, learning_rate=0.02), device="cpu",
     )  # fmt: skip
     found = learn(small, teacher, data)
     before, after = (
@@ -233,9 +243,9 @@ def test_a_pruned_teacher_is_distilled_with_its_zeros(structured):
 def test_low_rank_layers_are_distilled_as_they_are():
     teacher, data = convolutional("teacher", channels=5)[3:], points(20, (5, 4, 4))
     small = factorise(teacher, ranks=2)
-    training = Training(100, partial(torch.optim.Adam, lr=0.02), device="cpu")
+    training = {"recipe": Recipe(steps=100, learning_rate=0.02), "device": "cpu"}
     losses = {"response": response_term(2.0)}
-    found = distil(small, teacher, data, losses=losses, training=training, stream=Stream(3))
+    found = distil(small, teacher, data, losses=losses, **training, stream=Stream(3))
     assert [tuple(p.shape) for p in found.module.parameters()] == [tuple(p.shape) for p in small.parameters()]
     before, after = (
         evaluate(net, data, teacher=teacher, device="cpu")["divergence"] for net in (small, found.module)
@@ -245,7 +255,7 @@ def test_low_rank_layers_are_distilled_as_they_are():
 
 def test_running_statistics_are_trained_and_not_touched_by_the_last_look():
     net, data = convolutional("student"), points(10, (1, 6, 6))
-    found = fit(net, data, training=Training(steps=1, device="cpu"), stream=Stream(0))
+    found = fit(net, data, recipe=Recipe(steps=1), device="cpu", stream=Stream(0))
     rival = copy.deepcopy(net).train()
     rival(data[0])
     torch.testing.assert_close(found.module[1].running_mean, rival[1].running_mean)
@@ -258,7 +268,13 @@ def test_a_schedule_is_stepped_once_a_step():
     def halving(optimizer):
         return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: seen.append(step) or 0.5**step)
 
-    fit(mlp("s"), points(), training=Training(3, SGD, halving, device="cpu"), stream=Stream(0))
+    fit(
+        mlp("s"),
+        points(),
+        recipe=Recipe(steps=3, learning_rate=0.1, momentum=0.9, optimizer="sgd", schedule=halving),
+        device="cpu",
+        stream=Stream(0),
+    )
     assert seen == [0, 1, 2, 3]
 
 
@@ -291,14 +307,14 @@ def test_a_shuffled_loader_shows_student_and_teacher_the_same_points():
 
 
 def test_compare_pairs_the_schemes_by_seed():
-    data, training = points(30), Training(steps=5, device="cpu")
+    data, training = points(30), {"recipe": Recipe(steps=5), "device": "cpu"}
     teacher = mlp("teacher")
 
     def scheme(losses):
         def run(here):
             with here.default():
                 student = nn.Linear(4, 3)
-            return distil(student, teacher, data, losses=losses, training=training, stream=here)
+            return distil(student, teacher, data, losses=losses, **training, stream=here)
 
         return run
 
@@ -332,7 +348,7 @@ class Resting(nn.Linear):
 
 BAD = {
     "no term": (
-        lambda: distil(mlp(), mlp(), points(), losses={}, training=Training(1), stream=Stream(0)),
+        lambda: distil(mlp(), mlp(), points(), losses={}, recipe=Recipe(steps=1), stream=Stream(0)),
         "losses",
     ),
     "a layer": (
@@ -341,7 +357,7 @@ BAD = {
             mlp(),
             points(),
             losses={"h": Term(hint_loss, student="fc")},
-            training=Training(1),
+            recipe=Recipe(steps=1),
             stream=Stream(0),
         ),
         "layer 'fc' is not known",
@@ -350,20 +366,30 @@ BAD = {
     "projection": (lambda: Term(hint_loss, teacher=None, projection=linear_projection), "one layer"),
     "temperature": (lambda: response_term(0.0), "temperature = 0"),
     "mixing weight": (lambda: hinton(1.0, 1.5), "weight = 1.5"),
-    "steps": (lambda: Training(-1), "steps = -1"),
-    "every": (lambda: Training(1, every=0), "every = 0"),
-    "one student": (lambda: mutual([mlp()], points(), training=Training(1), stream=Stream(0)), "at least 2"),
+    "every": (lambda: Loop(every=0), "every = 0"),
+    "a batch size": (
+        lambda: fit(mlp(), points(), recipe=Recipe(steps=1, batch_size=3), stream=Stream(0)),
+        "batch_size = 3 is not for a module",
+    ),
+    "precision": (
+        lambda: fit(mlp(), points(), recipe=Recipe(steps=1, dtype=torch.float64), stream=Stream(0)),
+        "dtype = torch.float64 is not for a module; give None; convert the module and its data",
+    ),
+    "one student": (
+        lambda: mutual([mlp()], points(), recipe=Recipe(steps=1), stream=Stream(0)),
+        "at least 2",
+    ),
     "cohort weight": (
-        lambda: mutual([mlp(), mlp()], points(), weight=-1.0, training=Training(1), stream=Stream(0)),
+        lambda: mutual([mlp(), mlp()], points(), weight=-1.0, recipe=Recipe(steps=1), stream=Stream(0)),
         "weight = -1",
     ),
     "cohort classes": (
-        lambda: mutual([mlp(), wide()], points(), training=Training(1), stream=Stream(0)),
+        lambda: mutual([mlp(), wide()], points(), recipe=Recipe(steps=1), stream=Stream(0)),
         r"logits of shape \(12, 5\).*\(12, 3\)",
     ),
     "no Term": (
         lambda: distil(
-            mlp(), mlp(), points(), losses={"h": hint_loss}, training=Training(1), stream=Stream(0)
+            mlp(), mlp(), points(), losses={"h": hint_loss}, recipe=Recipe(steps=1), stream=Stream(0)
         ),
         r"losses\['h'\] is a function",
     ),
@@ -373,32 +399,34 @@ BAD = {
             mlp(),
             points(),
             losses={"h": Term(lambda s, t: (s - t).square().sum(-1))},
-            training=Training(1),
+            recipe=Recipe(steps=1),
             stream=Stream(0),
         ),
         r"losses\['h'\] gives a tensor of shape \(12,\)",
     ),
     "no module": (
         lambda: distil(
-            mlp(), [mlp(), 3], points(), losses=hinton(1.0, 0.5), training=Training(1), stream=Stream(0)
+            mlp(), [mlp(), 3], points(), losses=hinton(1.0, 0.5), recipe=Recipe(steps=1), stream=Stream(0)
         ),
         "is an int",
     ),
     "no parameter": (
-        lambda: fit(nn.Identity(), points(), training=Training(1), stream=Stream(0)),
+        lambda: fit(nn.Identity(), points(), recipe=Recipe(steps=1), stream=Stream(0)),
         "no parameter",
     ),
     "NaN": (
-        lambda: fit(mlp(), (points()[0] * torch.nan, points()[1]), training=Training(1), stream=Stream(0)),
+        lambda: fit(mlp(), (points()[0] * torch.nan, points()[1]), recipe=Recipe(steps=1), stream=Stream(0)),
         "'labels' is nan before the first step",
     ),
     "bare tensor": (lambda: evaluate(mlp(), points()[0]), "data is a Tensor"),
     "class numbers": (
-        lambda: fit(mlp(), (points()[0], points()[1] + 3), training=Training(1), stream=Stream(0)),
+        lambda: fit(mlp(), (points()[0], points()[1] + 3), recipe=Recipe(steps=1), stream=Stream(0)),
         "labels",
     ),
     "one-hot": (
-        lambda: fit(mlp(), (points()[0], torch.eye(3)[points()[1]]), training=Training(1), stream=Stream(0)),
+        lambda: fit(
+            mlp(), (points()[0], torch.eye(3)[points()[1]]), recipe=Recipe(steps=1), stream=Stream(0)
+        ),
         "one whole class number each",
     ),
     "layer at rest": (
@@ -407,28 +435,28 @@ BAD = {
             mlp(),
             points(),
             losses={"h": Term(hint_loss, student="idle", teacher="0")},
-            training=Training(1),
+            recipe=Recipe(steps=1),
             stream=Stream(0),
         ),
         "layer 'idle' took no part",
     ),
     "rounds": (
-        lambda: born_again(mlp, points(), rounds=0, training=Training(1), stream=Stream(0)),
+        lambda: born_again(mlp, points(), rounds=0, recipe=Recipe(steps=1), stream=Stream(0)),
         "rounds = 0",
     ),
     "no teacher": (lambda: Ensemble([]), "members is empty"),
     "seeds": (lambda: compare({"a": lambda s: None}, points(), seeds=1, stream=Stream(0)), "seeds = 1"),
     "unlabelled test": (lambda: evaluate(mlp(), DataLoader(points()[0])), "no labels"),
     "unlabelled fit": (
-        lambda: fit(mlp(), DataLoader(points()[0]), training=Training(1), stream=Stream(0)),
+        lambda: fit(mlp(), DataLoader(points()[0]), recipe=Recipe(steps=1), stream=Stream(0)),
         "needs labels",
     ),
     "batches": (
-        lambda: fit(mlp(), DataLoader([{"x": "one"}]), training=Training(1), stream=Stream(0)),
+        lambda: fit(mlp(), DataLoader([{"x": "one"}]), recipe=Recipe(steps=1), stream=Stream(0)),
         "the inputs must be tensors",
     ),
     "lengths": (
-        lambda: fit(mlp(), (points()[0], points(5)[1]), training=Training(1), stream=Stream(0)),
+        lambda: fit(mlp(), (points()[0], points(5)[1]), recipe=Recipe(steps=1), stream=Stream(0)),
         "12 rows and 5 labels",
     ),
     "map sizes": (

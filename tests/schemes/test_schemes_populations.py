@@ -13,7 +13,8 @@ from kdtheory.losses import distillation, label_loss
 from kdtheory.losses.mutual import mutual_loss
 from kdtheory.networks import MLP, Architecture, ModuleArchitecture
 from kdtheory.populations import train
-from kdtheory.schemes import Training, mutual
+from kdtheory.recipe import Recipe
+from kdtheory.schemes import mutual
 from kdtheory.schemes import populations as schemes
 from kdtheory.schemes.cohort import Cohort
 from kdtheory.streams import Stream
@@ -83,12 +84,12 @@ def test_its_tape_is_autograd(cohort, members, own):
 def test_a_cohort_learns_what_two_modules_learn_mutually():
     x, y = labelled()
     population = schemes.mutual(
-        EACH, x, y, members=3, stream=Stream(0), steps=20, learning_rate=0.01, device="cpu"
+        EACH, x, y, members=3, stream=Stream(0), recipe=Recipe(steps=20, learning_rate=0.01), device="cpu"
     )
     starts = Cohort(EACH, 2).init(Stream(0).child("init"), members=3)
     students = list(Cohort(EACH, 2).module(starts, 1))
-    training = Training(20, lambda params: torch.optim.Adam(params, lr=0.01), device="cpu")
-    pair = mutual(students, (x, y), training=training, stream=Stream(9))
+    training = {"recipe": Recipe(steps=20, learning_rate=0.01), "device": "cpu"}
+    pair = mutual(students, (x, y), **training, stream=Stream(9))
     logits = population.logits(x)[1].unflatten(-1, (2, -1))
     for place, trained in enumerate(pair):
         torch.testing.assert_close(logits[:, place], trained.module(x).detach(), rtol=1e-3, atol=1e-4)
@@ -96,7 +97,7 @@ def test_a_cohort_learns_what_two_modules_learn_mutually():
 
 def test_without_weight_peers_are_a_population_of_independent_networks():
     x, y = labelled()
-    how = {"members": 4, "stream": Stream(0), "steps": 15, "learning_rate": 0.01, "device": "cpu"}
+    how = {"members": 4, "stream": Stream(0), "recipe": Recipe(steps=15, learning_rate=0.01), "device": "cpu"}
     cohort = schemes.mutual(EACH, x, y, weight=0.0, **how)
     alone = train(EACH, x, y, loss=label_loss, **how)
     torch.testing.assert_close(cohort.logits(x)[..., :3], alone.logits(x), rtol=1e-4, atol=1e-5)
@@ -104,7 +105,7 @@ def test_without_weight_peers_are_a_population_of_independent_networks():
 
 def test_distil_and_born_again_are_train_with_the_teachers_probabilities():
     x, y = labelled()
-    how = {"members": 3, "steps": 10, "learning_rate": 0.01, "device": "cpu"}
+    how = {"members": 3, "recipe": Recipe(steps=10, learning_rate=0.01), "device": "cpu"}
     line = schemes.born_again(EACH, x, y, rounds=2, temperature=2.0, weight=0.7, stream=Stream(3), **how)
     probs = line[1].logits(x).softmax(-1)
     last = train(
@@ -118,7 +119,11 @@ def test_distil_and_born_again_are_train_with_the_teachers_probabilities():
 @pytest.mark.usefixtures("unchecked_shapes")
 def test_bad_input_is_named():
     x, y = labelled()
-    how = {"members": 2, "stream": Stream(0), "steps": 1, "learning_rate": 0.01}
+    how = {
+        "members": 2,
+        "stream": Stream(0),
+        "recipe": Recipe(steps=1, learning_rate=0.01),
+    }
     with pytest.raises(ValueError, match="peers = 1"):
         schemes.mutual(EACH, x, y, peers=1, **how)
     with pytest.raises(ValueError, match="rounds = 0"):
@@ -129,7 +134,7 @@ def test_bad_input_is_named():
 
 def test_a_member_does_not_depend_on_the_others():
     x, y = labelled()
-    how = {"stream": Stream(0), "steps": 5, "learning_rate": 0.01, "device": "cpu"}
+    how = {"stream": Stream(0), "recipe": Recipe(steps=5, learning_rate=0.01), "device": "cpu"}
     settings = {"peers": 2, "weight": 1.0, "temperature": 1.0}
     few = train(Cohort(EACH, 2), x, y, loss=mutual_loss, settings=settings, members=2, **how)
     many = train(Cohort(EACH, 2), x, y, loss=mutual_loss, settings=settings, members=5, **how)

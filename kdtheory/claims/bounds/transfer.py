@@ -27,6 +27,7 @@ from kdtheory.losses import label_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import train
 from kdtheory.problems import FiniteWorld
+from kdtheory.recipe import Recipe
 from kdtheory.stochastic import train_posterior
 from kdtheory.streams import Stream
 from kdtheory.types import Sample
@@ -152,9 +153,16 @@ def _witnesses(setting: Setting, draws: int) -> tuple[_Experiment, dict[str, Ten
 
     def trained(name: str, rows: slice, labels: Tensor, **settings: Any) -> tuple[Tensor, Tensor]:
         nets = train(
-            net, labelled.inputs[:, rows], labels[:, rows], loss=label_loss, members=draws,
-            stream=stream.child(name), learning_rate=0.03, device=setting.device, **{"steps": 25, **settings},
-        )  # fmt: skip
+            net,
+            labelled.inputs[:, rows],
+            labels[:, rows],
+            loss=label_loss,
+            members=draws,
+            stream=stream.child(name),
+            recipe=Recipe(learning_rate=0.03, steps=settings.pop("steps", 25)),
+            device=setting.device,
+            **settings,
+        )
         return nets.params.cpu(), nets.logits(world.inputs).argmax(-1).cpu()
 
     first, said = trained("witness", slice(part), labelled.labels)
@@ -197,10 +205,18 @@ def _stochastic(experiment: _Experiment, net: MLP, prior_mean: Tensor, setting: 
     labelled, stream = experiment.labelled, setting.stream.child("posterior")
     size = labelled.labels.shape[1] - experiment.rest.start
     posterior = train_posterior(
-        net, labelled.inputs, one_hot(labelled.labels, net.widths[-1]).double(), prior_mean=prior_mean,
-        certified=size, delta=DELTA / 2, stream=stream, steps=10, learning_rate=0.005, initial_std=0.05,
-        prior_stds=(0.05,), device=setting.device,
-    )  # fmt: skip
+        net,
+        labelled.inputs,
+        one_hot(labelled.labels, net.widths[-1]).double(),
+        prior_mean=prior_mean,
+        certified=size,
+        delta=DELTA / 2,
+        stream=stream,
+        recipe=Recipe(steps=10, learning_rate=0.005),
+        initial_std=0.05,
+        prior_stds=(0.05,),
+        device=setting.device,
+    )
     rounds = [posterior.logits(labelled.inputs, stream.child("round", r)).argmax(-1).cpu() for r in range(5)]
     errors = (torch.stack(rounds, 1) != labelled.labels[:, None])[..., experiment.rest]
     shares: dict[str, Any] = {

@@ -27,6 +27,7 @@ from kdtheory.experiments.worlds import distilled_log_loss
 from kdtheory.losses import label_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 DELTA = 0.05
@@ -207,8 +208,7 @@ def weight_decay_and_not_distillation_lowers_the_norm_bound(
     shape = MLP((inputs.shape[1], 32, 32, 32, images.num_classes))
     settings: dict[str, Any] = {
         "members": members,
-        "steps": 200,
-        "learning_rate": 0.01,
+        "recipe": Recipe(steps=200, learning_rate=0.01),
         "device": setting.device,
     }
     teachers = train(
@@ -217,7 +217,10 @@ def weight_decay_and_not_distillation_lowers_the_norm_bound(
     softened = teachers.logits(inputs[points]).softmax(-1).cpu()
     if targets == "uniform":
         softened = torch.full_like(softened, 1 / images.num_classes)
-    settings |= {"stream": setting.stream.child("students"), "weight_decay": weight_decay}
+    settings |= {
+        "stream": setting.stream.child("students"),
+        "recipe": settings["recipe"].but(weight_decay=weight_decay),
+    }
     students = {
         "distilled": train(
             shape, inputs[points], teacher_probs=softened, loss=distilled_log_loss, **settings
@@ -280,8 +283,7 @@ def _fitted(
         loss=label_loss,
         members=members,
         stream=stream,
-        steps=150,
-        learning_rate=0.01,
+        recipe=Recipe(steps=150, learning_rate=0.01),
         device=setting.device,
     )
 

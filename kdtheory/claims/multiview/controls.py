@@ -15,7 +15,10 @@ from kdtheory.claims.multiview.worlds import BINARY, rarely, singles
 from kdtheory.risk import accuracy
 
 _QUADRATIC = replace(
-    BINARY, power=2, init_std=1e-4, recipe=replace(BINARY.recipe, steps=400, learning_rate=0.5)
+    BINARY,
+    power=2,
+    init_std=1e-4,
+    plan=replace(BINARY.plan, recipe=BINARY.plan.recipe.but(steps=400, learning_rate=0.5)),
 )
 
 

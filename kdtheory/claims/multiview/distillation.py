@@ -179,7 +179,7 @@ def self_distillation_lies_between_one_network_and_the_ensemble(
     binary world, where single networks do have μ/2, students of one have 0.09, not μ/4 = 0.05, at either
     temperature (same study).
     """
-    design = replace(CLASSES, recipe=replace(CLASSES.recipe, temperature=2.0, student_steps=student_steps))
+    design = replace(CLASSES, plan=replace(CLASSES.plan, temperature=2.0, student_steps=student_steps))
     replicates = setting.size(quick=20, full=40)
     found = comparisons(replicated(design, setting.stream, replicates=replicates, members=10, students=8))
     parts = {

@@ -16,15 +16,16 @@ from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP, Architecture, PatchNetwork
 from kdtheory.populations import train
 from kdtheory.problems import MultiViewWorld
+from kdtheory.recipe import Recipe
 from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
 DIM, POINTS, FRESH, MEMBERS, STUDENTS = 10, 1000, 3000, 6, 3
 NETWORK = MLP((DIM, 32, 2))
-RECIPE: Mapping[str, Any] = {"steps": 150, "learning_rate": 0.01}
+RECIPE = Recipe(steps=150, learning_rate=0.01)
 MULTI_VIEW = MultiViewWorld(noise_patches=1, noise_norm=1.02, patch_dim=24)
 PATCH_NETWORK = PatchNetwork(2, 5, 24, channels=24, power=6, init_std=0.03)
-PATCHES: Mapping[str, Any] = {"steps": 300, "learning_rate": 24.0, "optimizer": "sgd"}
+PATCHES = Recipe(steps=300, learning_rate=24.0, optimizer="sgd")
 MARGIN = 0.3
 """Of the error of a single network. On multi-view inputs an ensemble removes most of it."""
 RULES = ("linear", "ReLU network", "mixture")
@@ -68,7 +69,7 @@ class _Task:
     fresh: Tensor
     right: Tensor
     network: Architecture
-    recipe: Mapping[str, Any]
+    recipe: Recipe
 
 
 def _tasks(rule: str, stream: Stream) -> list[tuple[_Task, Stream]]:
@@ -121,7 +122,7 @@ def _accuracies(task: _Task, stream: Stream, device: str) -> dict[str, float]:
             members=members,
             stream=stream.child(name),
             device=device,
-            **task.recipe,
+            recipe=task.recipe,
         )
         return nets.logits(task.seen), nets.logits(task.fresh).cpu()
 
@@ -152,7 +153,7 @@ def lazy_gaussian_comparison(rule: str, stream: Stream, /) -> dict[str, float]:
             teacher_probs=None if teacher is None else teacher.softmax(-1),
             loss=label_loss if teacher is None else distillation,
             settings={} if teacher is None else {"temperature": 4.0},
-            stream=stream.child("read-out", member), **RECIPE,
+            stream=stream.child("read-out", member), recipe=RECIPE,
         )  # fmt: skip
         logits = nets.logits(features).cpu()[0]
         return logits[:POINTS], logits[POINTS:]

@@ -74,7 +74,7 @@ def _logits(stream: Stream, members: int, regime: str) -> tuple[Tensor, Tensor]:
         found = singles(BINARY, members, stream)
         return found.nets.logits(found.test.coefficients), found.test.labels
     world = BINARY.world
-    points = world.stratified(BINARY.recipe.n, stream.child("train"))
+    points = world.stratified(BINARY.plan.n, stream.child("train"))
     test = world.stratified(20, stream.child("test"))
     start = limit_start(
         replace(BINARY.network, init_std=0.3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,15 +15,18 @@ from kdtheory.multiview import LimitPopulation, limit_of, span_coordinates, trai
 from kdtheory.networks import PatchNetwork
 from kdtheory.populations import train
 from kdtheory.problems import MultiViewWorld
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 STEPS, RATE = 60, 2.0
 
 
 def _other_rate(
-    start: LimitPopulation, *points: object, _true: Callable[..., LimitPopulation] = train_limit, **kw: float
+    start: LimitPopulation, *points: object, _true: Callable[..., LimitPopulation] = train_limit, **kw: Any
 ) -> LimitPopulation:
-    return _true(start, *points, **{**kw, "learning_rate": 2 * kw["learning_rate"]})
+    return _true(
+        start, *points, **{**kw, "recipe": kw["recipe"].but(learning_rate=2 * kw["recipe"].learning_rate)}
+    )
 
 
 def _norm_not_squared(
@@ -77,7 +81,11 @@ def _distances(streams: Sequence[Stream], dim: int, common: float) -> Tensor:
         network = PatchNetwork(2, world.num_patches, short, channels=12, power=4, init_std=0.05)
         params = network.init(stream.child("init", dim), members=2, dtype=torch.float64)
         start = limit_of(network, params, inputs, views, noise_norm=world.noise_norm)
-        limits.append(train_limit(start, views, steps=STEPS, learning_rate=RATE).train_logits(views))
+        limits.append(
+            train_limit(
+                start, views, recipe=Recipe(steps=STEPS, learning_rate=RATE, optimizer="sgd")
+            ).train_logits(views)
+        )
         sets += [(inputs, views.labels)] * 2
         starts.append(params)
     points, labels = (torch.stack(part) for part in zip(*sets, strict=True))
@@ -88,9 +96,7 @@ def _distances(streams: Sequence[Stream], dim: int, common: float) -> Tensor:
         loss=label_loss,
         members=len(points),
         stream=streams[0],
-        steps=STEPS,
-        learning_rate=RATE,
-        optimizer="sgd",
+        recipe=Recipe(steps=STEPS, learning_rate=RATE, optimizer="sgd"),
         initial=torch.cat(starts),
         device="cpu",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ def _quadratic(
     /,
     *,
     _true: Callable[..., LimitPopulation] = train_limit,
-    **kw: float,
+    **kw: Any,
 ) -> LimitPopulation:
     return _true(replace(start, network=replace(start.network, power=2)), views, **kw)
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from kdtheory.claims.evidence import Coverage
 from kdtheory.multiview import (
     Comparison,
+    ComparisonPlan,
     LimitPopulation,
-    Recipe,
     compare,
     limit_start,
     train_limit,
@@ -25,6 +25,7 @@ from kdtheory.multiview import (
 )
 from kdtheory.networks import PatchNetwork
 from kdtheory.problems import MultiViewWorld, Views
+from kdtheory.recipe import Recipe
 from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
@@ -51,7 +52,7 @@ class Design:
     channels: int
     power: int
     init_std: float
-    recipe: Recipe
+    plan: ComparisonPlan
 
     @property
     def network(self) -> PatchNetwork:
@@ -76,11 +77,20 @@ BINARY = Design(
     channels=96,
     power=6,
     init_std=0.01,
-    recipe=Recipe(n=40, steps=500, learning_rate=16.0, student_steps=1000, dtype=torch.float32),
+    plan=ComparisonPlan(
+        n=40,
+        recipe=Recipe(steps=500, learning_rate=16.0, optimizer="sgd", dtype=torch.float32),
+        student_steps=1000,
+    ),
 )
 """The world as the notes print it."""
 
-GENTLE = replace(BINARY, recipe=replace(BINARY.recipe, steps=800, learning_rate=8.0, student_steps=2000))
+GENTLE = replace(
+    BINARY,
+    plan=replace(
+        BINARY.plan, recipe=BINARY.plan.recipe.but(steps=800, learning_rate=8.0), student_steps=2000
+    ),
+)
 """The same at half the rate, where the winner does not overshoot."""
 
 CLASSES = Design(
@@ -90,11 +100,15 @@ CLASSES = Design(
     channels=24,
     power=4,
     init_std=0.01,
-    recipe=Recipe(n=240, steps=200, learning_rate=6.0, student_steps=500, dtype=torch.float32),
+    plan=ComparisonPlan(
+        n=240,
+        recipe=Recipe(steps=200, learning_rate=6.0, optimizer="sgd", dtype=torch.float32),
+        student_steps=500,
+    ),
 )
 """Six classes with feature noise."""
 
-LARGER = replace(CLASSES, recipe=replace(CLASSES.recipe, n=360)).in_world(noise_chance=0.5, noise_norm=1.95)
+LARGER = replace(CLASSES, plan=replace(CLASSES.plan, n=360)).in_world(noise_chance=0.5, noise_norm=1.95)
 """The same with more points and more feature noise, where students reach the ensemble."""
 
 FIVE = Design(
@@ -104,7 +118,11 @@ FIVE = Design(
     channels=24,
     power=4,
     init_std=0.01,
-    recipe=Recipe(n=150, steps=300, learning_rate=4.0, student_steps=1200, dtype=torch.float32),
+    plan=ComparisonPlan(
+        n=150,
+        recipe=Recipe(steps=300, learning_rate=4.0, optimizer="sgd", dtype=torch.float32),
+        student_steps=1200,
+    ),
 )
 """Five classes, two fifths of the points with one view: single networks err on one point in fifteen."""
 
@@ -142,7 +160,7 @@ def singles(
     design: Design, members: int, stream: Stream, /, *, average_of: int = 1, shuffled: bool = False
 ) -> Singles:
     """Networks of the binary design; those that are an average of N train at N times the rate."""
-    points = design.world.stratified(design.recipe.n, stream.child("train"))
+    points = design.world.stratified(design.plan.n, stream.child("train"))
     if shuffled:
         order = torch.randperm(len(points.labels), generator=stream.child("shuffle").torch())
         points = replace(points, labels=points.labels[order])
@@ -154,13 +172,11 @@ def singles(
         stream=stream.child("nets"),
         average_of=average_of,
     )
-    recipe = design.recipe
+    recipe = design.plan.recipe
     nets = train_limit(
         start,
         points,
-        steps=recipe.steps,
-        learning_rate=recipe.learning_rate * average_of,
-        dtype=recipe.dtype,
+        recipe=recipe.but(learning_rate=recipe.learning_rate * average_of),
     )
     held = views_held(nets.projections, num_views=design.world.num_views, threshold=design.network.threshold)
     test = design.world.stratified(20, stream.child("test"))
@@ -182,7 +198,7 @@ def replicated(
         compare(
             design.world,
             design.network,
-            design.recipe,
+            design.plan,
             members=members,
             students=students,
             self_students=self_students,

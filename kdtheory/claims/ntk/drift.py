@@ -20,6 +20,7 @@ from kdtheory.networks import NTKMLP
 from kdtheory.ntk import EmpiricalKernel
 from kdtheory.ntk.linearised import LinearisedTraining, linearised_training
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 WIDTHS = {"relu": (32, 64, 128, 256, 512), "tanh": (128, 256, 512)}
@@ -111,9 +112,7 @@ def courses(
             loss=squared_distance,
             members=members,
             stream=stream.child("train"),
-            steps=time - before,
-            learning_rate=faster * RATE,
-            optimizer="sgd",
+            recipe=Recipe(steps=time - before, learning_rate=faster * RATE, optimizer="sgd"),
             initial=params,
             device="cpu",
         )

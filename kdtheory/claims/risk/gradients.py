@@ -17,6 +17,7 @@ from kdtheory.losses.labelwise import log_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
 from kdtheory.problems import FiniteWorld
+from kdtheory.recipe import Recipe
 from kdtheory.risk.empirical import distilled_risk, one_hot_risk
 from kdtheory.risk.gradients import GradientNoise, network_gradient_noise
 from kdtheory.risk.population import population_risk
@@ -93,8 +94,7 @@ def _three_nets(setting: Setting) -> Population:
         loss=label_loss,
         members=3,
         stream=setting.stream.child("nets"),
-        steps=100,
-        learning_rate=0.01,
+        recipe=Recipe(steps=100, learning_rate=0.01),
         device=setting.device,
     )
 

@@ -22,6 +22,7 @@ from kdtheory.losses.labelwise import log_loss, zero_one_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import Loss, Population, train
 from kdtheory.problems import FiniteWorld, TeacherWorld, kernel_teacher, linear_teacher
+from kdtheory.recipe import Recipe
 from kdtheory.risk.calibration import calibration_error
 from kdtheory.risk.empirical import distilled_losses
 from kdtheory.risk.population import excess_risk, population_risk
@@ -98,9 +99,7 @@ def _trained(setting: Setting, sample: Sample, teacher: Tensor | None, decay: fl
             loss=label_loss if teacher is None else distilled_log_loss,
             members=len(sample.inputs),
             stream=setting.stream.child("students"),
-            steps=steps,
-            learning_rate=rate,
-            weight_decay=decay,
+            recipe=Recipe(steps=steps, learning_rate=rate, weight_decay=decay),
             initial=initial,
             device=setting.device,
         )
@@ -228,14 +227,16 @@ def _linear_students(setting: Setting, sample: Sample, n: int, loss: Loss, weigh
         loss=loss,
         members=members,
         stream=setting.stream.child("students"),
-        steps=100,
-        learning_rate=0.5,
-        optimizer="sgd",
-        momentum=0.9,
-        weight_decay=weight_decay,
+        recipe=Recipe(
+            steps=100,
+            learning_rate=0.5,
+            optimizer="sgd",
+            momentum=0.9,
+            weight_decay=weight_decay,
+            dtype=torch.float64,
+        ),
         initial=torch.zeros(members, architecture.size, dtype=torch.float64),
         device=setting.device,
-        dtype=torch.float64,
     )
 
 

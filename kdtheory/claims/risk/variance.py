@@ -16,6 +16,7 @@ from kdtheory.losses.labelwise import brier_loss, log_loss, softmax_margin_loss,
 from kdtheory.networks import MLP
 from kdtheory.populations import train
 from kdtheory.problems import World, random_finite_world
+from kdtheory.recipe import Recipe
 from kdtheory.risk.empirical import distilled_risk, one_hot_risk
 from kdtheory.risk.variance import distilled_variance, label_noise_variance, one_hot_variance
 from kdtheory.search import worst_case
@@ -215,8 +216,7 @@ def _trained(setting: Setting, architecture: MLP, sample: Sample, stream: Stream
         loss=label_loss,
         members=len(sample.labels),
         stream=stream,
-        steps=60,
-        learning_rate=0.02,
+        recipe=Recipe(steps=60, learning_rate=0.02),
         device=setting.device,
     )
     return nets.params.cpu()

@@ -13,6 +13,7 @@ from kdtheory.compression.sparse import kept_weights
 from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
@@ -75,9 +76,7 @@ def distillation_brings_back_what_pruning_lost(
         settings={"temperature": 2.0, "weight": 1.0},
         members=members,
         stream=setting.stream,
-        steps=600,
-        learning_rate=0.02,
-        schedule="cosine",
+        recipe=Recipe(steps=600, learning_rate=0.02, schedule="cosine"),
         initial=pruned,
         kept=kept,
         device=setting.device,
@@ -122,7 +121,6 @@ def label_trained(
         loss=label_loss,
         members=members,
         stream=setting.stream.child("nets"),
-        steps=150,
-        learning_rate=0.01,
+        recipe=Recipe(steps=150, learning_rate=0.01),
         device=setting.device,
     )

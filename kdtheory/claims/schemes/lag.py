@@ -12,6 +12,7 @@ from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint
 from kdtheory.experiments.schemes.image_kernels import centred_targets, regression, some_images
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.self_distillation.lag import (
     flow_filter,
     nagarajan23_lag,
@@ -149,10 +150,7 @@ def _descended(setting: Setting, inputs: Tensor, targets: Tensor, step: float, s
         loss=half_squared,
         members=members,
         stream=setting.stream,
-        steps=steps,
-        learning_rate=step * n,
-        optimizer="sgd",
+        recipe=Recipe(steps=steps, learning_rate=step * n, optimizer="sgd", dtype=torch.float64),
         initial=torch.zeros(members, architecture.size, dtype=torch.float64),
         device="cpu",
-        dtype=torch.float64,
     )

@@ -25,6 +25,7 @@ from kdtheory.losses import distillation, label_loss
 from kdtheory.losses.mutual import divergence_from_mean_peer, mean_peer_divergence, mutual_loss
 from kdtheory.networks import MLP, Architecture
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.risk import accuracy
 from kdtheory.schemes.cohort import Cohort
 
@@ -92,8 +93,7 @@ def _taught(setting: Setting, ground: _Ground, kind: str) -> Tensor:
         loss=label_loss,
         members=1,
         stream=stream,
-        steps=0 if kind == "random" else 300,
-        learning_rate=0.01,
+        recipe=Recipe(steps=0 if kind == "random" else 300, learning_rate=0.01),
         device=setting.device,
     )
     return teacher.logits(ground.pool)[0].softmax(-1).cpu()
@@ -118,10 +118,12 @@ def _trained(
         **what,
     )
     (steps, rate), *others = stages
-    nets = go_on(steps=steps, learning_rate=rate)
+    nets = go_on(recipe=Recipe(steps=steps, learning_rate=rate))
     for steps, rate in others:
-        nets = go_on(steps=steps, learning_rate=rate, initial=nets.params)
-    last = go_on(steps=LAST_STEPS, learning_rate=LAST_RATE, optimizer="sgd", initial=nets.params)
+        nets = go_on(recipe=Recipe(steps=steps, learning_rate=rate), initial=nets.params)
+    last = go_on(
+        recipe=Recipe(steps=LAST_STEPS, learning_rate=LAST_RATE, optimizer="sgd"), initial=nets.params
+    )
     return _Students(last, (last.params - nets.params).norm(dim=1) / (LAST_STEPS * LAST_RATE))
 
 

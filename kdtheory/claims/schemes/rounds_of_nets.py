@@ -19,6 +19,7 @@ from kdtheory.experiments.schemes.image_kernels import (
 )
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.self_distillation.rkhs import SelfDistillation, effective_rank, mobahi20_rounds
 from kdtheory.streams import Stream
 
@@ -127,8 +128,6 @@ def _trained(inputs: Tensor, targets: Tensor, stream: Stream, device: str) -> Po
         loss=half_squared,
         members=len(inputs),
         stream=stream,
-        steps=300,
-        learning_rate=0.01,
-        weight_decay=0.005,
+        recipe=Recipe(steps=300, learning_rate=0.01, weight_decay=0.005),
         device=device,
     )

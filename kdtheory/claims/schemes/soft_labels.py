@@ -12,6 +12,7 @@ from kdtheory.claims.evidence import Evidence, Inequality, Joint, Rate
 from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.networks import MLP
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.risk.finite_domain import (
     hidden_mass,
     partial_label_limit,
@@ -177,8 +178,7 @@ def cross_entropy_on_partial_labels_learns_the_squared_teacher(
         loss=weighted,
         members=1,
         stream=stream.child("net"),
-        steps=1500,
-        learning_rate=0.005,
+        recipe=Recipe(steps=1500, learning_rate=0.005),
         device=setting.device,
     )
     learned = net.logits(inputs)[0].cpu().double().softmax(-1)

@@ -12,6 +12,7 @@ from kdtheory.claims.evidence import Evidence, Identity
 from kdtheory.losses import kl_divergence, label_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 from kdtheory.weak_to_strong import distilled_head, head_logits
 
@@ -90,8 +91,7 @@ def _images(setting: Setting, stream: Stream) -> tuple[Tensor, Tensor, Tensor]:
         loss=label_loss,
         members=1,
         stream=stream.child("teacher"),
-        steps=100,
-        learning_rate=0.01,
+        recipe=Recipe(steps=100, learning_rate=0.01),
         device="cpu",
     )
     weights = torch.randn(

@@ -10,6 +10,7 @@ from kdtheory.losses import label_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
 from kdtheory.problems import FiniteWorld
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 from kdtheory.types import Sample
 
@@ -62,8 +63,7 @@ def trained_on(
         loss=label_loss,
         members=members,
         stream=stream,
-        steps=60 if hidden else 30,
-        learning_rate=0.02 if hidden else 0.05,
+        recipe=Recipe(steps=60 if hidden else 30, learning_rate=0.02 if hidden else 0.05),
         initial=initial,
         device=run.device,
     )

@@ -14,6 +14,7 @@ from kdtheory.networks import MLP
 from kdtheory.ntk.effective_logits import distillation_slope, effective_logits, overruling_soft_ratio
 from kdtheory.ntk.linear import LinearKernel
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 from kdtheory.transfer_risk import interpolant
 
@@ -77,14 +78,16 @@ def _trained(
         },
         members=len(PAIRS),
         stream=stream,
-        steps=400,
-        learning_rate=rate,
-        optimizer="sgd",
-        momentum=0.95,
-        weight_decay=weight_decay,
+        recipe=Recipe(
+            steps=400,
+            learning_rate=rate,
+            optimizer="sgd",
+            momentum=0.95,
+            weight_decay=weight_decay,
+            dtype=torch.float64,
+        ),
         initial=start,
         device="cpu",
-        dtype=torch.float64,
     )
 
 

@@ -17,6 +17,7 @@ from kdtheory.networks import MLP
 from kdtheory.ntk import InfiniteMLP
 from kdtheory.ntk.effective_logits import effective_logits
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 from kdtheory.transfer_risk import (
     KernelFunction,
@@ -55,8 +56,7 @@ def image_teacher(run: Run, /, *, most: int) -> tuple[Tensor, Tensor]:
         loss=label_loss,
         members=1,
         stream=run.stream.child("net"),
-        steps=150,
-        learning_rate=0.01,
+        recipe=Recipe(steps=150, learning_rate=0.01),
         device="cpu",
     )
     return inputs, contrast(net.logits(inputs.float())[0].double())
@@ -172,8 +172,7 @@ def nets_of_teachers_that_err(run: Run, /, *, share: float = 0.2) -> Rows:
         loss=_soft_labels_loss,
         members=2 * members,
         stream=stream,
-        steps=400,
-        learning_rate=0.02,
+        recipe=Recipe(steps=400, learning_rate=0.02),
         initial=start.repeat(2, 1),
         device="cpu",
     )

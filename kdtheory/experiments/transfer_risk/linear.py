@@ -18,6 +18,7 @@ from kdtheory.experiments.transfer_risk.worlds import contrast, two_columns
 from kdtheory.losses import distillation
 from kdtheory.networks import MLP
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 from kdtheory.transfer_risk import (
     isotropic_angle_tail,
@@ -56,13 +57,9 @@ def linear_students_in_training(run: Run, /, *, soft: float = 1.0) -> Rows:
         settings={"weight": soft},
         members=len(points),
         stream=run.stream,
-        steps=800,
-        learning_rate=0.3,
-        optimizer="sgd",
-        momentum=0.9,
+        recipe=Recipe(steps=800, learning_rate=0.3, optimizer="sgd", momentum=0.9, dtype=torch.float64),
         initial=torch.zeros(len(points), architecture.size, dtype=torch.float64),
         device="cpu",
-        dtype=torch.float64,
     )
     weights = contrast(students.params.unflatten(-1, (2, dim)).mT)
     return Rows(points=points, oracles=oracles, weights=weights.unflatten(0, (len(FEW), members)))

@@ -14,6 +14,7 @@ from kdtheory.experiments.run import Run
 from kdtheory.networks import MLP
 from kdtheory.ntk import InfiniteMLP, Kernel
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 from kdtheory.transfer_risk import KernelFunction, interpolant
 
@@ -146,11 +147,9 @@ class LazyNets:
             loss=squared_contrast,
             members=len(teachers),
             stream=self.stream,
-            steps=steps,
-            learning_rate=rate,
-            optimizer="sgd",
-            momentum=momentum,
+            recipe=Recipe(
+                steps=steps, learning_rate=rate, optimizer="sgd", momentum=momentum, dtype=torch.float64
+            ),
             initial=self.start.expand(len(teachers), -1),
             device="cpu",
-            dtype=torch.float64,
         )
