@@ -18,7 +18,7 @@ from kdtheory.populations._softmax import ClassesFirst
 from kdtheory.recipe import Recipe, TailAverage
 from kdtheory.streams import Stream
 
-__all__ = ["Loss", "Sample", "Task", "descend"]
+__all__ = ["Loss", "Sample", "Task", "descend", "is_plain"]
 
 Loss = Callable[..., Tensor]
 _REPORTS = 100
@@ -92,7 +92,7 @@ def descend(
         )
     stride, factor = max(1, task.steps // _REPORTS), recipe.factor
     tail = TailAverage([weights], recipe.averaged, task.steps)
-    plain = mask is None and _is_plain(recipe)
+    plain = mask is None and is_plain(recipe)
     stepping = tape if plain and isinstance(tape, SteppingTape) else None
     with torch.enable_grad():
         for done in range(0, task.steps, stride):
@@ -119,7 +119,7 @@ def descend(
     return losses.detach().mean(-1), gradient.norm(dim=-1)
 
 
-def _is_plain(recipe: Recipe) -> bool:
+def is_plain(recipe: Recipe) -> bool:
     """Whether a step is the gradient times the rate, and nothing is kept of it."""
     return recipe.optimizer == "sgd" and not (recipe.momentum or recipe.weight_decay or recipe.averaged)
 

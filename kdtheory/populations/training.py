@@ -18,7 +18,7 @@ from kdtheory.populations._checks import (
     checked_settings,
     checked_start,
 )
-from kdtheory.populations._descent import Loss, Task, descend
+from kdtheory.populations._descent import Loss, Task, descend, is_plain
 from kdtheory.populations._groups import run_groups, training_groups
 from kdtheory.populations.population import Population
 from kdtheory.progress import Progress, told
@@ -114,7 +114,8 @@ def _train(task: Task, params: Tensor, progress: Progress) -> Population:
     members, examples = task.sample.inputs.shape[:2]
     own = 0 if task.sample.inputs.stride(0) == 0 else task.sample.inputs[0].numel()
     rows = min(examples, task.recipe.batch_size or examples)
-    groups = training_groups(task.architecture, members, rows, own, params.device)
+    held = 1 if is_plain(task.recipe) else 4  # arrays like the parameters that a step goes through
+    groups = training_groups(task.architecture, members, rows, own, params.device, held)
     last_loss, gradient_norm = params.new_empty(members), params.new_empty(members)
 
     def work(group: slice, tell: Callable[[int], None]) -> None:
