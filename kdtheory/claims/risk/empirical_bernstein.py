@@ -11,8 +11,7 @@ from torch import Tensor
 
 from kdtheory.bounds.covering import segment_covering_number
 from kdtheory.bounds.empirical_bernstein import maurer09_covering_radius, maurer09_finite_class_radius
-from kdtheory.claims.bounds.holdout import bernstein_terms
-from kdtheory.claims.bounds.wrong import scaled
+from kdtheory.claims.bounds.wrong import bernstein_terms, scaled
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, MeanInequality, WorstRatio
 from kdtheory.experiments.bounds.enumeration import (

@@ -14,17 +14,6 @@ from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 from kdtheory.types import Sample
 
-__all__ = [
-    "adversary",
-    "atoms_of",
-    "errors_on",
-    "part_of",
-    "risks_of",
-    "risks_of_classes",
-    "trained_on",
-    "with_shared_points",
-]
-
 
 def atoms_of(sample: Sample) -> Tensor:
     """Which atoms of its finite world the points are."""
@@ -42,6 +31,16 @@ def adversary(world: FiniteWorld, seen: Sample, said: Tensor) -> Tensor:
     """Classes on all atoms [draws, atoms]: what was said at the points seen, elsewhere the least likely."""
     worst = world.probs.argmin(-1).expand(len(said), -1)
     return worst.scatter(1, atoms_of(seen), said)
+
+
+def fixed_beforehand(_world: FiniteWorld, _seen: Sample, _said: Tensor, table: Tensor, /) -> Tensor:
+    """The classes on all atoms of a predictor that no point seen had a part in."""
+    return table
+
+
+def fitted_afterwards(world: FiniteWorld, seen: Sample, said: Tensor, _table: Tensor, /) -> Tensor:
+    """The classes of a predictor that says what is asked for at the points seen, and errs elsewhere."""
+    return adversary(world, seen, said)
 
 
 def trained_on(
@@ -69,15 +68,14 @@ def trained_on(
     )
 
 
-def errors_on(nets: Population, world: FiniteWorld, sample: Sample) -> Tensor:
-    """Whether each member errs at each of its own points."""
-    said = nets.logits(world.inputs).argmax(-1).cpu()
-    return said.gather(-1, atoms_of(sample)) != sample.labels
+def classes_of(nets: Population, world: FiniteWorld) -> Tensor:
+    """What each member says on all atoms [members, atoms]."""
+    return nets.logits(world.inputs).argmax(-1).cpu()
 
 
-def risks_of(nets: Population, world: FiniteWorld) -> Tensor:
-    """Each member's probability of error, exact."""
-    return risks_of_classes(nets.logits(world.inputs).argmax(-1).cpu(), world)
+def errors_of(table: Tensor, sample: Sample) -> Tensor:
+    """Whether the classes on all atoms are wrong at each point of the sample, row by row."""
+    return table.gather(-1, atoms_of(sample)) != sample.labels
 
 
 def part_of(sample: Sample, start: int, end: int) -> Sample:
