@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdtheory.claims.ntk.drift import courses
+from kdtheory.experiments.ntk.drift import courses
 from kdtheory.plots import PALETTE, band, counts_axis, legend_above, panel_letter
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
@@ -33,6 +33,7 @@ _LINES = {
     ("tanh", "ntk"): ("orange", "s", "tanh"),
     ("relu", "mean-field"): ("gray", "^", "ReLU, mean-field scaling"),
 }
+_SCALINGS = {"ntk": 0.0, "mean-field": 1.0}
 _PANELS = {
     "drift": r"$\sup_t\ \|H(t)-H(0)\|/\|H(0)\|$",
     "gap": r"$\sup_t\ \|f_t-f_t^{\mathrm{lin}}\|$, root mean square",
@@ -52,7 +53,7 @@ def run(stream: Stream, *, widths: Sequence[int], members: int, times: Sequence[
     for activation, scaling in _LINES:
         for width in widths:
             course = courses(
-                width, stream, activation=activation, scaling=scaling, members=members, times=times
+                width, stream, activation=activation, scaling=_SCALINGS[scaling], members=members, times=times
             )
             for quantity in _PANELS:
                 test = mean_test(getattr(course, quantity).numpy())

@@ -13,7 +13,16 @@ from typing import Any
 
 import pandas as pd
 
-from kdtheory.claims.ntk.width import distances, sphere
+from kdtheory.experiments.ntk.width import (
+    ERF,
+    RELU,
+    empirical_kernels,
+    infinite_kernel,
+    relative_distance,
+    scales_applied,
+    scales_drawn,
+    sphere,
+)
 from kdtheory.plots import PALETTE, band, counts_axis, legend_above
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
@@ -22,6 +31,8 @@ CLAIMS = ("empirical_kernels_tend_to_the_infinite_one",)
 CONFIG: dict[str, Any] = {"widths": (32, 64, 128, 256, 512, 1024, 2048), "draws": 40}
 SMALL: dict[str, Any] = {"widths": (16, 32, 64), "draws": 10}
 
+_LAWS = {"relu": RELU, "erf": ERF}
+_PARAMETERISATIONS = {"ntk": scales_applied, "standard": scales_drawn}
 _LINES = {
     ("relu", "ntk"): ("blue", "o", "ReLU"),
     ("erf", "ntk"): ("orange", "s", "erf"),
@@ -39,16 +50,11 @@ def run(stream: Stream, *, widths: Sequence[int], draws: int) -> list[dict[str, 
     """
     points, rows = sphere(8, 5, stream.child("points")), []
     for activation, parameterisation in _LINES:
-        found = distances(
-            points,
-            tuple(widths),
-            stream.child("nets", activation),
-            activation=activation,
-            parameterisation=parameterisation,
-            draws=draws,
-        )
-        for width, values in zip(widths, found.T, strict=True):
-            test = mean_test(values.numpy())
+        law, limit = _LAWS[activation], infinite_kernel(points, _LAWS[activation])
+        for width in widths:
+            kernels = empirical_kernels(points, width, stream.child("nets", width), law=law, nets=draws,
+                                        parameterisation=_PARAMETERISATIONS[parameterisation])  # fmt: skip
+            test = mean_test(relative_distance(kernels, limit).numpy())
             low, high = test.interval()
             rows.append({"activation": activation, "parameterisation": parameterisation, "width": width,
                          "distance": test.mean, "low": low, "high": high, "nets": draws})  # fmt: skip

@@ -18,10 +18,10 @@ from kdtheory.networks import Erf, NTKLinear
 from kdtheory.ntk._chain import Chain
 from kdtheory.ntk._factors import Below, Factors, Flat, Last, Layer, Outer
 
-__all__ = ["layerwise_factors", "obstacle"]
+__all__ = ["POINTWISE", "layerwise_factors", "obstacle", "scales"]
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
-_POINTWISE = (
+POINTWISE = (
     Erf,
     nn.ReLU,
     nn.Tanh,
@@ -123,9 +123,7 @@ def _squared_gradient(module: nn.Module, row: Tensor, direction: Tensor) -> Tens
 def _taped(module: nn.Module, rows: Tensor) -> tuple[_Tape, Tensor]:
     tape = _Tape()
     hooks = [layer.register_forward_hook(tape.note_layer) for layer in _trained_layers(module)]
-    hooks += [
-        m.register_forward_hook(tape.note_activation) for m in module.modules() if type(m) in _POINTWISE
-    ]
+    hooks += [m.register_forward_hook(tape.note_activation) for m in module.modules() if type(m) in POINTWISE]
     frozen = {name: p.detach() for name, p in module.named_parameters()}
     try:
         with torch.enable_grad():
@@ -161,7 +159,7 @@ def _chain(tape: _Tape, last: _Call) -> tuple[list[_Call], Chain]:
         lower, slope = link
         layer = calls[-1].layer
         assert isinstance(layer, nn.Linear)
-        scale = _scales(layer)[0]
+        scale = scales(layer)[0]
         weights.append(layer.weight.detach())
         slopes.append(slope if scale == 1 else slope.mul_(scale))
         calls.append(lower)
@@ -215,7 +213,8 @@ def _layer(call: _Call) -> Layer:
     return Flat(partial(_patch_gradient, call.layer, patches), patches.numel() + made, signal)
 
 
-def _scales(layer: nn.Module) -> tuple[float, float]:
+def scales(layer: nn.Module) -> tuple[float, float]:
+    """What multiplies the weights of a layer, and its bias where that is trained."""
     weight, bias = (layer.weight_scale, layer.bias_scale) if isinstance(layer, NTKLinear) else (1.0, 1.0)
     trained = layer.bias is not None and layer.bias.requires_grad
     return weight, bias if trained else 0.0
@@ -223,7 +222,7 @@ def _scales(layer: nn.Module) -> tuple[float, float]:
 
 def _augmented(call: _Call) -> Tensor:
     """h times the scale of the weights, and a column for the bias."""
-    weight, bias = _scales(call.layer)
+    weight, bias = scales(call.layer)
     if not call.layer.weight.requires_grad:
         weight = 0.0
     scaled = call.inputs if weight == 1 else call.inputs * weight

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from kdtheory.ntk._factors import Factors
 from kdtheory.ntk._jacobian import jacobian_factors
 from kdtheory.ntk._layerwise import layerwise_factors, obstacle
 from kdtheory.ntk._points import check_fits, checked_pair
+from kdtheory.ntk._stacked import check_stack, stacked_gram
 from kdtheory.ntk._tiles import Target, empty_matrix
 from kdtheory.validate import check_at_least, check_one_of
 
@@ -159,6 +160,30 @@ class EmpiricalKernel:
                 wide, long = (slice(part.start * k, part.stop * k) for part in (here, there))
                 fill_all_outputs(Target(gram, wide, long, columns is None), left, right)
         return by_outputs(gram, k).transpose(1, 2)
+
+    def stacked(
+        self, parameters: Mapping[str, Tensor], rows: Float[Tensor, "*members n d"], /
+    ) -> Float[Tensor, "members n n k k"]:
+        """Θ_op(x_i, x_j), as `full`, of many members at once: the module with other parameters.
+
+        For chains of dense layers and pointwise activations; one product a layer serves all members.
+
+        Args:
+            parameters: by name, members × shape, as `torch.func.stack_module_state` gives them.
+            rows: points that all members share, or members × n × d, their own.
+
+        Raises:
+            ValueError: the module is no such chain, the parameters are not its own, or points are not finite.
+
+        >>> three = {"0.weight": torch.randn(3, 1, 2), "0.bias": torch.randn(3, 1)}
+        >>> kernel = EmpiricalKernel(nn.Sequential(nn.Linear(2, 1)))
+        >>> kernel.stacked(three, torch.tensor([[1.0, 2.0]])).flatten()  # x·x + 1, whatever the weights
+        tensor([6., 6., 6.])
+        """
+        members = check_stack(self.module, parameters)
+        checked_pair(rows, None)
+        own = rows if rows.ndim == 3 else rows.expand(members, *rows.shape)
+        return stacked_gram(self.module, parameters, own)
 
     @contextmanager
     def _asked(

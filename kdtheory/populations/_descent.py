@@ -18,7 +18,7 @@ from kdtheory.populations._schedule import SCHEDULES, TailAverage
 from kdtheory.populations._softmax import ClassesFirst
 from kdtheory.streams import Stream
 
-__all__ = ["Loss", "Sample", "Task", "descend"]
+__all__ = ["Loss", "Sample", "Task", "descend", "is_plain"]
 
 Loss = Callable[..., Tensor]
 _REPORTS = 100
@@ -95,7 +95,7 @@ def descend(
     stride = max(1, task.steps // _REPORTS)
     factor, tail = SCHEDULES[task.schedule], TailAverage(weights, task.averaged, task.steps)
     rate = optimizer.param_groups[0]["lr"]
-    plain = _is_plain(optimizer) and mask is None and not task.averaged
+    plain = is_plain(optimizer) and mask is None and not task.averaged
     stepping = tape if plain and isinstance(tape, SteppingTape) else None
     with torch.enable_grad():
         for done in range(0, task.steps, stride):
@@ -122,7 +122,7 @@ def descend(
     return losses.detach().mean(-1), gradient.norm(dim=-1)
 
 
-def _is_plain(optimizer: torch.optim.Optimizer) -> bool:
+def is_plain(optimizer: torch.optim.Optimizer) -> bool:
     """Whether a step is the gradient times the rate and nothing else."""
     group = optimizer.param_groups[0]
     return isinstance(optimizer, torch.optim.SGD) and not (group["momentum"] or group["weight_decay"])

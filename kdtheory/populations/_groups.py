@@ -30,7 +30,7 @@ def evaluation_groups(architecture: Architecture, members: int, examples: int) -
 
 
 def training_groups(
-    architecture: Architecture, members: int, examples: int, inputs: int, device: torch.device
+    architecture: Architecture, members: int, examples: int, inputs: int, device: torch.device, held: int = 4
 ) -> list[slice]:
     """Groups of equal size, as many as keep all threads busy.
 
@@ -40,8 +40,9 @@ def training_groups(
         examples: rows in one step.
         inputs: numbers of its own sample that each member holds; 0 where the sample is shared.
         device: where they train.
+        held: arrays like the parameters that a step goes through: 4 of Adam, 1 of plain descent.
     """
-    each = architecture.activations * examples + inputs + 4 * architecture.size
+    each = architecture.activations * examples + inputs + held * architecture.size
     if device.type != "cpu":
         free, _ = torch.cuda.mem_get_info(device)
         return _slices(members, math.ceil(members * each / max(each, free // 16)))

@@ -20,7 +20,7 @@ from kdtheory.populations._checks import (
     checked_settings,
     checked_start,
 )
-from kdtheory.populations._descent import Loss, Task, descend
+from kdtheory.populations._descent import Loss, Task, descend, is_plain
 from kdtheory.populations._groups import run_groups, training_groups
 from kdtheory.populations.population import Population
 from kdtheory.streams import Stream
@@ -141,7 +141,7 @@ def _train(task: Task, params: Tensor, progress: Progress | None) -> Population:
     members, examples = task.sample.inputs.shape[:2]
     own = 0 if task.sample.inputs.stride(0) == 0 else task.sample.inputs[0].numel()
     rows = min(examples, task.batch_size or examples)
-    groups = training_groups(task.architecture, members, rows, own, params.device)
+    groups = training_groups(task.architecture, members, rows, own, params.device, _held(task.optimizer))
     last_loss, gradient_norm = params.new_empty(members), params.new_empty(members)
 
     def work(group: slice, tell: Callable[[int], None]) -> None:
@@ -157,6 +157,12 @@ def _adam(params: Tensor, *, lr: float, momentum: float, weight_decay: float) ->
 
 def _sgd(params: Tensor, *, lr: float, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
     return torch.optim.SGD([params], lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
+
+
+def _held(optimizer: Callable[[Tensor], torch.optim.Optimizer]) -> int:
+    """Arrays like the parameters that a step goes through: the weights, with Adam four."""
+    made = optimizer(torch.zeros(1, requires_grad=True))
+    return 1 if is_plain(made) else 4
 
 
 _OPTIMIZERS = {"adam": _adam, "sgd": _sgd}

@@ -291,3 +291,39 @@ def test_kernel_does_not_need_gradients_to_be_on(method: str) -> None:
         assert torch.equal(kernel(rows), truth)
     fill_gram(kernel, rows, out, block_size=3)
     assert torch.allclose(torch.from_numpy(out), truth, rtol=1e-13)
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("frozen", ["", "0.bias", "2.weight", "5.bias"])
+def test_a_stack_of_members_is_each_of_them(frozen: str, own: bool) -> None:
+    shape = (3, 7, 6, 2)
+    members = [
+        nn.Sequential(
+            NTKLinear(3, 7, weight_std=1.5, bias_std=0.3), nn.ReLU(inplace=True), nn.Linear(7, 6, bias=False),
+            Erf(), nn.Tanh(), nn.Linear(6, 2),
+        ).double()
+        for _ in range(4)
+    ]  # fmt: skip
+    for member in members:
+        for name, part in member.named_parameters():
+            part.requires_grad_(name != frozen)
+    params, _ = torch.func.stack_module_state(members)
+    params = {name: part.detach() for name, part in params.items()}
+    points = torch.randn(*((4,) if own else ()), 5, shape[0], dtype=torch.float64)
+    found = EmpiricalKernel(members[0]).stacked(params, points)
+    for place, member in enumerate(members):
+        rows = points[place] if own else points
+        torch.testing.assert_close(found[place], dense(member, rows, rows))
+
+
+def test_what_cannot_be_stacked_is_refused() -> None:
+    rows = torch.ones(2, 5)
+    with pytest.raises(ValueError, match=r"nn\.Sequential of nn\.Linear"):
+        EmpiricalKernel(Residual()).stacked({}, rows)
+    chain = EmpiricalKernel(nn.Sequential(nn.Linear(5, 1)))
+    with pytest.raises(ValueError, match=r"parameters has 0\.weight; give 0\.weight, 0\.bias"):
+        chain.stacked({"0.weight": torch.ones(2, 1, 5)}, rows)
+    with pytest.raises(ValueError, match=r"parameters\['0\.bias'\] has shape \(3, 1\); give \(2, 1\)"):
+        chain.stacked({"0.weight": torch.ones(2, 1, 5), "0.bias": torch.ones(3, 1)}, rows)
+    with pytest.raises(ValueError, match="rows"):
+        chain.stacked({"0.weight": torch.ones(2, 1, 5), "0.bias": torch.ones(2, 1)}, rows / 0)

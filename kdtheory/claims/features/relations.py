@@ -12,7 +12,7 @@ from torch.nn.functional import smooth_l1_loss
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint
 from kdtheory.claims.features.moved import MOVES, drawn
-from kdtheory.claims.response.image_logits import image_logits
+from kdtheory.experiments.response.image_logits import image_logits
 from kdtheory.losses import kl_divergence
 from kdtheory.losses.relations import (
     correlation_congruence,

@@ -20,7 +20,7 @@ from torch.nn.functional import one_hot
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Evidence, Identity, Joint, MeanInequality, OutOfScope
-from kdtheory.claims.response.image_logits import image_logits
+from kdtheory.experiments.response.image_logits import image_logits
 from kdtheory.losses import distillation, label_loss
 from kdtheory.losses.mutual import divergence_from_mean_peer, mean_peer_divergence, mutual_loss
 from kdtheory.networks import MLP, Architecture

@@ -1,27 +1,27 @@
-"""Logits on real images, and the draws that the claims on logits share."""
+"""Logits on real images, and the draws that the experiments on logits share."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Setting
+from kdtheory.experiments.run import Run
 from kdtheory.streams import Stream
 
-__all__ = ["batch_errors", "image_logits", "log_uniform"]
+__all__ = ["batch_errors", "image_logits", "log_uniform", "of_student", "of_teacher"]
 
 BATCHES = 24
 """Independent batches, one fitted slope each."""
 
 
-def image_logits(setting: Setting, trials: int, /, *, spread: float = 10.0) -> tuple[Tensor, Tensor, Tensor]:
+def image_logits(run: Run, trials: int, /, *, spread: float = 10.0) -> tuple[Tensor, Tensor, Tensor]:
     """Student logits, teacher logits and labels of images drawn with replacement, float64.
 
     Both score an image by its squared distance to the mean of each class, the student from a random half of
     the pixels. Each example's scores are stretched by a factor that is log-uniform in [1/spread, spread].
     """
-    generator = setting.stream.child("logits").torch()
-    images = setting.images
+    generator = run.stream.child("logits").torch()
+    images = run.images
     kept = torch.randperm(images.num_images, generator=generator)[:5000]
     inputs, labels = images.inputs[kept].double(), images.labels[kept]
     counts = torch.bincount(labels, minlength=images.num_classes).clamp(min=1).unsqueeze(-1)
@@ -32,6 +32,16 @@ def image_logits(setting: Setting, trials: int, /, *, spread: float = 10.0) -> t
     student = _scores(inputs[rows][:, seen], means[:, seen])
     stretch = spread ** (2 * torch.rand(2, trials, 1, generator=generator, dtype=torch.float64) - 1)
     return student * stretch[0], teacher * stretch[1], labels[rows]
+
+
+def of_student(student: Tensor, teacher: Tensor, /) -> Tensor:
+    """The student's logits."""
+    return student
+
+
+def of_teacher(student: Tensor, teacher: Tensor, /) -> Tensor:
+    """The teacher's logits."""
+    return teacher
 
 
 def log_uniform(low: float, high: float, count: int, stream: Stream) -> Tensor:
