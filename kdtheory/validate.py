@@ -35,16 +35,15 @@ __all__ = [
 
 def check_positive(name: str, value: float | Tensor) -> None:
     """`value` (a number, or every entry of a tensor) is finite and > 0."""
-    tensor = _exact(value)
-    if not bool((torch.isfinite(tensor) & (tensor > 0)).all()):
+    inside = (value > 0) & (value < torch.inf)
+    if not bool(inside.all() if hasattr(inside, "all") else inside):
         raise ValueError(f"{name} = {_shown(value)} must be finite and greater than 0")
 
 
 def check_fraction(name: str, value: float | Tensor, *, open_interval: bool = False) -> None:
     """`value` lies in [0, 1], or in (0, 1) where the interval is open."""
-    tensor = _exact(value)
-    inside = (tensor > 0) & (tensor < 1) if open_interval else (tensor >= 0) & (tensor <= 1)
-    if not bool(inside.all()):
+    inside = (value > 0) & (value < 1) if open_interval else (value >= 0) & (value <= 1)
+    if not bool(inside.all() if hasattr(inside, "all") else inside):
         raise ValueError(f"{name} = {_shown(value)} must lie in {'(0, 1)' if open_interval else '[0, 1]'}")
 
 
@@ -159,11 +158,6 @@ def check_weights(name: str, weights: Float[Tensor, "*batch s"]) -> None:
 def _off_one(probs: Tensor) -> float:
     """How far from one a sum may be: 1e-6, 1e-4 in float32, the step at one in half precision."""
     return {torch.float64: 1e-6, torch.float32: 1e-4}.get(probs.dtype, torch.finfo(probs.dtype).eps)
-
-
-def _exact(value: float | Tensor) -> Tensor:
-    """A number as float64, which torch would make float32; a tensor as it is."""
-    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64, device="cpu")
 
 
 def _shown(value: float | Tensor) -> str:

@@ -66,7 +66,7 @@ class Scaled:
         if self.version:
             return self.version(factor)
 
-        @functools.wraps(target)
+        @like(target)
         def scaled(*args: Any, **settings: Any) -> Any:
             value = target(*args, **settings)
             for entry in self._entries:
@@ -74,6 +74,11 @@ class Scaled:
             return value
 
         return scaled
+
+
+def like(right: Callable[..., Any], /) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`functools.wraps` without the attributes, one of which leads behind the right function's door."""
+    return functools.wraps(right, updated=())
 
 
 def _scaled(value: Any, factor: float, entry: str | int | None = None) -> Any:

@@ -11,13 +11,12 @@ Each of these takes the function from the `Mutant` that it stands in, so that on
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kdtheory.claims.scaled import Scaled
+from kdtheory.claims.scaled import Scaled, like
 
 __all__ = ["Wrong", "arguments", "constant", "given", "rolled", "scaled", "shifted", "swapped", "value"]
 
@@ -45,7 +44,7 @@ def value(change: Function, /) -> Wrong:
     """Its value changed: change(value)."""
 
     def of(right: Function) -> Function:
-        return functools.wraps(right)(lambda *args, **settings: change(right(*args, **settings)))
+        return like(right)(lambda *args, **settings: change(right(*args, **settings)))
 
     return Wrong(of)
 
@@ -68,7 +67,7 @@ def arguments(change: Function, /) -> Wrong:
     """Other arrays: called with change(*arrays), a tuple of as many or, of one, itself; settings as given."""
 
     def of(right: Function) -> Function:
-        @functools.wraps(right)
+        @like(right)
         def called(*args: Any, **settings: Any) -> Any:
             changed = change(*args)
             return right(*(changed if isinstance(changed, tuple) else (changed,)), **settings)
@@ -93,7 +92,7 @@ def given(**settings: Any) -> Wrong:
             if parameter.default is not inspect.Parameter.empty
         }
 
-        @functools.wraps(right)
+        @like(right)
         def called(*args: Any, **given: Any) -> Any:
             there = defaults | given
             wrong = {

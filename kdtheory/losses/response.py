@@ -199,7 +199,7 @@ def distillation(
     if soft == "mse_logits":
         raise ValueError("soft = 'mse_logits' needs the teacher's logits, not probabilities; use kd_loss")
     batch = student_logits.shape[:-1]
-    if teacher_probs is not None:
+    if teacher_probs is not None and teacher_probs.shape[:-1] != batch:
         batch = torch.broadcast_shapes(batch, teacher_probs.shape[:-1])
     _check_settings(batch, temperature, weight, None)
     if labels is None and (isinstance(weight, Tensor) or weight != 1):

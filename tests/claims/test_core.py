@@ -35,7 +35,10 @@ from kdtheory.claims.evidence import (
     WorstRatio,
 )
 from kdtheory.claims.examination import patched
+from kdtheory.claims.wrong import Wrong, arguments, given, scaled, value
+from kdtheory.doors import inside
 from kdtheory.experiments import Experiment, Rows
+from kdtheory.losses import entropy
 from kdtheory.stats import holm_adjusted
 from kdtheory.streams import Stream
 
@@ -311,3 +314,14 @@ def test_an_incomplete_declaration_is_refused(changes: dict, message: str) -> No
 def test_an_unknown_tier_is_refused() -> None:
     with pytest.raises(ValueError, match="tier = 'huge'"):
         Setting(Stream(0), "huge")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [scaled(0.0), value(lambda found: 0 * found), arguments(torch.zeros_like), given(temperature=1e9)],
+)
+def test_a_wrong_version_is_wrong_behind_the_door_too(wrong: Wrong) -> None:
+    logits = torch.tensor([[3.0, -1.0]])
+    version = Mutant("wrong", entropy, wrong).wrong
+    found = float(inside(version)(logits, temperature=1.0))
+    assert found == float(version(logits, temperature=1.0)) != float(entropy(logits, temperature=1.0))
