@@ -116,8 +116,8 @@ def train_limit(
         dtype: of the steps, float64 or float32; what is returned is float64.
 
     Raises:
-        ValueError: a number or precision out of its range, or points of another number than the start was
-            made for.
+        ValueError: a number or precision out of its range, points of another number than the start was
+            made for, or training diverged.
     """
     check_at_least("steps", steps, 0)
     for name, value in (("learning_rate", learning_rate), ("temperature", temperature)):
@@ -175,6 +175,8 @@ def train_limit(
 
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         list(threads.map(work, range(members)))
+    if not bool(projections.isfinite().all() and memory.isfinite().all()):
+        raise ValueError(f"learning_rate = {learning_rate:g}: training diverged; take a smaller one")
     return replace(
         start,
         projections=projections[..., :channels].permute(0, 2, 3, 1).double().contiguous(),
@@ -248,6 +250,8 @@ def limit_of(
         ValueError: as `limit_start`.
     """
     _, features = _check_start(network, views)
+    check_at_least("members", len(params), 1)
+    check_positive("noise_norm", noise_norm)
     weight = network.unpack(params.double())["weight"]
     noise = inputs.double().unflatten(-1, (network.num_patches, -1))[:, features:]
     products = torch.einsum("mkrd,npd->mnkrp", weight, noise).flatten(-2)
