@@ -207,9 +207,10 @@ class Batches:
 
     def _read(self, batch: Any, device: torch.device, labelled: bool = True) -> Batch:
         (args, named), labels = self._parts(batch)
-        found = Inputs(tuple(map(_tensor, args)), {name: _tensor(part) for name, part in named.items()})
-        if not any(part.ndim for part in found.tensors):
+        args, named = tuple(map(_tensor, args)), {name: _tensor(part) for name, part in named.items()}
+        if not any(isinstance(part, Tensor) and part.ndim for part in (*args, *named.values())):
             raise ValueError(f"a batch has {_kinds(batch)}; the inputs must be tensors, a row each")
+        found = Inputs(args, named)
         if labels is None or not labelled:
             return Batch(found.to(device), None, self.ignore_index)
         numbers = class_numbers("labels", _tensor(labels), len(found))

@@ -37,7 +37,6 @@ from kdtheory.validate import (
     check_labels,
     check_positive,
     check_probs,
-    check_same_shape,
 )
 
 __all__ = ["PRIOR_STDS", "GaussianPosterior", "pac_bayes_certificate", "posterior_tail", "train_posterior"]
@@ -69,10 +68,8 @@ class GaussianPosterior:
     prior_stds: tuple[float, ...] = PRIOR_STDS
 
     def __post_init__(self) -> None:
-        for name, other in (("std", self.std), ("prior_mean", self.prior_mean)):
-            check_same_shape("mean", self.mean, name, other)
-            check_finite(name, other)
         check_finite("mean", self.mean)
+        check_finite("prior_mean", self.prior_mean)
         check_positive("std", self.std)
         check_at_least("the number of prior_stds", len(self.prior_stds), 1)
         for std in self.prior_stds:

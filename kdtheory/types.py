@@ -79,7 +79,6 @@ def promoted(first: Tensor, /, *others: Tensor) -> list[Tensor]:
     return [tensor.to(dtype) for tensor in tensors]
 
 
-@door
 def recordable(array: Tensor) -> Tensor:
     """Without a graph; a copy of what was made in inference mode, which autograd cannot keep."""
     return array.clone() if array.is_inference() else array.detach()

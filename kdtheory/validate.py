@@ -49,7 +49,7 @@ def check_fraction(name: str, value: float | Tensor, *, open_interval: bool = Fa
 
 def check_at_least(name: str, value: int, least: int) -> None:
     """`value` is a whole number ≥ `least`."""
-    if isinstance(value, bool) or not float(value).is_integer() or value < least:
+    if isinstance(value, bool) or value % 1 != 0 or value < least or value == math.inf:
         raise ValueError(f"{name} = {value} must be a whole number of at least {least}")
 
 

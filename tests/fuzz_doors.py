@@ -53,6 +53,10 @@ UNREACHED: dict[str, str] = {
     "study": "runs the scripts of studies/",
     "batches.Batches.endless": "never ends, by its meaning",
     "doors": "the decorator of the doors",
+    "types.promoted": "a step of other doors, of tensors that they have looked at",
+    "types.recordable": "a step of other doors, of tensors that they have looked at",
+    "types.widened": "a step of other doors, of tensors that they have looked at",
+    "types.told": "a step of other doors, of tensors that they have looked at",
     "validate": "the checks themselves, which have no arguments of users",
     "problems.teachers.TeacherLogits": "abstract",
     "problems.world.World": "abstract",
@@ -82,6 +86,7 @@ UNREACHED: dict[str, str] = {
 }
 NOT_A_NUMBER = {
     "schemes.comparison.Comparison.summary": "an interval of seeds that all agree is not known",
+    "compare.result.Comparison.to_frame": "the size at which a line would say something, where none is known",
 }
 """Doors whose NaN is told in their documentation."""
 

@@ -6,6 +6,7 @@ row less, and each setting is NaN or negative. Shapes are not checked by type, a
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
@@ -238,6 +239,35 @@ def test_every_argument_of_a_door_is_looked_at(door: str) -> None:
         if not isinstance(value, str):
             for bad in [math.nan] if name in EITHER_SIGN else [math.nan, -1]:
                 refused(door, args, settings | {name: bad})
+
+
+def agree(one: Any, other: Any, *, rtol: float) -> None:
+    """Numbers, tensors, and records and collections of such, up to rounding."""
+    if dataclasses.is_dataclass(one):
+        one, other = vars(one), vars(other)
+    if isinstance(one, dict):
+        one, other = list(one.values()), list(other.values())
+    if isinstance(one, (list, tuple)):
+        for a, b in zip(one, other, strict=True):
+            agree(a, b, rtol=rtol)
+    elif isinstance(one, Tensor | float) and not isinstance(one, bool):
+        a, b = torch.as_tensor(one).double(), torch.as_tensor(other).double()
+        torch.testing.assert_close(a, b, rtol=rtol, atol=rtol * max(1.0, float(b.abs().max())))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_arguments_may_have_different_precisions(door: str, dtype: torch.dtype) -> None:
+    function, args, settings = DOORS[door]
+    for place, value in enumerate(args):
+        if not value.is_floating_point():
+            continue
+        rounded = value.to(dtype)
+        law = value.ndim > 0 and bool(((value.sum(-1) - 1).abs() < 1e-9).all())  # rounded, it is one no more
+        wide, rtol = (value, 20 * torch.finfo(dtype).eps) if law else (rounded.double(), 2e-4)
+        found = function(*args[:place], rounded, *args[place + 1 :], **settings)
+        agree(found, function(*args[:place], wide, *args[place + 1 :], **settings), rtol=rtol)
 
 
 LEFT_OUT: dict[str, dict[str, Any]] = {

@@ -70,6 +70,7 @@ def adjusted_supervision_complexity(
     >>> round(float(adjusted_supervision_complexity(2 * torch.eye(4), torch.ones(4))), 6)  # √(4/2·8)/4
     1.0
     """
+    (kernel,) = at_least_float32(kernel)
     return (supervision_complexity(kernel, targets) * kernel.trace()).sqrt() / len(kernel)
 
 

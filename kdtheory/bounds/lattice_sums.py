@@ -103,7 +103,7 @@ def _curvature(samples: TwoSamples, lows: Cells, highs: Cells, total: float, del
     found = np.zeros_like(lows)
     for size, low, high in ((samples.n, lows, highs), (samples.m, total - highs, total - lows)):
         low, high = np.clip(low, _TINY, 1.0), np.clip(high, _TINY, 1.0)
-        share = np.minimum(_bounds(size, high, -math.log(_SHARE * delta))[1] / size, samples.seen)
+        share = np.minimum(_bounds(size, high, -(math.log(_SHARE) + math.log(delta)))[1] / size, samples.seen)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             rest = np.where(high < 1, 1 / (1 - high) ** 2, np.inf)
             found += size * (np.where(share > 0, share / low / low, 0.0) + rest)
@@ -115,7 +115,7 @@ def _log_tail(samples: TwoSamples, p: Cells, total: float | Cells, delta: float,
     q = np.clip(np.broadcast_to(total, p.shape) - p, _TINY, 1 - 1e-16)
     p = np.clip(p, _TINY, 1 - 1e-16)
     smooth = samples.m * width > _SMOOTH * _FINEST
-    nats = -math.log(_SHARE * delta)
+    nats = -(math.log(_SHARE) + math.log(delta))
     found = np.empty_like(p)
     each = _window_width(samples.n, p, nats) + (0 if smooth else _window_width(samples.m, q, nats))
     for part in np.array_split(np.arange(len(p)), 1 + len(p) * each // _BATCH):

@@ -19,7 +19,7 @@ from kdtheory.bounds.holdout import IN_UNIT_INTERVAL, unit_mean
 from kdtheory.bounds.result import Bound
 from kdtheory.doors import door
 from kdtheory.inversion import kl_upper_inverse
-from kdtheory.validate import check_at_least, check_flags, check_fraction, check_positive, check_same_shape
+from kdtheory.validate import check_at_least, check_flags, check_fraction, check_positive
 
 __all__ = [
     "gaussian_kl",
@@ -51,7 +51,6 @@ def gaussian_kl(
     >>> gaussian_kl(torch.tensor([2.0, 0.0]), torch.ones(2), torch.zeros(2), 1.0)  # ½·2²
     tensor(2.)
     """
-    check_same_shape("mean", mean, "std", std)
     check_positive("std", std)
     check_positive("prior_std", prior_std)
     scale = prior_std[..., None] if isinstance(prior_std, Tensor) else prior_std

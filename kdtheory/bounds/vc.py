@@ -90,6 +90,7 @@ def bartlett19_vc_dimension(widths: Sequence[int], /, *, bias: bool = True) -> i
     >>> bartlett19_vc_dimension((100, 1), bias=False)
     467
     """
+    check_at_least("the number of widths", len(widths), 2)
     if widths[-1] != 1:
         raise ValueError(f"widths ends in {widths[-1]}; a VC dimension is that of one output, so give 1")
 

@@ -89,8 +89,6 @@ def eckart_young_error(
 
 
 def _check(weight: Tensor, rank: int) -> None:
-    if weight.ndim < 2:
-        raise ValueError(f"weight has shape {tuple(weight.shape)}; give a matrix")
     check_finite("weight", weight)
     check_at_least("rank", rank, 0)
     if rank > min(weight.shape[-2:]):

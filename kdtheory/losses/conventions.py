@@ -125,7 +125,7 @@ class Convention:
             return None
         bare = self._is_bare(known)
         soft_weight, hard_weight = _soft_only(known) if bare else self.multipliers(known)
-        by_temperature = 1.0 if self.temperature_squared and not bare else 1 / temperature**2
+        by_temperature = 1.0 if self.temperature_squared and not bare else 1 / temperature / temperature
         by_classes = 1 / num_classes if self.reduction == "mean" else 1.0
         return soft_weight * by_temperature * by_classes, hard_weight
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from kdtheory.doors import door
 from kdtheory.losses._precision import CLOSE_TERMS, accurate, at_least_zero, close_jensen_shannon
 from kdtheory.types import widened
-from kdtheory.validate import check_fraction, check_logits, check_same_shape
+from kdtheory.validate import check_fraction, check_logits
 
 __all__ = [
     "SOFT_TERMS",
@@ -198,7 +198,6 @@ def _squared_prob_distance(student_logits: Tensor, teacher_logits: Tensor) -> Te
 def _checked_pair(student_logits: Tensor, teacher_logits: Tensor) -> list[Tensor]:
     check_logits("student_logits", student_logits)
     check_logits("teacher_logits", teacher_logits)
-    check_same_shape("student_logits", student_logits, "teacher_logits", teacher_logits)
     return widened(student_logits, teacher_logits)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.types import at_least_float32
-from kdtheory.validate import check_logits, check_same_shape
+from kdtheory.validate import check_logits
 
 __all__ = ["high_temperature_divergence", "high_temperature_gradient"]
 
@@ -53,7 +53,6 @@ def high_temperature_divergence(
 def _centred_gap(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     check_logits("student_logits", student_logits)
     check_logits("teacher_logits", teacher_logits)
-    check_same_shape("student_logits", student_logits, "teacher_logits", teacher_logits)
     student_logits, teacher_logits = at_least_float32(student_logits, teacher_logits)
     gap = student_logits - teacher_logits
     if not bool(torch.isfinite(gap).all()):

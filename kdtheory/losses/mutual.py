@@ -123,7 +123,7 @@ def mutual_loss(
     apart = _UNCHECKED.get(divergence, divergence)
     for place, student in enumerate(students):
         others = torch.cat([said[:place], said[place + 1 :]])
-        losses = losses + weight * temperature**2 * apart(student, others, temperature=temperature)
+        losses = losses + weight * temperature * temperature * apart(student, others, temperature=temperature)
     return losses
 
 

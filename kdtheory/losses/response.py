@@ -32,7 +32,6 @@ from kdtheory.validate import (
     check_one_of,
     check_positive,
     check_probs,
-    check_same_shape,
 )
 
 __all__ = ["Reduction", "distillation", "kd_gradient", "kd_loss", "label_loss", "soft_label_loss"]
@@ -262,7 +261,6 @@ def soft_label_loss(
     """
     check_logits("student_logits", student_logits)
     check_probs("probs", probs)
-    check_same_shape("student_logits", student_logits, "probs", probs)
     student_logits, probs = widened(student_logits, probs)
     return SOFT_TERMS["cross_entropy"](student_logits, probs.log())
 
@@ -326,13 +324,8 @@ def _term_of_kept(
 def _check_logits_and_labels(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor | None) -> None:
     check_logits("student_logits", student_logits)
     check_logits("teacher_logits", teacher_logits)
-    check_same_shape("student_logits", student_logits, "teacher_logits", teacher_logits)
-    if labels is None:
-        return
-    check_labels("labels", labels, student_logits.shape[-1])
-    if labels.shape != student_logits.shape[:-1]:
-        wanted = tuple(student_logits.shape[:-1])
-        raise ValueError(f"labels has shape {tuple(labels.shape)}; give one per row of the logits, {wanted}")
+    if labels is not None:
+        check_labels("labels", labels, student_logits.shape[-1])
 
 
 def _check_settings(

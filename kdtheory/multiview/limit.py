@@ -114,8 +114,8 @@ def train_limit(
             exp(min{τ²F, 1}/τ): T = 1/τ and cap = T².
 
     Raises:
-        ValueError: a number is out of its range, the recipe says more than plain gradient descent, or there
-            are other points than the start was made for.
+        ValueError: a number is out of its range, the recipe says more than plain gradient descent, there are
+            other points than the start was made for, or training diverged.
     """
     recipe.check_honoured("the orthogonal limit")
     check_positive("temperature", temperature)
@@ -171,6 +171,8 @@ def train_limit(
 
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         list(threads.map(work, range(members)))
+    if not bool(projections.isfinite().all() and memory.isfinite().all()):
+        raise ValueError(f"learning_rate = {learning_rate:g}: training diverged; take a smaller one")
     return replace(
         start,
         projections=projections[..., :channels].permute(0, 2, 3, 1).double().contiguous(),
@@ -244,6 +246,8 @@ def limit_of(
         ValueError: as `limit_start`.
     """
     _, features = _check_start(network, views)
+    check_at_least("members", len(params), 1)
+    check_positive("noise_norm", noise_norm)
     weight = network.unpack(params.double())["weight"]
     noise = inputs.double().unflatten(-1, (network.num_patches, -1))[:, features:]
     products = torch.einsum("mkrd,npd->mnkrp", weight, noise).flatten(-2)

@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from kdtheory.doors import door
-from kdtheory.validate import check_finite, check_labels, check_positive, check_same_shape
+from kdtheory.types import at_least_float32, promoted
+from kdtheory.validate import check_finite, check_labels, check_positive
 
 __all__ = ["distillation_slope", "effective_logits", "overruling_soft_ratio"]
 
@@ -56,8 +57,8 @@ def distillation_slope(
     tensor([-0.2500])
     """
     _check(teacher_logits, labels, soft_ratio, temperature)
-    check_same_shape("logits", logits, "teacher_logits", teacher_logits)
     check_finite("logits", logits)
+    logits, teacher_logits = promoted(*at_least_float32(logits, teacher_logits))
     soft = torch.sigmoid(logits / temperature) - torch.sigmoid(teacher_logits / temperature)
     hard = torch.sigmoid(logits) - labels
     return soft_ratio * _soft_scale(temperature, temperature_squared) * soft + (1 - soft_ratio) * hard
@@ -95,12 +96,14 @@ def effective_logits(
     """
     _check(teacher_logits, labels, soft_ratio, temperature)
     if soft_ratio == 1:
-        return teacher_logits.clone()
+        return at_least_float32(teacher_logits)[0].clone()
     towards = 2.0 * labels - 1
     # For y = 0 everything is mirrored: L′(−z) is minus the slope with −z_t and 1 − y.
     start = towards * teacher_logits.double()
     soft = soft_ratio * _soft_scale(temperature, temperature_squared)
-    return (towards * _root(start, temperature, soft, 1 - soft_ratio)).to(teacher_logits.dtype)
+    return (towards * _root(start, temperature, soft, 1 - soft_ratio)).to(
+        at_least_float32(teacher_logits)[0].dtype
+    )
 
 
 @door
@@ -124,7 +127,7 @@ def overruling_soft_ratio(
     """
     check_finite("teacher_logits", teacher_logits)
     check_positive("temperature", temperature)
-    doubt = torch.tanh(teacher_logits.abs() / (2 * temperature))
+    doubt = torch.tanh(at_least_float32(teacher_logits)[0].abs() / (2 * temperature))
     return 1 / (1 + _soft_scale(temperature, temperature_squared) * doubt)
 
 
@@ -169,7 +172,6 @@ def _soft_scale(temperature: float, squared: bool) -> float:
 def _check(teacher_logits: Tensor, labels: Tensor, soft_ratio: float, temperature: float) -> None:
     check_finite("teacher_logits", teacher_logits)
     check_labels("labels", labels, 2)
-    check_same_shape("teacher_logits", teacher_logits, "labels", labels)
     check_positive("temperature", temperature)
     if not 0 < soft_ratio <= 1:
         raise ValueError(

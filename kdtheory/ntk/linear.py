@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.ntk._points import check_fits
-from kdtheory.types import promoted
+from kdtheory.types import at_least_float32, promoted
 from kdtheory.validate import check_finite
 
 __all__ = ["LinearKernel"]
@@ -35,7 +35,7 @@ class LinearKernel:
         """
         check_finite("rows", rows)
         check_fits(len(rows) * len(rows if columns is None else columns), rows)
-        flat = rows.reshape(len(rows), -1)
+        flat = at_least_float32(rows)[0].reshape(len(rows), -1)
         if columns is None:
             gram = flat @ flat.mT
             return (gram + gram.mT) / 2
@@ -50,4 +50,4 @@ class LinearKernel:
             ValueError: an entry is NaN or infinite.
         """
         check_finite("rows", rows)
-        return rows.reshape(len(rows), -1).square().sum(-1)
+        return at_least_float32(rows)[0].reshape(len(rows), -1).square().sum(-1)

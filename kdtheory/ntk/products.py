@@ -67,6 +67,8 @@ def ntk_vector_product(
 
     change = {name: torch.zeros_like(p) for name, p in params.items()}
     with left_as_it_was(module):
+        for some in (others, rows):
+            Inputs((some[:1],)).outputs(module)
         for points, part in zip(others.split(block_size), vector.split(block_size), strict=True):
             values, pull_back = _derivative(partial(_swapped, outputs, points), params)
             check_same_shape("vector", part, "module(rows)", values)

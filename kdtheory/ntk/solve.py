@@ -42,10 +42,6 @@ def cholesky(gram: Float[Tensor, "n n"], /, *, jitter: float = 0.0) -> Float[Ten
     tensor([[2., 0.],
             [1., 2.]])
     """
-    if gram.ndim != 2 or gram.shape[0] != gram.shape[1]:
-        raise ValueError(
-            f"gram has shape {tuple(gram.shape)}; give a square matrix, all points by all points"
-        )
     check_finite("gram", gram)
     (gram,) = at_least_float32(gram)
     if not 0 <= jitter < torch.inf:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.risk._doors import check_world
-from kdtheory.types import at_least_float32
+from kdtheory.types import at_least_float32, promoted
 from kdtheory.validate import check_at_least, check_labels, check_probs
 
 __all__ = ["calibration_error", "top_label_calibration_error"]
@@ -40,7 +40,7 @@ def calibration_error(
     """
     check_world(teacher_probs, probs, weights)
     check_world(probs, teacher_probs, weights, name="teacher_probs")
-    teacher_probs, probs, weights = at_least_float32(teacher_probs, probs, weights)
+    teacher_probs, probs, weights = promoted(*at_least_float32(teacher_probs, probs, weights))
     forecasts, cell = torch.unique(teacher_probs, dim=0, return_inverse=True)
     mass = weights.new_zeros(len(forecasts)).index_add(0, cell, weights)
     outcome = torch.zeros_like(forecasts).index_add(0, cell, weights[:, None] * probs)
@@ -74,10 +74,6 @@ def top_label_calibration_error(
     check_probs("probs", probs)
     check_labels("labels", labels, probs.shape[-1])
     check_at_least("bins", bins, 1)
-    if labels.shape != probs.shape[:1]:
-        raise ValueError(
-            f"labels has shape {tuple(labels.shape)}; give one for each of the {len(probs)} rows"
-        )
     confidence, chosen = at_least_float32(probs)[0].max(-1)
     # Compared with the ends themselves: confidence · B rounds across them (0.07 · 100 > 7).
     ends = torch.arange(1, bins + 1, dtype=torch.float64, device=probs.device) / bins

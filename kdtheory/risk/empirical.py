@@ -35,9 +35,6 @@ def accuracy(
     """
     check_logits("logits", logits)
     check_labels("labels", labels, logits.shape[-1])
-    if logits.ndim < 2 or logits.shape[-2] != labels.shape[-1]:
-        shapes = f"{tuple(logits.shape)} and labels {tuple(labels.shape)}"
-        raise ValueError(f"logits has shape {shapes}; give one label for each row")
     if labels.shape == logits.shape and bool((labels.long().sum(-1) == 1).all()):
         raise ValueError(
             "labels look like one-hot rows; give one class number for each row, labels.argmax(-1)"

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.types import promoted
+from kdtheory.types import at_least_float32, promoted
 from kdtheory.validate import check_at_least, check_one_of, check_probs, check_weights
 
 __all__ = [
@@ -54,8 +54,8 @@ def transferred(
     """
     check_one_of("feedback", feedback, FEEDBACK)
     check_probs("teacher", teacher)
-    if counts.shape[-2:] != teacher.shape or bool((counts < 0).any()):
-        raise ValueError(f"counts has shape {tuple(counts.shape)}; give {tuple(teacher.shape)} counts ≥ 0")
+    if bool((counts < 0).any()):
+        raise ValueError(f"counts go down to {int(counts.min())}; give counts ≥ 0")
     visits = counts.sum(-1, keepdim=True)
     even = torch.full_like(teacher, 1 / teacher.shape[-1])
     if feedback == "hard":
@@ -83,13 +83,7 @@ def total_variation(
     check_probs("estimate", estimate)
     check_probs("teacher", teacher)
     check_weights("weights", weights)
-    _check_rows(weights, teacher)
-    if estimate.shape[-2:] != teacher.shape:
-        raise ValueError(
-            f"estimate has shape {tuple(estimate.shape)} and teacher {tuple(teacher.shape)}; "
-            "their last two axes must be the same"
-        )
-    estimate, teacher, weights = promoted(estimate, teacher, weights)
+    estimate, teacher, weights = promoted(*at_least_float32(estimate, teacher, weights))
     return ((estimate - teacher).abs().sum(-1) / 2) @ weights
 
 
@@ -119,7 +113,6 @@ def hidden_mass(
     check_at_least("n", n, 1)
     check_weights("weights", weights)
     check_probs("teacher", teacher)
-    _check_rows(weights, teacher)
     mass = weights if feedback == "soft" else weights[:, None] * teacher
     return float((mass * (1 - mass) ** n).sum())
 
@@ -162,10 +155,5 @@ def partial_label_limit(probs: Float[Tensor, "*batch k"], /) -> Float[Tensor, "*
     tensor([0.9000, 0.1000])
     """
     check_probs("probs", probs)
-    squares = probs.square()
+    squares = at_least_float32(probs)[0].square()
     return squares / squares.sum(-1, keepdim=True)
-
-
-def _check_rows(weights: Tensor, teacher: Tensor) -> None:
-    if weights.shape != teacher.shape[:1]:
-        raise ValueError(f"weights has {len(weights)} entries for {len(teacher)} rows; give one each")

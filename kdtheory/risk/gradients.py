@@ -24,7 +24,7 @@ from kdtheory.doors import door
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.risk._doors import check_world
 from kdtheory.types import at_least_float32
-from kdtheory.validate import check_at_least, check_finite
+from kdtheory.validate import check_at_least, check_finite, check_same_shape
 
 __all__ = ["GradientNoise", "gradient_noise", "network_gradient_noise"]
 
@@ -118,7 +118,9 @@ def network_gradient_noise(
     check_at_least("chunk_size", chunk_size, 1)
     frozen = params.detach()
     values = logits(frozen, inputs).detach()
-    check_world(loss(values), probs, weights)
+    losses = loss(values)
+    check_same_shape("the losses", losses, "probs", probs)
+    check_world(losses, probs, weights)
     slopes = _loss_slopes(loss, values)
     mean_slopes = (probs[..., None] * slopes).sum(-2)
     grams = torch.cat([_logit_grams(logits, frozen, chunk) for chunk in inputs.split(chunk_size)])

@@ -127,9 +127,5 @@ def bayes_brier_risk(
 def _mean_over_atoms(value: Callable[[Tensor], Tensor], probs: Tensor, weights: Tensor) -> Tensor:
     check_probs("probs", probs)
     check_weights("weights", weights)
-    if weights.shape[-1] != probs.shape[-2]:
-        raise ValueError(
-            f"weights counts {weights.shape[-1]} atoms and probs {probs.shape[-2]}; give one each"
-        )
     probs, weights = at_least_float32(probs, weights)
     return (weights * value(probs)).sum(-1)

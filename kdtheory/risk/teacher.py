@@ -82,8 +82,8 @@ def teacher_bias_variance(
     (tensor(0.2500), tensor(0.5000))
     """
     check_world(losses, probs, weights)
-    losses, teacher_probs, probs, weights = at_least_float32(losses, teacher_probs, probs, weights)
     variance = distilled_variance(losses, teacher_probs, weights, n=n)
+    losses, teacher_probs, probs, weights = at_least_float32(losses, teacher_probs, probs, weights)
     error = teacher_probs - probs
     bias = (weights * (error * losses).sum(-1)).sum(-1)
     norms = losses.norm(dim=-1) * (weights > 0)

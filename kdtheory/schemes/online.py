@@ -97,7 +97,7 @@ def mutual(
             others = torch.cat([said[:place], said[place + 1 :]])
             apart = divergence(own, others, temperature=temperature).mean()
             named[str(place), "labels"] = (1.0, label_loss(own, None, labels).mean())
-            named[str(place), "peers"] = (weight, temperature**2 * apart)
+            named[str(place), "peers"] = (weight, temperature * temperature * apart)
         return named
 
     batches, here = as_batches(data), stream.child("training")

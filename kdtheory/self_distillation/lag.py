@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.self_distillation._spectrum import check_eigenvalues
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_fraction, check_positive
 
 __all__ = ["flow_filter", "nagarajan23_lag", "student_filter", "time_at_progress"]
@@ -32,7 +33,7 @@ def flow_filter(eigenvalues: Float[Tensor, "*d"], /, *, time: float) -> Float[Te
     """
     check_positive("time", time)
     check_eigenvalues(eigenvalues.reshape(-1), positive=False)
-    return -torch.expm1(-time * eigenvalues)
+    return -torch.expm1(-time * at_least_float32(eigenvalues)[0])
 
 
 @door

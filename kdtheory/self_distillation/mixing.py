@@ -64,7 +64,7 @@ class Mixing:
     def at(self, weight: float) -> float:
         """R(β(ξ)) at any ξ."""
         step = weight * self.penalty
-        return self.risk + step * self.slope + step**2 * self.curvature
+        return self.risk + step * self.slope + step * step * self.curvature
 
 
 @door

@@ -242,6 +242,7 @@ def mobahi20_sparsity_growth(
     tensor([1.0000, 1.3333])
     """
     ratio = _ratio(eigenvalues, norm, error)
+    (eigenvalues,) = at_least_float32(eigenvalues)
     level = ratio - 1 + eigenvalues.min() / eigenvalues
     return level[:, None] / level
 

@@ -31,12 +31,20 @@ class AngleTail:
     Args:
         angles: the acute angles of the points, in radians, ascending.
 
+    Raises:
+        ValueError: there is none, one is outside [0, π/2] or NaN, or they do not ascend.
+
     >>> tail = angle_tail(torch.tensor([0.2, 1.0, 1.5, 1.5]))
     >>> tail(1.5), tail.upper(1.5, delta=math.exp(-8))  # radius √(8/(2·4)) = 1
     (0.5, 1.0)
     """
 
     angles: Float[Tensor, "m"]
+
+    def __post_init__(self) -> None:
+        _check_angles(self.angles)
+        if bool((self.angles.diff() < 0).any()):
+            raise ValueError("angles must ascend; `angle_tail` sorts them")
 
     def __call__(self, beta: float, /) -> float:
         """The share of the points whose angle is at least β, up to the rounding of an angle."""
@@ -56,10 +64,6 @@ def angle_tail(angles: Float[Tensor, "m"], /) -> AngleTail:
     Raises:
         ValueError: there is none, or one is outside [0, π/2] or NaN.
     """
-    check_finite("angles", angles)
-    if not bool(((angles >= 0) & (angles <= math.pi / 2 + 1e-6)).all()):
-        raise ValueError(f"angles spans {float(angles.min()):.3g} to {float(angles.max()):.3g}; acute angles "
-                         "lie in [0, π/2]")  # fmt: skip
     return AngleTail(angles.sort().values)
 
 
@@ -144,3 +148,10 @@ def isotropic_angle_tail(beta: ArrayLike, /, *, dim: int) -> np.ndarray:
     if not bool(((angles >= 0) & (angles <= np.pi / 2)).all()):
         raise ValueError("beta must lie in [0, π/2], the range of acute angles")
     return np.asarray(special.betainc(0.5, (dim - 1) / 2, np.cos(angles) ** 2))
+
+
+def _check_angles(angles: Tensor) -> None:
+    check_finite("angles", angles)
+    if not bool(((angles >= 0) & (angles <= math.pi / 2 + 1e-6)).all()):
+        raise ValueError(f"angles spans {float(angles.min()):.3g} to {float(angles.max()):.3g}; acute angles "
+                         "lie in [0, π/2]")  # fmt: skip

@@ -98,13 +98,8 @@ def nested_students(
     """
     sizes = _checked_sizes(sizes, len(gram))
     labels = targets[:, None] if targets.ndim == 1 else targets
-    for name, array, rows in (("targets", labels, len(gram)), ("cross", cross, len(gram))):
+    for name, array in (("targets", labels), ("cross", cross), ("diagonal", diagonal)):
         check_finite(name, array)
-        if len(array) != rows:
-            raise ValueError(f"{name} has {len(array)} rows for {rows} points; give one each")
-    check_finite("diagonal", diagonal)
-    if diagonal.shape != cross.shape[1:]:
-        raise ValueError(f"diagonal has shape {tuple(diagonal.shape)}; give K(x, x) for each column of cross")
     last = sizes[-1]
     factor = cholesky(gram[:last, :last], jitter=jitter)
     whitened = torch.linalg.solve_triangular(

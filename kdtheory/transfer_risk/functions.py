@@ -39,15 +39,10 @@ class KernelFunction:
 
     kernel: Kernel
     anchors: Float[Tensor, "a *shape"]
-    coefficients: Float[Tensor, "c"]
+    coefficients: Float[Tensor, "a"]
 
     def __post_init__(self) -> None:
         check_finite("coefficients", self.coefficients)
-        if self.coefficients.shape != self.anchors.shape[:1]:
-            raise ValueError(
-                f"coefficients has shape {tuple(self.coefficients.shape)} for {len(self.anchors)} anchors; "
-                "give one each"
-            )
 
     def __call__(self, inputs: Float[Tensor, "n *shape"], /) -> Float[Tensor, "n"]:
         """f(x_i)."""
@@ -84,8 +79,6 @@ def interpolant(
     tensor([7.])
     """
     check_finite("targets", targets)
-    if targets.shape != inputs.shape[:1]:
-        raise ValueError(f"targets has shape {tuple(targets.shape)} for {len(inputs)} points; give one each")
     factor = cholesky(kernel(inputs), jitter=jitter)
     return KernelFunction(kernel, inputs, torch.cholesky_solve(targets.to(factor)[:, None], factor)[:, 0])
 

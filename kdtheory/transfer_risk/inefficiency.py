@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.streams import Stream
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_finite, check_fraction
 
 __all__ = ["data_inefficiency", "flipped_teacher"]
@@ -35,7 +36,7 @@ def data_inefficiency(norms: Float[Tensor, "*draws n"], /) -> Float[Tensor, "ste
     check_finite("norms", norms)
     if norms.shape[-1] < 2 or not bool((norms > 0).all()):
         raise ValueError("norms must be positive, for at least two sizes n = 1, 2, …")
-    means = norms.reshape(-1, norms.shape[-1]).mean(0)
+    means = at_least_float32(norms)[0].reshape(-1, norms.shape[-1]).mean(0)
     sizes = torch.arange(1, len(means)).to(means)
     return sizes * means.log().diff()
 

@@ -100,5 +100,4 @@ def phuong19_margin_rate(n: int, /, *, exponent: float) -> float:
     """
     check_at_least("n", n, 1)
     check_positive("exponent", exponent)
-    rate: float = float(n) ** -exponent + (math.log(n) / n) ** exponent
-    return rate
+    return math.exp(-exponent * math.log(n)) + math.pow(math.log(n) / n, exponent)

@@ -66,10 +66,12 @@ def rbf_similarity(features: Float[Tensor, "n d"], /, *, scale: float = 1.0) -> 
 
 
 def _squared_distances(features: Tensor) -> Tensor:
+    (features,) = at_least_float32(features)
     return (features[:, None] - features[None]).square().sum(-1)
 
 
 def _inner_products(features: Tensor) -> Tensor:
+    (features,) = at_least_float32(features)
     return features @ features.mT
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.losses._doors import check_maps, check_paired_rows
-from kdtheory.types import at_least_float32
+from kdtheory.types import at_least_float32, promoted
 from kdtheory.validate import check_same_shape
 
 __all__ = ["dot_products", "non_local_loss", "non_local_relation"]
@@ -22,6 +22,7 @@ Value = Callable[[Tensor], Tensor]
 @door
 def dot_products(one: Float[Tensor, "*b p c"], other: Float[Tensor, "*b q c"], /) -> Float[Tensor, "*b p q"]:
     """f(a, a′) = ⟨a, a′⟩ for every pair of positions, the pairwise function without parameters."""
+    one, other = promoted(*at_least_float32(one, other))
     return one @ other.mT
 
 
