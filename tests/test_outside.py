@@ -140,6 +140,7 @@ def test_papers_are_read_beside_the_claim_and_unknown_ones_are_refused(folder: P
     assert bibliography.citation(finding.source) == "Me 2026"
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_a_bibliography_of_ones_own_does_not_change_the_packages(folder: Path) -> None:
     path = folder / "own.bib"
     for text, message in {
@@ -160,6 +161,7 @@ def test_a_bibliography_of_ones_own_does_not_change_the_packages(folder: Path) -
         bibliography.bibtex(3)  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_verify_takes_names_and_says_which_are_none() -> None:
     name = "kd_gradient_is_the_closed_form"
     figures = [verify(given)[0].evidence.key_figure for given in (name, [name], REGISTRY[name])]
