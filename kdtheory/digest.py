@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["code_digest"]
+__all__ = ["code_digest", "source_digest"]
 
 _BELOW = ("torch", "numpy", "scipy", "numba", "scikit-learn")
 _HERE = __name__.partition(".")[0]
@@ -34,22 +34,21 @@ def code_digest(*functions: Callable[..., Any]) -> str:
     >>> [code_digest(other) == code_digest(Stream.child) for other in (Stream.numpy, code_digest)]
     [True, False]
     """
-    digest = hashlib.sha256(_versions().encode())
+    return hashlib.sha256(f"{_versions()} {source_digest(*functions)}".encode()).hexdigest()
+
+
+def source_digest(*functions: Callable[..., Any]) -> str:
+    """SHA-256 over the sources that functions rest on, whatever they run on."""
+    digest = hashlib.sha256()
     sources: dict[str, Path] = {}
     for function in functions:
         own = function.__module__
         if _file(own) is None:
             digest.update(marshal.dumps(function.__code__))
-        sources |= _reached(own if _file(own) else _HERE, {_HERE, own.partition(".")[0], *_beside(own)})
+        sources |= _reached(own if _file(own) else _HERE, {_HERE, own.partition(".")[0]})
     for name in sorted(sources):
         digest.update(name.encode() + b"\0" + sources[name].read_bytes())
     return digest.hexdigest()
-
-
-def _beside(module: str) -> set[str]:
-    """The modules in the folder of a module that is a file by itself: it may import them."""
-    file = None if "." in module else _file(module)
-    return {path.stem for path in file.parent.glob("*.py")} if file and file.stem == module else set()
 
 
 @cache

@@ -25,7 +25,7 @@ from kdtheory.records import RunDirectory, code_of
 from kdtheory.validate import check_fraction
 from kdtheory.workers import spread
 
-__all__ = ["Ledger", "collate", "examined", "exit_code", "verify"]
+__all__ = ["Ledger", "collate", "examined", "exit_code", "sharing_rows", "verify"]
 
 
 def verify(
@@ -102,7 +102,7 @@ def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterat
         ValueError: a claim is declared where worker processes do not find it.
     """
     code = {claim.name: code_of(claim) for claim in claims}
-    groups = sorted(_sharing_rows(claims), key=lambda group: -sum(claim.cost for claim in group))
+    groups = sorted(sharing_rows(claims), key=lambda group: -sum(claim.cost for claim in group))
     if jobs == 1 or len(groups) == 1:
         found: Iterator[Examined] = (_timed(claim, plan) for group in groups for claim in group)
     else:
@@ -111,7 +111,7 @@ def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterat
     yield from (replace(one, code=code[one.name]) for one in found)
 
 
-def _sharing_rows(claims: Sequence[Claim]) -> list[list[Claim]]:
+def sharing_rows(claims: Sequence[Claim], /) -> list[list[Claim]]:
     """The claims in groups; those of two groups have no experiment in common."""
     groups: list[tuple[set[Hashable], list[Claim]]] = []
     for claim in claims:

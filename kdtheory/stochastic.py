@@ -29,7 +29,15 @@ from kdtheory.networks._mlp_tape import ACTIVATIONS
 from kdtheory.progress import Progress, told
 from kdtheory.streams import Stream
 from kdtheory.types import as_torch_starts, recordable, resolve_device
-from kdtheory.validate import check_at_least, check_fraction, check_labels, check_positive, check_probs
+from kdtheory.validate import (
+    check_at_least,
+    check_finite,
+    check_fraction,
+    check_labels,
+    check_positive,
+    check_probs,
+    check_same_shape,
+)
 
 __all__ = ["PRIOR_STDS", "GaussianPosterior", "pac_bayes_certificate", "posterior_tail", "train_posterior"]
 
@@ -48,6 +56,9 @@ class GaussianPosterior:
         mean, std: μ and s; leading axes are members, each a posterior of its own.
         prior_mean: μ₀.
         prior_stds: the λ that may be chosen from with the data in view; fixed beforehand.
+
+    Raises:
+        ValueError: shapes differ, a number is not finite, or a std or λ is not positive.
     """
 
     architecture: MLP
@@ -55,6 +66,16 @@ class GaussianPosterior:
     std: Float[Tensor, "*members size"]
     prior_mean: Float[Tensor, "*members size"]
     prior_stds: tuple[float, ...] = PRIOR_STDS
+
+    def __post_init__(self) -> None:
+        for name, other in (("std", self.std), ("prior_mean", self.prior_mean)):
+            check_same_shape("mean", self.mean, name, other)
+            check_finite(name, other)
+        check_finite("mean", self.mean)
+        check_positive("std", self.std)
+        check_at_least("the number of prior_stds", len(self.prior_stds), 1)
+        for std in self.prior_stds:
+            check_positive("prior_stds", std)
 
     @property
     def divergence(self) -> Float[Tensor, "*members"]:

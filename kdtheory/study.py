@@ -28,11 +28,12 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from kdtheory.digest import source_digest
 from kdtheory.files import read_json, sweep, write_file, write_json
 from kdtheory.scripts import find_study
 from kdtheory.streams import Stream
 
-__all__ = ["Study", "commit", "load_study", "redraw_study", "run_study"]
+__all__ = ["Study", "commit", "load_study", "made_by_other_code", "redraw_study", "run_study"]
 
 _REQUIRED = ("CLAIMS", "CONFIG", "SMALL", "run", "draw")
 
@@ -150,6 +151,7 @@ def run_study(
             "data": None if data is None else data.resolve().name,
             "seed": seed,
             "commit": head,
+            "code": source_digest(study.run),
             "versions": _versions(),
             "seconds": round(seconds, 1),
         },
@@ -178,6 +180,15 @@ def redraw_study(study: Study, out: Path, /) -> pd.DataFrame:
     if told.is_file():
         write_json(told, {**read_json(told), **_words(study)})
     return rows
+
+
+def made_by_other_code(study: Study, out: Path, /) -> bool:
+    """Whether the figure `out/NAME` was made by other code than the study rests on now: then it is due again.
+
+    Raises:
+        ValueError: there is no `out/NAME/run.json`.
+    """
+    return read_json(out / study.name / "run.json").get("code") != source_digest(study.run)
 
 
 def _words(study: Study) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from kdtheory.claims import REGISTRY
 from kdtheory.files import read_json
 from kdtheory.scripts import find_study, study_paths, study_title
-from kdtheory.study import load_study, redraw_study, run_study
+from kdtheory.study import load_study, made_by_other_code, redraw_study, run_study
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "studies").glob("[a-z]*.py"))
@@ -176,3 +176,19 @@ def read_json_like(config: object) -> object:
     if isinstance(config, dict):
         return {key: read_json_like(value) for key, value in config.items()}
     return [read_json_like(value) for value in config] if isinstance(config, tuple | list) else config
+
+
+def test_a_figure_of_other_code_is_known(folder: Path) -> None:
+    script = folder / "studies" / "line.py"
+    study = load_study(str(script))
+    run_study(study, folder)
+    assert not made_by_other_code(study, folder)
+    script.write_text(SCRIPT.replace("random(points)", "random(points) + 1"))
+    assert made_by_other_code(load_study(str(script)), folder)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_figures_are_those_of_the_code_as_it_is(name: str) -> None:
+    """A report and no test: a figure that costs an hour is not made at every change of what lies below it."""
+    if made_by_other_code(load_study(name, ROOT / "studies"), ROOT / "figures"):
+        pytest.skip(f"redo: kdtheory study {name} (its figure was made by other code)")

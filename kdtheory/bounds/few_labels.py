@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -31,23 +31,15 @@ from torch import Tensor
 from kdtheory.bounds.assumptions import BOTH_FIXED, DISJOINT, DRAWN, ONE_LAW
 from kdtheory.bounds.holdout import zero_or_one
 from kdtheory.bounds.paired import NUISANCE, total_bins
+from kdtheory.bounds.pieces import CLOSE, PIECE, Part, beside_weights, largest_chance
 from kdtheory.bounds.result import Bound
-from kdtheory.bounds.signed_counts import (
-    BesideCounts,
-    Weights,
-    largest_not_ruled_out,
-    log_sup_over_total,
-    two_sided,
-    weights,
-)
+from kdtheory.bounds.signed_counts import BesideCounts, largest_not_ruled_out, two_sided, weights
 from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_flags, check_fraction, check_same_shape
 
-__all__ = ["beside_weights", "powered_bound", "powered_upper_limit"]
+__all__ = ["powered_bound", "powered_upper_limit"]
 
-_CLOSE = 0.004  # of the radius
-_PIECE, _PIECES = 0.006, 150  # of the radius, for a piece of θ; and how many at most
-_LEAST, _MOST = 40, 120  # of a + c̃
+_PIECES = 150  # of θ, at most
 
 
 @dataclass(frozen=True)
@@ -107,59 +99,34 @@ def powered_upper_limit(
     seen = _Seen(gains, losses, trials, apart, others, delta)
     total = two_sided(gains + losses, trials, delta=NUISANCE * delta)
     rate = two_sided(apart, others, delta=NUISANCE * delta)
+    level = math.log(delta * (1 - 2 * NUISANCE))
     return largest_not_ruled_out(
-        _log_chance(seen, total, rate),
-        math.log(delta * (1 - 2 * NUISANCE)),
+        _log_chance(seen, total, rate, level),
+        level,
         low=max(0.0, rate[0] - total[1]),
         high=min(1.0, rate[1] + total[1]),
         guess=seen.estimate + seen.radius,
         step=seen.radius / 10,
-        close=_CLOSE * seen.radius,
+        close=CLOSE * seen.radius,
     )
 
 
 def _log_chance(
-    seen: _Seen, total: tuple[float, float], rate: tuple[float, float]
+    seen: _Seen, total: tuple[float, float], rate: tuple[float, float], log_level: float
 ) -> Callable[[float], float]:
     """ln of the largest chance over C₁ × C₂ of a statistic as low as it was, for each e."""
     parts = []
     both, weight, group = beside_weights(seen.trials / seen.others)
-    piece = max(_PIECE * seen.radius, (rate[1] - rate[0]) / _PIECES)
+    piece = max(PIECE * seen.radius, (rate[1] - rate[0]) / _PIECES)
     for least, most, middle in total_bins(seen.others, *rate):
-        number = max(1, math.ceil((most - least) / piece))
-        edges = np.linspace(least, most, number + 1)
+        edges = np.linspace(least, most, max(1, math.ceil((most - least) / piece)) + 1)
+        beside = BesideCounts(weight, group, seen.others, edges[:-1])
         other = seen.trials**2 / seen.others * min(middle / seen.others, 0.5)
         for low, high, count in total_bins(seen.trials, *total):
             counted = weights(count + other, count, delta=seen.delta, both=both)
-            parts.append((edges, low, high, counted, BesideCounts(weight, group, seen.others, edges[:-1])))
-
-    def log_chance(e: float) -> float:
-        return max(_one_part(seen, e, *part) for part in parts)
-
-    return log_chance
-
-
-@door
-def beside_weights(share: float, /) -> tuple[int, int, int]:
-    """a + c̃, w and κ with w/κ as near as can be to ½(a + c̃)·share, for a share n/N of points that count
-    alike."""
-    group = max(1, math.floor(2 / (share * _MOST)))
-    weight = math.ceil(_LEAST * share * group / 2)
-    return round(2 * weight / (share * group)), weight, group
-
-
-def _one_part(
-    seen: _Seen, e: float, edges: np.ndarray, low: float, high: float, counted: Weights, beside: BesideCounts
-) -> float:
-    """The largest chance over pieces of θ and one bin of q, in which the statistic is one and the same."""
-    first, last = edges[:-1], edges[1:]
-    possible = (e - first >= -high) & (e - last <= high)
-    if not possible.any():
-        return -math.inf
-    reach = counted.gain * seen.gains - counted.loss * seen.losses + beside.value(seen.apart)
-    r = np.maximum(e - last[possible], -high)
-    part = replace(beside, rates=first[possible])
-    return float(log_sup_over_total(seen.trials, r, low, high, counted, reach, part).max())
+            parts.append(Part(edges[:-1], edges[1:], low, high, counted, beside))
+    counts = seen.gains, seen.losses, seen.trials, seen.apart
+    return largest_chance(parts, lambda part, e: (e - part.last, e - part.first), counts, log_level)
 
 
 @door

@@ -20,45 +20,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from scipy import stats
 
-from kdtheory.bounds.few_labels import beside_weights
 from kdtheory.bounds.paired import NUISANCE, check_counts, difference_upper_limit, total_bins
-from kdtheory.bounds.signed_counts import (
-    BesideCounts,
-    Weights,
-    largest_not_ruled_out,
-    log_sup_over_total,
-    two_sided,
-    weights,
-)
+from kdtheory.bounds.pieces import CLOSE, PIECE, Part, beside_weights, largest_chance
+from kdtheory.bounds.signed_counts import BesideCounts, largest_not_ruled_out, two_sided, weights
 from kdtheory.doors import door
 from kdtheory.validate import check_fraction
 
 __all__ = ["planned_upper_limit", "targeted_interval", "targeted_upper_limit"]
 
-_CLOSE = 0.004  # of the radius
-_PIECE = 0.006  # of the radius, for a piece of θ
-_PIECES = 100
+_PIECES = 100  # of θ, at most
 _USUAL = 0.9  # of δ, for a plan whose points there are
 _RATIO = 1.25  # of the bins of R
 _RATE_RATIO = 1.1  # of the bins of θ
 _BINS = 52  # of R above 1e-5; below there is one more
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A bin of θ and one of q, in which the statistic is one and the same."""
-
-    edges: np.ndarray
-    low: float
-    high: float
-    counted: Weights
-    beside: BesideCounts | None
 
 
 @door
@@ -100,14 +79,14 @@ def targeted_upper_limit(
     rough = (apart + 1) / (others + 2)
     for low, high in _bins(most):
         chance = _log_chance(
-            (gains, losses, labelled, apart, others), total, rate, (low, high), radius, delta
+            (gains, losses, labelled, apart, others), total, rate, (low, high), radius, delta, level
         )
         if low > 0 and chance(low) < level:
             continue
         guess = rough * min(1.0, seen + radius)
         step = rough * radius
         return largest_not_ruled_out(
-            chance, level, low=low, high=high, guess=guess, step=step / 10, close=_CLOSE * step
+            chance, level, low=low, high=high, guess=guess, step=step / 10, close=CLOSE * step
         )
     raise AssertionError("the last bin always returns")
 
@@ -181,41 +160,29 @@ def _log_chance(
     values: tuple[float, float],
     radius: float,
     delta: float,
+    log_level: float,
 ) -> Callable[[float], float]:
     """ln of the largest chance over C₁ × C₂ of a statistic as low as it was, for each R of a bin."""
-    gains, losses, labelled, apart, others = seen
-    parts = []
+    *counts, others = seen
+    labelled, parts = counts[2], []
     middle = math.sqrt(values[0] * values[1]) if values[0] > 0 else 0.0
     for least, most in _rate_bins(*rate):
         ratio = min(1.0, middle / math.sqrt(most * most / _RATE_RATIO))
         both, weight, group = beside_weights(ratio * labelled / (most * others)) if ratio else (None, 0, 1)
         worth = ratio**2 * labelled**2 * (1 - most) / (most * others)
-        piece = max(_PIECE * radius * least / max(ratio, 1e-9), (rate[1] - rate[0]) / _PIECES)
+        piece = max(PIECE * radius * least / max(ratio, 1e-9), (rate[1] - rate[0]) / _PIECES)
         edges = np.linspace(least, most, 1 + max(1, math.ceil((most - least) / piece)))
+        beside = BesideCounts(weight, group, others, edges[:-1]) if weight else None
         for low, high, count in total_bins(labelled, *total):
             counted = weights(count + worth, count, delta=delta, both=both)
-            beside = BesideCounts(weight, group, others, edges[:-1]) if weight else None
-            parts.append(_Part(edges, low, high, counted, beside))
-
-    def log_chance(value: float) -> float:
-        return max(_one_part(part, gains, losses, labelled, apart, value) for part in parts)
-
-    return log_chance
+            parts.append(Part(edges[:-1], edges[1:], low, high, counted, beside))
+    return largest_chance(parts, _differences, (counts[0], counts[1], counts[2], counts[3]), log_level)
 
 
-def _one_part(part: _Part, gains: int, losses: int, labelled: int, apart: int, value: float) -> float:
-    """The largest chance over pieces of θ: each at its lower end, and at the least ρ = R/θ."""
-    first, last = part.edges[:-1], part.edges[1:]
+def _differences(part: Part, value: float) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest ρ = R/θ of each piece."""
+    if value == 0:
+        return np.zeros(len(part.first)), np.zeros(len(part.first))
     with np.errstate(divide="ignore"):
-        least = value / (last if value > 0 else first) if value else np.zeros(len(first))
-        most = value / (first if value > 0 else last) if value else np.zeros(len(first))
-    possible = (least <= part.high) & (most >= -part.high)
-    if not possible.any():
-        return -math.inf
-    reach = part.counted.gain * gains - part.counted.loss * losses
-    beside = None
-    if part.beside is not None:
-        reach += part.beside.value(apart)
-        beside = replace(part.beside, rates=first[possible])
-    r = np.maximum(least[possible], -part.high)
-    return float(log_sup_over_total(labelled, r, part.low, part.high, part.counted, reach, beside).max())
+        ends = value / part.last, value / part.first
+    return ends if value > 0 else ends[::-1]

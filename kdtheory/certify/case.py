@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from kdtheory.certify.nets import ReluNet, relu_net, said_on
+from kdtheory.certify.ship import Shipyard
 from kdtheory.certify.word import Word
 from kdtheory.certify.workshop import Workshop
 from kdtheory.networks import MLP, Inputs, Pick
@@ -67,6 +69,7 @@ class Case:
         workshop: makes the witnesses that were asked for.
         counts: (a, b) ↦ how many rows of role a are rows of b, and (a, a) ↦ how many repeat an earlier one,
             where the caller lets them.
+        ships: whether networks to ship were asked for.
     """
 
     teacher: Said
@@ -77,6 +80,12 @@ class Case:
     inputs: dict[str, Shaped[Tensor, "_ *shape"] | Arguments] = field(default_factory=dict)
     workshop: Workshop | None = None
     counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    ships: bool = False
+
+    @cached_property
+    def shipyard(self) -> Shipyard | None:
+        """Makes the networks to ship."""
+        return Shipyard(self.workshop) if self.ships and self.workshop is not None else None
 
     def flat(self, role: str, /) -> Float[Tensor, "_ d"]:
         """The points of a role as vectors, float64."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtheory.certify.case import Case, Said, said_by
-from kdtheory.certify.plan import WitnessPlan
+from kdtheory.certify.plan import ShipPlan, WitnessPlan
 from kdtheory.certify.result import Certificates
 from kdtheory.certify.shares import certificates
 from kdtheory.certify.word import Word
@@ -44,6 +44,7 @@ def certify(
     shares: Mapping[str, float] | None = None,
     witness: str | WitnessPlan | None = None,
     prior: float | nn.Module | None = None,
+    ship: bool | ShipPlan = False,
     may_share: Iterable[tuple[str, str]] = (),
     may_repeat: Iterable[str] = (),
     stream: Stream | None = None,
@@ -90,6 +91,11 @@ def certify(
             a module of the witnesses' architecture is the user's own, learned on none of these labels, and
             all training points test. That it saw none is the user's word, and printed; the teacher itself is
             refused.
+        ship: whether to give networks that can be shipped in the teacher's stead, `found.shipped`, with
+            bounds on their own errors at shares of δ of their own: the hold-out witness, and one network that
+            is distilled from it, as a `ShipPlan` may say, on its part of the labels and on the unlabelled
+            points. These must be no versions of the training points, nor chosen by them
+            ("unlabelled_apart"); from another law, or seen by the teacher, they may be.
         may_share: pairs of roles that may have rows in common, as in `check_rows`. That rows of train
             come again by chance is then an assumption of every line that the other role tests, and is not
             believed of more than half of that role.
@@ -119,6 +125,7 @@ def certify(
     counts = check_rows(*roles, may_share=may_share, may_repeat=may_repeat)
     check_at_least("batch_size", batch_size, 1)
     said = said_by("teacher", teacher, points, batch_size=batch_size, pick=output)
+    plan, to_ship = _plans(witness, ship, prior)
     with told(progress, "witnesses") as tell:
         case = Case(
             said,
@@ -127,8 +134,9 @@ def certify(
             _gammas(gamma),
             word,
             _known(points),
-            _workshop(witness, said, points, stream, word, prior=prior, device=device, progress=tell),
+            _workshop(plan, to_ship, said, points, stream, word, prior=prior, device=device, progress=tell),
             counts,
+            to_ship is not None,
         )
         return certificates(case, delta=delta, shares=shares)
 
@@ -175,8 +183,24 @@ def _student(
     return said
 
 
+def _plans(
+    witness: str | WitnessPlan | None, ship: bool | ShipPlan, prior: float | nn.Module | None
+) -> tuple[WitnessPlan | None, ShipPlan | None]:
+    """What is to be trained, by witnesses' plan and ship's."""
+    if isinstance(witness, str):
+        witness = WitnessPlan() if witness == "distil" else WitnessPlan((witness,))
+    wanted = ship if isinstance(ship, ShipPlan) else ShipPlan() if ship else None
+    for name, asked in (("prior", prior is not None), ("ship", wanted is not None)):
+        if asked and witness is None:
+            raise ValueError(f"{name} is for witnesses; say which by witness=…")
+    if wanted is not None and witness is not None and "holdout" not in witness.kinds:
+        raise ValueError(f"ship needs hold-out witnesses, and kinds = {witness.kinds}; name 'holdout' there")
+    return witness, wanted
+
+
 def _workshop(
-    witness: str | WitnessPlan | None,
+    witness: WitnessPlan | None,
+    ship: ShipPlan | None,
     teacher: Said,
     points: Mapping[str, Role],
     stream: Stream | None,
@@ -187,11 +211,7 @@ def _workshop(
     progress: Tell,
 ) -> Workshop | None:
     if witness is None:
-        if prior is not None:
-            raise ValueError("prior is for witnesses; say which by witness=…")
         return None
-    if isinstance(witness, str):
-        witness = WitnessPlan() if witness == "distil" else WitnessPlan((witness,))
     if stream is None:
         raise ValueError("stream = None, and witnesses are trained at random; give stream=Stream(seed)")
     resolve_device(device)
@@ -213,6 +233,7 @@ def _workshop(
         prior,
         device,
         progress,
+        ship,
     )
 
 

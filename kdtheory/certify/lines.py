@@ -6,6 +6,9 @@ for what hangs on δ hardly at all, or holds for a whole class. A line that can 
 none, nor does one that rests on something that is not so by the caller's word: these are shown without a
 share. Which lines take part depends on what the caller gives, never on what the points or the networks turn
 out to be: where a module is no ReLU net, the parts of the lines that would read its layers are lost.
+
+Lines of networks to ship are apart: they bound other errors than the teacher's, and take part where they are
+asked for, so that nothing else has another share because of them.
 """
 
 from __future__ import annotations
@@ -30,9 +33,16 @@ from kdtheory.bounds.holdout import (
 )
 from kdtheory.certify.case import Case
 from kdtheory.certify.classes import as_printed, distilled, margin, says_nothing_by_counting, vc
-from kdtheory.certify.tested import from_workshop, holdout, labelled_role, student_coded, student_holdout
+from kdtheory.certify.tested import (
+    from_shipyard,
+    from_workshop,
+    holdout,
+    labelled_role,
+    student_coded,
+    student_holdout,
+)
 
-__all__ = ["LINES", "PARTS", "Line"]
+__all__ = ["LINES", "PARTS", "SHIPPED", "Line"]
 
 PARTS = "2026-11"
 """Version of the parts below: another part of any line is another version."""
@@ -56,6 +66,8 @@ class Line:
         rests: what else it rests on, by the caller's word.
         idle: whether it can say nothing, as far as what the caller gives shows.
         follows_from: a line that is never above it at the same δ, whose share serves both.
+        learns: the roles whose points the tested network learns from without labels, so that rows which they
+            have in common with what tests it matter.
     """
 
     name: str
@@ -66,6 +78,7 @@ class Line:
     rests: tuple[str, ...] = ()
     idle: Callable[[Case], bool] = _no
     follows_from: str | None = None
+    learns: tuple[str, ...] = ()
 
     @property
     def may_go_without(self) -> bool:
@@ -155,5 +168,28 @@ LINES = (
     ),
     Line("as_printed", None, _DISTILLED, ("labelled", "unlabelled"), as_printed),
     Line("training_error", None, ("train",), ("train",), holdout(clopper34_holdout, "train")),
+    Line(
+        "disagreement",
+        None,
+        (*_WITNESSED, "witness holdout"),
+        ("unlabelled",),
+        from_workshop("disagreement"),
+        rests=("plan",),
+    ),
 )
 """Every line, in the order of the table."""
+
+_TO_SHIP = (*_WITNESSED, "witness holdout")
+SHIPPED = (
+    Line("shipped_witness", 8, _TO_SHIP, ("train",), from_shipyard("witness"), rests=("plan",)),
+    Line(
+        "shipped_distilled",
+        8,
+        _TO_SHIP,
+        ("train",),
+        from_shipyard("distilled"),
+        rests=("plan", "unlabelled_apart"),
+        learns=("unlabelled",),
+    ),
+)
+"""Networks to ship, each with a bound on its own error."""

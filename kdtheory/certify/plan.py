@@ -14,7 +14,7 @@ from kdtheory.doors import door
 from kdtheory.networks import Architecture
 from kdtheory.validate import check_at_least, check_finite, check_fraction, check_one_of, check_positive
 
-__all__ = ["WITNESSES", "WitnessPlan"]
+__all__ = ["WITNESSES", "ShipPlan", "WitnessPlan"]
 
 WITNESSES = ("holdout", "coded", "stochastic")
 _EPOCHS, _DISTILLED_EPOCHS, _LEAST_STEPS = 10, 3, 1000
@@ -84,11 +84,11 @@ class WitnessPlan:
 
     def label_steps(self, examples: int, /) -> int:
         """Steps of each network that is trained on that many labels."""
-        return self.steps or self._steps(examples, _EPOCHS)
+        return self.steps or self.steps_of(_EPOCHS, examples)
 
     def student_steps(self, examples: int, /) -> int:
         """Steps of each student that is distilled on that many points."""
-        return self.distilled_steps or self._steps(examples, _DISTILLED_EPOCHS)
+        return self.distilled_steps or self.steps_of(_DISTILLED_EPOCHS, examples)
 
     def examples(self, inputs: Tensor, labels: Tensor, /) -> tuple[Tensor, Tensor]:
         """All versions of the examples, with their labels.
@@ -118,5 +118,36 @@ class WitnessPlan:
             "averaged": self.averaged,
         }
 
-    def _steps(self, examples: int, epochs: int) -> int:
+    def steps_of(self, epochs: int, examples: int, /) -> int:
+        """Steps of so many epochs, at least 1000."""
         return max(_LEAST_STEPS, math.ceil(epochs * examples / (self.batch_size or examples)))
+
+
+@door
+@dataclass(frozen=True, eq=False)
+class ShipPlan:
+    """How the distilled network to ship is made: fixed without the labels of B, as the witnesses are.
+
+    It starts and descends as the plan of the witnesses says; its loss is T²·KL(φ_T(witness) ‖ φ_T(network)).
+
+    Args:
+        architecture: None takes the witnesses' own; another one, as a smaller one, has a start of its own.
+        steps: of Adam; None takes 10 epochs of the points of A and the unlabelled ones, at least 1000 steps.
+        temperature: T.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+
+    architecture: Architecture | None = None
+    steps: int | None = None
+    temperature: float = 4.0
+
+    def __post_init__(self) -> None:
+        check_positive("temperature", self.temperature)
+        if self.steps is not None:
+            check_at_least("steps", self.steps, 1)
+
+    def steps_after(self, plan: WitnessPlan, examples: int, /) -> int:
+        """Steps on that many points, with the batches of the witnesses' plan."""
+        return self.steps or plan.steps_of(_EPOCHS, examples)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from kdtheory.bounds import Bound
+from kdtheory.certify.ship import Shipped
 from kdtheory.doors import door
 
 __all__ = ["OWN_PARTS", "Certificates"]
@@ -17,8 +18,9 @@ __all__ = ["OWN_PARTS", "Certificates"]
 OWN_PARTS = "own"
 """What stands for a version where the caller gave the parts of δ."""
 
-_SCHEMA = 2
-"""2: `parts`, `share` of each bound (0 where it has none), lines that are shown without a share."""
+_SCHEMA = 3
+"""2: `parts`, `share` of each bound (0 where it has none), lines that are shown without a share.
+3: `shipped`, networks to ship where they were asked for, and `of` what a bound is."""
 
 _ONE_CALL = "one call counts, not the best of several calls, plans or seeds"
 
@@ -38,6 +40,8 @@ class Certificates:
         points: how many points of each role.
         unshared: names of lines that take no share of δ: heuristics, and what says nothing by its form.
         parts: the version of the fixed parts of δ, or "own".
+        shipped: networks that can be shipped in the teacher's stead, each with a bound on its own error, at
+            shares of the same δ.
 
     Raises:
         ValueError: the shares sum to more than δ.
@@ -49,12 +53,13 @@ class Certificates:
     points: Mapping[str, int]
     unshared: frozenset[str] = frozenset()
     parts: str = OWN_PARTS
+    shipped: Mapping[str, Shipped] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         total = sum(self.shares.values())
         if total > self.delta * (1 + 1e-9):
             raise ValueError(f"the shares sum to {total}, more than delta = {self.delta}")
-        for name in ("lines", "skipped", "points"):
+        for name in ("lines", "skipped", "points", "shipped"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @property
@@ -65,7 +70,8 @@ class Certificates:
     @property
     def shares(self) -> dict[str, float]:
         """How δ is split over the lines that take a share of it."""
-        return {name: bound.delta for name, bound in self.lines.items() if name not in self.unshared}
+        bounds = {**self.lines, **{name: one.bound for name, one in self.shipped.items()}}
+        return {name: bound.delta for name, bound in bounds.items() if name not in self.unshared}
 
     @property
     def best_line(self) -> str | None:
@@ -82,6 +88,12 @@ class Certificates:
         return None if self.best_line is None else replace(self.lines[self.best_line], delta=self.delta)
 
     @property
+    def best_shipped(self) -> str | None:
+        """The name of the network to ship whose certificate is the least; None where none is certified."""
+        certified = {name: one.bound.value for name, one in self.shipped.items() if one.bound.certificate}
+        return min(certified, key=lambda name: certified[name], default=None)
+
+    @property
     def vacuous(self) -> bool:
         """No certificate says anything."""
         return self.best is None or self.best.vacuous
@@ -93,7 +105,17 @@ class Certificates:
             return "no certificate: every number is a heuristic"
         claim = f"with probability at least {1 - self.delta:g} all certificates hold, and by the best of them"
         nothing = ": that says nothing" if self.vacuous else ""
-        return f"{claim} ({self.best_line}) the error is at most {self.best.value:.6g}{nothing}; {_ONE_CALL}"
+        said = (
+            f"{claim} ({self.best_line}) the error is at most {self.best.value:.6g}{nothing}{self._to_ship}"
+        )
+        return f"{said}; {_ONE_CALL}"
+
+    @property
+    def _to_ship(self) -> str:
+        """What is certified of the network to ship, as a clause."""
+        if self.best_shipped is None:
+            return ""
+        return f", that of {self.best_shipped} at most {self.shipped[self.best_shipped].bound.value:.6g}"
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each term of each bound, and one, `total`, for its value."""
@@ -115,6 +137,9 @@ class Certificates:
             "points": dict(self.points),
             "parts": self.parts,
             "bounds": [_plain(name, bound, self.shares.get(name, 0.0)) for name, bound in self.lines.items()],
+            "shipped": [
+                _plain(name, one.bound, self.shares.get(name, 0.0)) for name, one in self.shipped.items()
+            ],
             "skipped": dict(self.skipped),
         }
 
@@ -123,6 +148,7 @@ def _plain(line: str, bound: Bound, share: float) -> dict[str, Any]:
     return {
         "line": line,
         "bound": bound.name,
+        "of": bound.what,
         "value": float(bound.value),
         "terms": {name: float(value) for name, value in bound.terms.items()},
         "delta": float(bound.delta),

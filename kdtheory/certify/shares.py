@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from kdtheory.bounds import Bound
 from kdtheory.certify.case import Case
-from kdtheory.certify.lines import LINES, PARTS, Line
+from kdtheory.certify.lines import LINES, PARTS, SHIPPED, Line
 from kdtheory.certify.result import OWN_PARTS, Certificates
+from kdtheory.certify.ship import Shipped
 from kdtheory.validate import check_fraction, check_one_of, check_positive
 
 __all__ = ["certificates"]
@@ -29,14 +30,32 @@ def certificates(case: Case, /, *, delta: float, shares: Mapping[str, float] | N
         ValueError: δ outside (0, 1), an unknown line, a part that is not positive, or no line applies.
     """
     check_fraction("delta", delta, open_interval=True)
-    own = shares is not None
-    parts = _given(shares) if shares is not None else {line.name: line.part for line in LINES}
-    reasons = {line.name: case.lack(line.needs) if parts[line.name] != 0 else _NOT_ASKED for line in LINES}
+    lines = (*LINES, *SHIPPED) if case.ships else LINES
+    parts = {line.name: line.part for line in lines} if shares is None else _given(shares, lines)
+    reasons = {line.name: case.lack(line.needs) if parts[line.name] != 0 else _NOT_ASKED for line in lines}
     skipped = {name: reason for name, reason in reasons.items() if reason is not None}
-    asked = [line for line in LINES if line.name not in skipped]
+    asked = [line for line in lines if line.name not in skipped]
     if not asked:
         why = "; ".join(f"{name}: {reason}" for name, reason in skipped.items() if parts[name] != 0)
         raise ValueError(f"no bound applies ({why}); give labelled points, or other shares")
+    found, unshared = _bounds(asked, parts, case, delta, shares is not None)
+    skipped |= {name: bound for name, bound in found.items() if isinstance(bound, str)}
+    bounds = {name: bound for name, bound in found.items() if isinstance(bound, Bound)}
+    return Certificates(
+        delta,
+        {line.name: bounds[line.name] for line in LINES if line.name in bounds},
+        {line.name: skipped[line.name] for line in lines if line.name in skipped},
+        {role: len(logits) for role, logits in case.teacher.on.items()},
+        unshared & frozenset(bounds),
+        PARTS if shares is None else OWN_PARTS,
+        {line.name: _shipped(line, case, bounds) for line in SHIPPED if line.name in bounds},
+    )
+
+
+def _bounds(
+    asked: Sequence[Line], parts: Mapping[str, float | None], case: Case, delta: float, own: bool
+) -> tuple[dict[str, Bound | str], frozenset[str]]:
+    """Each line's bound, or why there is none, and the names of those without a share."""
     assumed = {line.name: line.assumed(case, own_shares=own) for line in asked}
     sharing = {
         line.name: part
@@ -47,19 +66,23 @@ def certificates(case: Case, /, *, delta: float, shares: Mapping[str, float] | N
     for line in asked:
         shared = line.name if line.name in sharing else line.follows_from
         bound = line.bound(case, delta * sharing[shared] / total if shared in sharing else delta)
-        if isinstance(bound, str):
-            skipped[line.name] = bound
-        else:
-            found[line.name] = _declared(bound, line, case, assumed[line.name], shared in sharing)
-    points = {role: len(logits) for role, logits in case.teacher.on.items()}
-    unshared = frozenset(found) - frozenset(sharing)
-    ordered = {line.name: skipped[line.name] for line in LINES if line.name in skipped}
-    return Certificates(delta, found, ordered, points, unshared, OWN_PARTS if own else PARTS)
+        if isinstance(bound, Bound):
+            bound = _declared(bound, line, case, assumed[line.name], shared in sharing)
+        found[line.name] = bound
+    return found, frozenset(found) - frozenset(sharing)
 
 
-def _given(shares: Mapping[str, float]) -> dict[str, float | None]:
+def _shipped(line: Line, case: Case, bounds: Mapping[str, Bound]) -> Shipped:
+    return Shipped(getattr(case.shipyard, line.name.removeprefix("shipped_")), bounds[line.name])
+
+
+def _given(shares: Mapping[str, float], lines: Sequence[Line]) -> dict[str, float | None]:
     """Each line's part of δ as the caller has it."""
-    known = {line.name: line for line in LINES}
+    known = {line.name: line for line in lines}
+    if early := next((line.name for line in SHIPPED if line.name in shares and line.name not in known), None):
+        raise ValueError(
+            f"shares names {early!r}, which is there with ship=True only; say it, or leave it out"
+        )
     parts: dict[str, float | None] = dict.fromkeys(known, 0.0)
     for name, part in shares.items():
         check_one_of("shares", name, tuple(known))
@@ -81,7 +104,7 @@ def _declared(bound: Bound, line: Line, case: Case, assumed: Mapping[str, bool],
     assumptions = {**bound.assumptions, **assumed, **_repeats(line, case)}
     if not has_share and all(assumptions.values()) and not bound.vacuous:
         assumptions["a share of δ was set aside for it (name it in shares)"] = False
-    over = f"{bound.over}, of one call and not the best of several,"
+    over = f"{bound.over}, of one call and not the best of several"
     return replace(bound, assumptions=assumptions, over=over)
 
 
@@ -91,7 +114,7 @@ def _repeats(line: Line, case: Case) -> dict[str, bool]:
     Rows of train matter where they are in a role that tests what may have learned from them. Where a point is
     known by its logits alone, equal rows may well be other points, however many they are.
     """
-    roles, said = line.roles(case), {}
+    roles, said = (*line.roles(case), *line.learns), {}
     for (role, other), count in case.counts.items():
         if role not in roles or other not in (role, "train"):
             continue

@@ -19,7 +19,7 @@ from kdtheory.certify.word import unlabelled_flags
 from kdtheory.coding import encode_architecture, quantise
 from kdtheory.networks import MLP
 
-__all__ = ["from_workshop", "holdout", "labelled_role", "student_coded", "student_holdout"]
+__all__ = ["from_shipyard", "from_workshop", "holdout", "labelled_role", "student_coded", "student_holdout"]
 
 _LEVELS = (1, 3, 7)
 
@@ -110,5 +110,15 @@ def from_workshop(kind: str) -> Callable[[Case, float], Bound]:
         found: Bound = getattr(case.workshop, kind)(delta)
         cost = {"training steps": case.workshop.all_steps}
         return replace(found, quantities={**found.quantities, **cost})
+
+    return bound
+
+
+def from_shipyard(kind: str) -> Callable[[Case, float], Bound]:
+    """The bound on the own error of a network to ship."""
+
+    def bound(case: Case, delta: float) -> Bound:
+        assert case.shipyard is not None
+        return replace(case.shipyard.bound(kind, delta), what=f"the error of the {kind} network to ship")
 
     return bound

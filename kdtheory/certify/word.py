@@ -21,6 +21,7 @@ ASSUMPTIONS = {
     "one_law": ONE_LAW,
     "holdout_unseen": "nobody who made or chose a predictor had seen the hold-out points",
     "unlabelled_unseen": UNSEEN,
+    "unlabelled_apart": "the unlabelled points are no versions of the points that test, nor chosen by them",
     "prior_unseen": "the prior saw no label of the points that test",
     "start_unseen": "the start of the witnesses saw no label of the points that test",
 }

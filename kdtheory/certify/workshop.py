@@ -28,12 +28,13 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from kdtheory.bounds.calibrated_ensembles import jiang22_disagreement
 from kdtheory.bounds.product import product_disagreement_transfer
 from kdtheory.bounds.result import Bound
 from kdtheory.bounds.tails import RiskTail, holdout_tail
 from kdtheory.certify.coded import distilled_readouts, least_coded, mean_readout, readouts
 from kdtheory.certify.division import Division, divided
-from kdtheory.certify.plan import WitnessPlan
+from kdtheory.certify.plan import ShipPlan, WitnessPlan
 from kdtheory.certify.prior import Prior, is_the_teacher, own_params
 from kdtheory.certify.word import Word, unlabelled_flags
 from kdtheory.losses import label_loss
@@ -68,6 +69,7 @@ class Workshop:
             of the user's own, learned on none of them.
         device: where to train.
         progress: called with (done, total) steps.
+        ship: how a network to ship is distilled from the hold-out witnesses; None trains none.
 
     Raises:
         ValueError: fewer than 8 points to test by, or a prior or start that cannot be used, or that is the
@@ -86,6 +88,7 @@ class Workshop:
     own_prior: float | nn.Module | None = None
     device: str | torch.device = "auto"
     progress: Progress | None = None
+    ship: ShipPlan | None = None
 
     def __post_init__(self) -> None:
         for name in ("inputs", "unlabelled"):
@@ -115,13 +118,29 @@ class Workshop:
         own = isinstance(self.own_prior, nn.Module) and line in ("witness_coded", "witness_stochastic")
         return ["prior_unseen"] if own else ["start_unseen"] * (self.plan.initial is not None)
 
+    def unseen(self, line: str, /) -> bool:
+        """Whether what starts there was fixed without the labels that test it."""
+        return all(map(self.word.holds, ("plan", *self.rests_on(line))))
+
+    def relay(self, before: int, /) -> Progress | None:
+        """Tell `progress` of one training among all of them."""
+        tell = self.progress
+        return None if tell is None else lambda done, _: tell(before + done, self.all_steps)
+
     @property
     def all_steps(self) -> int:
         """Steps of one network, over all that is trained."""
-        taught, students = 0, "stochastic" in self.plan.kinds
+        taught, students = 0, int("stochastic" in self.plan.kinds)
         if isinstance(self.own_prior, float) and {*self.plan.kinds} != {"holdout"}:
             taught = self.plan.label_steps(self._size - self._held(1 - self.own_prior))
-        return self._network_steps + taught + students * self.plan.student_steps(self._size)
+        students = students * self.plan.student_steps(self._size)
+        return self._network_steps + taught + students + self.ship_steps
+
+    @property
+    def ship_steps(self) -> int:
+        """Steps of the network to ship that is distilled from the witnesses."""
+        points = self._size - self._held(self.plan.held_out) + len(self.unlabelled)
+        return 0 if self.ship is None else self.ship.steps_after(self.plan, points)
 
     @cached_property
     def split(self) -> Division:
@@ -159,6 +178,11 @@ class Workshop:
         apart = self._logits(self.unlabelled).argmax(-1) != self.teacher_classes
         return self._transfer(self._held_out(wrong.mean(0)), apart, delta)
 
+    def disagreement(self, delta: float, /) -> Bound:
+        """How often f differs from the networks trained on A, taken for Pr[f ≠ y]: a heuristic."""
+        apart = self._logits(self.unlabelled).argmax(-1) != self.teacher_classes
+        return jiang22_disagreement(apart, delta=delta, calibrated=False)
+
     def coded(self, delta: float, /) -> Bound:
         """Pr[f ≠ y] through a read-out of the prior, distilled from f, and coded."""
         prior, tested = self.prior, self.prior.tested
@@ -174,7 +198,7 @@ class Workshop:
             self.labels[tested],
             centre=mean,
             delta=delta,
-            coded_beforehand=self._unseen("witness_coded"),
+            coded_beforehand=self.unseen("witness_coded"),
             independent_draws=self.word.holds("independent"),
             cost=lambda logits: float((logits(seen).argmax(-1) != said).double().mean()),
         )
@@ -194,7 +218,7 @@ class Workshop:
             delta_sampling=_SAMPLING * delta,
             rounds=self.plan.rounds,
             stream=draws.child("labelled"),
-            prior_fixed=self._unseen("witness_stochastic"),
+            prior_fixed=self.unseen("witness_stochastic"),
             fresh_draws=True,
             independent_draws=self.word.holds("independent"),
         )
@@ -203,7 +227,7 @@ class Workshop:
 
     def _held_out(self, losses: Tensor) -> RiskTail:
         drawn = self.word.holds("independent")
-        return holdout_tail(losses, fixed_in_advance=self._unseen("witness_holdout"), independent_draws=drawn)
+        return holdout_tail(losses, fixed_in_advance=self.unseen("witness_holdout"), independent_draws=drawn)
 
     def _transfer(self, witness: RiskTail, apart: Tensor, delta: float) -> Bound:
         return product_disagreement_transfer(witness, apart, delta=delta, **unlabelled_flags(self.word))
@@ -222,7 +246,7 @@ class Workshop:
             steps=self.plan.label_steps(len(rows)),
             initial=None if initial is None else initial.expand(members, -1),
             device=self.device,
-            progress=self._relay(before),
+            progress=self.relay(before),
             **self.plan.recipe,
         )
 
@@ -241,7 +265,7 @@ class Workshop:
             learning_rate=self.plan.learning_rate,
             batch_size=self.plan.batch_size,
             device=self.device,
-            progress=self._relay(self.all_steps - steps),
+            progress=self.relay(self.all_steps - self.ship_steps - steps),
         )
 
     @property
@@ -286,12 +310,3 @@ class Workshop:
                 f"{name} is the teacher, which may have seen the labels that test; give one that has not, "
                 "or, where the teacher has seen none of them either, give them as holdout"
             )
-
-    def _unseen(self, line: str) -> bool:
-        """Whether what starts there was fixed without the labels that test it."""
-        return all(map(self.word.holds, ("plan", *self.rests_on(line))))
-
-    def _relay(self, before: int) -> Progress | None:
-        """Tell `progress` of one training among all of them."""
-        tell = self.progress
-        return None if tell is None else lambda done, _: tell(before + done, self.all_steps)

@@ -266,13 +266,15 @@ def memoriser(name: str) -> float:
     """A teacher that knows the labels of train and no others; what it says there is no sign of anything."""
     if name == "training_error":
         return float(bound(name, case({"train": none(400)})).value < 0.5)
+    if name == "disagreement":  # a recipe whose networks all say the same, right or wrong
+        return float(shop(*[none(400)[None], none(400)] * 2).disagreement(DELTA).value < 0.5)
     return float(bound(name, case({"holdout": none(40_000)}, {"holdout": none(40_000)})).value < 0.5)
 
 
 HOLDOUTS = ("holdout", "holdout_kl", "holdout_hoeffding", "holdout_bernstein")
 DISTILLED = ("distillation", "distillation_by_margins")
 CLASSES = ("frobenius_norms", "spectral_norms", "vc_dimension")
-HEURISTICS = ("as_printed", "training_error")
+HEURISTICS = ("as_printed", "training_error", "disagreement")
 ADVERSARIES: dict[str, Callable[[str], float]] = {
     **dict.fromkeys(HOLDOUTS, fixed_before),
     "student_holdout": fixed_pair,

@@ -12,7 +12,7 @@ from certified import FOUND, HOLDOUT, REST, ROOT, STUDENT, TEACHER, TRAIN, X, Y
 from torch import nn
 
 from kdtheory import MLP, Certificates, certify, train
-from kdtheory.certify import ASSUMPTIONS, LINES, PARTS, WitnessPlan, split
+from kdtheory.certify import ASSUMPTIONS, LINES, PARTS, SHIPPED, WitnessPlan, split
 from kdtheory.losses import label_loss
 from kdtheory.roles import Train
 
@@ -274,8 +274,9 @@ def test_shares_have_a_version() -> None:
         "student_coded": 0.25, "witness_holdout": 8, "witness_drawn": 0, "witness_coded": 2,
         "witness_stochastic": 2, "distillation": 0.25, "distillation_by_margins": None,
         "frobenius_norms": 0.25, "spectral_norms": 0.25, "vc_dimension": 0.25, "as_printed": None,
-        "training_error": None,
+        "training_error": None, "disagreement": None,
     }, "another part of any line is another version"  # fmt: skip
+    assert {line.name: line.part for line in SHIPPED} == {"shipped_witness": 8, "shipped_distilled": 8}
 
 
 def test_the_best_line_is_spoken_of_at_the_delta_of_all() -> None:
