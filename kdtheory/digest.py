@@ -45,10 +45,16 @@ def source_digest(*functions: Callable[..., Any]) -> str:
         own = function.__module__
         if _file(own) is None:
             digest.update(marshal.dumps(function.__code__))
-        sources |= _reached(own if _file(own) else _HERE, {_HERE, own.partition(".")[0]})
+        sources |= _reached(own if _file(own) else _HERE, {_HERE, own.partition(".")[0], *_beside(own)})
     for name in sorted(sources):
         digest.update(name.encode() + b"\0" + sources[name].read_bytes())
     return digest.hexdigest()
+
+
+def _beside(module: str) -> set[str]:
+    """The modules in the folder of a module that is a file by itself: it may import them."""
+    file = None if "." in module else _file(module)
+    return {path.stem for path in file.parent.glob("*.py")} if file else set()
 
 
 @cache

@@ -12,20 +12,18 @@ To look at: at a million points the time is far below four tenths of the earlier
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from _earlier import earlier
 
 import kdtheory
 from kdtheory.plots import PALETTE, counts_axis, legend_above, panel_letter
@@ -42,7 +40,6 @@ CONFIG: dict[str, Any] = {
 }
 SMALL: dict[str, Any] = CONFIG | {"points": (1000,), "dtypes": ("float32",), "repeats": 1}
 
-_ROOT = Path(__file__).parents[1]
 _COLOURS = {"": "blue", "earlier_": "orange"}
 _STYLES = {"float32": "o-", "float64": "s--"}
 
@@ -61,7 +58,7 @@ def run(
         commit: of the earlier package.
     """
     rows = []
-    with _earlier(commit) as folder, tempfile.TemporaryDirectory() as place:
+    with earlier(commit) as folder, tempfile.TemporaryDirectory() as place:
         sides = {"": Path(kdtheory.__file__).parents[1]} | ({"earlier_": folder} if folder else {})
         for n in points:
             for dtype in dtypes:
@@ -131,25 +128,3 @@ def _call(package: Path, data: Path) -> dict[str, Any]:
     if told.returncode:
         raise ValueError(f"certify_logits of {package} failed: {told.stderr[-2000:]}")
     return json.loads(told.stdout.splitlines()[-1])
-
-
-@contextmanager
-def _earlier(commit: str) -> Iterator[Path | None]:
-    """A folder that holds the package as it was, or None where the history does not have it."""
-    command = ["git", "-C", str(_ROOT), "archive", commit, "kdtheory"]
-    try:
-        archive = subprocess.run(command, capture_output=True, check=False)
-    except FileNotFoundError:  # no git
-        archive = None
-    if archive is None or archive.returncode:
-        yield None
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as package:
-            package.extractall(folder, filter="data")
-        yield Path(folder)
-
-
-if __name__ == "__main__":
-    table = pd.DataFrame(run(Stream(0), **CONFIG))
-    sys.stdout.write(table.T.to_string() + "\n")

@@ -14,11 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import kdtheory
 from kdtheory import cli
 from kdtheory.certify import certify_logits
 from kdtheory.claims import REGISTRY
 from kdtheory.cli.app import err_console, out_console
+from kdtheory.cli.names import complete_claims, complete_studies
 from kdtheory.datasets import read_labels, read_logits
+from kdtheory.files import SCHEMA
+from kdtheory.scripts import study_paths
 
 FAST = sorted(claim.name for claim in REGISTRY.values() if claim.chapter == 1)[:2]
 
@@ -94,14 +98,14 @@ def test_a_run_of_an_older_schema_is_passed_over(capsys: pytest.CaptureFixture[s
     ledger.write_text(json.dumps(json.loads(ledger.read_text()) | {"schema": 1}))
     assert "never run here" in run(capsys, "show", FAST[0])[1]
     code, _, said = run(capsys, "report", "--out", "page.html")
-    assert (code, "no ledger of schema 2" in said) == (2, True)
+    assert (code, f"no ledger of schema {SCHEMA}" in said) == (2, True)
 
 
 def test_json_is_one_document_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "verify", FAST[0], "--jobs", "1", "--json", "--seed", "5", "--mutants")
     document = json.loads(out)
     assert code == 0
-    assert (document["schema"], document["seed"], document["tier"]) == (2, 5, "quick")
+    assert (document["schema"], document["seed"], document["tier"]) == (SCHEMA, 5, "quick")
     (finding,) = document["findings"]
     assert finding["as_expected"]
     assert finding["control"]["as_expected"]
@@ -432,3 +436,67 @@ def test_certify_says_how_files_were_read(capsys: pytest.CaptureFixture[str]) ->
     n = len(np.load("y.npy"))
     assert f"t.csv: {n:,} rows, 5 columns (0, 1, 2, 3, 4), first line read as names" in " ".join(out.split())
     assert f"y.csv: {n:,} rows, 1 column, first line read as the name" in " ".join(out.split())
+
+
+def as_on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """The output goes to a terminal so wide, from now on."""
+    monkeypatch.setattr(out_console, "width", width)
+    monkeypatch.setattr(out_console, "_force_terminal", True)
+    monkeypatch.setattr(out_console, "_color_system", None)
+
+
+def test_names_stay_whole_at_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, logits: None
+) -> None:
+    as_on_a_terminal(monkeypatch, 80)
+    out = run(capsys, "list")[1]
+    assert all(re.search(rf"\b{claim.name}$", out, flags=re.MULTILINE) for claim in REGISTRY.values())
+    assert max(map(len, out.splitlines())) <= 80
+    assert all(claim.topic in out for claim in REGISTRY.values())
+    out = run(capsys, "verify", FAST[0], "--jobs", "1", "--out", "run")[1]
+    assert re.search(rf"\b{FAST[0]}$", out, flags=re.MULTILINE)
+    assert " s in all; the claims took " in out
+    out = run(capsys, *HOLDOUT, *PAIR)[1]
+    assert all(name in out for name in ("clopper34_holdout", "student_holdout", "hsu21"))
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_what_is_piped_is_one_line_an_item(capsys: pytest.CaptureFixture[str]) -> None:
+    out = run(capsys, "list", "--chapter", "1")[1]
+    listed = {line.split("\t")[1]: line.split("\t") for line in out.splitlines()}
+    claims = {claim.name: claim for claim in REGISTRY.values() if claim.chapter == 1}
+    assert set(listed) == set(claims)
+    assert all(listed[name][-1] == claim.statement for name, claim in claims.items())
+    told = json.loads(run(capsys, "list", "--chapter", "1", "--json")[1])
+    assert [one["name"] for one in told] == list(listed)
+    assert all(one["last_verdict"] is None for one in told)
+
+
+def test_patterns_and_last_verdicts(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    run(capsys, "verify", FAST[0], "--jobs", "1", "--out", "runs/one")
+    told = json.loads(run(capsys, "list", FAST[0][:-1] + "*", FAST[0], "--json")[1])
+    assert [(one["name"], one["last_verdict"]) for one in told] == [(FAST[0], REGISTRY[FAST[0]].expect.name)]
+    out = run(capsys, "show", FAST[0], "--runs", "runs/one")[1]
+    assert "runs/one" in out
+    assert json.loads(run(capsys, "show", FAST[0], "--json")[1])["name"] == FAST[0]
+
+
+def test_studies_are_listed_with_their_titles(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line.split("\t") for line in run(capsys, "study", "--list")[1].splitlines()]
+    titles = {line[0]: line[1] for line in lines}
+    assert titles["benchmark_front_door"].startswith("The first second: ")
+    assert len(titles) == len(study_paths())
+
+
+def test_a_bound_is_cited_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, key in {"clopper34_holdout": "clopper1934use", "hsu21": "hsu2021generalization"}.items():
+        assert f"{{{key}," in run(capsys, "cite", name)[1]
+
+
+def test_the_shell_completes_names() -> None:
+    assert "soft_ratio" in complete_studies("soft")
+    assert complete_claims(FAST[0]) == [FAST[0]]
+
+
+def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version")[:2] == (0, f"kdtheory {kdtheory.__version__}\n")

@@ -10,16 +10,21 @@ or a file sees a single array. `unpack` gives the weights their names back, `mod
 
 from __future__ import annotations
 
-from kdtheory.networks.architecture import Architecture, SteppingTape, Tape
-from kdtheory.networks.calls import Inputs, Pick, check_ready, logits_in, outputs_in
-from kdtheory.networks.company import CLOSE, alike, check_alone, closeness, left_as_it_was
-from kdtheory.networks.copies import copied
-from kdtheory.networks.layers import layer, recorded
-from kdtheory.networks.mlp import MLP
-from kdtheory.networks.modules import ModuleArchitecture
-from kdtheory.networks.ntk_linear import Erf, NTKLinear
-from kdtheory.networks.ntk_mlp import NTKMLP
-from kdtheory.networks.patches import PatchNetwork, SmoothedPatches, smoothed_relu, smoothed_relu_slope
+from typing import TYPE_CHECKING
+
+from kdtheory._lazy import lazily
+
+if TYPE_CHECKING:
+    from kdtheory.networks.architecture import Architecture, SteppingTape, Tape
+    from kdtheory.networks.calls import Inputs, Pick, check_ready, logits_in, outputs_in
+    from kdtheory.networks.company import CLOSE, alike, check_alone, closeness, left_as_it_was
+    from kdtheory.networks.copies import copied
+    from kdtheory.networks.layers import layer, recorded
+    from kdtheory.networks.mlp import MLP
+    from kdtheory.networks.modules import ModuleArchitecture
+    from kdtheory.networks.ntk_linear import Erf, NTKLinear
+    from kdtheory.networks.ntk_mlp import NTKMLP
+    from kdtheory.networks.patches import PatchNetwork, SmoothedPatches, smoothed_relu, smoothed_relu_slope
 
 __all__ = [
     "CLOSE",
@@ -48,3 +53,5 @@ __all__ = [
     "smoothed_relu",
     "smoothed_relu_slope",
 ]
+
+lazily(__name__)
