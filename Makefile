@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# One process for each core, and one thread in each.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+# One process for each core, and one thread in each; claims that read the same rows are tested in one process.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
-.PHONY: verify test test-slow lint mutants mutate report studies clean
+.PHONY: verify test test-slow lint mutants mutate catalogue report studies clean
 
 verify: $(READY)
 	$(BIN)/kdtheory verify $(ARGS)
@@ -27,6 +27,10 @@ mutants: $(READY)
 # One-line wrong versions of the library, and the tests and claims that notice them; the table is tests/mutants.csv.
 mutate: $(READY)
 	$(BIN)/python tests/mutate.py --check $(ARGS)
+
+# What the claims say of themselves, which `list`, `show` and `cite` read.
+catalogue: $(READY)
+	$(BIN)/python -m kdtheory.catalogue
 
 report: $(READY)
 	$(BIN)/kdtheory report $(ARGS)

@@ -5,12 +5,19 @@ The mathematics is in `kdtheory.losses`, `kdtheory.risk` and `kdtheory.bounds`; 
 teacher, and to declare and judge claims is here.
 """
 
-from kdtheory.certify import Certificates, certify, certify_logits
-from kdtheory.claims import Claim, Control, Mutant, Plan, Setting, Verdict, claim, examine, judge
-from kdtheory.ledger import Ledger, verify
-from kdtheory.networks import MLP, ModuleArchitecture
-from kdtheory.populations import Population, train
-from kdtheory.streams import Stream
+from typing import TYPE_CHECKING
+
+from kdtheory._lazy import lazily
+
+if TYPE_CHECKING:
+    from kdtheory.assertion import assert_claim
+    from kdtheory.certify import Certificates, certify, certify_logits
+    from kdtheory.claims import Claim, Control, Mutant, Plan, Setting, Verdict, claim, examine, judge
+    from kdtheory.experiments import Rows, Run, experiment
+    from kdtheory.ledger import Ledger, verify
+    from kdtheory.networks import MLP, ModuleArchitecture
+    from kdtheory.populations import Population, train
+    from kdtheory.streams import Stream
 
 __all__ = [
     "MLP",
@@ -22,15 +29,21 @@ __all__ = [
     "Mutant",
     "Plan",
     "Population",
+    "Rows",
+    "Run",
     "Setting",
     "Stream",
     "Verdict",
+    "assert_claim",
     "certify",
     "certify_logits",
     "claim",
     "examine",
+    "experiment",
     "judge",
     "train",
     "verify",
 ]
 __version__ = "0.1.0"
+
+lazily(__name__)

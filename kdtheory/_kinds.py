@@ -196,7 +196,8 @@ def _array(hint: Any) -> Kind | None:
     axes = tuple(axis.split("=")[-1].lstrip("?") for axis in hint.dim_str.split())
     axes_known = None if "..." in axes and len(axes) == 1 else axes
     if hint.array_type is np.ndarray:
-        return Kind(lambda value: isinstance(value, np.ndarray), _numpy_look(hint, axes_known), "an array")
+        look = _numpy_look(_sort(hint))
+        return Kind(lambda value: isinstance(value, np.ndarray), look, "an array", axes_known)
     if hint.array_type is not Tensor:
         return None
     look = {"real": _tensor_look(_REAL), "whole": _tensor_look(_WHOLE), "truth": _tensor_look({torch.bool}),
@@ -236,14 +237,14 @@ _CURES = {
 }
 
 
-def _numpy_look(hint: Any, axes: tuple[str, ...] | None) -> Callable[[str, Any], Any]:
-    known = axes is not None and all(axis.isidentifier() for axis in axes)
-
+def _numpy_look(sort: str) -> Callable[[str, Any], Any]:
     def look(name: str, value: Any) -> Any:
         array = np.asarray(_array_like(name, value))
-        if known and axes is not None and array.ndim != len(axes):
-            raise ValueError(f"{name} has shape {array.shape}; give the axes [{' '.join(axes)}]")
-        return array if isinstance(value, np.ndarray) or array.dtype.kind == "f" else array.astype(float)
+        if sort == "whole" and array.dtype.kind == "f":
+            if not bool((array == np.floor(array)).all() and np.isfinite(array).all()):
+                raise refused(name, value, "whole numbers")
+            return array.astype(np.int64)
+        return array.astype(float) if sort == "real" and array.dtype.kind in "iu" else array
 
     return look
 

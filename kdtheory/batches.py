@@ -27,6 +27,7 @@ _LOADED_AT_ONCE = 1024
 _CPU = torch.device("cpu")
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Batch:
     """A batch: what a module is called with, and the labels.
@@ -44,6 +45,8 @@ class Batch:
     def counted(self, logits: Tensor, /) -> Tensor:
         """The rows of logits that count: of examples, or of all their tokens, without what is ignored."""
         labels = self.labels
+        if logits.ndim < 2:
+            raise ValueError(f"logits has shape {tuple(logits.shape)}; give n × k, or n × L × k of tokens")
         if labels is not None and labels.shape != logits.shape[:-1]:
             cure = ", labels.argmax(-1) of one-hot rows" if labels.shape == logits.shape else ""
             raise ValueError(
@@ -264,6 +267,7 @@ def joined(parts: list[Inputs]) -> Inputs:
     return Inputs(args, {name: torch.cat([part.named[name] for part in parts]) for name in first.named})
 
 
+@door
 def class_numbers(name: str, labels: Any, count: int, /) -> Tensor:
     """Labels of any type of whole number as a copy in torch.long: one for each of so many inputs, or a row.
 

@@ -1,46 +1,84 @@
-"""The papers that claims and functions cite, from one BibTeX file."""
+"""The papers that claims and functions cite: those of the package's BibTeX file, and of files read beside it.
+
+A source is the key of an entry, or `DERIVED`: the statement is the claim's own.
+"""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
-from bibtexparser.entrypoint import parse_string
-from bibtexparser.middlewares import NameParts, SeparateCoAuthors, SplitNameParts
-from bibtexparser.model import Entry
+__all__ = ["DERIVED", "bibtex", "check_source", "citation", "keys", "own_entries", "read"]
 
-from kdtheory.doors import door
-
-__all__ = ["bibtex", "citation", "keys"]
+DERIVED = "derived here"
+"""The source of a statement that no paper has."""
+_READ: dict[str, Any] = {}
 
 
 @lru_cache(maxsize=1)
-def _entries() -> dict[str, Entry]:
+def _own() -> dict[str, Any]:
     text = resources.files("kdtheory").joinpath("references.bib").read_text(encoding="utf-8")
+    return _parsed(text, "references.bib")
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    from bibtexparser.entrypoint import parse_string
+    from bibtexparser.middlewares import SeparateCoAuthors, SplitNameParts
+
     library = parse_string(text, append_middleware=[SeparateCoAuthors(), SplitNameParts()])
     if library.failed_blocks:
-        raise ValueError(f"references.bib: {str(library.failed_blocks[0].raw).strip()[:80]!r} does not parse")
+        raise ValueError(f"{where}: {str(library.failed_blocks[0].raw).strip()[:80]!r} does not parse")
     return dict(library.entries_dict)
 
 
-@door
+def read(path: str | Path, /) -> tuple[str, ...]:
+    """Read a BibTeX file of one's own; its entries are known from then on in this process.
+
+    Returns:
+        The keys of its entries.
+
+    Raises:
+        ValueError: the file cannot be read or does not parse, an entry lacks author or year, or has the key
+            of another paper.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"bibliography {str(path)!r} cannot be read ({error})") from error
+    found = _parsed(text, str(path))
+    known = {**_own(), **_READ}
+    for key, entry in found.items():
+        if lacking := [name for name in ("author", "year") if name not in entry.fields_dict]:
+            raise ValueError(f"{path}: entry {key!r} lacks {' and '.join(lacking)}")
+        if key in known and known[key].raw.split() != entry.raw.split():
+            raise ValueError(f"{path}: the key {key!r} is that of another entry; give it one of its own")
+    _READ.update({key: entry for key, entry in found.items() if key not in _own()})
+    return tuple(found)
+
+
 def keys() -> tuple[str, ...]:
-    """The keys of all entries, in the order of the file."""
-    return tuple(_entries())
+    """The keys of all entries, in the order of the files."""
+    return (*_own(), *_READ)
 
 
-@door
+def own_entries(sources: Iterable[str], /) -> str:
+    """The BibTeX of those of the sources that come from files of one's own; empty where none does."""
+    return "\n\n".join(str(_READ[key].raw).strip() for key in sorted(set(sources) & set(_READ)))
+
+
 def bibtex(key: str, /) -> str:
-    """The BibTeX entry of `key`, as it stands in the file.
+    """The BibTeX entry of `key`, as it stands in the file; of `DERIVED` a comment that says so.
 
     Raises:
         ValueError: no entry has that key.
     """
-    return str(_entry(key).raw).strip()
+    return f"% {DERIVED}" if key == DERIVED else str(_entry(key).raw).strip()
 
 
-@door
 def citation(key: str, /) -> str:
     """Authors and year, as a reader knows the paper.
 
@@ -50,19 +88,32 @@ def citation(key: str, /) -> str:
     >>> citation("hinton2015distilling")
     'Hinton, Vinyals and Dean 2015'
     """
+    if key == DERIVED:
+        return DERIVED
     fields = _entry(key).fields_dict
-    names = [_family(author) for author in fields["author"].value]
+    names = [" ".join([*author.von, *author.last]) for author in fields["author"].value]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     return f"{listed if len(names) <= 4 else f'{names[0]} et al.'} {fields['year'].value}"
 
 
-def _family(author: NameParts) -> str:
-    return " ".join([*author.von, *author.last])
+def check_source(key: str, /) -> None:
+    """Raise unless `key` is a source.
+
+    Raises:
+        ValueError: no entry has that key, and it is not `DERIVED`.
+    """
+    if key != DERIVED:
+        _entry(key)
 
 
-def _entry(key: str) -> Entry:
-    entries = _entries()
+def _entry(key: str) -> Any:
+    if not isinstance(key, str):
+        raise ValueError(f"key = {key!r} must be a text")
+    entries = {**_own(), **_READ}
     if key not in entries:
-        near = difflib.get_close_matches(key, entries, n=1) or [next(iter(entries))]
-        raise ValueError(f"source {key!r} is not in the bibliography; did you mean {near[0]!r}?")
+        near = difflib.get_close_matches(key, [*entries, DERIVED], n=1)
+        hint = (
+            f"did you mean {near[0]!r}?" if near else "see `kdtheory list --json` for the sources there are"
+        )
+        raise ValueError(f"source {key!r} is not in the bibliography; {hint}")
     return entries[key]

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.networks import MLP, Architecture
-from kdtheory.validate import check_at_least, check_finite
+from kdtheory.validate import check_at_least, check_finite, check_same_shape
 
 __all__ = [
     "QuantisedNetwork",
@@ -79,7 +79,11 @@ class QuantisedNetwork:
             )
 
     def params(self, centre: Float[Tensor, "size"] | None = None, /) -> Float[Tensor, "size"]:
-        """The parameters, float64, around `centre` (zero where not given)."""
+        """The parameters, float64, around `centre` (zero where not given).
+
+        Raises:
+            ValueError: the centre is of another size, or not finite.
+        """
         named = {
             name: 2 ** (exponent / 4) * values
             for (name, values), exponent in zip(
@@ -87,7 +91,11 @@ class QuantisedNetwork:
             )
         }
         offset = self.architecture.pack(named)
-        return offset if centre is None else centre.double() + offset
+        if centre is None:
+            return offset
+        check_same_shape("centre", centre, "integers", self.integers)
+        check_finite("centre", centre)
+        return centre.double() + offset
 
 
 @door
@@ -187,8 +195,10 @@ def decode_architecture(message: str, /, *, inputs: int) -> tuple[MLP, str]:
     """The architecture that a message begins with, and what is left of the message after it.
 
     Raises:
-        ValueError: the message ends too early.
+        ValueError: the message ends too early, or is no text of 0 and 1.
     """
+    check_at_least("inputs", inputs, 1)
+    _check_bits(message)
     layers, message = _ungamma(message)
     widths = [inputs]
     for _ in range(layers):
@@ -204,8 +214,9 @@ def decode_network(message: str, /, *, architecture: Architecture) -> tuple[Quan
     """The network that a message sends, and what is left of the message after it.
 
     Raises:
-        ValueError: the message ends too early.
+        ValueError: the message ends too early, or is no text of 0 and 1.
     """
+    _check_bits(message)
     levels, message = _ungamma(message)
     views = architecture.unpack(torch.zeros(architecture.size, dtype=torch.float64))
     steps, message = _decode_steps(message, len(views))
@@ -318,6 +329,11 @@ def _gamma(number: int) -> str:
     """Elias's gamma code: as many zeros as digits follow the leading one."""
     digits = format(number, "b")
     return "0" * (len(digits) - 1) + digits
+
+
+def _check_bits(message: str) -> None:
+    if strange := set(message) - {"0", "1"}:
+        raise ValueError(f"message holds {min(strange)!r}; give a text of 0 and 1, as encoding gives it")
 
 
 def _ungamma(message: str) -> tuple[int, str]:

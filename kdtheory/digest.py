@@ -1,8 +1,8 @@
 """What a function rests on, as one digest: its module, what that imports here, the packages below.
 
 Two runs with the same digest run the same code. A module counts where the function's module imports it,
-directly or through others, and where it is of this package or of the function's own; of all other packages
-the versions of those that compute count.
+directly or through others, and where it is of this package, of the function's own, or of the folder of a
+module by itself; of all other packages the versions of those that compute count.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["code_digest"]
+__all__ = ["code_digest", "source_digest"]
 
 _BELOW = ("torch", "numpy", "scipy", "numba", "scikit-learn")
 _HERE = __name__.partition(".")[0]
@@ -34,7 +34,12 @@ def code_digest(*functions: Callable[..., Any]) -> str:
     >>> [code_digest(other) == code_digest(Stream.child) for other in (Stream.numpy, code_digest)]
     [True, False]
     """
-    digest = hashlib.sha256(_versions().encode())
+    return hashlib.sha256(f"{_versions()} {source_digest(*functions)}".encode()).hexdigest()
+
+
+def source_digest(*functions: Callable[..., Any]) -> str:
+    """SHA-256 over the sources that functions rest on, whatever they run on."""
+    digest = hashlib.sha256()
     sources: dict[str, Path] = {}
     for function in functions:
         own = function.__module__

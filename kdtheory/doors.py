@@ -3,13 +3,13 @@
 `door` stands above a public function or class. What means the kind asked for is taken as it: a whole float
 or a 0-d tensor as an int, a NumPy number as a float, labels of any integer type as int64. What does not is
 refused by a sentence that names argument, value and cure, and so is a tensor whose axes do not fit the
-others'. The meaning of the values is left to `kdtheory.validate`.
+others'. The meaning of the values is left to `kdtheory.validate`. What comes out is a number: NaN, where
+arguments hold it or leave the range of their type, is refused by a sentence as well.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import inspect
 import sys
@@ -18,6 +18,8 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from kdtheory._kinds import Kind, kind_of
@@ -31,8 +33,6 @@ _RECORDS: list[set[Callable[..., Any]]] = []
 def door(public: Public, /) -> Public:
     """The function with its arguments looked at; of a class, its public methods and its `__init__`.
 
-    A plain record, a dataclass that asks nothing of its fields, is made by the package and stays as it is.
-
     >>> @door
     ... def share(sizes: tuple[int, ...], /, *, of: int) -> int:
     ...     return sum(sizes) // of
@@ -44,9 +44,8 @@ def door(public: Public, /) -> Public:
     """
     if not inspect.isclass(public):
         return typing.cast(Public, _guarded(public))
-    asks = not dataclasses.is_dataclass(public) or hasattr(public, "__post_init__")
     for name, method in list(vars(public).items()):
-        shown = not name.startswith("_") or name == "__call__" or (name == "__init__" and asks)
+        shown = not name.startswith("_") or name in ("__call__", "__init__")
         if shown and inspect.isfunction(method) and not _is_torch(public, name):
             setattr(public, name, _guarded(method))
     return public
@@ -73,7 +72,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         for (name, kind), value in zip(looks, args, strict=False):
             if kind is not None:
                 value = kind.look(name, value)
-                if kind.axes is not None and isinstance(value, Tensor):
+                if kind.axes is not None and isinstance(value, Tensor | np.ndarray):
                     shapes[name] = kind.axes, value.shape
             given.append(value)
         given.extend(args[len(looks) :])
@@ -81,11 +80,17 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             kind = named.get(name)
             if kind is not None:
                 settings[name] = value = kind.look(name, value)
-                if kind.axes is not None and isinstance(value, Tensor):
+                if kind.axes is not None and isinstance(value, Tensor | np.ndarray):
                     shapes[name] = kind.axes, value.shape
         if shapes:
             check_axes(shapes)
-        return function(*given, **settings)
+        result = function(*given, **settings)
+        if undefined(result):
+            names = [*(name for name, _ in looks), *settings]
+            raise ValueError(
+                _why_undefined(function, dict(zip(names, (*given, *settings.values()), strict=False)))
+            )
+        return result
 
     guarded.__door__ = function  # type: ignore[attr-defined]
     return guarded
@@ -163,19 +168,76 @@ def check_axes(shapes: Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]], /)
     Raises:
         ValueError: an argument has more or fewer axes, or an axis of another length than one before it.
     """
-    lengths: dict[str, tuple[int, str]] = {}
+    lengths: dict[str, tuple[Any, str]] = {}
     for name, (axes, shape) in shapes.items():
         free = next((i for i, axis in enumerate(axes) if axis[0] in "*." or axis[:2] == "#*"), None)
         if len(shape) != len(axes) if free is None else len(shape) < len(axes) - 1:
             raise ValueError(f"{name} has shape {tuple(shape)}; give the axes [{' '.join(axes)}]")
-        tail = len(axes) - 1 - free if free is not None else 0
-        fixed = axes if free is None else (*axes[:free], *axes[len(axes) - tail :])
-        sizes = shape if free is None else (*shape[:free], *shape[len(shape) - tail :])
-        for axis, size in zip(fixed, sizes, strict=True):
-            if axis.isidentifier() and axis != "_":
-                before, where = lengths.setdefault(axis, (size, name))
-                if before != size:
-                    raise ValueError(
-                        f"{name} has shape {tuple(shape)} for [{' '.join(axes)}], but {axis} = {before} in "
-                        f"{where}; they must be the same"
-                    )
+        sizes: tuple[Any, ...] = tuple(shape)
+        if free is not None:
+            tail = len(shape) - (len(axes) - 1 - free)
+            sizes = (*shape[:free], tuple(shape[free:tail]), *shape[tail:])
+        for axis, size in zip(axes, sizes, strict=True):
+            if axis in ("_", "...", "*_") or axis.isdigit():
+                continue
+            known = axis.replace("#", "")
+            before, where = lengths.setdefault(known, (size, name))
+            if "#" in axis:
+                size = _together(before, size)
+                lengths[known] = size, where
+            if size is None or ("#" not in axis and before != size):
+                raise ValueError(
+                    f"{name} has shape {tuple(shape)} for [{' '.join(axes)}], but {known} = {before} in "
+                    f"{where}; they must be the same"
+                )
+
+
+def _together(one: Any, other: Any) -> Any:
+    """The axes to which two shapes, or two lengths, broadcast; None where they do not."""
+    try:
+        found = torch.broadcast_shapes(*((size,) if isinstance(size, int) else size for size in (one, other)))
+    except RuntimeError:
+        return None
+    return found[0] if isinstance(one, int) else tuple(found)
+
+
+def undefined(result: Any, /) -> bool:
+    """Whether a number, an array or a collection of such holds NaN.
+
+    >>> undefined((1.0, torch.tensor([0.5, float("nan")]))), undefined({"risk": 0.5})
+    (True, False)
+    """
+    if isinstance(result, float):
+        return result != result
+    if isinstance(result, Tensor):
+        if not result.is_floating_point() or result.layout is not torch.strided or result.is_meta:
+            return False
+        try:
+            return result.numel() > 0 and bool(torch.isnan(torch.aminmax(result.detach()).min))
+        except RuntimeError:  # within `vmap` no single value can be asked for
+            return False
+    if isinstance(result, np.ndarray):
+        return result.dtype.kind == "f" and bool(np.isnan(result).any())
+    if isinstance(result, Mapping):
+        return any(map(undefined, result.values()))
+    return isinstance(result, tuple | list) and any(map(undefined, result))
+
+
+def _why_undefined(function: Callable[..., Any], given: Mapping[str, Any]) -> str:
+    """Which argument holds no number, or the number that is farthest from one."""
+    told = f"{function.__qualname__} has no value"
+    farthest, worst = 0.0, "the arguments"
+    for name, value in given.items():
+        tensor = (
+            value.detach()
+            if isinstance(value, Tensor)
+            else torch.as_tensor(value if type(value) in (int, float) else [])
+        )
+        if not tensor.numel() or tensor.dtype is torch.bool:
+            continue
+        sizes = tensor.double().abs()
+        if not bool(sizes.isfinite().all()):
+            return f"{told}: {name} holds NaN or infinite entries; clean them first"
+        far = float(sizes[sizes > 0].log10().abs().amax()) if bool(sizes.any()) else 0.0
+        farthest, worst = max((farthest, worst), (far, name))
+    return f"{told}: {worst} leaves the range of the numbers; give values nearer to 1"

@@ -266,7 +266,13 @@ def _outer_gap(p: np.ndarray, level: np.ndarray) -> np.ndarray:
 
 def _rows(*arrays: np.ndarray) -> tuple[list[np.ndarray], tuple[int, ...]]:
     """The arrays broadcast and laid out in one row each, and the shape that they had together."""
-    together = np.broadcast_arrays(*arrays)
+    try:
+        together = np.broadcast_arrays(*arrays)
+    except ValueError:
+        shapes = ", ".join(str(array.shape) for array in arrays)
+        raise ValueError(
+            f"arrays of shapes {shapes} do not fit each other; give one shape, or numbers"
+        ) from None
     return [array.reshape(-1) for array in together], together[0].shape
 
 

@@ -8,67 +8,87 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import chain
 
+from kdtheory._kinds import near
 from kdtheory.claims import REGISTRY, Claim, Judgement, Plan, Verdict, examine, judge_family
 from kdtheory.claims.evidence import Evidence
 from kdtheory.claims.examined import Examined
 from kdtheory.claims.finding import Ledger, finding
 from kdtheory.claims.verdict import decisive_p_values
+from kdtheory.outside import check_sources
+from kdtheory.progress import Progress, told
 from kdtheory.records import RunDirectory, code_of
 from kdtheory.validate import check_fraction
 from kdtheory.workers import spread
 
-__all__ = ["Ledger", "collate", "examined", "exit_code", "verify"]
+__all__ = ["Ledger", "collate", "examined", "exit_code", "sharing_rows", "verify"]
 
 
 def verify(
-    claims: Sequence[Claim],
-    plan: Plan,
+    claims: Claim | str | Sequence[Claim | str],
+    plan: Plan = Plan(),  # noqa: B008 — it is frozen
     /,
     *,
     jobs: int = 1,
     alpha: float = 0.05,
     directory: RunDirectory | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = None,
 ) -> Ledger:
     """Examine `claims` and judge them as one ledger.
 
     Args:
-        claims: what to examine; each one's random stream depends on its name and the seed only.
+        claims: what to examine, or its name, or several; each one's random stream depends on its name and the
+            seed only. Papers are read from the BibTeX files beside a claim.
         plan: seed, tier, data, device, mutants, power.
         jobs: processes; −1 for all cores. The findings are the same for any number.
         alpha: the family-wise error rate.
         directory: an open run directory; each record is saved as soon as it is there, and claims that it
             already holds are not examined again.
-        progress: called with the number of claims examined and of all.
+        progress: called with the number of claims examined and of all. None
+            shows a bar on a terminal and in a notebook, True a line now and then elsewhere, False nothing.
 
     Returns:
         The ledger: a finding for each claim, in the order given.
 
     Raises:
-        ValueError: no claim is given, jobs is 0, alpha is outside (0, 1), or a record is damaged.
+        ValueError: no claim is given, one is not known or cites what no bibliography has, jobs is 0, alpha is
+            outside (0, 1), or a record is damaged.
         ChildProcessError: a worker process was killed; the records that are there are kept.
     """
-    if not claims:
-        raise ValueError("there is no claim to verify; name at least one")
+    chosen = _named([claims] if isinstance(claims, Claim | str) else list(claims))
     check_fraction("alpha", alpha, open_interval=True)
     if jobs == 0:
         raise ValueError("jobs = 0 runs nothing; give a number of processes, or -1 for all cores")
-    found = directory.finished(claims) if directory else {}
-    for one in examined([claim for claim in claims if claim.name not in found], plan, jobs=jobs):
-        if directory:
-            directory.save(one)
-        found[one.name] = one
-        if progress:
-            progress(len(found), len(claims))
-    ledger = collate([found[claim.name] for claim in claims], plan, alpha=alpha)
+    check_sources(chosen)
+    found = directory.finished(chosen) if directory else {}
+    left = [claim for claim in chosen if claim.name not in found]
+    with told(progress, "claims") as tell:
+        tell(len(found), len(chosen))
+        for one in examined(left, plan, jobs=jobs):
+            if directory:
+                directory.save(one)
+            found[one.name] = one
+            tell(len(found), len(chosen))
+    ledger = collate([found[claim.name] for claim in chosen], plan, alpha=alpha)
     if directory:
         directory.close(ledger)
     return ledger
+
+
+def _named(claims: Sequence[Claim | str]) -> list[Claim]:
+    """The claims, some of which may be given by name."""
+    if not claims:
+        raise ValueError("there is no claim to verify; name at least one")
+    for claim in claims:
+        if not isinstance(claim, Claim | str):
+            raise ValueError(f"claims holds {claim!r}; give claims, or names of claims")
+        if isinstance(claim, str) and claim not in REGISTRY:
+            raise ValueError(f"claim {claim!r} is not known{near(claim, list(REGISTRY))}")
+    return [REGISTRY[claim] if isinstance(claim, str) else claim for claim in claims]
 
 
 def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterator[Examined]:
@@ -82,7 +102,7 @@ def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterat
         ValueError: a claim is declared where worker processes do not find it.
     """
     code = {claim.name: code_of(claim) for claim in claims}
-    groups = sorted(_sharing_rows(claims), key=lambda group: -sum(claim.cost for claim in group))
+    groups = sorted(sharing_rows(claims), key=lambda group: -sum(claim.cost for claim in group))
     if jobs == 1 or len(groups) == 1:
         found: Iterator[Examined] = (_timed(claim, plan) for group in groups for claim in group)
     else:
@@ -91,7 +111,7 @@ def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterat
     yield from (replace(one, code=code[one.name]) for one in found)
 
 
-def _sharing_rows(claims: Sequence[Claim]) -> list[list[Claim]]:
+def sharing_rows(claims: Sequence[Claim], /) -> list[list[Claim]]:
     """The claims in groups; those of two groups have no experiment in common."""
     groups: list[tuple[set[Hashable], list[Claim]]] = []
     for claim in claims:

@@ -1,17 +1,12 @@
-"""Records: the only code that writes to the disk.
+"""Records of runs, and what a ledger is as a document.
 
 A run is a directory: `run.json` (what was asked), one `claims/NAME.json` per examined claim, `ledger.json`
-(the verdicts). A study is a directory: `table.csv`, `figure.svg`, `figure.png`, `run.json`. Every file is
-written beside its place and renamed into it, so that a reader or a killed run never meets half a file, and a
-lock keeps two runs out of one directory.
+(the verdicts), and a lock keeps two runs out of it.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,82 +15,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from kdtheory.bibliography import own_entries
 from kdtheory.claims import Claim, examine
 from kdtheory.claims.examined import Examined
 from kdtheory.claims.finding import Finding, Ledger
 from kdtheory.digest import code_digest
+from kdtheory.files import SCHEMA, Record, read_json, sweep, write_file, write_json
 from kdtheory.plain import plain, plain_fields, restored
 
-__all__ = [
-    "SCHEMA",
-    "RunDirectory",
-    "as_document",
-    "code_of",
-    "latest_run",
-    "read_json",
-    "read_ledger",
-    "sweep",
-    "write_file",
-    "write_json",
-]
-
-Record = dict[str, Any]
-SCHEMA = 3
-"""Of records, of ledgers and of what `verify --json` prints."""
-_HALF = re.compile(r"\..+\.(json|html|csv|svg|png)\.[a-z0-9_]{8}")
-"""What a file is called while it is written."""
-
-
-def write_file(path: Path, content: bytes, /) -> None:
-    """Write a whole file or nothing: to a temporary neighbour first, then renamed into place.
-
-    Raises:
-        ValueError: the place cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, neighbour = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(neighbour, 0o644)
-            os.replace(neighbour, path)
-        finally:
-            Path(neighbour).unlink(missing_ok=True)  # there only where writing was broken off
-    except OSError as error:
-        raise ValueError(f"{path} cannot be written ({error.strerror}); choose another place") from error
-
-
-def sweep(folder: Path, /) -> None:
-    """Remove the half-written files that killed runs have left in a folder."""
-    for path in folder.glob(".*"):
-        if _HALF.fullmatch(path.name):
-            path.unlink(missing_ok=True)
-
-
-def write_json(path: Path, document: Mapping[str, Any], /) -> None:
-    """Write a JSON document atomically; NaN and infinities are refused, for they are not JSON."""
-    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    write_file(path, (text + "\n").encode())
-
-
-def read_json(path: Path, /) -> Record:
-    """Read a JSON object.
-
-    Raises:
-        ValueError: the file is missing, unreadable or not a JSON object.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}); it did not come from here, or was edited") from error
-    if not isinstance(document, dict):
-        raise ValueError(f"{path} holds no JSON object; it did not come from here, or was edited")
-    return document
+__all__ = ["RunDirectory", "as_document", "code_of", "read_ledger"]
 
 
 class RunDirectory(AbstractContextManager["RunDirectory"]):
@@ -192,7 +120,9 @@ class RunDirectory(AbstractContextManager["RunDirectory"]):
         write_json(self.path / "claims" / f"{found.name}.json", plain(found))
 
     def close(self, ledger: Ledger, /) -> None:
-        """Write the ledger, which ends the run."""
+        """Write the ledger, which ends the run, and the papers of the user's own that its claims cite."""
+        if papers := own_entries(one.source for one in ledger):
+            write_file(self.path / "references.bib", (papers + "\n").encode())
         write_json(self.path / "ledger.json", _ledger_record(ledger))
 
 
@@ -229,7 +159,13 @@ def _ledger_record(ledger: Ledger) -> Record:
 
 def _finding_record(one: Finding) -> Record:
     """All fields, and what follows from them."""
-    follows = {name: plain(getattr(one, name)) for name in ("chapter", "as_expected", "control")}
+    follows = {
+        name: plain(getattr(one, name)) for name in ("chapter", "as_expected", "control", "would_notice")
+    }
+    follows["key_figure"] = one.evidence.key_figure
+    follows["parts"] = {
+        name: {**plain_fields(part), "broken_by": part.broken_by} for name, part in one.parts.items()
+    }
     if (score := one.mutants) is not None:
         follows["mutants"] = {"killed": score.killed, "total": score.total, **plain_fields(score)}
     return {**plain_fields(one), **follows}
@@ -251,9 +187,3 @@ def read_ledger(run: Path, /) -> Ledger:
         )
     ledger: Ledger = restored(Ledger, document, f"{place}: ledger")
     return ledger
-
-
-def latest_run(root: Path, /) -> Path | None:
-    """The directory of the newest ended run below `root` (or `root` itself), or None."""
-    ledgers = [*root.glob("ledger.json"), *root.glob("*/ledger.json")]
-    return max(ledgers, key=lambda path: path.stat().st_mtime).parent if ledgers else None

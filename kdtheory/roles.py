@@ -42,15 +42,27 @@ ROLES = ("train", "holdout", "unlabelled")
 _SHOWN = 5
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class Arguments(SideBySide):
     """What a module is called with for each point, where that is more than one array.
 
     Args:
         names: of each part, or None for what is handed over in order.
+
+    Raises:
+        ValueError: as `SideBySide`, not one name for each part, or a name twice.
     """
 
     names: tuple[str | None, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = [name for name in self.names if name is not None]
+        if len(self.names) != len(self.parts) or len(set(given)) < len(given):
+            raise ValueError(
+                f"names = {self.names} for {len(self.parts)} parts; give one for each or None, none twice"
+            )
 
     @property
     def inputs(self) -> Inputs:

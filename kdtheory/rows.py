@@ -64,6 +64,8 @@ class SideBySide:
     parts: tuple[Tensor, ...]
 
     def __post_init__(self) -> None:
+        if any(not part.ndim for part in self.parts):
+            raise ValueError("parts hold a tensor without axes; give one row for each point")
         if len(sizes := {len(part) for part in self.parts}) != 1:
             raise ValueError(f"parts have {sorted(sizes)} rows; give one part or more, of the same points")
 

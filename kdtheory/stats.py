@@ -17,6 +17,7 @@ from scipy.special import logsumexp
 
 from kdtheory.doors import door
 from kdtheory.inversion import binomial_upper_limit
+from kdtheory.validate import check_fraction
 
 __all__ = [
     "BoundedTest",
@@ -100,7 +101,12 @@ class MeanTest(OneSidedTest):
         return 1.0 if self.mute else float(stats.t.cdf((self.mean - level) / self.standard_error, self.dof))
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Two-sided Student interval of the mean; where the test is mute, it is too short to be one."""
+        """Two-sided Student interval of the mean; where the test is mute, it is too short to be one.
+
+        Raises:
+            ValueError: the confidence is outside (0, 1).
+        """
+        check_fraction("confidence", confidence, open_interval=True)
         half = float(stats.t.ppf(0.5 + confidence / 2, self.dof)) * self.standard_error
         return self.mean - half, self.mean + half
 

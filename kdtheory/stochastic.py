@@ -13,7 +13,7 @@ input under Gaussian weights are independent Gaussians, given the layer below (K
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -26,9 +26,18 @@ from kdtheory.bounds.tails import RiskTail, pac_bayes_tail
 from kdtheory.doors import door
 from kdtheory.networks import MLP
 from kdtheory.networks._mlp_tape import ACTIVATIONS
+from kdtheory.progress import Progress, told
 from kdtheory.streams import Stream
 from kdtheory.types import as_torch_starts, recordable, resolve_device
-from kdtheory.validate import check_at_least, check_fraction, check_labels, check_positive, check_probs
+from kdtheory.validate import (
+    check_at_least,
+    check_finite,
+    check_fraction,
+    check_labels,
+    check_positive,
+    check_probs,
+    check_same_shape,
+)
 
 __all__ = ["PRIOR_STDS", "GaussianPosterior", "pac_bayes_certificate", "posterior_tail", "train_posterior"]
 
@@ -47,6 +56,9 @@ class GaussianPosterior:
         mean, std: μ and s; leading axes are members, each a posterior of its own.
         prior_mean: μ₀.
         prior_stds: the λ that may be chosen from with the data in view; fixed beforehand.
+
+    Raises:
+        ValueError: shapes differ, a number is not finite, or a std or λ is not positive.
     """
 
     architecture: MLP
@@ -54,6 +66,16 @@ class GaussianPosterior:
     std: Float[Tensor, "*members size"]
     prior_mean: Float[Tensor, "*members size"]
     prior_stds: tuple[float, ...] = PRIOR_STDS
+
+    def __post_init__(self) -> None:
+        for name, other in (("std", self.std), ("prior_mean", self.prior_mean)):
+            check_same_shape("mean", self.mean, name, other)
+            check_finite(name, other)
+        check_finite("mean", self.mean)
+        check_positive("std", self.std)
+        check_at_least("the number of prior_stds", len(self.prior_stds), 1)
+        for std in self.prior_stds:
+            check_positive("prior_stds", std)
 
     @property
     def divergence(self) -> Float[Tensor, "*members"]:
@@ -186,7 +208,7 @@ def train_posterior(
     batch_size: int | None = None,
     device: str | torch.device = "auto",
     dtype: torch.dtype = torch.float32,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = None,
 ) -> GaussianPosterior:
     """Minimise kl⁻¹(ℓ̂_Q, (KL(Q‖P) + ln(2√n/δ))/n) over μ and s by Adam, from μ = μ₀; n = `certified`.
 
@@ -206,7 +228,8 @@ def train_posterior(
         floor: least probability that the loss distinguishes.
         batch_size: rows per step, the same for all members; None takes all.
         device, dtype: where and in what to train.
-        progress: called with (done, total) steps, about a hundred times.
+        progress: called with (done, total) steps, about a hundred times. None
+            shows a bar on a terminal and in a notebook, True a line now and then elsewhere, False nothing.
 
     Raises:
         ValueError: a target row is no probability, a number is out of its range, or n < 8.
@@ -227,16 +250,19 @@ def train_posterior(
     optimizer.add_param_group({"params": [log_std], "lr": 10 * learning_rate})
     draws = stream.child("draws").torch(place)
     batches = _batches(inputs.shape[-2], batch_size, stream.child("order").torch())
-    for step in range(steps):
-        rows = next(batches)
-        logits = _sampled_logits(architecture, mean, log_std.exp(), inputs[..., rows, :], draws)
-        losses = _bounded_cross_entropy(logits, targets[..., rows, :], floor).mean(-1)
-        optimizer.zero_grad()
-        divergence = _divergence(mean - start, log_std, prior_stds)
-        _bound_objective(losses, divergence + math.log(len(prior_stds)), certified, delta).sum().backward()
-        optimizer.step()
-        if progress is not None and (step + 1) % max(1, steps // 100) == 0:
-            progress(step + 1, steps)
+    with told(progress, "posterior") as tell:
+        for step in range(steps):
+            rows = next(batches)
+            logits = _sampled_logits(architecture, mean, log_std.exp(), inputs[..., rows, :], draws)
+            losses = _bounded_cross_entropy(logits, targets[..., rows, :], floor).mean(-1)
+            optimizer.zero_grad()
+            divergence = _divergence(mean - start, log_std, prior_stds)
+            _bound_objective(
+                losses, divergence + math.log(len(prior_stds)), certified, delta
+            ).sum().backward()
+            optimizer.step()
+            if (step + 1) % max(1, steps // 100) == 0:
+                tell(step + 1, steps)
     return GaussianPosterior(architecture, mean.detach(), log_std.detach().exp(), start, prior_stds)
 
 

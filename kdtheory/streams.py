@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from kdtheory.doors import door
+from kdtheory.types import resolve_device
 
 __all__ = ["Stream"]
 
@@ -63,7 +64,7 @@ class Stream:
     def torch(self, device: torch.device | str = "cpu") -> torch.Generator:
         """A fresh torch generator on `device` that starts here."""
         state = int(self.sequence().generate_state(1, np.uint64)[0])
-        return torch.Generator(device).manual_seed(state >> 1)
+        return torch.Generator(resolve_device(device)).manual_seed(state >> 1)
 
     @contextmanager
     def default(self) -> Iterator[None]:

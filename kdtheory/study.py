@@ -1,8 +1,9 @@
 """Studies: one script, one figure, with its table, configuration, seed and versions beside it.
 
-A study is a Python file with a docstring (its first line is the title), `CONFIG` and `SMALL` (keyword
-arguments of `run`), `CLAIMS` (the claims it illustrates), `run(stream, **config) → rows` and
-`draw(ax, rows)`; with `PANELS` > 1, `draw` gets an array of axes, in `ROWS` rows where the script says so.
+A study is a Python file with a docstring (its first line is the title), `CONFIG` (keyword arguments of
+`run`), `SMALL` (those that are otherwise in the small configuration), `CLAIMS` (the claims it illustrates),
+`run(stream, **config) → rows` and `draw(ax, rows)`; with `PANELS` > 1, `draw` gets an array of axes, in
+`ROWS` rows where the script says so.
 `SIZE` is the figure's width and height in inches, where it is not 6.4 × 4.4 a panel. One whose `run` has an
 argument `data` reads real images: those of a folder of IDX files, or the embedded digits where it is None.
 """
@@ -20,16 +21,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kdtheory.records import read_json, sweep, write_file, write_json
+from kdtheory.digest import source_digest
+from kdtheory.files import read_json, sweep, write_file, write_json
+from kdtheory.scripts import find_study
 from kdtheory.streams import Stream
 
-__all__ = ["Study", "commit", "load_study", "redraw_study", "run_study", "study_names"]
+__all__ = ["Study", "commit", "load_study", "made_by_other_code", "redraw_study", "run_study"]
 
 _REQUIRED = ("CLAIMS", "CONFIG", "SMALL", "run", "draw")
 
@@ -51,44 +55,61 @@ class Study:
     draw: Callable[[Any, pd.DataFrame], None]
 
 
-def study_names(folder: Path, /) -> tuple[str, ...]:
-    """The names of the studies in a folder."""
-    return tuple(sorted(path.stem for path in folder.glob("[a-z]*.py")))
+def load_study(name: str, /, *folders: Path) -> Study:
+    """Load a study by its name, in one of the folders or of the package, or by the path of its script.
 
-
-def load_study(name: str, folder: Path, /) -> Study:
-    """Load `folder/name.py`.
+    What lies beside the script can be imported by it, as if it were run by itself.
 
     Raises:
-        ValueError: there is no such study, or its script lacks a part.
+        ValueError: there is no such script, it cannot be run, lacks a part, or has a setting that `run` does
+            not take.
     """
-    path = folder / f"{name}.py"
-    if name not in study_names(folder):
-        known = ", ".join(study_names(folder)) or f"none in {folder}"
-        raise ValueError(f"study {name!r} is not known; choose one of: {known}")
-    spec = importlib.util.spec_from_file_location(f"study_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up by name
-    spec.loader.exec_module(module)
+    path = find_study(name, folders).resolve()
+    module = _executed(path)
     if missing := [part for part in _REQUIRED if not hasattr(module, part)]:
         raise ValueError(f"{path} lacks {missing[0]}; a study has {', '.join(_REQUIRED)}")
-    title, _, description = (inspect.getdoc(module) or name).partition("\n")
+    for part in ("CONFIG", "SMALL"):
+        _check_settings(module, part)
+    title, _, description = (inspect.getdoc(module) or path.stem).partition("\n")
     panels, lines = getattr(module, "PANELS", 1), getattr(module, "ROWS", 1)
     return Study(
-        name=name,
+        name=path.stem,
         title=title.strip(),
         description=description.strip(),
         claims=tuple(module.CLAIMS),
         config=module.CONFIG,
-        small=module.SMALL,
+        small={**module.CONFIG, **module.SMALL},
         panels=panels,
         lines=lines,
         size=getattr(module, "SIZE", (6.4 * panels / lines, 4.4 * lines)),
         run=module.run,
         draw=module.draw,
     )
+
+
+def _executed(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"study_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up by name
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"{path} cannot be run ({type(error).__name__}: {error})") from error
+    return module
+
+
+def _check_settings(module: ModuleType, part: str) -> None:
+    """Whether `run` takes what a configuration of the script sets, and nothing is lacking."""
+    taken = inspect.signature(module.run)
+    images = {"data": None} if "data" in taken.parameters else {}
+    try:
+        taken.bind(None, **images, **{**module.CONFIG, **getattr(module, part)})
+    except TypeError as error:
+        raise ValueError(f"{module.__file__}: run does not fit {part} ({error})") from error
 
 
 def run_study(
@@ -130,6 +151,7 @@ def run_study(
             "data": None if data is None else data.resolve().name,
             "seed": seed,
             "commit": head,
+            "code": source_digest(study.run),
             "versions": _versions(),
             "seconds": round(seconds, 1),
         },
@@ -158,6 +180,15 @@ def redraw_study(study: Study, out: Path, /) -> pd.DataFrame:
     if told.is_file():
         write_json(told, {**read_json(told), **_words(study)})
     return rows
+
+
+def made_by_other_code(study: Study, out: Path, /) -> bool:
+    """Whether the figure `out/NAME` was made by other code than the study rests on now: then it is due again.
+
+    Raises:
+        ValueError: there is no `out/NAME/run.json`.
+    """
+    return read_json(out / study.name / "run.json").get("code") != source_digest(study.run)
 
 
 def _words(study: Study) -> dict[str, Any]:

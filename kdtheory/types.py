@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,9 +15,18 @@ from torch import Tensor
 
 from kdtheory.doors import door
 
-__all__ = ["Sample", "as_torch_starts", "at_least_float32", "recordable", "resolve_device", "tensor_of"]
+__all__ = [
+    "Sample",
+    "as_torch_starts",
+    "at_least_float32",
+    "promoted",
+    "recordable",
+    "resolve_device",
+    "tensor_of",
+]
 
 _WIDEST = 8
+_EXTREME = 1e6
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -43,6 +53,33 @@ def at_least_float32(*tensors: Tensor) -> list[Tensor]:
     return [tensor.float() if tensor.dtype in _HALF else tensor for tensor in tensors]
 
 
+def widened(*tensors: Tensor, temperature: float | Tensor = 1.0) -> list[Tensor]:
+    """The tensors in float32 at least; in float64 where a temperature is above 10⁶ or below 10⁻⁶."""
+    extreme = (
+        bool(((temperature > _EXTREME) | (temperature < 1 / _EXTREME)).any())
+        if isinstance(temperature, Tensor)
+        else not 1 / _EXTREME <= temperature <= _EXTREME
+    )
+    return [tensor.double() for tensor in tensors] if extreme else at_least_float32(*tensors)
+
+
+def told(values: Tensor, like: Tensor, /) -> Tensor:
+    """The values in the type of what came in, float32 for half precision."""
+    return values.to(at_least_float32(like)[0].dtype)
+
+
+def promoted(first: Tensor, /, *others: Tensor) -> list[Tensor]:
+    """The tensors in the widest of their types, as torch's own sums have them and its products do not.
+
+    >>> [tensor.dtype for tensor in promoted(torch.zeros(1), torch.zeros(1, dtype=torch.float64))]
+    [torch.float64, torch.float64]
+    """
+    tensors = first, *others
+    dtype = functools.reduce(torch.promote_types, (tensor.dtype for tensor in tensors))
+    return [tensor.to(dtype) for tensor in tensors]
+
+
+@door
 def recordable(array: Tensor) -> Tensor:
     """Without a graph; a copy of what was made in inference mode, which autograd cannot keep."""
     return array.clone() if array.is_inference() else array.detach()
@@ -92,6 +129,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
     try:
         resolved = torch.device(device)
         torch.empty(0, device=resolved)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(f"device = {device!r} is not available; try 'auto' or 'cpu'") from error
+    if resolved.type == "meta":
+        raise ValueError(f"device = {device!r} holds no numbers; try 'auto' or 'cpu'")
     return resolved

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.losses import kl_divergence
+from kdtheory.types import promoted
 from kdtheory.validate import check_finite, check_probs
 
 __all__ = ["distilled_head", "head_logits", "misfits"]
@@ -32,8 +33,18 @@ _STATIONARY = 1e-9
 
 @door
 def head_logits(head: Float[Tensor, "d1 k"], features: Float[Tensor, "n d"], /) -> Float[Tensor, "n k"]:
-    """(φ(x), 1)·W, the logits of a head whose last row is the bias."""
-    return features.to(head) @ head[:-1] + head[-1]
+    """(φ(x), 1)·W, the logits of a head whose last row is the bias.
+
+    Raises:
+        ValueError: the head has not one row for each feature, and one more.
+    """
+    if len(head) != features.shape[1] + 1:
+        raise ValueError(
+            f"head has shape {tuple(head.shape)} for {features.shape[1]} features; give a row for each, and "
+            "one for the bias"
+        )
+    head, features = promoted(head, features)
+    return features @ head[:-1] + head[-1]
 
 
 @door
@@ -70,8 +81,8 @@ def distilled_head(
         )
     if not bool((teacher_probs > 0).all()):
         raise ValueError("teacher_probs has an entry of 0, which no head reaches; soften the teacher")
-    design = np.c_[features.double().numpy(), np.ones(len(features))]
-    wanted = teacher_probs.double().numpy()
+    design = np.c_[features.detach().double().numpy(), np.ones(len(features))]
+    wanted = teacher_probs.detach().double().numpy()
     wanted = wanted / wanted.sum(1, keepdims=True)
     shape = design.shape[1], wanted.shape[1] - 1
 

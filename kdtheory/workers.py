@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 
 import joblib
 
+from kdtheory.doors import door
+from kdtheory.progress import silence
+
 __all__ = ["spread"]
 
 _T = TypeVar("_T")
@@ -20,6 +23,7 @@ _LOOKS = 0.5
 """Seconds between two looks of a worker at whether its parent is still there."""
 
 
+@door
 def spread(function: Callable[..., _T], tasks: Sequence[tuple[Any, ...]], /, *, jobs: int) -> Iterator[_T]:
     """function(*task) of each task, by worker processes, in the order in which they are ready.
 
@@ -29,8 +33,11 @@ def spread(function: Callable[..., _T], tasks: Sequence[tuple[Any, ...]], /, *, 
         jobs: worker processes; −1 for one a core.
 
     Raises:
+        ValueError: `jobs` is 0.
         ChildProcessError: a worker ended before its task did.
     """
+    if jobs == 0:
+        raise ValueError("jobs = 0 runs nothing; give a number of processes, or -1 for all cores")
     # No backend is named: it is loky unless the caller's `joblib.parallel_config` names another.
     parallel = joblib.Parallel(
         n_jobs=jobs,
@@ -75,4 +82,5 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
     if os.getpid() != parent:  # a backend of threads has no process to end
+        silence()
         threading.Thread(target=watch, daemon=True).start()

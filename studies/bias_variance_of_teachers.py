@@ -20,7 +20,7 @@ from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
 from kdtheory.claims.core import Setting
-from kdtheory.claims.worlds import relabelled_world
+from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.losses import label_loss
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.networks import MLP

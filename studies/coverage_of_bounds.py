@@ -35,9 +35,9 @@ from kdtheory.bounds import (
     sum_upper_limit,
 )
 from kdtheory.bounds.occam import occam_log_delta
-from kdtheory.claims.bounds.tested_nets import atoms_of, risks_of_classes, trained_on
 from kdtheory.claims.core import Setting
-from kdtheory.claims.worlds import distilled_log_loss, relabelled_world
+from kdtheory.experiments.bounds.tested_nets import atoms_of, risks_of_classes, trained_on
+from kdtheory.experiments.worlds import distilled_log_loss, relabelled_world
 from kdtheory.inversion import binomial_upper_limits, kl_upper_inverse
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE

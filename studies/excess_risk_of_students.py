@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from kdtheory.claims.core import Setting
-from kdtheory.claims.worlds import relabelled_world
+from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.losses.labelwise import log_loss, zero_one_loss
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, band, counts_axis, legend_above, panel_letter

@@ -30,8 +30,9 @@ from kdtheory.claims import REGISTRY, Claim, Plan
 from kdtheory.claims.examined import Examined
 from kdtheory.claims.finding import Finding
 from kdtheory.claims.power import ERRORS
+from kdtheory.files import SCHEMA
 from kdtheory.ledger import collate, examined
-from kdtheory.records import SCHEMA, RunDirectory
+from kdtheory.records import RunDirectory
 from kdtheory.streams import Stream
 
 LAST = (

@@ -37,10 +37,10 @@ from matplotlib.axes import Axes
 import kdtheory
 from kdtheory.claims import REGISTRY, Claim, Plan, Verdict, judge
 from kdtheory.claims.evidence import Evidence, Identity, Joint, WorstRatio, from_record
+from kdtheory.files import Record, read_json, write_json
 from kdtheory.ledger import examined
 from kdtheory.plain import plain
 from kdtheory.plots import PALETTE
-from kdtheory.records import Record, read_json, write_json
 from kdtheory.streams import Stream
 from kdtheory.study import commit
 

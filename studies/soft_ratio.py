@@ -19,8 +19,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Setting
-from kdtheory.claims.transfer_risk.inefficiency import (
+from kdtheory.experiments import Run
+from kdtheory.experiments.transfer_risk.inefficiency import (
     KERNEL,
     gaussian_points,
     image_teacher,
@@ -143,8 +143,8 @@ def _risks(stream: Stream, world: str, draw: int, share: float, ratios: Sequence
     """R_n for each soft ratio."""
     own = stream.child(draw)
     if world == "images":
-        images, logits, _ = image_teacher(Setting(stream.child("net", draw)), most=800)
-        points, oracle, n = images, logits, 200
+        points, oracle = image_teacher(Run(stream.child("net", draw)), most=800)
+        n = 200
     else:
         points, n = gaussian_points(500, own.child("points")), 100
         oracle = smooth_teacher(own)(points)

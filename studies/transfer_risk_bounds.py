@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from kdtheory.claims.core import Setting
-from kdtheory.claims.transfer_risk.worlds import KERNEL, circle, few_anchors, image_oracle, unit_images
+from kdtheory.experiments import Run
+from kdtheory.experiments.transfer_risk.worlds import KERNEL, circle, few_anchors, image_oracle, unit_images
 from kdtheory.losses import label_loss
 from kdtheory.networks import MLP
 from kdtheory.ntk import EmpiricalKernel
@@ -99,12 +99,12 @@ def run(
         points = circle(fresh, own.child("fresh"))
         curves["circle"].append(transfer_curve(KERNEL, inputs, few_anchors(own), points, sizes=circle_sizes))
     for draw in range(image_draws):
-        setting = Setting(stream.child("images", draw))
+        images = Run(stream.child("images", draw))
         for world, kernel in (
             ("images", None),
-            ("trained", _trained_kernel(setting, pool, fresh, width, seen)),
+            ("trained", _trained_kernel(images, pool, fresh, width, seen)),
         ):
-            oracle, points = image_oracle(setting, pool=pool, fresh=fresh, kernel=kernel)
+            oracle, points = image_oracle(images, pool=pool, fresh=fresh, kernel=kernel)
             curve = transfer_curve(oracle.kernel, oracle.anchors, oracle, points, sizes=image_sizes)
             curves[world].append(curve)
     rows = []
@@ -128,12 +128,12 @@ def run(
     return rows
 
 
-def _trained_kernel(setting: Setting, pool: int, fresh: int, width: int, seen: int) -> EmpiricalKernel:
+def _trained_kernel(run: Run, pool: int, fresh: int, width: int, seen: int) -> EmpiricalKernel:
     """The tangent kernel of one logit of a network that learned from a few images of the pool."""
-    inputs, signs = unit_images(setting.images, setting.stream.child("images"), most=pool + fresh)
+    inputs, signs = unit_images(run.images, run.stream.child("images"), most=pool + fresh)
     net = train(
         MLP((inputs.shape[1], width, width, 2)), inputs[:seen], (signs[:seen] > 0).long(), loss=label_loss,
-        members=1, stream=setting.stream.child("net"), steps=200, learning_rate=1e-3, dtype=torch.float64,
+        members=1, stream=run.stream.child("net"), steps=200, learning_rate=1e-3, dtype=torch.float64,
     )  # fmt: skip
     return EmpiricalKernel(net.module(0), output=1)
 

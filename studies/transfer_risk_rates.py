@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kdtheory.claims.transfer_risk.rates import Slab, slab_angles, slab_features, slab_risks
+from kdtheory.experiments.transfer_risk.slab import Slab, heights, sideways, slab_angles, slab_risks
 from kdtheory.plots import PALETTE, band, counts_axis, legend_above, panel_letter
 from kdtheory.stats import log_log_slopes, mean_test
 from kdtheory.streams import Stream
@@ -62,7 +62,12 @@ def run(
         for b in exponents:
             own = [stream.child(str(decay), b, sample) for sample in range(samples)]
             angles = torch.stack(
-                [slab_angles(slab_features(sizes[-1], b, decay, one), tuple(sizes)) for one in own]
+                [
+                    slab_angles(
+                        sideways(sizes[-1], decay, one), heights(sizes[-1], b, one.child("t")), tuple(sizes)
+                    )
+                    for one in own
+                ]
             )
             bounds = [[ji20_transfer_risk(Slab(b), float(angle)) for angle in row] for row in angles]
             tables = {"angle": angles, "bound": torch.tensor(bounds, dtype=torch.float64)}

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from kdtheory.claims.core import Setting
-from kdtheory.claims.worlds import relabelled_world, three_gaussians
+from kdtheory.experiments.worlds import relabelled_world, three_gaussians
 from kdtheory.losses import label_loss
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.networks import MLP

@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 import torch
 from fuzz_odd import odd
+from fuzz_recipes import recipe
 from fuzz_values import TYPES, Arguments, good
 from torch import Tensor, nn
 
@@ -44,6 +45,7 @@ UNREACHED: dict[str, str] = {
     "claims": "run by `verify`, whose tests and ledger they are",
     "cli": "reads a command line; its table of bad input is in test_cli.py",
     "ledger": "runs claims in processes of their own",
+    "plain": "reads and writes records; `kind` is a class of the package's",
     "plots": "draws on axes of matplotlib's",
     "progress": "draws a bar on a terminal",
     "records": "writes to the disk",
@@ -161,7 +163,7 @@ def hints(call: Callable[..., Any]) -> dict[str, Any]:
 
 
 def drawn(
-    draw: Arguments, call: Callable[..., Any], *, bound: bool = False
+    draw: Arguments, call: Callable[..., Any], name: str, *, bound: bool = False
 ) -> tuple[list[Any], dict[str, Any]]:
     """Good arguments by position and by name; some of those with defaults are left out."""
     kinds, args, named = hints(call), [], {}
@@ -169,7 +171,17 @@ def drawn(
     for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        value = good(draw, parameter.name, kinds.get(parameter.name, Any), parameter.default)
+        default = parameter.default
+        known, optional = recipe(name, parameter.name), default is not parameter.empty
+        made = type(default).__name__ == "_HAS_DEFAULT_FACTORY_CLASS"
+        if optional and (made if known is None else draw.random.random() < 0.5):
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                args.append(default)
+            continue
+        if known is not None:
+            value = known(draw)
+        else:
+            value = good(draw, parameter.name, kinds.get(parameter.name, Any), default)
         if parameter.kind is parameter.POSITIONAL_ONLY:
             args.append(value)
         else:
@@ -177,10 +189,10 @@ def drawn(
     return args, named
 
 
-def instance(draw: Arguments, owner: type) -> Any:
+def instance(draw: Arguments, owner: type, name: str) -> Any:
     if owner in TYPES:
         return TYPES[owner](draw)
-    args, named = drawn(draw, owner)
+    args, named = drawn(draw, owner, name)
     return owner(*args, **named)
 
 
@@ -197,8 +209,9 @@ def called(door: Door, random: Random) -> Outcome:
     """One call with good arguments, of which none, one or two are replaced by odd ones."""
     draw = Arguments(random)
     try:
-        start = [instance(draw, door.owner)] if door.owner else []
-        args, named = drawn(draw, door.call, bound=bool(door.owner))
+        start = [instance(draw, door.owner, door.name.rpartition(".")[0])] if door.owner else []
+        draw.owner = start[0] if start else None
+        args, named = drawn(draw, door.call, door.name, bound=bool(door.owner))
     except Exception as error:
         return Outcome("unbuilt", f"{type(error).__name__}: {error}")
     for _ in range(random.choice((0, 1, 1, 1, 2))):

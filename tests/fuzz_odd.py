@@ -158,5 +158,10 @@ def spoiled(draw: Arguments, value: Tensor) -> Any:
     more = ODD_REALS if value.is_floating_point() else () if value.dtype == torch.bool else ODD_CLASSES
     try:
         return draw.one_of(*ODD_TENSORS, *more)(value)
-    except (RuntimeError, IndexError, NotImplementedError):  # what has no axes has no rows to take off
+    except (
+        RuntimeError,
+        IndexError,
+        NotImplementedError,
+        TypeError,
+    ):  # what has no axes has no rows to take off
         return None

@@ -27,6 +27,7 @@ from kdtheory import (
     MLP,
     Stream,
     bounds,
+    compare,
     compression,
     datasets,
     multiview,
@@ -48,11 +49,17 @@ from kdtheory.stochastic import GaussianPosterior
 
 F32, F64 = torch.float32, torch.float64
 NET = MLP((4, 3))
+SAYS, DIFFERS = np.array([0, 1, 0, 1, 0, 1, 0, 1] * 4), np.array([0, 1, 0, 1, 0, 1, 1, 0] * 4)
+LABELLED = compare.plan_labels(SAYS, DIFFERS, labels=3, seed=1)
+WORLD = problems.MultiViewWorld(patch_dim=4, noise_patches=1)
+PATCHES = networks.PatchNetwork(2, 5, 4, channels=2, init_std=0.1)
 LENGTHS = {
     "d1": (4,),
     "d2": (4,),
     "size": (NET.size,),
     "p": (NET.size,),
+    "pd": (PATCHES.input_shape[0],),
+    "peers_k": (6,),
     "k": (3,),
     "c": (2,),
     "d": (4,),
@@ -62,8 +69,6 @@ LENGTHS = {
     "w": (2,),
     "f": (4,),
 }
-WORLD = problems.MultiViewWorld(patch_dim=4, noise_patches=1)
-PATCHES = networks.PatchNetwork(2, 5, 4, channels=2, init_std=0.1)
 
 
 class Arguments:
@@ -71,6 +76,7 @@ class Arguments:
 
     def __init__(self, random: Random) -> None:
         self.random = random
+        self.owner: Any = None
         self.lengths: dict[str, tuple[int, ...]] = {}
         self.dtype = random.choice((F32, F64))
         self.numbers = torch.Generator().manual_seed(random.randrange(2**31))
@@ -84,7 +90,7 @@ class Arguments:
         if name.isdigit():
             return (int(name),)
         if axis.startswith(("*", "#*", "*#")) or name == "...":
-            free = {"shape": (4,), "d": (4,), "student": (4,), "teacher": (4,)}
+            free = {"shape": (4,), "d": (4,), "student": (4,), "teacher": (4,), "own": ()}
             return self.lengths.setdefault("*" + name, free.get(name) or self.one_of((), (), (2,)))
         if name == "_":
             return (3,)
@@ -205,6 +211,17 @@ TYPES: dict[Any, Callable[[Arguments], Any]] = {
     problems.GaussianMixture: lambda draw: problems.gaussian_mixture(draw.normal(3, 4), std=1.0),
     problems.KernelLogits: lambda draw: problems.KernelLogits(draw.normal(2, 3), draw.normal(2, 4), 1.0),
     Convention: lambda draw: CONVENTIONS[draw.one_of(*CONVENTIONS)],
+    compare.LabelPlan: lambda draw: LABELLED,
+    compare.Comparison: lambda draw: compare.compare(
+        {"holdout": SAYS}, {"holdout": DIFFERS}, holdout=SAYS, fixed_in_advance=True
+    ),
+    transfer_risk.TransferCurve: lambda draw: transfer_risk.transfer_curve(
+        LinearKernel(),
+        draw.normal(4, 4),
+        transfer_risk.linear_function(draw.normal(4)),
+        draw.normal(3, 4),
+        sizes=(1, 2),
+    ),
     schemes.Comparison: lambda draw: schemes.compare(
         {"fit": fitted, "again": fitted},
         points(draw),
@@ -217,7 +234,7 @@ TYPES: dict[Any, Callable[[Arguments], Any]] = {
     compression.Perturbation: lambda draw: compression.neyshabur18_perturbation(
         [draw.normal(3, 4)], [draw.normal(3, 4)], input_norm=1.0
     ),
-    rows.EqualRows: lambda draw: rows.EqualRows({"one": draw.normal(3, 2).numpy()}),
+    rows.EqualRows: lambda draw: rows.EqualRows({"one": draw.normal(3, 2)}),
     WitnessPlan: lambda draw: WitnessPlan(kinds=("holdout",), steps=2),
     Certificates: lambda draw: certify_logits(
         draw.normal(30, 3), torch.arange(30) % 3, fixed_in_advance=True

@@ -282,7 +282,24 @@ def test_certify_refuses_bad_files_in_one_line(
     [
         (["verify", "no_such_claim"], "claim 'no_such_claim' is not known"),
         (["verify", FAST[0][:-1]], f"did you mean '{FAST[0]}'"),
-        (["verify", "--chapter", "99"], "chapter = 99 has no claims"),
+        (["verify", "--chapter", "99"], "chapter = 99: of the claims there is none in it"),
+        (
+            ["verify", FAST[0], "--chapter", "2"],
+            "named there is none in it; they are of 1 Resp",
+        ),
+        (["verify", "zz*"], "no claim's name is like 'zz*'"),
+        (["verify", "nowhere.py"], "there is no file 'nowhere.py'"),
+        (["verify", "no.such.module"], "there is no module 'no.such.module'"),
+        (["list", "--expected", "BLIND"], "choose one of REFUTED, SUPPORTED, VACUOUS"),
+        (["show", "soft_ratio"], "it is the name of a study; `kdtheory study soft_ratio`"),
+        (["show", "hinton2015distilling"], "it is the name of a source; `kdtheory cite"),
+        (["show", "hsu21_distillation"], "it is the name of a function; `kdtheory cite"),
+        (["study", "soft_rati"], "did you mean 'soft_ratio'?"),
+        (["study", FAST[0]], f"it is the name of a claim; `kdtheory show {FAST[0]}`"),
+        (["study"], "kdtheory study --list"),
+        (["cite", "soft_ratio"], "it is the name of a study"),
+        (["cite", "kd_gradient_is_closed_form"], "did you mean 'kd_gradient_is_the_closed_form'"),
+        (["cite", "size_needed"], "its docstring says what it rests on"),
         (["verify", FAST[0], "--tier", "huge"], "tier = 'huge'"),
         (["verify", FAST[0], "--seed", "-3"], "seed = -3"),
         (["verify", FAST[0], "--alpha", "1.5"], "alpha = 1.5"),
@@ -292,7 +309,7 @@ def test_certify_refuses_bad_files_in_one_line(
         (["verify", FAST[0], "--resume"], "--resume needs --out"),
         (["verify", FAST[0], "--out", "file/inside"], "cannot be written"),
         (["show", "no_such_claim"], "is not known"),
-        (["cite", "no_such_key"], "not in the bibliography"),
+        (["cite", "no_such_key"], "name 'no_such_key' is not known"),
         (["study", "no_such_study"], "study 'no_such_study' is not known"),
         (["report"], "no ended run"),
         (["report", "--run", "nowhere"], "nowhere"),
@@ -333,9 +350,9 @@ def test_ctrl_c_is_one_line_and_exit_130(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kdtheory.cli.certify.read_table", interrupted)
+    monkeypatch.setattr("kdtheory.datasets.read_table", interrupted)
     assert run(capsys, *HOLDOUT) == (130, "", "interrupted; every file that was there is as it was\n")
-    monkeypatch.setattr("kdtheory.cli.ledger.verify", interrupted)
+    monkeypatch.setattr("kdtheory.ledger.verify", interrupted)
     code, _, err = run(capsys, "verify", FAST[0], "--out", "runs/one")
     how = "go on with the same command, --out runs/one and --resume"
     assert (code, err) == (130, f"interrupted; what is finished is kept: {how}\n")
@@ -347,7 +364,7 @@ def test_a_worker_that_was_killed_is_one_line_and_exit_2(
     def killed(*_: object, **__: object) -> None:
         raise ChildProcessError("a worker process was killed, or memory ran out")
 
-    monkeypatch.setattr("kdtheory.cli.ledger.verify", killed)
+    monkeypatch.setattr("kdtheory.ledger.verify", killed)
     code, _, err = run(capsys, "verify", FAST[0], "--out", "runs/one")
     assert (code, err.count("\n")) == (2, 1)
     assert "error a worker process was killed, or memory ran out; what is finished is kept" in err

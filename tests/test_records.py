@@ -14,9 +14,10 @@ import pytest
 from kdtheory import records
 from kdtheory.claims import REGISTRY, Plan, Verdict, examine
 from kdtheory.claims.examined import Examined
+from kdtheory.files import latest_run, read_json, write_file, write_json
 from kdtheory.ledger import collate
 from kdtheory.plain import plain
-from kdtheory.records import RunDirectory, code_of, latest_run, read_json, write_file, write_json
+from kdtheory.records import RunDirectory, code_of
 
 ASKED = {"seed": 0, "tier": "quick", "claims": ["a"]}
 CLAIM = REGISTRY["kd_gradient_is_the_closed_form"]

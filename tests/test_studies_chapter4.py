@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from kdtheory.claims.core import Setting
-from kdtheory.claims.worlds import relabelled_world
+from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.risk import calibration_error
 from kdtheory.streams import Stream
 from kdtheory.study import Study, load_study

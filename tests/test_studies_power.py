@@ -12,8 +12,8 @@ from kdtheory.claims import REGISTRY, Examination, Plan
 from kdtheory.claims.evidence import Failure, OutOfScope
 from kdtheory.claims.examined import Examined
 from kdtheory.claims.power import Power
+from kdtheory.files import read_json, write_json
 from kdtheory.ledger import collate
-from kdtheory.records import read_json, write_json
 from kdtheory.streams import Stream
 from kdtheory.study import Study, load_study
 

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from kdtheory.claims import Claim, Plan
-from kdtheory.records import read_json, write_json
+from kdtheory.files import read_json, write_json
 from kdtheory.streams import Stream
 from kdtheory.study import Study, load_study
 

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from kdtheory.claims import REGISTRY
-from kdtheory.records import read_json
-from kdtheory.study import load_study, redraw_study, run_study, study_names
+from kdtheory.files import read_json
+from kdtheory.scripts import find_study, study_paths, study_title
+from kdtheory.study import load_study, made_by_other_code, redraw_study, run_study
 
 ROOT = Path(__file__).parents[1]
-NAMES = study_names(ROOT / "studies")
+NAMES = sorted(path.stem for path in (ROOT / "studies").glob("[a-z]*.py"))
 
 SCRIPT = '''"""A line.
 
@@ -93,8 +94,8 @@ def test_a_study_repeats_itself_to_the_byte(folder: Path) -> None:
 
 
 def test_unknown_and_incomplete_studies_are_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match="choose one of: line"):
-        load_study("circle", folder / "studies")
+    with pytest.raises(ValueError, match="did you mean 'line'"):
+        load_study("lines", folder / "studies")
     (folder / "studies" / "half.py").write_text("CONFIG = {}\nSMALL = {}\n")
     with pytest.raises(ValueError, match="lacks CLAIMS"):
         load_study("half", folder / "studies")
@@ -103,6 +104,51 @@ def test_unknown_and_incomplete_studies_are_refused(folder: Path) -> None:
     )
     with pytest.raises(ValueError, match="no rows"):
         run_study(load_study("empty", folder / "studies"), folder / "figures")
+
+
+def test_the_small_configuration_says_what_is_otherwise(folder: Path) -> None:
+    script = SCRIPT.replace('{"points": 5}', '{"points": 5, "scale": 2.0}')
+    script = script.replace("*, points)", "*, points, scale)")
+    path = folder / "one.py"
+    path.write_text(script)
+    assert load_study(str(path)).small == {"points": 3, "scale": 2.0}
+    path.write_text(script.replace('{"points": 3}', '{"pints": 3}'))
+    with pytest.raises(ValueError, match=r"one\.py: run does not fit SMALL .*'pints'"):
+        load_study(str(path))
+    path.write_text(script.replace('"scale": 2.0', '"size": 2.0'))
+    with pytest.raises(ValueError, match="run does not fit CONFIG"):
+        load_study(str(path))
+
+
+def test_a_script_is_found_by_path_from_anywhere_and_imports_what_lies_beside_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(folder / "nowhere"))
+    (folder / "own").mkdir()
+    (folder / "own" / "helper_of_the_curve.py").write_text("POINTS = 7\n")
+    script = folder / "own" / "curve.py"
+    script.write_text(SCRIPT.replace("CLAIMS = ()", "from helper_of_the_curve import POINTS\nCLAIMS = ()"))
+    assert load_study(str(script)).name == "curve"
+    script.write_text(SCRIPT + "1 / 0\n")
+    with pytest.raises(ValueError, match=r"curve\.py cannot be run \(ZeroDivisionError"):
+        load_study(str(script))
+    with pytest.raises(ValueError, match=r"there is no script 'nowhere\.py'"):
+        find_study("nowhere.py")
+
+
+def test_names_are_those_of_ones_own_folder_before_those_of_the_package(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "studies" / "soft_ratio.py").write_text(SCRIPT)
+    paths = study_paths()
+    assert set(paths) == {"line", *NAMES}
+    assert study_title(paths["soft_ratio"]) == "A line."
+    assert paths["variance_of_risk"] == ROOT / "studies" / "variance_of_risk.py"
+    assert set(study_paths(folder / "studies")) == set(paths)
+    paths["line"].write_text("def")
+    with pytest.raises(ValueError, match="does not parse"):
+        study_title(paths["line"])
 
 
 def test_there_are_studies() -> None:
@@ -130,3 +176,19 @@ def read_json_like(config: object) -> object:
     if isinstance(config, dict):
         return {key: read_json_like(value) for key, value in config.items()}
     return [read_json_like(value) for value in config] if isinstance(config, tuple | list) else config
+
+
+def test_a_figure_of_other_code_is_known(folder: Path) -> None:
+    script = folder / "studies" / "line.py"
+    study = load_study(str(script))
+    run_study(study, folder)
+    assert not made_by_other_code(study, folder)
+    script.write_text(SCRIPT.replace("random(points)", "random(points) + 1"))
+    assert made_by_other_code(load_study(str(script)), folder)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_figures_are_those_of_the_code_as_it_is(name: str) -> None:
+    """A report and no test: a figure that costs an hour is not made at every change of what lies below it."""
+    if made_by_other_code(load_study(name, ROOT / "studies"), ROOT / "figures"):
+        pytest.skip(f"redo: kdtheory study {name} (its figure was made by other code)")

@@ -29,4 +29,9 @@ def segment_covering_number(epsilon: float, /, *, diameter: float = 1.0) -> int:
     """
     check_positive("epsilon", epsilon)
     check_positive("diameter", diameter)
-    return math.ceil(diameter / (2 * epsilon))
+    parts = diameter / (2 * epsilon)
+    if not math.isfinite(parts):
+        raise ValueError(
+            f"epsilon = {epsilon} is too small a part of diameter = {diameter}; give a larger one"
+        )
+    return math.ceil(parts)

@@ -18,6 +18,7 @@ from kdtheory.bounds.norm_margin import ramp_loss
 from kdtheory.bounds.norms import grid_point
 from kdtheory.bounds.result import Bound
 from kdtheory.doors import door
+from kdtheory.types import at_least_float32, promoted
 from kdtheory.validate import (
     check_at_least,
     check_finite,
@@ -44,6 +45,7 @@ def supervision_complexity(
     """
     check_finite("kernel", kernel)
     check_finite("targets", targets)
+    kernel, targets = promoted(*at_least_float32(kernel, targets))
     if len(targets) != len(kernel):
         raise ValueError(f"targets has {len(targets)} rows for {len(kernel)} points; give one each")
     if not torch.allclose(kernel, kernel.mT, rtol=1e-6, atol=1e-12):

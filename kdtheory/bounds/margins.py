@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from kdtheory.doors import door
+from kdtheory.types import told, widened
 from kdtheory.validate import (
     check_at_least,
     check_finite,
@@ -231,9 +232,10 @@ def _by_blocks(values: Callable[[Tensor, Tensor], Tensor], logits: Tensor, other
 
 
 def _softened(logits: Tensor, gamma: float) -> Tensor:
-    shifted = (logits - logits.amax(-1, keepdim=True).detach()) / gamma
+    (wide,) = widened(logits, temperature=gamma)
+    shifted = (wide - wide.amax(-1, keepdim=True).detach()) / gamma
     # Torch's softmax over a short last axis is several times slower than over the first one.
-    return shifted.movedim(-1, 0).softmax(0).movedim(0, -1)
+    return told(shifted.movedim(-1, 0).softmax(0).movedim(0, -1), logits)
 
 
 def _check_pair(logits: Tensor, labels: Tensor) -> None:

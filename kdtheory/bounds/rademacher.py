@@ -139,6 +139,7 @@ def finite_class(values: Float[Tensor, "functions n"], /) -> Supremum:
     kept: dict[torch.dtype, Tensor] = {}
 
     def supremum(signs: Tensor) -> Tensor:
+        _check_signs(signs, values.shape[1])
         rows = kept.setdefault(signs.dtype, values.detach().to(signs.dtype).T.contiguous())
         return (signs @ rows).amax(-1).to(values.dtype)
 
@@ -166,6 +167,7 @@ def linear_class(inputs: Float[Tensor, "n d"], /, *, radius: float, norm: str = 
     order = 2.0 if norm == "l2" else torch.inf
 
     def supremum(signs: Tensor) -> Tensor:
+        _check_signs(signs, len(inputs))
         total: Tensor = (signs @ inputs.detach().to(signs)).norm(order, dim=-1)
         return radius * total.to(inputs.dtype)
 
@@ -192,6 +194,7 @@ def vector_linear_class(inputs: Float[Tensor, "n d"], /, *, radius: float, outpu
     check_at_least("outputs", outputs, 1)
 
     def supremum(signs: Tensor) -> Tensor:
+        _check_signs(signs, len(inputs) * outputs)
         # One matrix product, rows made contiguous: torch's batched one is several times slower here.
         own = signs.unflatten(-1, (inputs.shape[0], outputs)).transpose(-1, -2).reshape(-1, inputs.shape[0])
         products = own @ inputs.detach().to(signs)
@@ -199,6 +202,11 @@ def vector_linear_class(inputs: Float[Tensor, "n d"], /, *, radius: float, outpu
         return radius * total.to(inputs.dtype)
 
     return supremum
+
+
+def _check_signs(signs: Tensor, count: int) -> None:
+    if signs.ndim != 2 or signs.shape[1] != count:
+        raise ValueError(f"signs has shape {tuple(signs.shape)}; this class takes draws × {count}")
 
 
 def _sign_vectors(draws: int, signs: int, stream: Stream, dtype: torch.dtype) -> Iterator[Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from kdtheory.certify.word import Word
 from kdtheory.certify.workshop import Workshop
 from kdtheory.doors import door
 from kdtheory.networks import MLP, Architecture, Pick
+from kdtheory.progress import Progress, Tell, told
 from kdtheory.roles import Arguments, HoldOut, Role, Train, Unlabelled, check_rows
 from kdtheory.streams import Stream
 from kdtheory.types import as_torch_starts, resolve_device
@@ -23,7 +24,6 @@ from kdtheory.validate import check_at_least, check_positive
 
 __all__ = ["certify"]
 
-Progress = Callable[[int, int], None]
 _HIDDEN = 256
 
 
@@ -51,7 +51,7 @@ def certify(
     device: str | torch.device = "auto",
     batch_size: int = 1024,
     output: Pick | None = None,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> Certificates:
     """Every bound on Pr[argmax f(x) ≠ y] that applies to a teacher f, at one δ for all; why others do not.
 
@@ -106,7 +106,8 @@ def certify(
         batch_size: of the evaluation; one more batch, of 64 points, sees whether others change the answer.
         output: where the logits are in what a module gives, if that is neither a tensor nor has `.logits`; of
             a model of sequences the place that is judged, as ``lambda logits: logits[:, -1]``.
-        progress: called with (done, total) steps of the witnesses' training.
+        progress: called with (done, total) steps of the witnesses' training. None shows a bar on a terminal
+            and in a notebook, True a line now and then elsewhere too, False nothing.
 
     Raises:
         ValueError: a row sits in two roles or twice in one, arrays do not fit each other, a number is out of
@@ -125,21 +126,19 @@ def certify(
     check_at_least("batch_size", batch_size, 1)
     said = said_by("teacher", teacher, points, batch_size=batch_size, pick=output)
     plan, to_ship = _plans(witness, ship, prior)
-    workshop = _workshop(
-        plan, to_ship, said, points, stream, word, prior=prior, device=device, progress=progress
-    )
-    case = Case(
-        said,
-        None if student is None else _student(student, said, points, batch_size, output),
-        {role.role: role.labels.long().cpu() for role in roles if not isinstance(role, Unlabelled)},
-        _gammas(gamma),
-        word,
-        _known(points),
-        workshop,
-        counts,
-        to_ship is not None,
-    )
-    return certificates(case, delta=delta, shares=shares)
+    with told(progress, "witnesses") as tell:
+        case = Case(
+            said,
+            None if student is None else _student(student, said, points, batch_size, output),
+            {role.role: role.labels.long().cpu() for role in roles if not isinstance(role, Unlabelled)},
+            _gammas(gamma),
+            word,
+            _known(points),
+            _workshop(plan, to_ship, said, points, stream, word, prior=prior, device=device, progress=tell),
+            counts,
+            to_ship is not None,
+        )
+        return certificates(case, delta=delta, shares=shares)
 
 
 def _roles(train: Any, holdout: Any, unlabelled: Any) -> list[Role]:
@@ -209,7 +208,7 @@ def _workshop(
     *,
     prior: float | nn.Module | None,
     device: str | torch.device,
-    progress: Progress | None,
+    progress: Tell,
 ) -> Workshop | None:
     if witness is None:
         return None

@@ -232,7 +232,7 @@ def claim(
             uses=uses,
             mutants=mutants,
             expect=expect,
-            how="\n\n".join(filter(None, [*(one.says for one in experiments), paragraphs(how)])),
+            how="\n\n".join(filter(None, [*dict.fromkeys(one.says for one in experiments), paragraphs(how)])),
             power=power,
             loose=loose,
             reading=reading,

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from kdtheory import __version__
+
 __all__ = ["INTERRUPTED", "RUNS", "Ended", "app", "err_console", "main", "out_console"]
 
 RUNS = Path("runs")
+_EXAMPLES = """Examples:
+
+kdtheory list --chapter 4
+
+kdtheory verify 'kd_*' --mutants
+
+kdtheory verify my_claims.py
+
+kdtheory certify --teacher-logits t.npy --labels y.npy --fixed-in-advance
+
+kdtheory new claim my_claim"""
 
 app = typer.Typer(
     help="The theory of knowledge distillation as executable claims, judged with honest statistics.",
+    epilog=_EXAMPLES,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 out_console, err_console = Console(), Console(stderr=True)
@@ -35,6 +48,22 @@ class Ended(Exception):
     def __init__(self, line: str, code: int) -> None:
         super().__init__(line)
         self.code = code
+
+
+def _say_version(wanted: bool | None) -> None:
+    if wanted:
+        typer.echo(f"kdtheory {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool | None,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and exit."),
+    ] = None,
+) -> None:
+    """The theory of knowledge distillation as executable claims, judged with honest statistics."""
 
 
 def main() -> None:
@@ -56,7 +85,7 @@ def main() -> None:
 
 
 def _refuse(message: str) -> NoReturn:
-    _end("error " + " ".join(message.split()).replace(".;", ";"), 2)
+    _end("error " + " ".join(message.split()).replace(".;", ";").replace("?;", "?"), 2)
 
 
 def _end(line: str, code: int) -> NoReturn:

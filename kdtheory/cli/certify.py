@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Column, Table
 
-from kdtheory.bounds import Bound
-from kdtheory.certify import ASSUMPTIONS, Certificates, certify_logits
-from kdtheory.certify.by_logits import check_together
-from kdtheory.cli.app import app, out_console
-from kdtheory.datasets import ReadArray, as_labels, as_logits, check_same_columns, read_table, settled
-from kdtheory.plots import certificates_figure
-from kdtheory.records import write_file, write_json
+from kdtheory.cli.app import app
+from kdtheory.cli.layout import NUMBERS, WHOLE, WORDS, print_table, prose
+from kdtheory.files import write_file, write_json
 
-_DOUBTED = [name for name in ASSUMPTIONS if name not in ("prior_unseen", "start_unseen")]
-COLOURS = {"certificate": "green", "heuristic": "yellow"}
+if TYPE_CHECKING:
+    from kdtheory.bounds import Bound
+    from kdtheory.certify import Certificates
+    from kdtheory.datasets import ReadArray
+
+DOUBTED = ("independent", "one_law", "holdout_unseen", "unlabelled_unseen")
+"""Of `kdtheory.certify.ASSUMPTIONS`, what may not hold of files of logits."""
+KINDS = {"certificate": "green", "heuristic": "yellow"}
 SUFFIXES = (".pdf", ".png", ".svg")
 
 
@@ -61,7 +62,7 @@ def certify_files(
     ] = False,
     unmet: Annotated[
         list[str] | None,
-        typer.Option(help=f"What does not hold, and makes heuristics: {', '.join(_DOUBTED)}."),
+        typer.Option(help=f"What does not hold, and makes heuristics: {', '.join(DOUBTED)}."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
     figure: Annotated[Path | None, typer.Option(help="Draw the table: .svg, .png or .pdf.")] = None,
@@ -73,6 +74,10 @@ def certify_files(
     """
     if figure is not None and figure.suffix.lower() not in SUFFIXES:
         raise ValueError(f"figure = {str(figure)!r} must end in one of {', '.join(SUFFIXES)}")
+    from kdtheory.certify import certify_logits
+    from kdtheory.certify.by_logits import check_together
+    from kdtheory.datasets import as_labels, as_logits, check_same_columns, read_table, settled
+
     given = {
         "--student-logits": student_logits,
         "--unlabelled-teacher": unlabelled_teacher,
@@ -106,12 +111,14 @@ def certify_files(
     if out is not None:
         write_json(out, document)
     if figure is not None:
+        from kdtheory.plots import certificates_figure
+
         write_file(figure, certificates_figure(found.to_frame(), form=figure.suffix.lower()[1:]))
     if as_json:
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
         for path, array in {**read, labels: truth}.items():
-            out_console.print(f"[dim]{escape(_told(path, array))}[/]", highlight=False)
+            prose(f"[dim]{escape(_told(path, array))}[/]")
         _print(found)
     raise typer.Exit(int(found.vacuous))
 
@@ -134,22 +141,23 @@ def _told(path: Path, read: ReadArray) -> str:
 
 def _print(found: Certificates) -> None:
     points = ", ".join(f"{count:,} {role}" for role, count in found.points.items())
-    table = Table("bound", Column("at most", justify="right"), title=f"The teacher's error ({points} points)")
-    for column in ("kind", "terms"):
-        table.add_column(column)
-    for column in ("δ", "needed"):
-        table.add_column(column, justify="right")
-    for name, bound in found.lines.items():
-        table.add_row(
-            *_cells(name, bound, name in found.shares), style="bold" if name == found.best_line else None
-        )
-    out_console.print(table)
-    for line in _summary(found):
-        out_console.print(line, highlight=False)
+    columns = {
+        "bound": WHOLE,
+        "at most": NUMBERS,
+        "kind": WORDS,
+        "terms": WORDS,
+        "δ": NUMBERS,
+        "needed": NUMBERS,
+    }
+    table = [_cells(name, bound, name in found.shares) for name, bound in found.lines.items()]
+    best = list(found.lines).index(found.best_line) if found.best_line else None
+    print_table(f"The teacher's error ({points} points)", columns, table, best)
+    for text in _summary(found):
+        prose(text)
 
 
 def _cells(name: str, bound: Bound, has_share: bool) -> list[str]:
-    kind = f"[{COLOURS[bound.kind]}]{bound.kind}[/]" + (", [cyan]vacuous[/]" if bound.vacuous else "")
+    kind = f"[{KINDS[bound.kind]}]{bound.kind}[/]" + (", [cyan]vacuous[/]" if bound.vacuous else "")
     terms = " + ".join(f"{escape(term)} {value:.4g}" for term, value in bound.terms.items() if value)
     needed = "" if bound.needed is None else f"{bound.needed:,}"
     return [

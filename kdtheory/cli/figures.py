@@ -6,49 +6,99 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from kdtheory.cli.app import RUNS, app, err_console, out_console
-from kdtheory.records import latest_run, write_file
-from kdtheory.report import report as make_report
-from kdtheory.study import load_study, redraw_study, run_study
+from kdtheory.cli.app import RUNS, app, out_console
+from kdtheory.cli.layout import item, prose
+from kdtheory.cli.look import Bibliography, Words, read_bibliographies
+from kdtheory.cli.names import complete_studies, known_study, named_in
+from kdtheory.files import latest_run, read_json, write_file
+from kdtheory.progress import progress_bar
+from kdtheory.scripts import study_paths, study_title
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing while it runs.")]
 
 
 @app.command()
 def study(
-    name: Annotated[str, typer.Argument(help="Name of a study.")],
-    small: Annotated[bool, typer.Option("--small", help="The configuration of seconds.")] = False,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Name of a study, or the path of a script.", autocompletion=complete_studies),
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="The studies there are, with titles.")] = False,
+    small: Annotated[bool, typer.Option("--small", help="The small configuration: a look.")] = False,
     seed: Annotated[int, typer.Option(help="The integer that the study's stream hangs on.")] = 0,
-    studies: Annotated[Path, typer.Option(help="Folder of the studies.")] = Path("studies"),
+    studies: Annotated[
+        Path | None, typer.Option(help="Folder of studies, beside studies/ and those of the package.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the figures.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of IDX files, for a study of images.")] = None,
     redraw: Annotated[
         bool, typer.Option("--redraw", help="Draw from the table there is; compute nothing.")
     ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run a study: table.csv, figure.svg, figure.png and run.json under figures/NAME/."""
-    chosen = load_study(name, studies)
-    place = out or (RUNS / "figures" if small else Path("figures"))
-    with err_console.status(f"{name} …"):
+    figures = Path("figures")
+    if listed:
+        _list(studies, figures)
+        return
+    if name is None:
+        raise ValueError("no study is named; see `kdtheory study --list`, or give the path of a script")
+    script = known_study(name, studies)
+    place = out or (RUNS / "figures" if small else figures)
+    with progress_bar(_label(script, figures, small or redraw), quiet=quiet):
+        from kdtheory.study import load_study, redraw_study, run_study
+
+        chosen = load_study(str(script))
         if redraw:
             rows = redraw_study(chosen, place)
         else:
             rows = run_study(chosen, place, seed=seed, small=small, data=data)
     out_console.print(rows.to_string(index=False, max_rows=40), highlight=False)
-    out_console.print(f"written to {place / name}")
+    prose(f"written to {escape(str(place / chosen.name))}")
+
+
+def _list(folder: Path | None, figures: Path) -> None:
+    paths = study_paths(*([folder] if folder else []))
+    for name in sorted(paths):
+        seconds = _seconds(name, figures)
+        item((name,), {"": escape(study_title(paths[name])), "took": f"{seconds:,.0f} s" if seconds else ""})
+
+
+def _label(script: Path, figures: Path, other: bool) -> str:
+    """The study, and how long its figure took when it was made."""
+    seconds = None if other else _seconds(script.stem, figures)
+    return script.stem + (f" (took {seconds:,.0f} s when its figure was made)" if seconds else "")
+
+
+def _seconds(name: str, figures: Path) -> float | None:
+    made = figures / name / "run.json"
+    seconds: float | None = read_json(made).get("seconds") if made.is_file() else None
+    return seconds
 
 
 @app.command()
 def report(
+    names: Words = None,
     run: Annotated[Path | None, typer.Option(help="Directory of a run; the newest under runs/.")] = None,
     figures: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("figures"),
     out: Annotated[Path | None, typer.Option(help="The page; report.html in the run's directory.")] = None,
+    papers_of_own: Bibliography = None,
+    quiet: Quiet = False,
 ) -> None:
     """Make one self-contained HTML page from a run's records and the figures."""
+    read_bibliographies(papers_of_own)
     source = run or latest_run(RUNS)
     if source is None:
         raise ValueError(
             f"there is no ended run under {RUNS}; run `kdtheory verify` first or name one by --run"
         )
     page = out or source / "report.html"
-    write_file(page, make_report(source, figures if figures.is_dir() else None).encode())
-    out_console.print(f"written to {page}")
+    with progress_bar("report", quiet=quiet):
+        from kdtheory.report import report as make_report
+
+        there = [one["name"] for one in read_json(source / "ledger.json")["findings"]] if names else []
+        only = named_in(names or [], there)
+        write_file(page, make_report(source, figures if figures.is_dir() else None, only).encode())
+    prose(f"written to {escape(str(page))}")

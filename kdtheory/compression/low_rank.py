@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_finite, check_one_of
 
 __all__ = ["eckart_young_error", "low_rank_factors", "truncated_svd"]
@@ -53,7 +54,7 @@ def low_rank_factors(
     (torch.Size([2, 1]), [[4.0, 0.0], [0.0, 0.0]])
     """
     _check(weight, rank)
-    left, values, right = torch.linalg.svd(weight, full_matrices=False)
+    left, values, right = torch.linalg.svd(*at_least_float32(weight), full_matrices=False)
     rank = int(rank)
     root = values[..., :rank].sqrt()
     return left[..., :rank] * root[..., None, :], root[..., None] * right[..., :rank, :]
@@ -81,7 +82,7 @@ def eckart_young_error(
     """
     check_one_of("norm", norm, ("frobenius", "spectral"))
     _check(weight, rank)
-    rest: Tensor = torch.linalg.svdvals(weight)[..., int(rank) :]
+    rest: Tensor = torch.linalg.svdvals(*at_least_float32(weight))[..., int(rank) :]
     if norm == "frobenius":
         return rest.square().sum(-1).sqrt()
     return rest[..., 0] if rest.shape[-1] else weight.new_zeros(weight.shape[:-2])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kdtheory.datasets.stored import IDENTIFIERS, LABELS, plain
+from kdtheory.doors import door
 from kdtheory.validate import check_probs
 
 __all__ = ["check_meaning", "check_same_columns", "laws"]
@@ -58,6 +59,7 @@ def laws(path: str, values: Tensor, /) -> Tensor:
     return values
 
 
+@door
 def check_same_columns(names: Mapping[str, Sequence[str] | None], /) -> None:
     """Tables of the same classes have them in one order.
 

@@ -25,6 +25,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kdtheory.datasets.text_tables import is_number, read_text_table
+from kdtheory.doors import door
 
 __all__ = ["IDENTIFIERS", "LABELS", "File", "ReadArray", "plain", "read_table"]
 
@@ -54,6 +55,7 @@ LABELS = frozenset({"label", "labels", "y", "target", "targets", "class", "y_tru
 """Names of columns that say which class it has."""
 
 
+@door
 @dataclass(frozen=True)
 class ReadArray:
     """The array of a file, and how the file was read.
@@ -71,6 +73,7 @@ class ReadArray:
     doubtful: str | None = None
 
 
+@door
 def read_table(path: File, /, *, header: bool | None = None) -> ReadArray:
     """The array of one file, and how it was read; a first line in doubt stands there as a row.
 

@@ -24,7 +24,9 @@ __all__ = [
 
 
 def check_features(name: str, features: Tensor) -> None:
-    """Real numbers, in floating point and finite."""
+    """A batch, one example a row or map, in floating point and finite."""
+    if features.ndim < 2:
+        raise ValueError(f"{name} has shape {tuple(features.shape)}; give a batch, one example a row or map")
     check_floating(name, features)
     check_finite(name, features)
 
@@ -32,10 +34,6 @@ def check_features(name: str, features: Tensor) -> None:
 def check_paired_rows(student_features: Tensor, teacher_features: Tensor, *, least: int = 1) -> None:
     """Finite features of the same examples, `least` or more of them, in the same order."""
     for name, features in (("student_features", student_features), ("teacher_features", teacher_features)):
-        if features.ndim < 2:
-            raise ValueError(
-                f"{name} has shape {tuple(features.shape)}; give a batch, one example a row or map"
-            )
         check_features(name, features)
     if len(student_features) != len(teacher_features):
         raise ValueError(

@@ -18,9 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kdtheory.types import at_least_float32
-
-__all__ = ["CLOSE_TERMS", "accurate", "at_least_zero", "close_jensen_shannon", "told", "widened"]
+__all__ = ["CLOSE_TERMS", "accurate", "at_least_zero", "close_jensen_shannon"]
 
 Term = Callable[[Tensor, Tensor], Tensor]
 
@@ -31,22 +29,6 @@ _SERIES = {
     for dtype, most in ((torch.float32, 7), (torch.float64, 11))
 }
 """Of φ(v)/v², the highest power first; what is left out is below rounding for |v| ≤ 0.3."""
-_EXTREME = 1e6
-
-
-def widened(*tensors: Tensor, temperature: float | Tensor = 1.0) -> list[Tensor]:
-    """The tensors in float32 at least; in float64 where a temperature is above 10⁶ or below 10⁻⁶."""
-    extreme = (
-        bool(((temperature > _EXTREME) | (temperature < 1 / _EXTREME)).any())
-        if isinstance(temperature, Tensor)
-        else not 1 / _EXTREME <= temperature <= _EXTREME
-    )
-    return [tensor.double() for tensor in tensors] if extreme else at_least_float32(*tensors)
-
-
-def told(values: Tensor, like: Tensor, /) -> Tensor:
-    """The values in the type of what came in, float32 for half precision."""
-    return values.to(at_least_float32(like)[0].dtype)
 
 
 def at_least_zero(losses: Tensor, /) -> Tensor:

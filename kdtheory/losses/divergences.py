@@ -19,7 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.losses._precision import CLOSE_TERMS, accurate, at_least_zero, close_jensen_shannon, widened
+from kdtheory.losses._precision import CLOSE_TERMS, accurate, at_least_zero, close_jensen_shannon
+from kdtheory.types import widened
 from kdtheory.validate import check_fraction, check_logits, check_same_shape
 
 __all__ = [

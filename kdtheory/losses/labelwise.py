@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.types import at_least_float32
+from kdtheory.types import at_least_float32, told, widened
 from kdtheory.validate import check_logits, check_positive
 
 __all__ = ["brier_loss", "log_loss", "softmax_margin_loss", "zero_one_loss"]
@@ -70,8 +70,8 @@ def softmax_margin_loss(logits: Float[Tensor, "*batch k"], /, *, gamma: float) -
     """
     check_positive("gamma", gamma)
     check_logits("logits", logits)
-    (logits,) = at_least_float32(logits)
-    return 1 - ((logits - logits.amax(-1, keepdim=True)) / gamma).softmax(-1)
+    (wide,) = widened(logits, temperature=gamma)
+    return told(1 - ((wide - wide.amax(-1, keepdim=True)) / gamma).softmax(-1), logits)
 
 
 @door

@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.losses._precision import widened
 from kdtheory.losses.divergences import SOFT_TERMS
 from kdtheory.losses.response import label_loss
+from kdtheory.types import widened
 from kdtheory.validate import check_at_least, check_logits, check_positive
 
 __all__ = ["PeerDivergence", "divergence_from_mean_peer", "mean_peer_divergence", "mutual_loss"]

@@ -21,10 +21,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.losses._precision import told, widened
 from kdtheory.losses.divergences import ACCURATE_TERMS, SOFT_TERMS, SoftTerm
 from kdtheory.losses.softmax import Setting, check_setting, per_example, tempered_softmax
 from kdtheory.losses.truncated import Tail, TopK, check_kept, kept_divergence
+from kdtheory.types import told, widened
 from kdtheory.validate import (
     check_fraction,
     check_labels,
@@ -230,11 +230,16 @@ def label_loss(
 ) -> Float[Tensor, "..."]:
     """CE(e_y, φ_1(z_s)) = −ln φ_1(z_s)_y for each example: what a student trained on labels alone minimises.
 
-    `distillation` at λ = 0, for training without a teacher: the same arguments, and nothing is checked.
+    `distillation` at λ = 0, for training without a teacher: the same arguments, and logits are not checked.
+
+    Raises:
+        ValueError: a label that is no class.
 
     >>> label_loss(torch.zeros(2, 8), None, torch.tensor([0, 7])).exp()
     tensor([8., 8.])
     """
+    if labels.device.type == "cpu":  # on another device the look would wait for all that is computed there
+        check_labels("labels", labels, student_logits.shape[-1])
     places = labels.long().expand(student_logits.shape[:-1]).unsqueeze(-1)
     (student_logits,) = widened(student_logits)
     return -student_logits.log_softmax(-1).gather(-1, places).squeeze(-1)

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.losses._precision import told, widened
+from kdtheory.types import told, widened
 from kdtheory.validate import check_logits, check_positive
 
 __all__ = [

@@ -13,7 +13,7 @@ from torch import Tensor
 from kdtheory.doors import door
 from kdtheory.losses.divergences import kl_divergence
 from kdtheory.losses.softmax import entropy, renyi_entropy
-from kdtheory.types import at_least_float32
+from kdtheory.types import widened
 from kdtheory.validate import check_logits, check_positive
 
 __all__ = ["transformed_teacher_matching", "zheng24_terms"]
@@ -39,7 +39,7 @@ def transformed_teacher_matching(
     """
     check_positive("temperature", temperature)
     check_logits("teacher_logits", teacher_logits)
-    student_logits, teacher_logits = at_least_float32(student_logits, teacher_logits)
+    student_logits, teacher_logits = widened(student_logits, teacher_logits, temperature=temperature)
     return kl_divergence(student_logits, teacher_logits / temperature)
 
 
@@ -71,7 +71,7 @@ def zheng24_terms(
     check_positive("temperature", temperature)
     check_logits("student_logits", student_logits)
     check_logits("teacher_logits", teacher_logits)
-    student_logits, teacher_logits = at_least_float32(student_logits, teacher_logits)
+    student_logits, teacher_logits = widened(student_logits, teacher_logits, temperature=temperature)
     softened = kl_divergence(student_logits / temperature, teacher_logits / temperature)
     return {
         "distillation": temperature * softened,

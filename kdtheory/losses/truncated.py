@@ -19,8 +19,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.losses._precision import told, widened
 from kdtheory.losses.divergences import ACCURATE_TERMS
+from kdtheory.types import told, widened
 from kdtheory.validate import check_at_least, check_logits, check_one_of, check_positive
 
 __all__ = ["Tail", "TopK", "top_k", "top_k_divergence"]

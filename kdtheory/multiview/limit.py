@@ -25,7 +25,7 @@ from kdtheory.multiview._kernel import LANES, descend
 from kdtheory.networks.patches import PatchNetwork, smoothed_relu
 from kdtheory.problems.multi_view import Views
 from kdtheory.streams import Stream
-from kdtheory.validate import check_at_least, check_fraction, check_positive
+from kdtheory.validate import check_at_least, check_fraction, check_logits, check_positive
 
 __all__ = ["LimitPopulation", "limit_of", "limit_start", "train_limit"]
 
@@ -63,7 +63,14 @@ class LimitPopulation:
         A fresh noise patch has the product ⟨w, ξ⟩ ~ N(0, init_std²s²) of the start with every channel; what
         this adds to a logit, at most of the order C·P′·a(3·init_std·s), is left out.
         """
+        features = self.projections.shape[-1]
+        if coefficients.shape[-1] != features or not len(coefficients):
+            raise ValueError(
+                f"coefficients has shape {tuple(coefficients.shape)}; give n × {features} features, n ≥ 1"
+            )
         weights, places = _places(coefficients)
+        if not len(weights):  # points that show nothing
+            return self.projections.new_zeros(len(self), len(coefficients), self.projections.shape[1])
         active = partial(smoothed_relu, power=self.network.power, threshold=self.network.threshold)
         table = torch.stack([active(self.projections * weight).sum(2) for weight in weights], -1)
         chosen = one_hot(places + 1, len(weights) + 1)[..., 1:].to(table).flatten(-2)
@@ -129,6 +136,12 @@ def train_limit(
     labels = one_hot(views.labels, k).double()
     share, probs = 0.0, labels.expand(members, n, k)
     if teacher_logits is not None:
+        if teacher_logits.shape not in ((n, k), (members, n, k)):
+            raise ValueError(
+                f"teacher_logits has shape {tuple(teacher_logits.shape)}; give {n} × {k}, or "
+                f"{members} × {n} × {k}"
+            )
+        check_logits("teacher_logits", teacher_logits)
         share = weight
         probs = (teacher_logits.double().clamp_max(cap) / temperature).softmax(-1).expand(members, n, k)
     weights, places = _places(views.coefficients)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["check_inputs", "check_member", "check_named", "check_params"]
+__all__ = ["check_inputs", "check_member", "check_named", "check_own", "check_params"]
 
 
 def check_params(params: Tensor, size: int) -> None:
@@ -19,8 +19,18 @@ def check_params(params: Tensor, size: int) -> None:
 def check_inputs(inputs: Tensor, shape: tuple[int, ...]) -> None:
     """The last axes are one example's, one or more before them."""
     if inputs.ndim <= len(shape) or inputs.shape[-len(shape) :] != shape:
-        wanted = " × ".join(map(str, shape))
-        raise ValueError(f"inputs has shape {tuple(inputs.shape)}; give rows of examples, n × {wanted}")
+        raise ValueError(f"inputs has shape {tuple(inputs.shape)}; give rows of examples, n × {_axes(shape)}")
+
+
+def check_own(params: Tensor, inputs: Tensor, shape: tuple[int, ...]) -> None:
+    """Inputs are shared by all members, or each member's own."""
+    check_inputs(inputs, shape)
+    own, members = inputs.shape[: inputs.ndim - len(shape) - 1], params.shape[:-1]
+    if own and members and own != members:
+        raise ValueError(
+            f"inputs has shape {tuple(inputs.shape)} for {tuple(members)} members; give "
+            f"n × {_axes(shape)}, or such a table for each member"
+        )
 
 
 def check_member(params: Tensor, member: int, size: int) -> None:
@@ -39,3 +49,7 @@ def check_named(named: Mapping[str, Any], names: Collection[str]) -> None:
         raise ValueError(
             f"named lacks the tensor {missing[0]!r}; give a state_dict() with {', '.join(names)}"
         )
+
+
+def _axes(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))

@@ -30,12 +30,25 @@ class Inputs:
     """What a module is called with for a batch: arguments in order and by name, one entry each example.
 
     Args:
-        args: in order.
+        args: in order; tensors may lie in tuples, lists and mappings.
         named: by name.
+
+    Raises:
+        ValueError: there is no tensor, or the first has no axis.
+
+    >>> states = torch.zeros(3, 2), torch.ones(3, 2)
+    >>> Inputs((torch.eye(3), states)).rows(slice(0, 1)).args[1]
+    (tensor([[0., 0.]]), tensor([[1., 1.]]))
     """
 
     args: tuple[Any, ...]
     named: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        first = next(self.tensors, None)
+        if first is None or not first.ndim:
+            what = "no tensor" if first is None else "a first tensor without axes"
+            raise ValueError(f"a batch holds {what}; give a tensor with one entry for each example")
 
     def __len__(self) -> int:
         return len(next(self.tensors))
@@ -43,7 +56,7 @@ class Inputs:
     @property
     def tensors(self) -> Iterator[Tensor]:
         """The tensors among them."""
-        yield from (part for part in (*self.args, *self.named.values()) if isinstance(part, Tensor))
+        yield from _tensors((*self.args, *self.named.values()))
 
     @property
     def shapes(self) -> str:
@@ -55,12 +68,17 @@ class Inputs:
 
     def mapped(self, change: Callable[[Tensor], Tensor], /) -> Inputs:
         """The same with each tensor changed."""
-        args = tuple(change(part) if isinstance(part, Tensor) else part for part in self.args)
-        return Inputs(args, {k: change(v) if isinstance(v, Tensor) else v for k, v in self.named.items()})
+        return Inputs(_mapped(change, self.args), _mapped(change, self.named))
 
     def rows(self, chosen: slice | Tensor, /) -> Inputs:
-        """Some of the examples; what is not one for each example stays as it is."""
+        """Some of the examples; what is not one for each example stays as it is.
+
+        Raises:
+            ValueError: they are not chosen by whole numbers, by one truth value each, or there is none so.
+        """
         size = len(self)
+        if isinstance(chosen, Tensor):
+            chosen = _rows(chosen, size)
         return self.mapped(lambda part: part[chosen] if part.ndim and len(part) == size else part)
 
     def to(self, device: torch.device) -> Inputs:
@@ -94,6 +112,7 @@ class Inputs:
         return _two(self.outputs(net, pick=pick, name=name))
 
 
+@door
 def check_ready(net: nn.Module, name: str = "the module", /) -> None:
     """Every parameter and buffer is there: it has a shape and real numbers.
 
@@ -128,6 +147,7 @@ def logits_in(output: Any, /, *, examples: int, pick: Pick | None = None, name: 
     return _two(outputs_in(output, examples=examples, pick=pick, name=name))
 
 
+@door
 def outputs_in(
     output: Any,
     /,
@@ -160,6 +180,38 @@ def outputs_in(
             f"{name} gives {tuple(found.shape)} for {examples} points; wrap it to give n × k logits"
         )
     return found
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list, Mapping)):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(part)
+
+
+def _mapped(change: Callable[[Tensor], Tensor], value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {name: _mapped(change, part) for name, part in value.items()}
+    if isinstance(value, (tuple, list)):
+        parts = [_mapped(change, part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return value
+
+
+def _rows(chosen: Tensor, size: int) -> Tensor:
+    """Numbers of rows as torch.long (uint8 would be taken for truth values), or one truth value for each."""
+    kind = f"chosen, {chosen.dtype} of shape {tuple(chosen.shape)},"
+    if chosen.dtype == torch.bool and chosen.shape == (size,):
+        return chosen
+    if chosen.dtype == torch.bool or chosen.is_floating_point() or chosen.is_complex() or chosen.ndim != 1:
+        raise ValueError(f"{kind} picks no rows; give a slice, a row of numbers, or one truth value for each")
+    chosen = chosen.long()
+    if chosen.numel() and not -size <= int(chosen.min()) <= int(chosen.max()) < size:
+        raise ValueError(f"{kind} goes beyond the {size} examples; give numbers from 0 to {size - 1}")
+    return chosen
 
 
 def _two(outputs: Tensor) -> Tensor:

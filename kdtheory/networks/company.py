@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from kdtheory.doors import door
 from kdtheory.networks.calls import Inputs
 
 __all__ = ["CLOSE", "alike", "check_alone", "closeness", "left_as_it_was"]
@@ -20,6 +22,7 @@ _ROUNDING = 0.1  # what lies between two logits of one row may be smaller than e
 _ASKED = 64
 
 
+@door
 @contextmanager
 def left_as_it_was(module: nn.Module) -> Iterator[None]:
     """Within, a module may be called; afterwards its modes, buffers and attributes are what they were.
@@ -53,7 +56,8 @@ def left_as_it_was(module: nn.Module) -> Iterator[None]:
                 part.training = training
 
 
-def alike(said: Tensor, again: Tensor, /, *, close: float = CLOSE) -> bool:
+@door
+def alike(said: Float[Tensor, "n k"], again: Float[Tensor, "n k"], /, *, close: float = CLOSE) -> bool:
     """Equal up to rounding, −∞ and NaN in the same places; the same class unless two are as good as equal."""
     tolerance = close * torch.where(said.isfinite(), said.abs(), 0.0).amax(0).clamp_min(1.0)
     near = (said == again) | (said.isnan() & again.isnan()) | ((said - again).abs() <= tolerance)
@@ -64,10 +68,11 @@ def alike(said: Tensor, again: Tensor, /, *, close: float = CLOSE) -> bool:
     return not bool((clear & (said.argmax(-1) != again.argmax(-1))).any())
 
 
+@door
 def check_alone(
     ask: Callable[[Inputs], Tensor],
     inputs: Inputs,
-    said: Tensor,
+    said: Float[Tensor, "n *tokens k"],
     /,
     *,
     name: str = "the module",
@@ -111,6 +116,7 @@ def check_alone(
         )
 
 
+@door
 def closeness(net: nn.Module, /) -> float:
     """`CLOSE`, or a tenth for layers that quantise their inputs on the fly, by the range of the batch."""
     by_the_batch = any("quantized.dynamic" in type(part).__module__ for part in net.modules())

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from kdtheory.doors import door
-from kdtheory.networks._checks import check_inputs, check_member, check_named, check_params
+from kdtheory.networks._checks import check_member, check_named, check_own, check_params
 from kdtheory.networks._mlp_tape import ACTIVATIONS, MLPTape
 from kdtheory.streams import Stream
+from kdtheory.types import promoted, resolve_device
 from kdtheory.validate import check_at_least, check_one_of
 
 __all__ = ["MLP"]
@@ -118,14 +119,14 @@ class MLP:
                     limit = 1 / math.sqrt(inside) if law == "torch" else math.sqrt(6 / (inside + out))
                     block.zero_()
                     weight.uniform_(-limit, limit, generator=generator)
-        return params.to(device=device, dtype=dtype)
+        return params.to(device=resolve_device(device), dtype=dtype)
 
     def logits(
         self, params: Float[Tensor, "*members size"], inputs: Float[Tensor, "*own n d"], /
     ) -> Float[Tensor, "*members n k"]:
         """The outputs of every member; inputs n × d are shared, members × n × d are each member's own."""
-        check_inputs(inputs, self.input_shape)
-        hidden = inputs
+        check_own(params, inputs, self.input_shape)
+        params, hidden = promoted(params, inputs)
         activate = ACTIVATIONS[self.activation].function
         for depth, block in enumerate(self._blocks(params)):
             inside = self.widths[depth]
@@ -150,7 +151,7 @@ class MLP:
         names = [f"{2 * depth}.{part}" for depth in range(len(self.widths) - 1) for part in self._parts]
         check_named(named, names)
         first = named["0.weight"]
-        params = first.new_empty(*first.shape[:-2], self.size)
+        params = first.new_zeros(*first.shape[:-2], self.size)
         for name, view in self.unpack(params).items():
             view.copy_(named[name])
         return params

@@ -15,10 +15,12 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 
 from kdtheory.doors import door
-from kdtheory.networks._checks import check_inputs, check_member, check_named, check_params
+from kdtheory.networks._checks import check_member, check_named, check_own, check_params
 from kdtheory.networks._module_tape import ModuleTape, mapped
+from kdtheory.networks.calls import Inputs
 from kdtheory.networks.copies import copied
 from kdtheory.streams import Stream
+from kdtheory.types import promoted, resolve_device
 from kdtheory.validate import check_at_least
 
 __all__ = ["ModuleArchitecture"]
@@ -36,8 +38,8 @@ class ModuleArchitecture:
         name: what a table calls it.
 
     Raises:
-        ValueError: the module has no parameters, or holds buffers (batch statistics cannot be shared out
-            over members: use GroupNorm or LayerNorm).
+        ValueError: the module does not take inputs of this shape, has no parameters, or holds buffers
+            (batch statistics cannot be shared out over members: use GroupNorm or LayerNorm).
 
     >>> architecture = ModuleArchitecture(lambda: nn.Linear(3, 2), (3,))
     >>> architecture.size, architecture.logits(torch.zeros(4, 8), torch.ones(5, 3)).shape
@@ -58,6 +60,9 @@ class ModuleArchitecture:
                 f"factory makes a module with buffers ({', '.join(buffers[:3])}); "
                 "use a norm without running statistics, such as GroupNorm"
             )
+        with _generator_kept(), torch.no_grad():
+            two = torch.zeros(2, *self.input_shape)
+            Inputs((two,)).outputs(self._skeleton(torch.float32, "cpu"), name="the module of factory")
 
     @cached_property
     def _module(self) -> nn.Module:
@@ -106,13 +111,14 @@ class ModuleArchitecture:
             for member in range(members):
                 torch.default_generator.set_state(stream.child(member).torch().get_state())
                 rows.append(self.pack(dict(self.factory().named_parameters())).detach())
-        return torch.stack(rows).to(device=device, dtype=dtype)
+        return torch.stack(rows).to(device=resolve_device(device), dtype=dtype)
 
     def logits(
         self, params: Float[Tensor, "*members size"], inputs: Float[Tensor, "..."], /
     ) -> Float[Tensor, "*members n k"]:
         """The outputs of every member; inputs n × … are shared, members × n × … are each member's own."""
-        check_inputs(inputs, self.input_shape)
+        check_own(params, inputs, self.input_shape)
+        params, inputs = promoted(params, inputs)
         skeleton = self._skeleton(params.dtype, params.device)
         named = self.unpack(params)
         if params.ndim == 1:

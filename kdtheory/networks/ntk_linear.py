@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdtheory.doors import door
-from kdtheory.validate import check_positive
+from kdtheory.validate import check_at_least, check_positive
 
 __all__ = ["Erf", "NTKLinear"]
 
@@ -59,6 +59,8 @@ class NTKLinear(nn.Linear):
         generator: torch.Generator | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        check_at_least("inside", inside, 1)
+        check_at_least("outside", outside, 1)
         check_positive("weight_std", weight_std)
         if not 0 <= bias_std < math.inf:
             raise ValueError(f"bias_std = {bias_std} must be finite and at least 0")

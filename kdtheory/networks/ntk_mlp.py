@@ -17,6 +17,7 @@ from kdtheory.networks._mlp_tape import ACTIVATIONS, MLPTape
 from kdtheory.networks.mlp import MLP
 from kdtheory.networks.ntk_linear import NTKLinear
 from kdtheory.streams import Stream
+from kdtheory.types import promoted, resolve_device
 from kdtheory.validate import check_at_least, check_positive
 
 __all__ = ["NTKMLP"]
@@ -68,7 +69,7 @@ class NTKMLP:
     @cached_property
     def _scales(self) -> Float[Tensor, "size"]:
         """What every parameter is multiplied with, float64."""
-        scales = torch.empty(self.size, dtype=torch.float64)
+        scales = torch.zeros(self.size, dtype=torch.float64)
         for name, view in self._plain.unpack(scales).items():
             view.fill_(self._scale(int(name.split(".")[0]) // 2, name.endswith("weight")))
         return scales
@@ -112,13 +113,14 @@ class NTKMLP:
             torch.randn(self.size, dtype=torch.float64, generator=stream.child(member).torch()).to(dtype)
             for member in range(members)
         ]
-        return torch.stack(rows).to(device)
+        return torch.stack(rows).to(resolve_device(device))
 
     def logits(
         self, params: Float[Tensor, "*members size"], inputs: Float[Tensor, "*own n d"], /
     ) -> Float[Tensor, "*members n k"]:
         """The outputs of every member; inputs n × d are shared, members × n × d are each member's own."""
         check_params(params, self.size)
+        params, inputs = promoted(params, inputs)
         return self._plain.logits(params * self._scales.to(params), inputs)
 
     def unpack(self, params: Float[Tensor, "*members size"], /) -> dict[str, Tensor]:

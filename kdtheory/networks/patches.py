@@ -14,8 +14,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from kdtheory.doors import door
-from kdtheory.networks._checks import check_inputs, check_member, check_named, check_params
+from kdtheory.networks._checks import check_member, check_named, check_own, check_params
 from kdtheory.streams import Stream
+from kdtheory.types import promoted, resolve_device
 from kdtheory.validate import check_at_least, check_positive
 
 __all__ = ["PatchNetwork", "SmoothedPatches", "smoothed_relu", "smoothed_relu_slope"]
@@ -156,19 +157,20 @@ class PatchNetwork:
             torch.randn(self.size, dtype=torch.float64, generator=stream.child(member).torch())
             for member in range(members)
         ]
-        return (self.init_std * torch.stack(rows)).to(device=device, dtype=dtype)
+        return (self.init_std * torch.stack(rows)).to(device=resolve_device(device), dtype=dtype)
 
     def logits(
         self, params: Float[Tensor, "*members size"], inputs: Float[Tensor, "*own n d"], /
     ) -> Float[Tensor, "*members n k"]:
         """The outputs of every member; inputs n × Pd are shared, members × n × Pd are each member's own."""
         check_params(params, self.size)
+        check_own(params, inputs, self.input_shape)
+        params, inputs = promoted(params, inputs)
         products = self._patches(inputs) @ params.unflatten(-1, (-1, self.patch_dim)).mT
         active = smoothed_relu(products, power=self.power, threshold=self.threshold)
         return self._summed(active)
 
     def _patches(self, inputs: Tensor) -> Tensor:
-        check_inputs(inputs, self.input_shape)
         rows: Tensor = inputs.unflatten(-1, (self.num_patches, self.patch_dim)).flatten(-3, -2)
         return rows
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.ntk._points import check_fits
+from kdtheory.types import promoted
 from kdtheory.validate import check_finite
 
 __all__ = ["LinearKernel"]
@@ -34,12 +35,13 @@ class LinearKernel:
         """
         check_finite("rows", rows)
         check_fits(len(rows) * len(rows if columns is None else columns), rows)
-        flat = rows.flatten(1)
+        flat = rows.reshape(len(rows), -1)
         if columns is None:
             gram = flat @ flat.mT
             return (gram + gram.mT) / 2
         check_finite("columns", columns)
-        return flat @ columns.flatten(1).mT
+        flat, others = promoted(flat, columns.reshape(len(columns), -1))
+        return flat @ others.mT
 
     def diagonal(self, rows: Float[Tensor, "n *shape"], /) -> Float[Tensor, "n"]:
         """‖x_i‖².
@@ -48,4 +50,4 @@ class LinearKernel:
             ValueError: an entry is NaN or infinite.
         """
         check_finite("rows", rows)
-        return rows.flatten(1).square().sum(-1)
+        return rows.reshape(len(rows), -1).square().sum(-1)

@@ -23,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
+from kdtheory.types import at_least_float32, promoted
 from kdtheory.validate import check_at_least, check_finite, check_positive, check_same_shape
 
 __all__ = ["LinearisedTraining", "linearised_training", "relative_deviation", "weight_change"]
@@ -178,6 +179,7 @@ def linearised_training(
     check_finite("initial", initial)
     check_same_shape("targets", targets, "initial", initial)
     check_positive("rate", rate)
+    gram, targets, initial = promoted(*at_least_float32(gram, targets, initial))
     if gram.shape != (len(targets), len(targets)):
         raise ValueError(
             f"gram has shape {tuple(gram.shape)} for {len(targets)} targets; give K of the same points"
@@ -248,5 +250,6 @@ def relative_deviation(
 
 def _rows(matrix: Tensor, vectors: Tensor) -> Tensor:
     """matrix @ vectors, where the vectors may have any axes behind the first."""
+    matrix, vectors = promoted(matrix, vectors)
     product: Tensor = torch.tensordot(matrix, vectors, dims=1)
     return product

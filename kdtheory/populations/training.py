@@ -23,12 +23,11 @@ from kdtheory.populations._checks import (
 from kdtheory.populations._descent import Loss, Task, descend
 from kdtheory.populations._groups import run_groups, training_groups
 from kdtheory.populations.population import Population
+from kdtheory.progress import Progress, told
 from kdtheory.streams import Stream
 from kdtheory.types import as_torch_starts, resolve_device
 
 __all__ = ["Loss", "train"]
-
-Progress = Callable[[int, int], None]
 
 
 @door
@@ -56,7 +55,7 @@ def train(
     kept: Bool[Tensor, "members size"] | None = None,
     device: str | torch.device = "auto",
     dtype: torch.dtype = torch.float32,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> Population:
     """Train `members` networks at once, each minimising the mean of its own losses (1/n) Σᵢ lossᵢ.
 
@@ -90,7 +89,8 @@ def train(
         kept: of a pruned network, the parameters that are left; the others are zero and stay so.
         device: where to train; "auto" is CUDA where there is one, else the CPU.
         dtype: of parameters and data.
-        progress: called in this thread with (done, total) steps of one model, a hundred times per group.
+        progress: called in this thread with (done, total) steps of one model, a hundred times per group. None
+            shows a bar on a terminal and in a notebook, True a line now and then elsewhere, False nothing.
 
     Returns:
         The trained members with their last losses and gradient norms. One that ends in NaN is `diverged`.
@@ -137,7 +137,7 @@ def train(
     return _train(task, params, progress)
 
 
-def _train(task: Task, params: Tensor, progress: Progress | None) -> Population:
+def _train(task: Task, params: Tensor, progress: Progress) -> Population:
     members, examples = task.sample.inputs.shape[:2]
     own = 0 if task.sample.inputs.stride(0) == 0 else task.sample.inputs[0].numel()
     rows = min(examples, task.batch_size or examples)
@@ -147,7 +147,8 @@ def _train(task: Task, params: Tensor, progress: Progress | None) -> Population:
     def work(group: slice, tell: Callable[[int], None]) -> None:
         last_loss[group], gradient_norm[group] = descend(task, params, group, tell)
 
-    run_groups(groups, work, members * task.steps, progress, params.device)
+    with told(progress, "training") as tell:
+        run_groups(groups, work, members * task.steps, tell, params.device)
     return Population(task.architecture, params, last_loss, gradient_norm, task.steps)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.streams import Stream
 from kdtheory.validate import check_at_least, check_finite
+
+_MOST_POINTS = 10**12
 
 
 def axes(shape: int | tuple[int, ...]) -> tuple[int, ...]:
@@ -17,6 +21,8 @@ def axes(shape: int | tuple[int, ...]) -> tuple[int, ...]:
         raise ValueError("shape = () has no axis; give the number of points, n or (members, n)")
     for length in lengths:
         check_at_least("shape", length, 1)
+    if math.prod(lengths) > _MOST_POINTS:
+        raise ValueError(f"shape = {shape} has more than {_MOST_POINTS:.0e} points; take fewer")
     return tuple(int(length) for length in lengths)
 
 

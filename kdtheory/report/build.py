@@ -6,6 +6,8 @@ Nothing is computed here: verdicts, evidence and scores are read and counted, an
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
 from importlib import resources
 from itertools import groupby
 from pathlib import Path
@@ -15,11 +17,11 @@ from markupsafe import Markup, escape
 
 from kdtheory.claims import Verdict
 from kdtheory.claims.finding import READ_LITERALLY, Ledger
-from kdtheory.records import Record
+from kdtheory.files import Record
 from kdtheory.report.entry import Entry, entries
 from kdtheory.report.evidence import kinds
 from kdtheory.report.numerals import numeral, rows
-from kdtheory.report.sources import Figure, read_figures, read_run
+from kdtheory.report.sources import Figure, Run, read_figures, read_run
 
 __all__ = ["page_template", "report"]
 
@@ -35,17 +37,19 @@ _SIGNS = {
 _LONGEST_TABLE = 60
 
 
-def report(run: Path, figures: Path | None = None) -> str:
+def report(run: Path, figures: Path | None = None, only: Collection[str] = ()) -> str:
     """One self-contained HTML page that needs no network: ledger, claims, evidence, figures.
 
     Args:
         run: the directory of an ended run.
         figures: the directory that holds one folder per study; None for a page without figures.
+        only: names of claims; the page is of these alone where there are any.
 
     Raises:
-        ValueError: the run has not ended, a file is missing or damaged, or `figures` is no directory.
+        ValueError: the run has not ended, has none of the claims,
+            a file is missing or damaged, or `figures` is no directory.
     """
-    read, drawn = read_run(run), read_figures(figures)
+    read, drawn = _with_only(read_run(run), only), read_figures(figures)
     claims = entries(read, drawn)
     placed = {figure.study for entry in claims for figure in entry.figures}
     chapters = [(n, topic, list(some)) for (n, topic), some in groupby(claims, key=_chapter)]
@@ -65,6 +69,14 @@ def report(run: Path, figures: Path | None = None) -> str:
         verdicts=list(Verdict),
         kinds=kinds(),
     )
+
+
+def _with_only(run: Run, only: Collection[str]) -> Run:
+    """The run with the findings on some claims; their verdicts are those of the whole run."""
+    kept = tuple(one for one in run.ledger if not only or one.name in only)
+    if not kept:
+        raise ValueError(f"the run {run.name} has none of the claims that are named ({next(iter(only))}, …)")
+    return replace(run, ledger=replace(run.ledger, findings=kept))
 
 
 def _chapter(entry: Entry) -> tuple[int, str]:

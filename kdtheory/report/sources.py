@@ -12,8 +12,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from kdtheory import bibliography
 from kdtheory.claims.finding import Ledger
-from kdtheory.records import Record, read_json, read_ledger
+from kdtheory.files import Record, read_json
+from kdtheory.records import read_ledger
 from kdtheory.report.svg import inline_svg
 
 __all__ = ["Figure", "Run", "read_figures", "read_run"]
@@ -54,6 +56,8 @@ def read_run(run: Path, /) -> Run:
         ValueError: the directory holds no ledger, or a file is missing or damaged.
     """
     ledger = read_ledger(run)
+    if (papers := run / "references.bib").is_file():
+        bibliography.read(papers)
     return Run(
         name=run.resolve().name,
         asked=read_json(run / "run.json"),

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.doors import door
+from kdtheory.types import promoted
 from kdtheory.validate import check_at_least, check_one_of, check_probs, check_weights
 
 __all__ = [
@@ -88,6 +89,7 @@ def total_variation(
             f"estimate has shape {tuple(estimate.shape)} and teacher {tuple(teacher.shape)}; "
             "their last two axes must be the same"
         )
+    estimate, teacher, weights = promoted(estimate, teacher, weights)
     return ((estimate - teacher).abs().sum(-1) / 2) @ weights
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
+from kdtheory.types import promoted
 from kdtheory.validate import check_finite, check_same_shape, check_weights
 
 __all__ = ["VarianceReduction", "variance_reduction"]
@@ -80,6 +81,7 @@ def variance_reduction(
     check_finite("teacher_gradients", teacher_gradients)
     check_same_shape("gradients", gradients, "teacher_gradients", teacher_gradients)
     check_weights("weights", weights)
+    gradients, teacher_gradients, weights = promoted(gradients, teacher_gradients, weights)
     a, b = (some - weights @ some for some in (gradients, teacher_gradients))
     traces = [weights @ (one * other).sum(-1) for one, other in ((a, a), (a, b), (b, b))]
     return VarianceReduction(*traces)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from kdtheory.batches import Batch, Batches
 from kdtheory.doors import door
 from kdtheory.networks import copied
+from kdtheory.progress import Progress, told
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 from kdtheory.validate import check_at_least, check_positive
@@ -45,6 +46,8 @@ class Training:
         schedule: makes a scheduler of the optimiser, stepped once a step; None keeps the rate.
         device: "auto" is CUDA where there is one, else the CPU.
         every: keep the losses of every so many steps, and of the last.
+        progress: called with (done, total) steps. None shows a bar on a terminal and in a notebook, True a
+            line now and then elsewhere too, False nothing.
 
     Raises:
         ValueError: `steps` < 0 or `every` < 1.
@@ -55,6 +58,7 @@ class Training:
     schedule: Schedule | None = None
     device: str | torch.device = "auto"
     every: int = 1
+    progress: Progress = None
 
     def __post_init__(self) -> None:
         check_at_least("steps", self.steps, 0)
@@ -111,7 +115,7 @@ def descend(
     optimizer = training.optimizer(parameters)
     schedule = training.schedule(optimizer) if training.schedule else None
     nets.train()
-    with stream.default(), torch.enable_grad():
+    with stream.default(), torch.enable_grad(), told(training.progress, "training") as tell:
         for step, batch in zip(range(training.steps), data.endless(device), strict=False):
             named = objective(batch)
             if step == 0:
@@ -123,6 +127,7 @@ def descend(
                 schedule.step()
             if step % training.every == 0 or step == training.steps - 1:
                 rows += _rows(step, named)
+            tell(step + 1, training.steps)
         norm, note = _last_look(nets, parameters, objective, data.epoch(device, most=max(1, training.steps)))
     nets.eval()
     return pd.DataFrame(rows, columns=["step", "net", "loss", "weight", "value"]), norm, note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from kdtheory.doors import door
@@ -11,7 +12,9 @@ __all__ = ["linear_projection"]
 
 
 @door
-def linear_projection(student_features: Tensor, teacher_features: Tensor, stream: Stream, /) -> nn.Module:
+def linear_projection(
+    student_features: Float[Tensor, "n *s"], teacher_features: Float[Tensor, "n *t"], stream: Stream, /
+) -> nn.Module:
     """The linear map of FitNets (Romero et al. 2015) from the student's features to the teacher's shape.
 
     Of vectors a linear layer; of maps a convolution without padding whose kernel takes the student's size to

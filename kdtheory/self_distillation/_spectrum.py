@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_finite
 
 __all__ = ["check_eigenvalues", "check_rows", "eigenbasis"]
@@ -19,6 +20,7 @@ def eigenbasis(kernel: Tensor) -> tuple[Tensor, Tensor]:
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1]:
         raise ValueError(f"kernel has shape {tuple(kernel.shape)}; give a square matrix")
     check_finite("kernel", kernel)
+    (kernel,) = at_least_float32(kernel)
     scale, eps = float(kernel.abs().max()), torch.finfo(kernel.dtype).eps
     off = float((kernel - kernel.mT).abs().max())
     if off > 100 * eps * scale:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.self_distillation._spectrum import check_rows, eigenbasis
+from kdtheory.types import at_least_float32, promoted
 from kdtheory.validate import check_at_least, check_fraction, check_positive
 
 __all__ = ["borup21_contraction", "borup21_fixed_point", "borup21_rounds", "kernel_ridge"]
@@ -120,6 +121,7 @@ def _filtered(kernel: Tensor, targets: Tensor, factor: Callable[[Tensor], Tensor
     """Vᵀ factor(D) V y, for each row of factors."""
     values, vectors = eigenbasis(kernel)
     check_rows("targets", targets, len(values))
+    values, vectors, targets = promoted(values, vectors, *at_least_float32(targets))
     factors = factor(values)
     along = factors[..., None] * (vectors.mT @ targets.reshape(len(values), -1))
     return (vectors @ along).reshape(*factors.shape[:-1], *targets.shape)

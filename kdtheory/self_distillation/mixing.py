@@ -21,6 +21,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.self_distillation._spectrum import check_eigenvalues
+from kdtheory.types import at_least_float32, promoted
 from kdtheory.validate import check_at_least, check_finite, check_positive, check_same_shape
 
 __all__ = [
@@ -78,6 +79,7 @@ def ridge(
     >>> ridge(torch.tensor([[1.0], [1.0]]), torch.tensor([1.0, 3.0]), penalty=1.0)
     tensor([1.])
     """
+    inputs, targets = promoted(*at_least_float32(inputs, targets))
     gram = _regularised_gram(inputs, targets, penalty)
     weights: Tensor = torch.linalg.solve(gram, inputs.mT @ targets / len(inputs))
     return weights
@@ -95,6 +97,7 @@ def pure_distilled_ridge(
     >>> pure_distilled_ridge(torch.tensor([[1.0], [1.0]]), torch.tensor([1.0, 3.0]), penalty=1.0)
     tensor([0.5000])
     """
+    inputs, targets = promoted(*at_least_float32(inputs, targets))
     return ridge(inputs, inputs @ ridge(inputs, targets, penalty=penalty), penalty=penalty)
 
 
@@ -110,6 +113,7 @@ def ridge_derivative(
     >>> ridge_derivative(torch.tensor([[1.0], [1.0]]), torch.tensor([1.0, 3.0]), penalty=1.0)
     tensor([-0.5000])
     """
+    inputs, targets = promoted(*at_least_float32(inputs, targets))
     gram = _regularised_gram(inputs, targets, penalty)
     derivative: Tensor = -torch.linalg.solve(gram, ridge(inputs, targets, penalty=penalty))
     return derivative
@@ -151,6 +155,7 @@ def optimal_mixing(
             f"truth has shape {tuple(truth.shape)} and covariance {tuple(covariance.shape)}; "
             f"they must be d and d × d, d = {inputs.shape[1]}"
         )
+    inputs, targets, truth, covariance = promoted(*at_least_float32(inputs, targets, truth, covariance))
     error = ridge(inputs, targets, penalty=penalty) - truth
     derivative = ridge_derivative(inputs, targets, penalty=penalty)
     pulled = covariance @ derivative

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.self_distillation._spectrum import check_eigenvalues, check_rows, eigenbasis
+from kdtheory.types import at_least_float32, promoted
 from kdtheory.validate import check_at_least, check_finite, check_positive
 
 __all__ = [
@@ -34,6 +35,9 @@ __all__ = [
     "mobahi20_rounds_before_collapse",
     "mobahi20_sparsity_growth",
 ]
+
+
+_MOST = 1e100
 
 
 @door
@@ -92,6 +96,7 @@ def mobahi20_rounds(
     values, vectors = eigenbasis(kernel)
     check_eigenvalues(values, positive=True)
     check_rows("targets", targets, len(values))
+    values, vectors, targets = promoted(values, vectors, *at_least_float32(targets))
     along = vectors.mT @ targets.reshape(len(values), -1)
     limit = math.sqrt(len(values) * error) * (1 + 4 * torch.finfo(values.dtype).eps)
     multipliers: list[float] = []
@@ -255,7 +260,7 @@ def effective_rank(outputs: Float[Tensor, "*batch n k"], /) -> Float[Tensor, "*b
     tensor(2.)
     """
     check_finite("outputs", outputs)
-    energy: Tensor = torch.linalg.svdvals(outputs).square()
+    energy: Tensor = torch.linalg.svdvals(at_least_float32(outputs)[0]).square()
     check_positive("the norm of the outputs", energy.sum(-1))
     share = energy / energy.sum(-1, keepdim=True)
     rank: Tensor = (-torch.special.xlogy(share, share).sum(-1)).exp()
@@ -276,10 +281,11 @@ def _ratio(eigenvalues: Tensor, norm: float, error: float) -> float:
     """‖y‖/√(Kε), which must exceed one."""
     check_eigenvalues(eigenvalues, positive=True)
     check_positive("error", error)
-    check_finite("norm", torch.tensor(norm, dtype=torch.float64))
-    ratio = norm / math.sqrt(len(eigenvalues) * error)
+    check_positive("norm", norm)
+    least = math.sqrt(len(eigenvalues)) * math.sqrt(error)
+    ratio = norm / least
     if ratio <= 1:
-        raise ValueError(
-            f"norm = {norm:.6g} is at most √(Kε) = {norm / ratio:.6g}: collapsed; take a smaller error"
-        )
+        raise ValueError(f"norm = {norm:.6g} is at most √(Kε) = {least:.6g}: collapsed; take a smaller error")
+    if ratio > _MOST:
+        raise ValueError(f"norm = {norm:.6g} is {ratio:.0e} times √(Kε); take a larger error")
     return ratio

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.losses._precision import told, widened
+from kdtheory.types import told, widened
 from kdtheory.validate import check_logits, check_one_of, check_same_shape
 
 __all__ = ["ESTIMATORS", "Moments", "estimator_moments", "kl_estimate", "kl_surrogate"]

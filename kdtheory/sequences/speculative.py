@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.losses import kl_divergence
-from kdtheory.losses._precision import told, widened
+from kdtheory.types import told, widened
 from kdtheory.validate import check_at_least, check_fraction, check_logits, check_probs, check_same_shape
 
 __all__ = [

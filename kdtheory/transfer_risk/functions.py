@@ -13,6 +13,7 @@ from kdtheory.doors import door
 from kdtheory.ntk.kernel import Kernel
 from kdtheory.ntk.linear import LinearKernel
 from kdtheory.ntk.solve import cholesky
+from kdtheory.types import promoted
 from kdtheory.validate import check_finite
 
 __all__ = ["KernelFunction", "angle_between", "interpolant", "linear_function"]
@@ -50,16 +51,16 @@ class KernelFunction:
 
     def __call__(self, inputs: Float[Tensor, "n *shape"], /) -> Float[Tensor, "n"]:
         """f(x_i)."""
-        return self.kernel(inputs, self.anchors) @ self.coefficients
+        return _product(self.kernel(inputs, self.anchors), self.coefficients)
 
     @cached_property
     def squared_norm(self) -> Float[Tensor, ""]:
         """‖f‖² = cᵀK(A, A)c."""
-        return self.coefficients @ (self.kernel(self.anchors) @ self.coefficients)
+        return _product(self.coefficients, _product(self.kernel(self.anchors), self.coefficients))
 
     def inner(self, other: KernelFunction, /) -> Float[Tensor, ""]:
         """⟨f, g⟩ of two functions of one kernel."""
-        return self.coefficients @ other(self.anchors)
+        return _product(self.coefficients, other(self.anchors))
 
 
 @door
@@ -112,3 +113,8 @@ def angle_between(first: KernelFunction, second: KernelFunction, /) -> Float[Ten
     if not float(norms) > 0:
         raise ValueError("a function of norm zero has no direction; give functions that are not zero")
     return (first.inner(second) / norms).clamp(-1, 1).arccos()
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    left, right = promoted(left, right)
+    return left @ right

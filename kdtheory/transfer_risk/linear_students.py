@@ -100,4 +100,5 @@ def phuong19_margin_rate(n: int, /, *, exponent: float) -> float:
     """
     check_at_least("n", n, 1)
     check_positive("exponent", exponent)
-    return float((1 + math.log(n) ** exponent) / n**exponent)
+    rate: float = float(n) ** -exponent + (math.log(n) / n) ** exponent
+    return rate

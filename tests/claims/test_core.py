@@ -35,6 +35,7 @@ from kdtheory.claims.evidence import (
     WorstRatio,
 )
 from kdtheory.claims.examination import patched
+from kdtheory.experiments import Experiment, Rows
 from kdtheory.stats import holm_adjusted
 from kdtheory.streams import Stream
 
@@ -260,6 +261,28 @@ def no_default(setting: Setting, /, *, factor: float) -> Evidence:
 
 def undocumented(setting: Setting, /, *, factor: float = 2.0) -> Evidence:
     return OutOfScope(assumption="a", because="b")
+
+
+def test_a_measurement_that_is_read_under_two_settings_is_told_once() -> None:
+    def ones(_run: Setting, /, *, factor: float = 1.0) -> Rows:
+        """A hundred ones."""
+        return Rows(one=[factor])
+
+    def both(first: Rows, second: Rows, /) -> Evidence:
+        """One is one."""
+        return Identity.of(first.one, second.one, tolerance=1e-12)
+
+    measured = Experiment("ones", ones, {"factor": 1.0})
+    made = claim(
+        section="9.1",
+        formula="1 = 1",
+        source="hinton2015distilling",
+        place="derived here",
+        experiment=(measured, measured.given(factor=1.5)),
+        control=Control("both are doubled", factor=2.0),
+        mutants=(Mutant("no adjustment", holm_adjusted, _not_adjusted),),
+    )(both)
+    assert made.how == "A hundred ones."
 
 
 @pytest.mark.parametrize(

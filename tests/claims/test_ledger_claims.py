@@ -12,7 +12,7 @@ from kdtheory.claims import REGISTRY, Claim, Plan, Verdict, examine, judge, judg
 from kdtheory.claims.examination import mutated
 from kdtheory.claims.finding import finding
 from kdtheory.claims.power import noticed, power_of
-from kdtheory.ledger import examined
+from kdtheory.ledger import examined, sharing_rows
 from kdtheory.study import commit
 
 CLAIMS = list(REGISTRY.values())
@@ -27,14 +27,20 @@ HEAVY = {claim.name for claim in CLAIMS if claim.cost >= 5}
 """Two thirds of the time of all claims: left to the slow tests, and to `kdtheory verify`."""
 
 
-def named(claim: Claim) -> str:
-    return claim.name
+GROUPS = {claim.name: group[0].name for group in sharing_rows(CLAIMS) for claim in group}
+"""Claims that read the same rows stand in one group, which is tested in one process: rows are kept there."""
 
 
-every_claim = pytest.mark.parametrize("claim", CLAIMS, ids=named)
-all_but_heavy_claims = pytest.mark.parametrize(
-    "claim", [claim for claim in CLAIMS if claim.name not in HEAVY], ids=named
-)
+def each(claims: list[Claim]) -> pytest.MarkDecorator:
+    """A test of each claim, in the process of its group."""
+    marked = [
+        pytest.param(one, id=one.name, marks=pytest.mark.xdist_group(GROUPS[one.name])) for one in claims
+    ]
+    return pytest.mark.parametrize("claim", marked)
+
+
+every_claim = each(CLAIMS)
+all_but_heavy_claims = each([claim for claim in CLAIMS if claim.name not in HEAVY])
 
 
 def test_no_numbered_statement_of_a_chapter_is_left_out() -> None:

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from toy_claims import toy_run
 
-from kdtheory.records import write_file, write_json
+from kdtheory.files import write_file, write_json
 
 
 @pytest.fixture(scope="session")

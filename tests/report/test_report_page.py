@@ -13,7 +13,7 @@ import pytest
 from toy_claims import toy_run, toys
 
 from kdtheory.claims import REGISTRY, Verdict
-from kdtheory.records import read_json, write_json
+from kdtheory.files import read_json, write_json
 from kdtheory.report import report
 
 NAMES = (

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from kdtheory.bounds.deviation import hoeffding63_radius
 from kdtheory.bounds.empirical_bernstein import maurer09_finite_class_radius
-from kdtheory.claims.bounds.enumeration import LOG_TINY, exponent_left, log_misses, some_counts
-from kdtheory.claims.bounds.tested_nets import adversary, atoms_of, risks_of_classes, trained_on
 from kdtheory.claims.bounds.wrong import kl_inverse_at, scaled
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Inequality, Joint, WorstRatio
-from kdtheory.claims.worlds import relabelled_world
+from kdtheory.experiments.bounds.enumeration import LOG_TINY, exponent_left, log_misses, some_counts
+from kdtheory.experiments.bounds.tested_nets import adversary, atoms_of, risks_of_classes, trained_on
+from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.inversion import bernoulli_kl, binomial_upper_limits, kl_upper_inverse
 
 __all__ = ["attained", "bernstein_terms", "wald_limits"]

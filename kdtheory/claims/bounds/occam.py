@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from kdtheory.bounds.occam import occam_log_delta
-from kdtheory.claims.bounds.enumeration import log_any, log_misses
 from kdtheory.claims.bounds.holdout import wald_limits
 from kdtheory.claims.bounds.wrong import kl_inverse_at
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Joint, WorstRatio
+from kdtheory.experiments.bounds.enumeration import log_any, log_misses
 from kdtheory.inversion import binomial_upper_limits, kl_upper_inverse
 
 DELTA = 0.05

@@ -10,10 +10,10 @@ import torch
 from scipy import stats
 
 from kdtheory.bounds.pac_bayes import maurer04_kl_limit, maurer04_log_moment
-from kdtheory.claims.bounds.enumeration import log_any, log_misses
 from kdtheory.claims.bounds.wrong import kl_inverse_at, scaled
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Inequality, Joint
+from kdtheory.experiments.bounds.enumeration import log_any, log_misses
 from kdtheory.inversion import bernoulli_kl, kl_upper_inverse
 
 DELTA = 0.05

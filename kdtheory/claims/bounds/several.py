@@ -10,9 +10,12 @@ import torch
 
 from kdtheory.bounds.empirical_bernstein import maurer09_finite_class_radius
 from kdtheory.bounds.holdout import hoeffding63_kl_holdout, progressive_limit
-from kdtheory.claims.bounds.enumeration import LOG_TINY, exponent_left, log_misses, some_counts
 from kdtheory.claims.bounds.holdout import attained, bernstein_terms
-from kdtheory.claims.bounds.tested_nets import (
+from kdtheory.claims.bounds.wrong import kl_inverse_at
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
+from kdtheory.claims.evidence import Coverage, Evidence, Joint, WorstRatio
+from kdtheory.experiments.bounds.enumeration import LOG_TINY, exponent_left, log_misses, some_counts
+from kdtheory.experiments.bounds.tested_nets import (
     adversary,
     atoms_of,
     errors_on,
@@ -22,10 +25,7 @@ from kdtheory.claims.bounds.tested_nets import (
     trained_on,
     with_shared_points,
 )
-from kdtheory.claims.bounds.wrong import kl_inverse_at
-from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
-from kdtheory.claims.evidence import Coverage, Evidence, Joint, WorstRatio
-from kdtheory.claims.worlds import relabelled_world
+from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.inversion import kl_upper_inverse
 
 DELTA = 0.05

@@ -11,10 +11,10 @@ from torch import Tensor
 from kdtheory.bounds.kernel_margin import harutyunyan23_kernel_margin, supervision_complexity
 from kdtheory.bounds.norm_margin import ramp_loss
 from kdtheory.bounds.result import Bound
-from kdtheory.claims.bounds.enumeration import LOG_TINY, needed_radius
 from kdtheory.claims.bounds.wrong import scaled, with_term
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, MeanInequality, WorstRatio
+from kdtheory.experiments.bounds.enumeration import LOG_TINY, needed_radius
 
 DELTA = 0.05
 

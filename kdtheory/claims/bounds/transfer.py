@@ -17,12 +17,12 @@ from kdtheory.bounds.holdout import clopper34_holdout
 from kdtheory.bounds.occam import langford05_occam
 from kdtheory.bounds.pac_bayes import maurer04_pac_bayes_kl
 from kdtheory.bounds.result import Bound
-from kdtheory.claims.bounds.tested_nets import adversary, atoms_of, risks_of_classes
 from kdtheory.claims.bounds.wrong import scaled
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Inequality, Joint, WorstRatio
-from kdtheory.claims.worlds import relabelled_world
 from kdtheory.coding import code_length, quantise
+from kdtheory.experiments.bounds.tested_nets import adversary, atoms_of, risks_of_classes
+from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.losses import label_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import train

@@ -23,7 +23,7 @@ from kdtheory.bounds.vc import bartlett19_log_growth, relu_net_size, vapnik71
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Equality, Evidence, Inequality, Joint, MeanInequality, OutOfScope
 from kdtheory.claims.verdict import Verdict
-from kdtheory.claims.worlds import distilled_log_loss
+from kdtheory.experiments.worlds import distilled_log_loss
 from kdtheory.losses import label_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train

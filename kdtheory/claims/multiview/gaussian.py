@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Setting, claim
 from kdtheory.claims.evidence import Equality, Evidence, Joint
-from kdtheory.claims.transfer_risk.worlds import tangent_features
+from kdtheory.experiments.transfer_risk.worlds import tangent_features
 from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP, Architecture, PatchNetwork
 from kdtheory.populations import train

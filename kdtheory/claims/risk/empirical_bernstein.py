@@ -11,7 +11,11 @@ from torch import Tensor
 
 from kdtheory.bounds.covering import segment_covering_number
 from kdtheory.bounds.empirical_bernstein import maurer09_covering_radius, maurer09_finite_class_radius
-from kdtheory.claims.bounds.enumeration import (
+from kdtheory.claims.bounds.holdout import bernstein_terms
+from kdtheory.claims.bounds.wrong import scaled
+from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
+from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, MeanInequality, WorstRatio
+from kdtheory.experiments.bounds.enumeration import (
     LOG_TINY,
     exponent_left,
     log_any,
@@ -19,11 +23,7 @@ from kdtheory.claims.bounds.enumeration import (
     needed_radius,
     some_counts,
 )
-from kdtheory.claims.bounds.holdout import bernstein_terms
-from kdtheory.claims.bounds.wrong import scaled
-from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
-from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, MeanInequality, WorstRatio
-from kdtheory.claims.worlds import relabelled_world
+from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.losses import label_loss
 from kdtheory.losses.labelwise import softmax_margin_loss
 from kdtheory.networks import MLP

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Equality, Evidence, Identity, Joint
-from kdtheory.claims.worlds import relabelled_world
+from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.losses import label_loss
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.networks import MLP

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Inequality, Joint, MeanInequality, OutOfScope, Rate
-from kdtheory.claims.worlds import distilled_log_loss, relabelled_world
+from kdtheory.experiments.worlds import distilled_log_loss, relabelled_world
 from kdtheory.losses import label_loss
 from kdtheory.losses.labelwise import log_loss, zero_one_loss
 from kdtheory.networks import MLP

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Equality, Evidence, Identity, Inequality, Joint, WorstRatio
-from kdtheory.claims.worlds import relabelled_world, three_gaussians
+from kdtheory.experiments.worlds import relabelled_world, three_gaussians
 from kdtheory.losses import label_loss
 from kdtheory.losses.labelwise import brier_loss, log_loss, softmax_margin_loss, zero_one_loss
 from kdtheory.networks import MLP

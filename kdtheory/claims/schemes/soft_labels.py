@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Evidence, Inequality, Joint, Rate
-from kdtheory.claims.worlds import relabelled_world
+from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.networks import MLP
 from kdtheory.populations import train
 from kdtheory.risk.finite_domain import (

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.losses._doors import check_maps, same_size
-from kdtheory.types import at_least_float32
+from kdtheory.types import at_least_float32, promoted
 from kdtheory.validate import check_same_shape
 
 __all__ = ["flow_matrix", "flow_matrix_loss"]
@@ -39,7 +39,7 @@ def flow_matrix(
     check_maps("second", second)
     if len(first) != len(second):
         raise ValueError(f"first has {len(first)} examples and second {len(second)}; give the same examples")
-    one, other = (maps.flatten(2) for maps in same_size(*at_least_float32(first, second)))
+    one, other = (maps.flatten(2) for maps in same_size(*promoted(*at_least_float32(first, second))))
     return one @ other.mT / one.shape[-1]
 
 

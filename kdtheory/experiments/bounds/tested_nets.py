@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Setting
+from kdtheory.experiments.run import Run
 from kdtheory.losses import label_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
@@ -47,7 +47,7 @@ def trained_on(
     world: FiniteWorld,
     sample: Sample,
     stream: Stream,
-    setting: Setting,
+    run: Run,
     *,
     hidden: tuple[int, ...] = (16,),
     start_alike: bool = False,
@@ -65,7 +65,7 @@ def trained_on(
         steps=60 if hidden else 30,
         learning_rate=0.02 if hidden else 0.05,
         initial=initial,
-        device=setting.device,
+        device=run.device,
     )
 
 

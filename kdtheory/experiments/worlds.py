@@ -1,6 +1,6 @@
-"""The worlds that several claims stand on; each is built once in a process, from fixed streams.
+"""The worlds that several experiments share; each is built once in a process, from fixed streams.
 
-The truth must not depend on a claim's own seed: five seeds are five experiments in one world.
+The truth must not depend on the seed of a run: five seeds are five experiments in one world.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Setting
 from kdtheory.datasets import Images, load_images
+from kdtheory.experiments.run import Run
 from kdtheory.losses import label_loss, log_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import train
@@ -25,15 +25,15 @@ __all__ = ["distilled_log_loss", "relabelled_world", "three_gaussians"]
 _ROOT = Stream(0).child("worlds")
 
 
-def relabelled_world(setting: Setting, /, *, temperature: float = 3.0, most: int = 2000) -> FiniteWorld:
+def relabelled_world(run: Run, /, *, temperature: float = 3.0, most: int = 2000) -> FiniteWorld:
     """Real images whose labels are drawn from φ_T of a fixed net that was trained on their own labels.
 
     Args:
-        setting: says which images.
+        run: says which images.
         temperature: T; the net is nearly certain at 1.
         most: of a larger set, this many images, drawn once and for all.
     """
-    return _relabelled(setting.data, temperature, most)
+    return _relabelled(run.data, temperature, most)
 
 
 def three_gaussians() -> GaussianMixture:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from kdtheory.bounds.margins import distillation_error
-from kdtheory.claims.bounds.memoriser import DROP, LOW, RAMP, STUDENT, Memoriser
-from kdtheory.claims.bounds.two_gaussians import linear_error, two_gaussians, two_sided
+from kdtheory.experiments.bounds.memoriser import DROP, LOW, RAMP, STUDENT, Memoriser
+from kdtheory.experiments.bounds.two_gaussians import linear_error, two_gaussians, two_sided
 from kdtheory.streams import Stream
 
 

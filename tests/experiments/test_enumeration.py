@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kdtheory.claims.bounds.enumeration import (
+from kdtheory.experiments.bounds.enumeration import (
     LOG_TINY,
     exponent_left,
     log_any,

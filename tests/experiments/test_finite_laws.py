@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from kdtheory.claims.transfer_risk.finite_laws import leaning_law, power_tail, scattered_law
+from kdtheory.experiments.transfer_risk.finite_laws import leaning_law, power_tail, scattered_law
 from kdtheory.streams import Stream
 
 

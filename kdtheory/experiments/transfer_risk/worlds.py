@@ -1,4 +1,4 @@
-"""Where the claims of transfer risk are tried: a circle, real images, and nets close to their start."""
+"""Worlds of the transfer risk: a circle, real images, and nets close to their start."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
-from kdtheory.claims.core import Setting
 from kdtheory.datasets import Images
+from kdtheory.experiments.run import Run
 from kdtheory.networks import MLP
 from kdtheory.ntk import InfiniteMLP, Kernel
 from kdtheory.populations import Population, train
@@ -57,13 +57,13 @@ def unit_images(images: Images, stream: Stream, /, *, most: int) -> tuple[Tensor
 
 
 def image_oracle(
-    setting: Setting, /, *, pool: int, fresh: int, kernel: Kernel | None = None
+    run: Run, /, *, pool: int, fresh: int, kernel: Kernel | None = None
 ) -> tuple[KernelFunction, Tensor]:
     """The smoothest function through the labels of `pool` images, and fresh images.
 
     Without a kernel, smoothness is that of infinitely wide nets of two hidden layers.
     """
-    inputs, signs = unit_images(setting.images, setting.stream.child("images"), most=pool + fresh)
+    inputs, signs = unit_images(run.images, run.stream.child("images"), most=pool + fresh)
     kernel = InfiniteMLP(2, weight_std=2**0.5) if kernel is None else kernel
     return interpolant(kernel, inputs[:pool], signs[:pool]), inputs[pool:]
 

@@ -91,12 +91,13 @@ def leaning_law(*, rare: float, margin: float, lean: float, certain: float = 0.0
 
 
 def scattered_law(stream: Stream, /, *, dim: int) -> FiniteLaw:
-    """Four likely directions near e_1 and one rare one near the boundary, at random."""
+    """Four likely directions near ±e_1 and one rare one near the boundary, at random."""
     generator = stream.torch()
     directions = torch.randn(5, dim, dtype=torch.float64, generator=generator)
     directions[:4, 0] += 8.0
     directions[4, 0] *= 0.1
     rare = 0.2 * float(torch.rand(1, generator=generator))
+    directions *= torch.randint(2, (5, 1), generator=generator) * 2 - 1
     probs = torch.tensor([(1 - rare) / 4] * 4 + [rare], dtype=torch.float64)
     return FiniteLaw(directions / directions.norm(dim=1, keepdim=True), probs)
 

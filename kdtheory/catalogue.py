@@ -1,0 +1,97 @@
+"""What the claims say of themselves, known without running or importing them: for `list`, `show` and `cite`.
+
+`catalogue.json` is made from the registry by `python -m kdtheory.catalogue`; it also says which papers the
+functions rest on that claims put to the test.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib import import_module, resources
+from typing import TYPE_CHECKING, Any
+
+from kdtheory import bibliography
+
+if TYPE_CHECKING:
+    from kdtheory.claims import Claim
+
+__all__ = ["catalogue", "described", "document", "in_order", "papers"]
+
+Entry = dict[str, Any]
+_AS_THEY_ARE = (
+    "name", "section", "chapter", "topic", "order", "statement", "formula", "source", "place", "assumes",
+    "how", "reading", "loose", "tuned_on", "erratum",
+)  # fmt: skip
+_PAPER = re.compile(r"([a-z]+)(\d\d)(?:_|$)")
+"""How the name of a function begins that is a paper's result: golowich18_relu_net."""
+
+
+def described(claim: Claim, /) -> Entry:
+    """What a claim says of itself, as plain JSON types."""
+    same = {key: getattr(claim, key) for key in _AS_THEY_ARE}
+    return {
+        **{key: list(value) if isinstance(value, tuple) else value for key, value in same.items()},
+        "premise": _shown(claim.premise),
+        "controls": [{"because": one.because, "overrides": _shown(one.overrides)} for one in claim.controls],
+        "control_brings": claim.control_brings.name,
+        "mutants": [mutant.name for mutant in claim.mutants],
+        "expected": claim.expect.name,
+        "power": claim.power.name if claim.power else "",
+    }
+
+
+def _shown(settings: Any) -> dict[str, str]:
+    from kdtheory.experiments import shown
+
+    return {key: shown(value) for key, value in settings.items()}
+
+
+def in_order(entries: Iterable[Entry], /) -> list[Entry]:
+    """Each claim once, by section, then by name."""
+    unique = {entry["name"]: entry for entry in entries}.values()
+    return sorted(unique, key=lambda one: (list(one["order"]), one["name"]))
+
+
+@lru_cache(maxsize=1)
+def catalogue() -> dict[str, dict[str, Any]]:
+    """What claims say of themselves, what functions rest on, and what verdicts mean, each by name."""
+    text = resources.files("kdtheory").joinpath("catalogue.json").read_text(encoding="utf-8")
+    found: dict[str, dict[str, Any]] = json.loads(text)
+    return found
+
+
+def document() -> dict[str, dict[str, Any]]:
+    """The catalogue, made anew from the registry."""
+    registry = import_module("kdtheory.claims").REGISTRY
+    own = [claim for claim in registry.values() if claim.check.__module__.startswith("kdtheory.")]
+    cited: dict[str, set[str]] = {name: set() for name in import_module("kdtheory.bounds").__all__}
+    for claim in own:
+        tried = [*claim.mutants, *([claim.power] if claim.power else [])]
+        for function in {one.target for one in tried}:
+            cited.setdefault(function.__name__, set()).add(claim.source)
+    return {
+        "claims": {entry["name"]: entry for entry in in_order(map(described, own))},
+        "functions": {name: papers(name) or sorted(cited[name]) for name in sorted(cited)},
+        "verdicts": {verdict.name: verdict.value for verdict in import_module("kdtheory.claims").Verdict},
+    }
+
+
+def papers(function: str, /) -> list[str]:
+    """The keys of the papers that a function is named after: golowich18_relu_net, hsu21.
+
+    >>> papers("golowich18_relu_net")
+    ['golowich2018size']
+    """
+    if (named := _PAPER.match(function)) is None:
+        return []
+    paper = re.compile(rf"{named[1]}\d\d{named[2]}\D")
+    return list(filter(paper.match, bibliography.keys()))
+
+
+if __name__ == "__main__":
+    from kdtheory.files import write_json
+
+    write_json(resources.files("kdtheory").joinpath("catalogue.json"), document())  # type: ignore[arg-type]

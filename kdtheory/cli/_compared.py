@@ -1,0 +1,149 @@
+"""What the command `compare` does with its files: reading, planning, guessing, printing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from rich.markup import escape
+from torch import Tensor
+
+from kdtheory.bounds import Bound
+from kdtheory.bounds.agreement import ClassAgreement
+from kdtheory.cli.certify import KINDS
+from kdtheory.cli.layout import NUMBERS, WHOLE, WORDS, print_table, prose
+from kdtheory.compare import Answers, Comparison, Guess, LabelPlan, labels_needed, plan_labels, ways_ahead
+from kdtheory.datasets import as_labels, as_logits, read_array, read_table, settled
+from kdtheory.files import read_json, write_json
+
+__all__ = [
+    "check_pairs",
+    "guessed",
+    "print_comparison",
+    "read_answers",
+    "read_labels",
+    "read_said",
+    "ways_in_words",
+    "write_plan",
+]
+
+
+def check_pairs(*groups: dict[str, Path | None]) -> None:
+    for group in groups:
+        lacking = [name for name, path in group.items() if path is None]
+        if lacking and len(lacking) < len(group):
+            raise ValueError(
+                f"{', '.join(lacking)} lacking: {', '.join(group)} go together; give all or none"
+            )
+    if all(path is None for group in groups for path in group.values()):
+        raise ValueError(
+            "no file was given; give --teacher-logits, --student-logits and --labels, or unlabelled ones"
+        )
+
+
+def read_said(path: Path, header: bool | None, probabilities: bool) -> Tensor:
+    """Logits, or class numbers where there is one column."""
+    read = read_table(path, header=header)
+    if read.array.ndim == 1 or read.array.shape[1] == 1:
+        return as_labels(path, read)
+    return as_logits(path, read, probabilities=probabilities)
+
+
+def read_labels(path: Path, header: bool | None, points: int) -> Tensor:
+    return as_labels(path, settled(path, read_table(path, header=header), points))
+
+
+def write_plan(
+    plan: Path | None,
+    label: int,
+    student: dict[str, Tensor],
+    teacher: dict[str, Tensor],
+    seed: int,
+    answers: Path | None,
+) -> None:
+    if plan is None or "unlabelled" not in student or answers is not None:
+        raise ValueError(
+            "label plans points among the unlabelled ones; give --plan FILE and both unlabelled files"
+        )
+    both = (_classes(said["unlabelled"]) for said in (student, teacher))
+    write_json(plan, plan_labels(*both, labels=label, seed=seed).to_json())
+
+
+def _classes(table: Tensor) -> np.ndarray:
+    classes: np.ndarray = (table.argmax(-1) if table.ndim == 2 else table).numpy()
+    return classes
+
+
+def read_answers(plan: Path | None, answers: Path, header: bool | None) -> Answers:
+    if plan is None:
+        raise ValueError("answers needs the plan they answer; give --plan FILE, which --label wrote")
+    table = read_array(answers, header=header)
+    if table.ndim != 2 or table.shape[1] != 2 or not bool((table == np.floor(table)).all()):
+        raise ValueError(
+            f"{answers} has shape {table.shape}; give two columns of whole numbers: point, class"
+        )
+    whole = table.astype(np.int64)
+    return Answers(LabelPlan.from_json(read_json(plan)), whole[:, 0], whole[:, 1])
+
+
+def guessed(
+    student: dict[str, Tensor],
+    teacher: dict[str, Tensor],
+    student_error: float | None,
+    teacher_error: float | None,
+) -> Guess | None:
+    if student_error is None and teacher_error is None:
+        return None
+    if student_error is None or teacher_error is None:
+        raise ValueError("student_error and teacher_error are guessed together; give both, or neither")
+    role = "unlabelled" if "unlabelled" in student else "holdout"
+    apart = float((_classes(student[role]) != _classes(teacher[role])).mean())
+    least, most = abs(student_error - teacher_error), student_error + teacher_error
+    return Guess(student_error, teacher_error, min(max(apart, least), most))
+
+
+def ways_in_words(
+    guess: Guess, found: Comparison, label: int | None, margin: float | None, delta: float
+) -> list[str]:
+    """What each way should give with as many labels, and how many a margin needs."""
+    labels, others = label or found.points.get("holdout", 100), found.points.get("unlabelled", 0)
+    frame = ways_ahead(guess, labels=labels, unlabelled=others, delta=delta)
+    lines = [
+        f"with {labels:,} labels {row.way} alone should bound {row.of} by {row.expected:.4g}"
+        + (" (the shortest)" if row.shortest else "")
+        for row in frame.itertuples()
+    ]
+    if margin is not None:
+        for way in ("cost", *(["where_they_differ"] if others else [])):
+            needed = labels_needed(margin, guess, way=way, unlabelled=others, delta=delta)
+            number = "no number of labels" if needed is None else f"about {needed:,} labels"
+            lines.append(f"a margin of {margin:g} needs {number} by {way} alone")
+    return lines
+
+
+def print_comparison(found: Comparison) -> None:
+    """The lines, the classes, what was left out, and the sentence."""
+    points = ", ".join(f"{count:,} {role}" for role, count in found.points.items())
+    columns = {"line": WHOLE, "of": WORDS, "at most": NUMBERS, "kind": WORDS, "terms": WORDS, "δ": NUMBERS}
+    print_table(
+        f"Student and teacher ({points} points)", columns, [_cells(*one) for one in found.lines.items()]
+    )
+    of_classes = dict.fromkeys(("class", "points", "differ", "at most", "shown"), NUMBERS)
+    print_table("Class by class", of_classes, [_of_class(*one) for one in found.classes.items()])
+    for name, reason in found.skipped.items():
+        prose(f"[dim]{name} left out: {escape(reason)}[/]")
+    for name, bound in found.lines.items():
+        if unmet := [sentence for sentence, met in bound.assumptions.items() if not met]:
+            prose(f"[dim]{name} is a heuristic; it is not so that {escape('; '.join(unmet))}[/]")
+    prose(escape(found.statement))
+
+
+def _cells(name: str, bound: Bound) -> list[str]:
+    kind = f"[{KINDS[bound.kind]}]{bound.kind}[/]" + (", [cyan]vacuous[/]" if bound.vacuous else "")
+    terms = " + ".join(f"{escape(term)} {value:.4g}" for term, value in bound.terms.items() if value)
+    return [name, escape(bound.what), f"{bound.value:.4g}", kind, terms, f"{bound.delta:.4f}"]
+
+
+def _of_class(number: int, one: ClassAgreement) -> list[str]:
+    shown = "" if one.shown is None else "yes" if one.shown else "no"
+    return [str(number), f"{one.points:,}", f"{one.disagreements:,}", f"{one.limit:.4g}", shown]

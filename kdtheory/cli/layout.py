@@ -1,0 +1,93 @@
+"""How the commands lay out what they say: whole names at any width, one line an item where it is piped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import typer
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Column, Table
+from rich.text import Text
+
+from kdtheory.cli.app import out_console
+
+__all__ = ["COLOURS", "NUMBERS", "WHOLE", "WORDS", "coloured", "item", "line", "print_table", "prose", "rows"]
+
+COLOURS = {
+    "SUPPORTED": "green",
+    "REFUTED": "red",
+    "INCONCLUSIVE": "yellow",
+    "VACUOUS": "cyan",
+    "BLIND": "magenta",
+    "OUT_OF_SCOPE": "blue",
+    "ERROR": "bold red",
+}
+
+Look = Mapping[str, Any]
+WHOLE: Look = {"no_wrap": True}
+NUMBERS: Look = {"no_wrap": True, "justify": "right"}
+WORDS: Look = {}
+"""How a column of a table is laid out: names are never folded, words are."""
+
+
+def coloured(verdict: str) -> str:
+    """A verdict in its colour."""
+    return f"[{COLOURS[verdict]}]{verdict}[/]"
+
+
+def line(*cells: str) -> None:
+    """One line of cells between tabs, for what reads it from a pipe; nothing is folded or cut."""
+    typer.echo("\t".join(" ".join(Text.from_markup(cell).plain.split()) for cell in cells))
+
+
+def prose(text: str, *, indent: int = 0, style: str = "") -> None:
+    """Words, folded at the width of the terminal and not where they are piped."""
+    if out_console.is_terminal:
+        words = Text.from_markup(text, style=style)
+        out_console.print(Padding(words, (0, 0, 0, indent), expand=False))
+    else:
+        typer.echo(Text.from_markup(text).plain)
+
+
+def item(cells: Sequence[str], below: Mapping[str, str]) -> None:
+    """One item: its cells on one line, and what is said of it below, each under its name."""
+    if not out_console.is_terminal:
+        line(*cells, *below.values())
+        return
+    out_console.print("  ".join(cell for cell in cells if cell), soft_wrap=True, highlight=False)
+    said = "; ".join(f"{name} {text}" if name else text for name, text in below.items() if text)
+    if said:
+        prose(said, indent=6, style="dim")
+
+
+def rows(entries: Mapping[str, str]) -> None:
+    """Named entries under each other, the names in a column of their own; empty ones are left out."""
+    told = {name: text for name, text in entries.items() if text}
+    if not out_console.is_terminal:
+        for name, text in told.items():
+            for part in text.splitlines():
+                line(name, escape(part))
+        return
+    grid = Table("", Column("", overflow="fold"), show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, text in told.items():
+        grid.add_row(f"[bold]{name}[/]", escape(text))
+    out_console.print(grid)
+
+
+def print_table(
+    title: str,
+    columns: Mapping[str, Look],
+    cells: Sequence[Sequence[str]],
+    bold: int | None = None,
+) -> None:
+    """A table whose columns are as they say, one row of it in bold; a line a row where it is piped."""
+    if not out_console.is_terminal:
+        for row in cells:
+            line(*row)
+        return
+    grid = Table(*(Column(name, **settings) for name, settings in columns.items()), title=title)
+    for n, row in enumerate(cells):
+        grid.add_row(*row, style="bold" if n == bold else None)
+    out_console.print(grid)

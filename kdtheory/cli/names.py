@@ -1,0 +1,156 @@
+"""What the words of a command line mean: names and patterns of claims, files, modules; or something else."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kdtheory import bibliography
+from kdtheory.catalogue import catalogue, described, in_order
+from kdtheory.outside import load_claims, offered
+from kdtheory.scripts import find_study, study_paths
+
+if TYPE_CHECKING:
+    from kdtheory.claims import Claim
+
+__all__ = [
+    "chosen_claims",
+    "chosen_entries",
+    "complete_claims",
+    "complete_studies",
+    "known_study",
+    "named_in",
+    "near_one_of",
+    "unknown",
+]
+
+T = TypeVar("T")
+Entry = dict[str, Any]
+_KINDS: dict[str, tuple[Callable[[], Iterable[str]], str]] = {
+    "claim": (lambda: catalogue()["claims"], "kdtheory show"),
+    "study": (study_paths, "kdtheory study"),
+    "function": (lambda: catalogue()["functions"], "kdtheory cite"),
+    "source": (bibliography.keys, "kdtheory cite"),
+}
+"""Every kind of name: what there is of it, and the command that takes it."""
+
+
+def chosen_entries(words: Sequence[str], chapter: int | None = None) -> list[Entry]:
+    """What the claims that are meant say of themselves; the package's own are not imported.
+
+    Raises:
+        ValueError: a word means nothing, or nothing is left.
+    """
+    known = dict(catalogue()["claims"]) | _entries(offered())
+    return _of_chapter(_meant(words, known, lambda word: _entries(load_claims(word))), chapter)
+
+
+def chosen_claims(words: Sequence[str], chapter: int | None = None) -> list[Claim]:
+    """The claims that are meant, in the order of their sections.
+
+    Raises:
+        ValueError: a word means nothing, or nothing is left.
+    """
+    outside = {claim.name: claim for claim in offered()}
+    own = catalogue()["claims"]
+
+    def load(word: str) -> dict[str, Entry]:
+        found = load_claims(word)
+        outside.update({claim.name: claim for claim in found})
+        return _entries(found)
+
+    entries = _of_chapter(_meant(words, {**own, **_entries(outside.values())}, load), chapter)
+    from kdtheory.claims import REGISTRY
+
+    return [outside.get(entry["name"]) or REGISTRY[entry["name"]] for entry in entries]
+
+
+def named_in(words: Sequence[str], names: Iterable[str]) -> set[str]:
+    """Those of some names that the words mean, by themselves or by the file or module that declares them.
+
+    Raises:
+        ValueError: a word means nothing.
+    """
+    known = {name: {"name": name} for name in names}
+    return {entry["name"] for entry in _meant(words, known, lambda word: _entries(load_claims(word)))}
+
+
+def _entries(claims: Iterable[Claim]) -> dict[str, Entry]:
+    return {claim.name: described(claim) for claim in claims}
+
+
+def _meant(
+    words: Sequence[str], known: Mapping[str, Entry], load: Callable[[str], Mapping[str, Entry]]
+) -> list[Entry]:
+    """What the words mean: names, patterns, files and modules; all that is known where there is no word."""
+    found: list[Entry] = [] if words else list(known.values())
+    for word in words:
+        if word in known:
+            found.append(known[word])
+        elif any(sign in word for sign in "*?["):
+            matching = [known[name] for name in fnmatch.filter(known, word)]
+            if not matching:
+                raise ValueError(f"no claim's name is like {word!r}; see `kdtheory list`")
+            found += matching
+        elif word.endswith(".py") or "." in word or Path(f"{word}.py").is_file():
+            found += load(word).values()
+        else:
+            raise ValueError(unknown("claim", word, known))
+    return found
+
+
+def _of_chapter(entries: list[Entry], chapter: int | None) -> list[Entry]:
+    chosen = [entry for entry in entries if chapter in (None, entry["chapter"])]
+    if not chosen:
+        there = sorted({(entry["chapter"], entry["topic"]) for entry in entries})
+        titles = "; ".join(f"{number} {topic}" for number, topic in dict(there).items())
+        which = "there is" if len(entries) == len(catalogue()["claims"]) else "named there is"
+        raise ValueError(f"chapter = {chapter}: of the claims {which} none in it; they are of {titles}")
+    return in_order(chosen)
+
+
+def known_study(word: str, folder: Path | None) -> Path:
+    """The script of the study that is meant.
+
+    Raises:
+        ValueError: there is none; the message says what else the word is, or what is close.
+    """
+    folders = [folder] if folder else []
+    if word.endswith(".py") or word in study_paths(*folders):
+        return find_study(word, folders)
+    raise ValueError(unknown("study", word, study_paths(*folders)))
+
+
+def unknown(kind: str, word: str, known: Iterable[str]) -> str:
+    """That a name is not known: what else it is, or what is close to it among its kind and the others."""
+    said = f"{kind} {word!r} is not known"
+    for other, (names, command) in _KINDS.items():
+        if other != kind and word in names():
+            return f"{said}: it is the name of a {other}; `{command} {word}`"
+    close = difflib.get_close_matches(word, list(known), n=3)
+    if close:
+        return f"{said}; did you mean {' or '.join(map(repr, close))}?"
+    for other, (names, command) in _KINDS.items():
+        if other != kind and (near := difflib.get_close_matches(word, list(names()), n=1, cutoff=0.8)):
+            return f"{said}; did you mean the {other} {near[0]!r}? `{command} {near[0]}`"
+    there = {"study": "kdtheory study --list", "claim": "kdtheory list"}.get(kind, "kdtheory list --json")
+    return f"{said}; see `{there}`"
+
+
+def near_one_of(word: str, choices: Iterable[str]) -> str:
+    """How a word that is none of the choices goes on: which is meant, or which there are."""
+    near = difflib.get_close_matches(word, list(choices), n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; choose one of {', '.join(choices)}"
+
+
+def complete_claims(incomplete: str) -> list[str]:
+    """The names of claims that begin so, for the shell."""
+    return [name for name in catalogue()["claims"] if name.startswith(incomplete)]
+
+
+def complete_studies(incomplete: str) -> list[str]:
+    """The names of studies that begin so, for the shell."""
+    return [name for name in study_paths() if name.startswith(incomplete)]

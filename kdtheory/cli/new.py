@@ -1,0 +1,45 @@
+"""The command that begins a claim, a study or a world of one's own: new."""
+
+from __future__ import annotations
+
+import keyword
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from kdtheory.cli.app import app
+from kdtheory.cli.layout import prose
+from kdtheory.cli.names import chosen_entries, near_one_of
+from kdtheory.files import write_file
+
+KINDS = {
+    "claim": "run it by `kdtheory verify {path} --mutants` or `pytest {path}`",
+    "study": "run it by `kdtheory study ./{path}`",
+    "world": "test it by `pytest {path}`",
+}
+
+
+@app.command()
+def new(
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")],
+    name: Annotated[str, typer.Argument(help="Its name, which the file has too.")],
+    out: Annotated[Path, typer.Option(help="The folder to write it into.")] = Path(),
+) -> None:
+    """Write a claim, a study or a world that runs, to begin from."""
+    if kind not in KINDS:
+        raise ValueError(f"kind = {kind!r}{near_one_of(kind, KINDS)}")
+    if not name.isidentifier() or keyword.iskeyword(name) or name.lower() != name or name.startswith("_"):
+        raise ValueError(f"name = {name!r} is no name of a function; write it in lower case: my_{kind}")
+    if kind == "claim" and name in {entry["name"] for entry in chosen_entries([])}:
+        raise ValueError(f"name = {name!r} is taken by a claim; see `kdtheory show {name}`")
+    path = out / f"{name}.py"
+    if path.exists():
+        raise ValueError(f"{path} is there already; choose another name or --out")
+    skeleton = resources.files("kdtheory.cli").joinpath("skeletons", f"{kind}.txt")
+    text = skeleton.read_text(encoding="utf-8")
+    titled = "".join(part.capitalize() for part in name.split("_"))
+    write_file(path, text.replace("NAME", name).replace("CLASS", titled).encode())
+    prose(escape(f"written to {path}; {KINDS[kind].format(path=path)}"))

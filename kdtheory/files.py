@@ -1,0 +1,81 @@
+"""Files written whole or not at all, and JSON: the only code that writes to the disk.
+
+A run and a study are directories of such files (`kdtheory.records`, `kdtheory.study`). Each is written beside
+its place and renamed into it, so that a reader or a killed run never meets half a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["SCHEMA", "Record", "latest_run", "read_json", "sweep", "write_file", "write_json"]
+
+Record = dict[str, Any]
+SCHEMA = 3
+"""Of the records and ledgers of runs, and of what `verify --json` prints."""
+_HALF = re.compile(r"\..+\.(json|html|csv|svg|png)\.[a-z0-9_]{8}")
+"""What a file is called while it is written."""
+
+
+def write_file(path: Path, content: bytes, /) -> None:
+    """Write a whole file or nothing: to a temporary neighbour first, then renamed into place.
+
+    Raises:
+        ValueError: the place cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, neighbour = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(neighbour, 0o644)
+            os.replace(neighbour, path)
+        finally:
+            Path(neighbour).unlink(missing_ok=True)  # there only where writing was broken off
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written ({error.strerror}); choose another place") from error
+
+
+def sweep(folder: Path, /) -> None:
+    """Remove the half-written files that killed runs have left in a folder."""
+    for path in folder.glob(".*"):
+        if _HALF.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, document: Mapping[str, Any], /) -> None:
+    """Write a JSON document atomically; NaN and infinities are refused, for they are not JSON."""
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    write_file(path, (text + "\n").encode())
+
+
+def read_json(path: Path, /) -> Record:
+    """Read a JSON object.
+
+    Raises:
+        ValueError: the file is missing, unreadable or not a JSON object.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); it did not come from here, or was edited") from error
+    if not isinstance(document, dict):
+        raise ValueError(f"{path} holds no JSON object; it did not come from here, or was edited")
+    return document
+
+
+def latest_run(root: Path, /) -> Path | None:
+    """The directory of the newest ended run below `root` (or `root` itself), or None."""
+    ledgers = [*root.glob("ledger.json"), *root.glob("*/ledger.json")]
+    return max(ledgers, key=lambda path: path.stat().st_mtime).parent if ledgers else None

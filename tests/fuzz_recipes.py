@@ -1,0 +1,416 @@
+"""Good values of single doors' arguments, where name and type do not say enough."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from fuzz_values import DIFFERS, LABELLED, NET, PATCHES, SAYS, Arguments, module, points
+from torch import Tensor, nn
+
+from kdtheory import coding, compare, datasets, multiview, networks
+from kdtheory.losses import distillation
+from kdtheory.losses.labelwise import log_loss
+from kdtheory.losses.truncated import TopK, top_k
+from kdtheory.plain import plain_fields as plan_fields
+from kdtheory.sequences import SequenceLaw
+from kdtheory.streams import Stream
+
+Maker = Callable[[Arguments], Any]
+_INDICES = torch.tensor([[0, 2, 1], [4, 1, 0]])
+_FILES: list[Path] = []
+
+
+def recipe(door: str, parameter: str) -> Maker | None:
+    """That of the door itself, or of the nearest package or class that it is in."""
+    parts = door.split(".")
+    for end in range(len(parts), 0, -1):
+        found = RECIPES.get(".".join(parts[:end]), {}).get(parameter)
+        if found is not None:
+            return found
+    return None
+
+
+def rows(columns: int = 4, least: int = 6) -> Maker:
+    return lambda draw: draw.normal(least, columns).to(draw.dtype)
+
+
+def laws(*shape: int) -> Maker:
+    return lambda draw: draw.normal(*shape).softmax(-1).to(draw.dtype)
+
+
+def losses(*shape: int) -> Maker:
+    return lambda draw: draw.normal(*shape).sigmoid().to(draw.dtype)
+
+
+def vector(size: int) -> Maker:
+    return lambda draw: draw.normal(size).to(draw.dtype)
+
+
+def positive(size: int) -> Maker:
+    return lambda draw: draw.normal(size).abs().add(0.1).float()
+
+
+def wrong(draw: Arguments) -> Tensor:
+    """0 and 1."""
+    return (draw.normal(*draw.one_of((20,), (30,))) > 0.5).to(draw.dtype)
+
+
+def matrices(draw: Arguments) -> tuple[Tensor, ...]:
+    return tuple(draw.normal(4, 4).to(draw.dtype) for _ in range(2))
+
+
+def maps(draw: Arguments) -> Tensor:
+    return draw.normal(3, 2, 3, 3).to(draw.dtype)
+
+
+def cohort(draw: Arguments) -> Tensor:
+    return draw.normal(*draw.shape("*batch"), 6).to(draw.dtype)
+
+
+def steps(draw: Arguments) -> tuple[Tensor, ...]:
+    return law(draw).steps
+
+
+def always(value: Any) -> Maker:
+    return lambda draw: value
+
+
+def number(value: float) -> Maker:
+    return lambda draw: torch.tensor(value, dtype=draw.dtype)
+
+
+def one(*choices: Any) -> Maker:
+    """One of several values, or of what several makers make."""
+
+    def make(draw: Arguments) -> Any:
+        chosen = draw.one_of(*choices)
+        return chosen(draw) if inspect.isfunction(chosen) else chosen
+
+    return make
+
+
+def own_params(*members: int) -> Maker:
+    """Parameters of the architecture whose method is called, or of the first argument."""
+    return lambda draw: draw.normal(*members, draw.owner.size).to(draw.dtype)
+
+
+def named_params(draw: Arguments) -> Mapping[str, Tensor]:
+    named: Mapping[str, Tensor] = draw.owner.unpack(draw.normal(draw.owner.size))
+    return named
+
+
+def own_rows(draw: Arguments) -> Tensor:
+    shape = getattr(draw.owner, "input_shape", None) or (4,)
+    return draw.normal(6, *shape).to(draw.dtype)
+
+
+def law(draw: Arguments) -> SequenceLaw:
+    return SequenceLaw.random(2, 2, Stream(draw.random.randrange(9)))
+
+
+def kept(draw: Arguments) -> TopK:
+    return top_k(draw.normal(*draw.shape("*batch k")), kept=2)
+
+
+def logits_or_kept(axes: str) -> Maker:
+    def make(draw: Arguments) -> Any:
+        logits = draw.normal(*draw.shape(axes)).to(draw.dtype)
+        return draw.one_of(logits, logits, top_k(logits, kept=2))
+
+    return make
+
+
+def plan(draw: Arguments) -> compare.LabelPlan:
+    return LABELLED
+
+
+def files() -> list[Path]:
+    """A table of each kind, labels, and a folder of IDX files, written once."""
+    if not _FILES:
+        folder = Path(mkdtemp(prefix="fuzz"))
+        numbers = np.random.default_rng(0).normal(size=(6, 3))
+        pd.DataFrame(numbers, columns=["a", "b", "c"]).to_csv(folder / "logits.csv", index=False)
+        np.save(folder / "logits.npy", numbers)
+        np.save(folder / "labels.npy", np.arange(6) % 3)
+        np.savez(folder / "logits.npz", numbers)
+        pixels, classes = np.zeros((6, 2, 2), np.uint8), (np.arange(6) % 3).astype(np.uint8)
+        for split in ("train", "t10k"):
+            _write_idx(folder / f"{split}-images-idx3-ubyte", pixels)
+            _write_idx(folder / f"{split}-labels-idx1-ubyte", classes)
+        _FILES.extend(folder / name for name in ("logits.csv", "logits.npy", "logits.npz", "labels.npy"))
+        _FILES.extend((folder / "t10k-labels-idx1-ubyte", folder))
+    return _FILES
+
+
+def _write_idx(path: Path, array: np.ndarray) -> None:
+    head = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    path.write_bytes(head + array.tobytes())
+
+
+def file(*names: str) -> Maker:
+    """The path of one of them, as a text or a path."""
+
+    def make(draw: Arguments) -> Any:
+        wanted = draw.one_of(*names)
+        chosen = next(path for path in files() if path.name == wanted or (path.is_dir() and not wanted))
+        return draw.one_of(chosen, str(chosen))
+
+    return make
+
+
+def _answers(draw: Arguments) -> tuple[np.ndarray, np.ndarray]:
+    indices = np.array(plan(draw).indices)
+    return indices, SAYS[indices]
+
+
+def coded_network(draw: Arguments) -> str:
+    return coding.encode_network(coding.quantise(draw.normal(NET.size), architecture=NET, levels=5))
+
+
+def two_layers(draw: Arguments) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+
+
+def logits_of_roles(draw: Arguments) -> dict[str, Tensor]:
+    return {"train": draw.normal(20, 3), "holdout": draw.normal(20, 3), "unlabelled": draw.normal(9, 3)}
+
+
+CERTIFIED: dict[str, Maker] = {
+    "teacher": one(module, logits_of_roles),
+    "unmet": one((), "independent", ("independent", "one_law")),
+    "may_share": always(()),
+    "may_repeat": one((), ("train",)),
+    "output": always(None),
+    "shares": one(None, {"holdout": 1.0}),
+    "witness": always(None),
+    "prior": always(None),
+    "device": always("cpu"),
+}
+COMPARED: dict[str, Maker] = {
+    "student": always({"holdout": SAYS, "unlabelled": SAYS}),
+    "teacher": always({"holdout": DIFFERS, "unlabelled": DIFFERS}),
+    "holdout": always(SAYS),
+    "unlabelled": always(None),
+    "answers": one(None, lambda draw: compare.Answers(plan(draw), *_answers(draw))),
+    "margin": one(None, 0.1),
+    "most": one(None, 0.5),
+    "confident": one(0.9, 0.5),
+    "unmet": one((), ("independent",)),
+    "may_share": always(()),
+    "may_repeat": always(()),
+}
+TOLD: dict[str, Maker] = {
+    "terms": one({}, {"radius": 0.1}),
+    "assumptions": one({"the points are independent": True}, {"fixed": False}),
+    "quantities": always({"n": 5.0}),
+}
+POPULATIONS: dict[str, Maker] = {
+    "inputs": rows(4),
+    "labels": always(torch.arange(6) % 3),
+    "teacher_probs": laws(6, 3),
+    "optimizer": one("adam", "sgd"),
+    "schedule": one("constant", "cosine"),
+    "loss": always(distillation),
+    "settings": one(None, {"temperature": 2.0}),
+    "device": always("cpu"),
+}
+ARCHITECTURES: dict[str, Maker] = {
+    "params": own_params(2),
+    "gradient": own_params(2),
+    "member": one(0, 1),
+    "inputs": own_rows,
+    "named": named_params,
+}
+RECIPES: dict[str, dict[str, Maker]] = {
+    "batches.class_numbers": {"labels": always(torch.arange(5) % 3), "count": always(5)},
+    "batches.Batches": {"data": points, "inputs": always(None), "labels": always(None)},
+    "batches.Batch": {"labels": always(torch.arange(5) % 3), "ignored": one(None, 2), "logits": rows(3, 5)},
+    "bounds": {"errors": wrong, "disagreements": wrong},
+    "bounds.result.Bound": TOLD,
+    "bounds.tails.RiskTail": TOLD | {"mean": one(0.1, 0.3), "points": always(50)},
+    "bounds.empirical_bernstein": {"values": losses(20)},
+    "bounds.margins.softmax_distance_lipschitz": {"norm": one("sup", "euclidean")},
+    "bounds.pac_bayes": {"values": losses(2, 9)},
+    "bounds.tails.pac_bayes_tail": {"values": losses(2, 9)},
+    "bounds.vc.bartlett19_vc_dimension": {"widths": one((4, 1), (4, 3, 1))},
+    "certify": CERTIFIED | {"held_out": one(0.5, 0.4)},
+    "certify.by_logits": {
+        "student_logits": always(None),
+        "student_unlabelled": always(None),
+        "teacher_unlabelled": always(None),
+    },
+    "coding.decode_architecture": {"message": lambda draw: coding.encode_architecture(NET)},
+    "coding.decode_network": {"message": coded_network, "architecture": always(NET)},
+    "compare.ahead": {"guess": lambda draw: compare.Guess(0.1, 0.05, draw.one_of(0.1, 0.06))},
+    "compare.ahead.Guess": {"student": always(0.1), "teacher": always(0.05), "apart": one(0.06, 0.1)},
+    "compare.ahead.labels_needed": {"way": one("cost", "error")},
+    "compare.door.Answers": {"plan": plan},
+    "compare.door": COMPARED,
+    "compare.lines": {"role": one("holdout"), "who": one("student", "teacher")},
+    "compare.plan": {"student": always(SAYS), "teacher": always(DIFFERS), "seed": always(1)},
+    "compare.plan.LabelPlan": {"document": lambda draw: plan(draw).to_json()},
+    "compare.plan.LabelPlan.answered": {
+        "indices": lambda draw: np.array(draw.owner.indices),
+        "labels": lambda draw: np.zeros(len(draw.owner.indices), dtype=int),
+    },
+    "compression.modules.narrow": {"module": two_layers, "widths": one((3,), (5,))},
+    "compression.perturbation": {"weights": matrices, "perturbations": matrices},
+    "datasets.arrays.as_labels": {
+        "read": lambda draw: datasets.ReadArray(np.arange(6) % 3),
+        "points": one(None, 6),
+        "classes": always(None),
+    },
+    "datasets.arrays.as_logits": {"read": lambda draw: datasets.ReadArray(draw.normal(5, 3).numpy())},
+    "datasets.arrays.read_labels": {
+        "path": file("labels.npy"),
+        "points": one(None, 6),
+        "classes": always(None),
+    },
+    "datasets.arrays": {"path": file("logits.csv", "logits.npy", "logits.npz")},
+    "datasets.columns": {"names": one({"a": ("x", "y"), "b": None}, {"a": ("x", "y"), "b": ("z", "y")})},
+    "datasets.idx.read_idx": {"path": file("t10k-labels-idx1-ubyte")},
+    "datasets.idx.idx_folder": {"path": file(""), "split": one("train", "test")},
+    "datasets.images.Images": {
+        "inputs": losses(6, 4),
+        "labels": always(torch.arange(6) % 3),
+        "num_classes": always(3),
+        "shape": one(None, (2, 2)),
+    },
+    "datasets.load": {"data": one(None, file(""))},
+    "datasets.stored": {"path": file("logits.csv", "logits.npy", "logits.npz")},
+    "datasets.stored.ReadArray": {"array": lambda draw: draw.normal(5, 3).numpy()},
+    "imitation": {"inputs": rows(4), "outputs": one(slice(None), slice(0, 2))},
+    "inversion.binomial_upper_limits": {
+        "successes": one(1, np.array([0, 2])),
+        "trials": one(5, np.array([4, 9])),
+        "log_delta": one(-3.0, np.array([-1.0, -9.0])),
+    },
+    "losses": {"temperature": one(1.0, 2.0), "weight": always(1.0), "hard_weight": one(0.0, 0.5)},
+    "losses.features.non_local": {"student_features": maps, "teacher_features": maps},
+    "losses.mutual.mutual_loss": {"_teacher_probs": always(None), "cohort_logits": cohort},
+    "losses.response.kd_loss": {"teacher_logits": logits_or_kept("*batch k")},
+    "losses.token_losses.token_kd_loss": {"teacher_logits": logits_or_kept("n length k")},
+    "losses.truncated": {"teacher": kept},
+    "losses.truncated.TopK": {"log_probs": lambda draw: laws(2, 3)(draw).log(), "indices": always(_INDICES)},
+    "multiview.comparison": {
+        "recipe": lambda draw: multiview.Recipe(n=20, steps=2, student_steps=2),
+        "test_points": always(20),
+        "members": always(2),
+        "self_students": one(None, 1),
+        "train": rows(20, 3),
+        "fresh": rows(20, 5),
+        "device": always("cpu"),
+    },
+    "multiview.coverage": {"projections": lambda draw: draw.normal(2, 3, 2, 6).to(draw.dtype)},
+    "multiview.limit.limit_of": {
+        "params": lambda draw: draw.normal(2, PATCHES.size),
+        "inputs": rows(20),
+    },
+    "multiview.limit.train_limit": {"teacher_logits": one(None, rows(2))},
+    "networks": {
+        "ask": lambda draw: lambda batch: batch.args[0],
+        "inputs": lambda draw: networks.Inputs((torch.eye(5),)),
+        "said": always(torch.eye(5)),
+        "again": always(torch.eye(5)),
+        "close": one(1e-3, 0.1),
+        "examples": always(5),
+        "chosen": one(slice(0, 2), torch.tensor([1, 0]), torch.tensor([True, False, True, False, False])),
+        "net": module,
+        "factory": lambda draw: lambda: nn.Linear(4, 3),
+    },
+    "networks.mlp.MLP": ARCHITECTURES,
+    "networks.modules.ModuleArchitecture": ARCHITECTURES | {"input_shape": always((4,))},
+    "networks.ntk_mlp.NTKMLP": ARCHITECTURES,
+    "networks.patches.PatchNetwork": ARCHITECTURES,
+    "ntk.blocks.fill_gram": {"out": lambda draw: np.empty((6, 6)), "rows": rows(4), "jobs": always(1)},
+    "ntk.linearised.weight_change": {"coefficients": lambda draw: draw.normal(3).to(draw.dtype)},
+    "plain": {
+        "kind": one(float, tuple[float, ...], dict[str, int], bool),
+        "value": one(1.0, [1.0, 2.0], {"a": 1}, True, None),
+    },
+    "plain.made": {"kind": always(compare.LabelPlan), "value": lambda draw: plan_fields(plan(draw))},
+    "plain.plain_fields": {"value": plan},
+    "populations.population.Population": {"inputs": rows(4), "member": one(0, 1)},
+    "populations.training": POPULATIONS,
+    "problems.finite.FiniteWorld.posterior": {"inputs": lambda draw: draw.owner.inputs[:2]},
+    "problems.finite.FiniteWorld.enumerate_samples": {"n": one(1, 2, 3)},
+    "problems.gaussian_mixture.GaussianMixture": {
+        "means": lambda draw: draw.normal(3, 2, 4).to(draw.dtype),
+        "covariances": lambda draw: torch.eye(4).expand(3, 2, 4, 4).to(draw.dtype),
+        "weights": lambda draw: torch.full((3, 2), 1 / 6, dtype=draw.dtype),
+    },
+    "problems.gaussian_mixture.gaussian_mixture": {
+        "means": rows(4, 3),
+        "std": one(1.0, 0.5),
+        "covariance": always(None),
+        "weights": always(None),
+    },
+    "problems.multi_view.MultiViewWorld.posterior": {
+        "inputs": lambda draw: draw.owner.sample(3, Stream(1)).inputs
+    },
+    "problems.multi_view.MultiViewWorld.stratified": {"n": always(20)},
+    "problems.relabelled": {"logits": rows(3, 9)},
+    "problems.teachers.KernelLogits": {"centres": rows(4, 2)},
+    "risk.gradients.network_gradient_noise": {"loss": always(log_loss)},
+    "risk.variance_reduction.VarianceReduction": {
+        "plain": number(1.0),
+        "covariance": number(0.5),
+        "teacher": number(1.0),
+        "weight": number(0.3),
+    },
+    "roles": {
+        "parts": lambda draw: (draw.normal(6, 2), draw.normal(6, 3)),
+        "names": one((None, None), (None, "mask")),
+        "labels": always(torch.arange(9) % 3),
+        "may_share": one((), (("train", "holdout"),)),
+        "may_repeat": one((), ("train",)),
+    },
+    "rows": {"here": always("one"), "there": always("one")},
+    "schemes.comparison.Comparison": {"over": one("fit", "again")},
+    "schemes.loop.Training": {
+        "optimizer": always(partial(torch.optim.SGD, lr=0.1)),
+        "schedule": always(None),
+    },
+    "schemes.populations": POPULATIONS,
+    "sequences": {"teacher": law, "student": law, "estimator": one("k1", "k2", "k3")},
+    "sequences.laws.SequenceLaw": {"tokens": always(torch.tensor([[0, 1], [1, 1]])), "steps": steps},
+    "sequences.laws.SequenceLaw.random": {"vocabulary": one(2, 3), "horizon": one(1, 2)},
+    "sequences.laws.SequenceLaw.of_net": {
+        "net": lambda draw: lambda tokens: torch.nn.functional.one_hot(tokens, 3).double(),
+        "vocabulary": one(2, 3),
+        "horizon": one(1, 2),
+        "start": one((0,), (1, 0)),
+    },
+    "sequences.speculative": {name: laws(3, 4) for name in ("draft", "target", "assumed")},
+    "stats.log_log_slopes": {
+        "horizons": always(np.array([1.0, 2.0, 4.0])),
+        "values": lambda draw: draw.normal(2, 3).exp().numpy(),
+    },
+    "stochastic": {"inputs": rows(4, 9), "labels": always(torch.arange(9) % 3), "targets": laws(9, 3)},
+    "stochastic.train_posterior": {
+        "prior_mean": lambda draw: draw.normal(NET.size).float(),
+        "steps": always(2),
+        "batch_size": one(None, 4),
+        "device": always("cpu"),
+        "learning_rate": one(0.01, 0.1),
+        "initial_std": one(0.01, 0.1),
+    },
+    "stochastic.GaussianPosterior": {name: positive(NET.size) for name in ("mean", "std", "prior_mean")},
+    "transfer_risk.functions.KernelFunction": {"anchors": rows(4, 3), "coefficients": vector(3)},
+    "transfer_risk.curves.NestedStudents": {"first": one(0, 1), "second": one(0, 1)},
+    "weak_to_strong": {
+        "head": rows(3, 5),
+        "features": rows(4),
+        "teachers": lambda draw: {"one": draw.normal(6, 3).softmax(-1), "two": draw.normal(6, 3).softmax(-1)},
+        "teacher_probs": laws(6, 3),
+    },
+    "workers.spread": {"function": always(max), "tasks": always(((1, 2), (4, 3))), "jobs": always(1)},
+}
