@@ -19,7 +19,6 @@ small part of the radius, and that much of it is lost.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -31,9 +30,9 @@ from torch import Tensor
 from kdtheory.bounds.assumptions import BOTH_FIXED, DISJOINT, DRAWN, ONE_LAW
 from kdtheory.bounds.holdout import zero_or_one
 from kdtheory.bounds.paired import NUISANCE, total_bins
-from kdtheory.bounds.pieces import CLOSE, PIECE, Part, beside_weights, largest_chance
+from kdtheory.bounds.pieces import CLOSE, PIECE, Part, beside_weights, largest_open
 from kdtheory.bounds.result import Bound
-from kdtheory.bounds.signed_counts import BesideCounts, largest_not_ruled_out, two_sided, weights
+from kdtheory.bounds.signed_counts import BesideCounts, two_sided, weights
 from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_flags, check_fraction, check_same_shape
 
@@ -99,10 +98,11 @@ def powered_upper_limit(
     seen = _Seen(gains, losses, trials, apart, others, delta)
     total = two_sided(gains + losses, trials, delta=NUISANCE * delta)
     rate = two_sided(apart, others, delta=NUISANCE * delta)
-    level = math.log(delta * (1 - 2 * NUISANCE))
-    return largest_not_ruled_out(
-        _log_chance(seen, total, rate, level),
-        level,
+    return largest_open(
+        _parts(seen, total, rate),
+        lambda part, e: (e - part.last, e - part.first),
+        (gains, losses, trials, apart),
+        math.log(delta * (1 - 2 * NUISANCE)),
         low=max(0.0, rate[0] - total[1]),
         high=min(1.0, rate[1] + total[1]),
         guess=seen.estimate + seen.radius,
@@ -111,10 +111,8 @@ def powered_upper_limit(
     )
 
 
-def _log_chance(
-    seen: _Seen, total: tuple[float, float], rate: tuple[float, float], log_level: float
-) -> Callable[[float], float]:
-    """ln of the largest chance over C₁ × C₂ of a statistic as low as it was, for each e."""
+def _parts(seen: _Seen, total: tuple[float, float], rate: tuple[float, float]) -> list[Part]:
+    """C₁ × C₂ in pieces, and the statistic of each."""
     parts = []
     both, weight, group = beside_weights(seen.trials / seen.others)
     piece = max(PIECE * seen.radius, (rate[1] - rate[0]) / _PIECES)
@@ -125,8 +123,7 @@ def _log_chance(
         for low, high, count in total_bins(seen.trials, *total):
             counted = weights(count + other, count, delta=seen.delta, both=both)
             parts.append(Part(edges[:-1], edges[1:], low, high, counted, beside))
-    counts = seen.gains, seen.losses, seen.trials, seen.apart
-    return largest_chance(parts, lambda part, e: (e - part.last, e - part.first), counts, log_level)
+    return parts
 
 
 @door

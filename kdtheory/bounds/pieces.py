@@ -13,16 +13,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from kdtheory.bounds.signed_counts import BesideCounts, Weights, log_sup_over_total
+from kdtheory.bounds.signed_counts import (
+    BesideCounts,
+    Weights,
+    largest_not_ruled_out,
+    log_sup_over_total,
+)
 from kdtheory.doors import door
 
-__all__ = ["CLOSE", "PIECE", "Part", "beside_weights", "largest_chance"]
+__all__ = ["CLOSE", "PIECE", "Part", "beside_weights", "largest_chance", "largest_open"]
 
 CLOSE = 0.004
 """How near to its supremum a limit is sought, as a share of the radius."""
 PIECE = 0.006
 """A piece of θ, as a share of the radius: that much of it is lost."""
 _LEAST, _MOST = 40, 120  # of a + c̃
+_THIN = 12  # one piece of so many is looked at where the limit is sought roughly
 
 Cells = Float[np.ndarray, " cells"]
 
@@ -93,6 +99,46 @@ def largest_chance(
         return most
 
     return log_chance
+
+
+def largest_open(
+    parts: list[Part],
+    differences: Callable[[Part, float], tuple[Cells, Cells]],
+    seen: tuple[int, int, int, int],
+    log_level: float,
+    /,
+    *,
+    low: float,
+    high: float,
+    guess: float,
+    step: float,
+    close: float,
+) -> float:
+    """sup{e ≤ high : largest chance ≥ level}, rounded up: sought with few of the pieces, then seen with all.
+
+    Args:
+        parts, differences, seen, log_level: as in `largest_chance`.
+        low, high, guess, step, close: as in `largest_not_ruled_out`.
+    """
+    thin = [part.kept(np.arange(len(part.first)) % _THIN == len(part.first) // 2 % _THIN) for part in parts]
+    rough = largest_not_ruled_out(
+        largest_chance(thin, differences, seen, log_level),
+        log_level,
+        low=low,
+        high=high,
+        guess=guess,
+        step=step,
+        close=close,
+    )
+    return largest_not_ruled_out(
+        largest_chance(parts, differences, seen, log_level),
+        log_level,
+        low=low,
+        high=high,
+        guess=rough,
+        step=0.99 * close,
+        close=close,
+    )
 
 
 @door

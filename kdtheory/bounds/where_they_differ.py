@@ -19,15 +19,15 @@ C₁.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
 from scipy import stats
 
 from kdtheory.bounds.paired import NUISANCE, check_counts, difference_upper_limit, total_bins
-from kdtheory.bounds.pieces import CLOSE, PIECE, Part, beside_weights, largest_chance
-from kdtheory.bounds.signed_counts import BesideCounts, largest_not_ruled_out, two_sided, weights
+from kdtheory.bounds.pieces import CLOSE, PIECE, Part, beside_weights, largest_chance, largest_open
+from kdtheory.bounds.signed_counts import BesideCounts, two_sided, weights
 from kdtheory.doors import door
 from kdtheory.validate import check_fraction
 
@@ -77,16 +77,22 @@ def targeted_upper_limit(
     radius = (z * z / 2 + z * math.sqrt(gains + losses + z * z / 4)) / labelled
     seen = (gains - losses) / labelled
     rough = (apart + 1) / (others + 2)
+    counts = gains, losses, labelled, apart
     for low, high in _bins(most):
-        chance = _log_chance(
-            (gains, losses, labelled, apart, others), total, rate, (low, high), radius, delta, level
-        )
-        if low > 0 and chance(low) < level:
+        parts = _parts((*counts, others), total, rate, (low, high), radius, delta)
+        if low > 0 and largest_chance(parts, _differences, counts, level)(low) < level:
             continue
-        guess = rough * min(1.0, seen + radius)
         step = rough * radius
-        return largest_not_ruled_out(
-            chance, level, low=low, high=high, guess=guess, step=step / 10, close=CLOSE * step
+        return largest_open(
+            parts,
+            _differences,
+            counts,
+            level,
+            low=low,
+            high=high,
+            guess=rough * min(1.0, seen + radius),
+            step=step / 10,
+            close=CLOSE * step,
         )
     raise AssertionError("the last bin always returns")
 
@@ -153,18 +159,17 @@ def _rate_bins(low: float, high: float) -> Iterator[tuple[float, float]]:
         yield low, min(high, _RATE_RATIO**-220)
 
 
-def _log_chance(
+def _parts(
     seen: tuple[int, int, int, int, int],
     total: tuple[float, float],
     rate: tuple[float, float],
     values: tuple[float, float],
     radius: float,
     delta: float,
-    log_level: float,
-) -> Callable[[float], float]:
-    """ln of the largest chance over C₁ × C₂ of a statistic as low as it was, for each R of a bin."""
-    *counts, others = seen
-    labelled, parts = counts[2], []
+) -> list[Part]:
+    """C₁ × C₂ in pieces, and the statistic of each for the R of a bin."""
+    _, _, labelled, _, others = seen
+    parts = []
     middle = math.sqrt(values[0] * values[1]) if values[0] > 0 else 0.0
     for least, most in _rate_bins(*rate):
         ratio = min(1.0, middle / math.sqrt(most * most / _RATE_RATIO))
@@ -176,7 +181,7 @@ def _log_chance(
         for low, high, count in total_bins(labelled, *total):
             counted = weights(count + worth, count, delta=delta, both=both)
             parts.append(Part(edges[:-1], edges[1:], low, high, counted, beside))
-    return largest_chance(parts, _differences, (counts[0], counts[1], counts[2], counts[3]), log_level)
+    return parts
 
 
 def _differences(part: Part, value: float) -> tuple[np.ndarray, np.ndarray]:
