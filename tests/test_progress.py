@@ -11,6 +11,7 @@ import torch
 
 from kdtheory import MLP, Stream, progress, train
 from kdtheory.progress import progress_bar, told
+from kdtheory.recipe import Recipe
 
 
 def trained(**settings: object) -> None:
@@ -20,8 +21,7 @@ def trained(**settings: object) -> None:
         loss=lambda logits, probs, labels: logits.square().sum(-1),
         members=1,
         stream=Stream(0),
-        steps=3,
-        learning_rate=0.1,
+        recipe=Recipe(steps=3, learning_rate=0.1),
         **settings,  # type: ignore[arg-type]
     )
 

@@ -172,7 +172,7 @@ def train_limit(
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         list(threads.map(work, range(members)))
     if not bool(projections.isfinite().all() and memory.isfinite().all()):
-        raise ValueError(f"learning_rate = {learning_rate:g}: training diverged; take a smaller one")
+        raise ValueError(f"learning_rate = {recipe.learning_rate:g}: training diverged; take a smaller one")
     return replace(
         start,
         projections=projections[..., :channels].permute(0, 2, 3, 1).double().contiguous(),

@@ -16,6 +16,7 @@ from kdtheory.networks import NTKMLP
 from kdtheory.ntk import EmpiricalKernel
 from kdtheory.ntk.linearised import linearised_training
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 WEIGHT_STDS = {"relu": 2**0.5, "tanh": 1.5}
@@ -118,9 +119,7 @@ def courses(
             loss=squared_distance,
             members=members,
             stream=stream.child("train"),
-            steps=time - before,
-            learning_rate=rate,
-            optimizer="sgd",
+            recipe=Recipe(steps=time - before, learning_rate=rate, optimizer="sgd"),
             initial=params,
             device="cpu",
         )

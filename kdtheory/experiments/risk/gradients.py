@@ -16,6 +16,7 @@ from kdtheory.losses.labelwise import log_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
 from kdtheory.problems import FiniteWorld
+from kdtheory.recipe import Recipe
 from kdtheory.risk.empirical import distilled_risk, one_hot_risk
 from kdtheory.risk.gradients import network_gradient_noise
 from kdtheory.risk.population import population_risk
@@ -79,8 +80,7 @@ def _three_nets(run: Run) -> Population:
         loss=label_loss,
         members=3,
         stream=run.stream.child("nets"),
-        steps=100,
-        learning_rate=0.01,
+        recipe=Recipe(steps=100, learning_rate=0.01),
         device=run.device,
     )
 

@@ -16,6 +16,7 @@ from kdtheory.losses.labelwise import brier_loss, log_loss, softmax_margin_loss,
 from kdtheory.networks import MLP
 from kdtheory.populations import train
 from kdtheory.problems import World, random_finite_world
+from kdtheory.recipe import Recipe
 from kdtheory.risk.empirical import distilled_risk, one_hot_risk
 from kdtheory.risk.variance import distilled_variance, label_noise_variance, one_hot_variance
 from kdtheory.search import worst_case
@@ -164,8 +165,7 @@ def _gaps(run: Run, world: World, pool: Sample, *, n: int, source: Source, poste
         loss=label_loss,
         members=trials,
         stream=run.stream.child("nets"),
-        steps=60,
-        learning_rate=0.02,
+        recipe=Recipe(steps=60, learning_rate=0.02),
         device=run.device,
     )
     weights = torch.full(pool.labels.shape, 1 / pool.labels.numel(), dtype=torch.float64)

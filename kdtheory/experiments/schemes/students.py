@@ -26,6 +26,7 @@ from kdtheory.losses import distillation, label_loss
 from kdtheory.losses.mutual import mean_peer_divergence, mutual_loss
 from kdtheory.networks import MLP, Architecture
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.risk import accuracy
 from kdtheory.schemes.cohort import Cohort
 from kdtheory.streams import Stream
@@ -57,8 +58,10 @@ class Ground:
         order = torch.randperm(images.num_images, generator=stream.child("images").torch())[:2000]
         generator = stream.child("rows").torch()
         rows = [torch.randperm(1000, generator=generator)[:size] for _ in range(members)]
-        parts = [array[part] for part in order.split(1000) for array in (images.inputs, images.labels)]
-        return cls(*parts, torch.stack(rows), images.num_classes, stream, run.device)
+        pool, test = order.split(1000)
+        inputs, labels = images.inputs, images.labels
+        shown = inputs[pool], labels[pool], inputs[test], labels[test], torch.stack(rows)
+        return cls(*shown, images.num_classes, stream, run.device)
 
     def mlp(self, hidden: int) -> MLP:
         """One hidden layer of ReLU units between pixels and classes."""
@@ -79,10 +82,12 @@ class Ground:
             **what,
         )
         (steps, rate), *others = stages
-        nets = go_on(steps=steps, learning_rate=rate)
+        nets = go_on(recipe=Recipe(steps=steps, learning_rate=rate))
         for steps, rate in others:
-            nets = go_on(steps=steps, learning_rate=rate, initial=nets.params)
-        last = go_on(steps=LAST_STEPS, learning_rate=LAST_RATE, optimizer="sgd", initial=nets.params)
+            nets = go_on(recipe=Recipe(steps=steps, learning_rate=rate), initial=nets.params)
+        last = go_on(
+            recipe=Recipe(steps=LAST_STEPS, learning_rate=LAST_RATE, optimizer="sgd"), initial=nets.params
+        )
         return last, (last.params - nets.params).norm(dim=1) / (LAST_STEPS * LAST_RATE)
 
     def accuracy(self, students: Population) -> Tensor:
@@ -119,8 +124,7 @@ def _teacher(ground: Ground, labels: Tensor, steps: int) -> Tensor:
         loss=label_loss,
         members=1,
         stream=ground.stream.child("teacher"),
-        steps=steps,
-        learning_rate=0.01,
+        recipe=Recipe(steps=steps, learning_rate=0.01),
         device=ground.device,
     )
     return teacher.logits(ground.pool)[0].softmax(-1).cpu()
