@@ -24,13 +24,10 @@ from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
 
 FEWEST = 600
-SHAPES: tuple[tuple[int, ...], ...] = (
-    (2, 16, 3),
-    (64, 32, 10),
-    (64, 128, 10),
-    (784, 128, 10),
-    (784, 512, 512, 10),
-)
+Widths = tuple[int, ...]
+SHAPES: tuple[Widths, ...] = (
+    (2, 16, 3), (64, 32, 10), (64, 128, 10), (784, 128, 10), (784, 512, 512, 10)
+)  # fmt: skip
 _MEMORISER = (100, 64, 2)
 _SETTINGS: dict[str, Any] = {"delta": 0.05, "fixed_in_advance": True, "independent_draws": True}
 
