@@ -11,9 +11,10 @@ from torch import Tensor
 
 from kdtheory.bounds.covering import segment_covering_number
 from kdtheory.bounds.empirical_bernstein import maurer09_covering_radius, maurer09_finite_class_radius
-from kdtheory.claims.bounds.wrong import bernstein_terms, scaled
+from kdtheory.claims.bounds.wrong import bernstein_terms
 from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, MeanInequality, WorstRatio
+from kdtheory.claims.wrong import scaled
 from kdtheory.experiments.bounds.enumeration import (
     LOG_TINY,
     exponent_left,
@@ -93,8 +94,8 @@ def _variance_over_n_squared(variance: Tensor, /, *, n: int, class_size: int, de
         Mutant("0.9 ln |F|", maurer09_finite_class_radius, _members(0.9)),
         Mutant("0.9 of the root", maurer09_finite_class_radius, bernstein_terms(0.9, 1.0)),
         Mutant("0.9 of 7/3", maurer09_finite_class_radius, bernstein_terms(1.0, 0.9)),
-        Mutant("half the one-hot losses", one_hot_losses, scaled(one_hot_losses, 0.5)),
-        Mutant("half the distilled losses", distilled_losses, scaled(distilled_losses, 0.5)),
+        Mutant("half the one-hot losses", one_hot_losses, scaled(0.5)),
+        Mutant("half the distilled losses", distilled_losses, scaled(0.5)),
     ),
     power=Scaled(maurer09_finite_class_radius),
 )
@@ -158,7 +159,7 @@ def _attained() -> dict[str, Evidence]:
         Mutant("0.9 of the root", maurer09_covering_radius, _covering_terms(0.9, 1.0)),
         Mutant("0.9 of the second term", maurer09_covering_radius, _covering_terms(1.0, 0.9)),
         Mutant("no second term", maurer09_covering_radius, _covering_terms(1.0, 0.0)),
-        Mutant("half the one-hot losses", one_hot_losses, scaled(one_hot_losses, 0.5)),
+        Mutant("half the one-hot losses", one_hot_losses, scaled(0.5)),
     ),
     power=Scaled(maurer09_covering_radius),
 )
