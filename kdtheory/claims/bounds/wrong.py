@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,10 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from torch import Tensor
 
-from kdtheory.bounds.result import Bound
 from kdtheory.claims.wrong import Wrong, arguments
-from kdtheory.inversion import bernoulli_kl, kl_upper_inverse
+from kdtheory.inversion import bernoulli_kl
 
-__all__ = ["bernstein_terms", "kl_inverse_at", "kl_level", "kl_swapped", "scaled", "wald_limits", "with_term"]
+__all__ = ["bernstein_terms", "kl_level", "kl_swapped", "wald_limits"]
 
 
 def wald_limits(successes: ArrayLike, trials: ArrayLike, /, *, log_delta: ArrayLike) -> np.ndarray:
@@ -54,35 +52,3 @@ def bernstein_terms(first: float, second: float, /) -> Wrong:
         return wrong
 
     return Wrong(of)
-
-
-def with_term(form: Callable[..., Bound], name: str, factor: float) -> Callable[..., Bound]:
-    """The bound with one of its terms multiplied."""
-
-    def wrong(*inputs: Any, **settings: Any) -> Bound:
-        bound = form(*inputs, **settings)
-        more = (factor - 1) * bound.terms[name]
-        return replace(bound, value=bound.value + more, terms={**bound.terms, name: bound.terms[name] + more})
-
-    return wrong
-
-
-def scaled(function: Callable[..., Any], factor: float) -> Callable[..., Any]:
-    """The function times a factor, whatever it is told."""
-
-    def wrong(*inputs: Any, **settings: Any) -> Any:
-        return factor * function(*inputs, **settings)
-
-    return wrong
-
-
-def kl_inverse_at(share: float) -> Callable[..., np.ndarray]:
-    """kl⁻¹(p, share·c) for kl⁻¹(p, c)."""
-
-    def wrong(
-        p: ArrayLike, level: ArrayLike, /, *, _true: Callable[..., Any] = kl_upper_inverse
-    ) -> np.ndarray:
-        limit: np.ndarray = _true(p, share * np.asarray(level))
-        return limit
-
-    return wrong

@@ -43,9 +43,9 @@ def on_one_sample(p: float, _q: float, size: int, /) -> Chances:
 
 @experiment
 def limits_of_sums(
-    run: Run, /, *, limit: Callable[[int, int, int], float] = by_independence, quick: int = 20, full: int = 40
+    run: Run, /, *, limit: Callable[[int, int, int], float] = by_independence, quick: int = 15, full: int = 40
 ) -> Rows:
-    """The limit of the sum of two risks for all counts on two samples of 20 (or so many) points, δ = 0.05."""
+    """The limit of the sum of two risks for all counts on two samples of 15 (or so many) points, δ = 0.05."""
     size = run.size(quick=quick, full=full)
     limits = [[limit(k, other, size) for other in range(size + 1)] for k in range(size + 1)]
     return Rows(size=size, limit=np.array(limits))
@@ -55,7 +55,7 @@ def limits_of_sums(
 def chances_to_miss_a_sum(
     run: Run, /, *, samples: Callable[[float, float, int], Chances] = on_two_samples
 ) -> Rows:
-    """P[limit < p + q] by enumeration of the counts on two samples of 20, at a grid of risks p, q up to
+    """P[limit < p + q] by enumeration of the counts on two samples of 15, at a grid of risks p, q up to
     0.7.
     """
     limits, missed = limits_of_sums.rows(run), []
@@ -70,9 +70,9 @@ def chances_to_miss_an_informed_sum(
     run: Run, /, *, limit: Callable[[int, int, int], float] = by_the_product
 ) -> Rows:
     """max P[limit < p + q(k)] over all predictors that are chosen with the count k of the witness's errors in
-    view, by enumeration of the counts on two samples of 10, at a grid of risks p up to 0.7.
+    view, by enumeration of the counts on two samples of 8, at a grid of risks p up to 0.7.
     """
-    limits = limits_of_sums.given(limit=limit, quick=10, full=20).rows(run)
+    limits = limits_of_sums.given(limit=limit, quick=8, full=20).rows(run)
     counts, missed = np.arange(limits.size + 1), []
     for p in np.linspace(0.02, 0.7, 35):
         grid = np.broadcast_to(np.linspace(0, 1, 51), (len(counts), 51))
