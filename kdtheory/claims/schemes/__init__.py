@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from kdtheory.claims.schemes import (
-    compressed_students,
     compression,
-    fixed_point,
-    lag,
+    labels_and_time,
     mixing,
     online_offline,
     rkhs,
-    rounds_of_nets,
     soft_labels,
 )
 
 __all__ = [
-    "compressed_students",
     "compression",
-    "fixed_point",
-    "lag",
+    "labels_and_time",
     "mixing",
     "online_offline",
     "rkhs",
-    "rounds_of_nets",
     "soft_labels",
 ]
