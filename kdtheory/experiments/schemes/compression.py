@@ -1,4 +1,4 @@
-"""Layers of trained nets made smaller: by rank, by pruning, by small changes; and nets distilled afterwards."""
+"""Layers of trained nets made smaller: by rank, pruning or small changes; and nets distilled afterwards."""
 
 from __future__ import annotations
 
