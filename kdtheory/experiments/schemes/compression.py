@@ -114,7 +114,8 @@ def pruned_layers(run: Run, /, *, moved: int = 0) -> Rows:
 
 
 def _miss(weight: Tensor, kept: int, moved: int) -> Tensor:
-    return weight[best_sparse(weight.roll(moved, -1), kept=kept) == 0].norm()
+    taken = weight[best_sparse(weight.roll(moved, -1), kept=kept) == 0]
+    return torch.linalg.vector_norm(taken)
 
 
 @experiment

@@ -10,15 +10,6 @@ from kdtheory.networks import MLP
 from kdtheory.populations import Loss, Population, train
 from kdtheory.streams import Stream
 
-__all__ = [
-    "centred_targets",
-    "gaussian_kernel",
-    "random_features",
-    "regression",
-    "some_images",
-    "trained_on_features",
-]
-
 
 def some_images(run: Run, stream: Stream, count: int) -> tuple[Tensor, Tensor]:
     """Inputs and labels of `count` images, drawn without replacement; float64."""
@@ -63,11 +54,19 @@ def regression(targets: Tensor) -> tuple[Tensor, Loss]:
 
 
 def trained_on_features(
-    features: Tensor, targets: Tensor, *, penalty: float, steps: int, stream: Stream
+    features: Tensor,
+    targets: Tensor,
+    *,
+    penalty: float,
+    steps: int,
+    stream: Stream,
+    rate: float = 1.0,
+    momentum: float = 0.9,
 ) -> Population:
-    """The last layers that minimise Σ‖f(x_i) − y_i‖² + penalty·‖θ‖², by gradient descent with momentum.
+    """Last layers on their way to the least Σ‖f(x_i) − y_i‖² + penalty·‖θ‖², by gradient descent from zero.
 
-    One for each member of features [members n width] and targets [members n k], rows of sum zero, from zero.
+    One for each member of features [members n width] and targets [members n k], rows of sum zero; steps of
+    `rate` over the largest curvature.
     """
     members, n, width = features.shape
     architecture = MLP((width, targets.shape[-1]), bias=False)
@@ -81,9 +80,9 @@ def trained_on_features(
         members=members,
         stream=stream,
         steps=steps,
-        learning_rate=n / curvature,  # of a mean over n points
+        learning_rate=rate * n / curvature,  # of a mean over n points
         optimizer="sgd",
-        momentum=0.9,
+        momentum=momentum,
         weight_decay=penalty / n,
         initial=torch.zeros(members, architecture.size, dtype=torch.float64),
         device="cpu",

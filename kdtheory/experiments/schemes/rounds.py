@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from kdtheory.experiments.schemes.image_kernels import (
     trained_on_features,
 )
 from kdtheory.networks import MLP
-from kdtheory.populations import Population, train
+from kdtheory.populations import train
 from kdtheory.self_distillation.fixed_point import borup21_contraction, borup21_fixed_point, borup21_rounds
 from kdtheory.self_distillation.lag import flow_filter, nagarajan23_lag, student_filter, time_at_progress
 from kdtheory.self_distillation.rkhs import (
@@ -29,7 +30,6 @@ from kdtheory.self_distillation.rkhs import (
     mobahi20_rounds_before_collapse,
     mobahi20_sparsity_growth,
 )
-from kdtheory.streams import Stream
 
 ALPHA, PENALTY = 0.3, 0.5
 NUGGETS = (0.02, 0.3, 1.0)
@@ -289,31 +289,10 @@ def nets_stopped_early(run: Run, /, *, kept: float = 0.0) -> Rows:
     spectrum, vectors = torch.linalg.eigh(inputs @ inputs.mT)
     spectrum = spectrum.clamp_min(0)
     step = 0.01 / float(spectrum.max())
-    teachers = _descended(run.stream, inputs, targets, step, 400).logits(inputs)
-    learned = kept * targets + (1 - kept) * teachers
+    descend = partial(trained_on_features, inputs, penalty=0.0, rate=0.01, momentum=0.0, stream=run.stream)
+    learned = kept * targets + (1 - kept) * descend(targets, steps=400).logits(inputs)
     share = student_filter(spectrum, student_time=200 * step, teacher_time=400 * step)
     return Rows(
-        outputs=_descended(run.stream, inputs, learned, step, 200).logits(inputs),
+        outputs=descend(learned, steps=200).logits(inputs),
         filtered=vectors @ (share[..., None] * (vectors.mT @ targets)),
-    )
-
-
-def _descended(stream: Stream, inputs: Tensor, targets: Tensor, step: float, steps: int) -> Population:
-    """Gradient descent on ½‖y − Xβ‖² from zero; the training's mean over n points is undone by its step."""
-    members, n, dim = inputs.shape
-    probs, half_squared = regression(targets)
-    architecture = MLP((dim, targets.shape[-1]), bias=False)
-    return train(
-        architecture,
-        inputs,
-        teacher_probs=probs,
-        loss=half_squared,
-        members=members,
-        stream=stream,
-        steps=steps,
-        learning_rate=step * n,
-        optimizer="sgd",
-        initial=torch.zeros(members, architecture.size, dtype=torch.float64),
-        device="cpu",
-        dtype=torch.float64,
     )

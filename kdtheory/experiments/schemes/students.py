@@ -64,8 +64,11 @@ class Ground:
         order = torch.randperm(images.num_images, generator=stream.child("images").torch())[:2000]
         generator = stream.child("rows").torch()
         rows = [torch.randperm(1000, generator=generator)[:size] for _ in range(members)]
-        parts = [array[part] for part in order.split(1000) for array in (images.inputs, images.labels)]
-        return cls(*parts, torch.stack(rows), images.num_classes, stream, run.device)
+        pool, test = order.split(1000)
+        x, y = images.inputs, images.labels
+        return cls(
+            x[pool], y[pool], x[test], y[test], torch.stack(rows), images.num_classes, stream, run.device
+        )
 
     def mlp(self, hidden: int) -> MLP:
         """One hidden layer of ReLU units between pixels and classes."""
