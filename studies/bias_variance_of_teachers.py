@@ -19,7 +19,7 @@ import torch
 from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
-from kdtheory.claims.core import Setting
+from kdtheory.experiments import Run
 from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.losses import label_loss
 from kdtheory.losses.labelwise import log_loss
@@ -81,7 +81,7 @@ def run(
     training_size: int,
 ) -> list[dict[str, Any]]:
     """Rows: sweep, teacher, N; its error, exact in parts, bounded and measured; how good the teacher is."""
-    world = relabelled_world(Setting(stream))
+    world = relabelled_world(Run(stream))
     losses = _losses_of_a_net(world, training_size, stream.child("net"))
     plan = [("size", temperature, 0.0, n) for temperature in shown for n in sizes]
     plan += [("temperature", temperature, 0.0, fixed_size) for temperature in temperatures]

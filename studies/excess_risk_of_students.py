@@ -31,7 +31,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from kdtheory.claims.core import Setting
+from kdtheory.experiments import Run
 from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.losses.labelwise import log_loss, zero_one_loss
 from kdtheory.networks import MLP
@@ -101,7 +101,7 @@ def run(
 ) -> list[dict[str, Any]]:
     """Rows: world, labels, N; mean excess risk and its interval, convergence, how good the teacher is."""
     linear = _linear_arena(held_out, stream.child("linear"))
-    digits = _digits_arena(relabelled_world(Setting(stream)), decays)
+    digits = _digits_arena(relabelled_world(Run(stream)), decays)
     plan = [("linear truth", linear, n) for n in linear_sizes]
     plan += [("relabelled digits", digits, n) for n in digits_sizes]
     rows = []

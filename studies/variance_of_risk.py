@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Setting
+from kdtheory.experiments import Run
 from kdtheory.experiments.worlds import relabelled_world, three_gaussians
 from kdtheory.losses import label_loss
 from kdtheory.losses.labelwise import log_loss
@@ -60,7 +60,7 @@ def run(
     stream: Stream, *, sizes: Sequence[int], trials: int, training_size: int, reference_size: int
 ) -> list[dict[str, Any]]:
     """Rows: world, risk, N; expected and measured variance with its 95 % interval; how good the net is."""
-    digits, gaussians = relabelled_world(Setting(stream)), three_gaussians()
+    digits, gaussians = relabelled_world(Run(stream)), three_gaussians()
     worlds: dict[str, tuple[World, FiniteWorld]] = {
         "relabelled digits": (digits, digits),
         "Gaussian mixture": (gaussians, _reference(gaussians, reference_size, stream.child("reference"))),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from kdtheory.networks import NTKLinear
 from kdtheory.ntk._layerwise import POINTWISE, scales
 
-__all__ = ["check_stack", "stacked_gram"]
+__all__ = ["checked_stack", "stacked_gram"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +38,8 @@ class _Dense:
         return weight**2 * (self.inputs @ self.inputs.mT) + bias**2
 
 
-def check_stack(module: nn.Module, parameters: Mapping[str, Tensor], /) -> int:
-    """How many members there are.
+def checked_stack(module: nn.Module, parameters: Mapping[str, Tensor], /) -> tuple[nn.Sequential, int]:
+    """The chain, and how many members there are.
 
     Raises:
         ValueError: the module is no chain of dense layers and activations, or the parameters are not its own.
@@ -61,7 +61,7 @@ def check_stack(module: nn.Module, parameters: Mapping[str, Tensor], /) -> int:
                 f"parameters[{name!r}] has shape {tuple(part.shape)}; give {(members, *own[name])}, members "
                 "first, as torch.func.stack_module_state does"
             )
-    return members
+    return module, members
 
 
 @torch.no_grad()

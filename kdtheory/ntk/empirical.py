@@ -21,7 +21,7 @@ from kdtheory.ntk._factors import Factors
 from kdtheory.ntk._jacobian import jacobian_factors
 from kdtheory.ntk._layerwise import layerwise_factors, obstacle
 from kdtheory.ntk._points import check_fits, checked_pair
-from kdtheory.ntk._stacked import check_stack, stacked_gram
+from kdtheory.ntk._stacked import checked_stack, stacked_gram
 from kdtheory.ntk._tiles import Target, empty_matrix
 from kdtheory.validate import check_at_least, check_one_of
 
@@ -180,10 +180,10 @@ class EmpiricalKernel:
         >>> kernel.stacked(three, torch.tensor([[1.0, 2.0]])).flatten()  # x·x + 1, whatever the weights
         tensor([6., 6., 6.])
         """
-        members = check_stack(self.module, parameters)
+        module, members = checked_stack(self.module, parameters)
         checked_pair(rows, None)
         own = rows if rows.ndim == 3 else rows.expand(members, *rows.shape)
-        return stacked_gram(self.module, parameters, own)
+        return stacked_gram(module, parameters, own)
 
     @contextmanager
     def _asked(

@@ -7,39 +7,31 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Control, Mutant, Setting, claim
+from kdtheory.claims.core import Control, Mutant, claim
 from kdtheory.claims.evidence import Evidence, Identity
-from kdtheory.claims.features.moved import drawn
-from kdtheory.losses.features import dot_products, non_local_relation
+from kdtheory.claims.wrong import Wrong, given, value
+from kdtheory.experiments import Rows
+from kdtheory.experiments.features.non_local import (
+    exchanged,
+    neighbours_only,
+    printed_sums_and_relations,
+    relations_of_permuted_positions,
+)
+from kdtheory.losses.features import non_local_relation
 
 _Relation = Callable[..., Tensor]
 
 
-def _looped_relation(maps: Tensor, /, *, rows: int, columns: int) -> Tensor:
-    """r of one example by loops: the sum over i′ < rows and j′ < columns, as far as A goes."""
-    _, height, width = maps.shape
-    relation = torch.zeros_like(maps)
-    for i in range(height):
-        for j in range(width):
-            here = maps[:, i, j]
-            for i2 in range(min(rows, height)):
-                for j2 in range(min(columns, width)):
-                    there = maps[:, i2, j2]
-                    relation[:, i, j] += (here @ there) * there
-    return relation / (height * width)
-
-
-def _square_part_only(features: Tensor, /, _true: _Relation = non_local_relation) -> Tensor:
+def _square_part_only(right: _Relation) -> _Relation:
     """i′ and j′ both run to min(H, W)."""
-    _, _, height, width = features.shape
-    least = min(height, width)
-    inside = torch.zeros(height, width, dtype=features.dtype)
-    inside[:least, :least] = 1
-    return _true(features, value=lambda positions: positions * inside.flatten()[:, None])
 
+    def wrong(features: Tensor, /) -> Tensor:
+        _, _, height, width = features.shape
+        inside = torch.zeros(height, width, dtype=features.dtype)
+        inside[: min(height, width), : min(height, width)] = 1
+        return right(features, value=lambda positions: positions * inside.flatten()[:, None])
 
-def _summed(features: Tensor, /, _true: _Relation = non_local_relation) -> Tensor:
-    return _true(features) * features.shape[2] * features.shape[3]
+    return wrong
 
 
 @claim(
@@ -49,50 +41,21 @@ def _summed(features: Tensor, /, _true: _Relation = non_local_relation) -> Tenso
     source="shen2021deep",
     place="Section 3.2",
     assumes=("A is indexed channel, row, column: C × H × W.", "Terms outside A are taken as absent."),
-    control=Control("the ranges are exchanged: i′ runs to W and j′ to H", ranges="exchanged"),
-    uses=(non_local_relation,),
+    experiment=printed_sums_and_relations,
+    control=Control("the ranges are exchanged: i′ runs to W and j′ to H", ranges=exchanged),
     mutants=(
-        Mutant("both sums run to the shorter side", non_local_relation, _square_part_only),
-        Mutant("the sum for the mean", non_local_relation, _summed),
+        Mutant("both sums run to the shorter side", non_local_relation, Wrong(_square_part_only)),
+        Mutant("the sum for the mean", non_local_relation, value(lambda r: r * r.shape[2] * r.shape[3])),
     ),
 )
-def non_local_relation_is_the_printed_double_sum(setting: Setting, /, *, ranges: str = "printed") -> Evidence:
+def non_local_relation_is_the_printed_double_sum(rows: Rows, /) -> Evidence:
     """The relation of a position is the mean over all positions of a map that is indexed H × W: i′ runs to H
     and j′ to W, as printed.
 
-    How it's judged: loops over the printed ranges against the library's products of matrices, on random maps
-    of 3 × 5 and 5 × 3 positions, f the inner product and g the identity. With the ranges exchanged some
-    positions are left out and others asked for that do not exist; on square maps it would not show.
+    With the ranges exchanged some positions are left out and others asked for that do not exist; on square
+    maps it would not show.
     """
-    looped, means = [], []
-    for trial in range(setting.size(quick=5, full=50)):
-        for height, width in ((3, 5), (5, 3)):
-            maps = drawn(setting.stream.child("maps", trial, height), 1, 4, height, width)
-            rows, columns = (height, width) if ranges == "printed" else (width, height)
-            looped.append(_looped_relation(maps[0], rows=rows, columns=columns).flatten())
-            means.append(non_local_relation(maps).flatten())
-    return Identity.of(torch.stack(looped), torch.stack(means), tolerance=1e-12)
-
-
-def _near(one: Tensor, other: Tensor) -> Tensor:
-    """Inner products within three neighbouring positions only."""
-    places = torch.arange(one.shape[-2])
-    return dot_products(one, other) * ((places[:, None] - places[None]).abs() <= 1)
-
-
-_PAIRS = {"all positions": dot_products, "neighbouring positions": _near}
-
-
-def _transposed(
-    features: Tensor, /, *, pair: Callable[..., Tensor], _true: _Relation = non_local_relation
-) -> Tensor:
-    return _true(features, pair=pair).transpose(-1, -2).reshape(features.shape)
-
-
-def _values_of_the_next_position(
-    features: Tensor, /, *, pair: Callable[..., Tensor], _true: _Relation = non_local_relation
-) -> Tensor:
-    return _true(features, pair=pair, value=lambda positions: positions.roll(1, -2))
+    return Identity.of(rows.looped, rows.relation, tolerance=1e-12)
 
 
 @claim(
@@ -100,28 +63,26 @@ def _values_of_the_next_position(
     formula=r"r(A_{\cdot,\pi}) = r(A)_{\cdot,\pi}\quad\text{for every permutation } \pi"
     r"\text{ of the positions}",
     source="zhang2021improve",
+    place="derived here",
     assumes=("f and g do not depend on where a position is.",),
-    control=Control("only neighbouring positions are related", pairs="neighbouring positions"),
-    uses=(non_local_relation,),
+    experiment=relations_of_permuted_positions,
+    control=Control("only neighbouring positions are related", pair=neighbours_only),
     mutants=(
-        Mutant("rows and columns are confused", non_local_relation, _transposed),
-        Mutant("g is taken at the next position", non_local_relation, _values_of_the_next_position),
+        Mutant(
+            "rows and columns are confused",
+            non_local_relation,
+            value(lambda relation: relation.transpose(-1, -2).reshape(relation.shape)),
+        ),
+        Mutant(
+            "g is taken at the next position",
+            non_local_relation,
+            given(value=lambda _: lambda positions: positions.roll(1, -2)),
+        ),
     ),
     loose="an invariance: a factor scales both sides alike",
 )
-def non_local_relation_is_equivariant(setting: Setting, /, *, pairs: str = "all positions") -> Evidence:
+def non_local_relation_is_equivariant(rows: Rows, /) -> Evidence:
     """Where the positions of a map are permuted, its non-local relation is permuted alike and not otherwise
     changed.
-
-    How it's judged: random permutations of random maps of 3 × 5 positions.
     """
-    before, after = [], []
-    for trial in range(setting.size(quick=20, full=200)):
-        here = setting.stream.child("maps", trial)
-        maps = drawn(here, 2, 4, 3, 5)
-        order = torch.randperm(15, generator=here.child("order").torch())
-        relation = non_local_relation(maps, pair=_PAIRS[pairs])
-        before.append(relation.flatten(2)[..., order])
-        permuted = maps.flatten(2)[..., order].reshape(maps.shape)
-        after.append(non_local_relation(permuted, pair=_PAIRS[pairs]).flatten(2))
-    return Identity.of(torch.stack(after), torch.stack(before), tolerance=1e-12)
+    return Identity.of(rows.after, rows.before, tolerance=1e-12)

@@ -152,4 +152,5 @@ def _linear(initial: Tensor, grams: Tensor, targets: Tensor, rate: float, times:
         )
         others = outputs[TRAINING:].flatten()
         found.append(torch.stack([run.predict(gram[seen:, :seen], others, time=time) for time in times]))
-    return torch.stack(found, 1).unflatten(2, (TEST, 2))
+    predicted: Tensor = torch.stack(found, 1).unflatten(2, (TEST, 2))
+    return predicted

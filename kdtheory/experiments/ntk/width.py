@@ -21,6 +21,8 @@ from kdtheory.streams import Stream
 WIDTHS = (64, 128, 256, 512, 1024)
 NETS = 4
 """Nets of each width in a group, which share their points."""
+TOGETHER = 4
+"""Groups whose kernels are taken in one product."""
 
 Drawn = list[tuple[Tensor, Tensor]]
 """Standard normal weights and biases of every layer, members first."""
@@ -39,6 +41,7 @@ class Law:
 
 RELU = Law("relu", nn.ReLU, math.sqrt(2), 0.3)
 ERF = Law("erf", Erf, 1.5, 0.3)
+LAWS = (RELU, ERF)
 
 
 def scales_applied(layer: NTKLinear, weight: Tensor, bias: Tensor) -> tuple[nn.Linear, Tensor, Tensor]:
@@ -59,22 +62,26 @@ def kernels_of_random_nets(run: Run, /, *, parameterisation: Parameterisation = 
     group and width: the relative Frobenius distance of the empirical kernels from the infinite one, root mean
     square over the nets, and the mean of ⟨Θ̂, Θ⟩/‖Θ‖².
     """
-    distances: dict[str, list[Tensor]] = {"relu": [], "erf": []}
-    shares: dict[str, list[Tensor]] = {"relu": [], "erf": []}
-    for group in range(run.size(quick=48, full=100)):
-        here = run.stream.child("groups", group)
-        points = sphere(8, 5, here.child("points"))
-        weights = [_weights(width, NETS, here.child(width)) for width in WIDTHS]
-        for law in (RELU, ERF):
-            limit = infinite_kernel(points, law)
-            found = torch.stack([_kernels(drawn, points, law, parameterisation) for drawn in weights])
-            away = relative_distance(found, limit).square().mean(1).sqrt()
-            distances[law.activation].append(away)
-            shares[law.activation].append((found * limit).sum((2, 3)).mean(1) / limit.square().sum())
+    distances, shares = [], []  # laws × groups × widths, one entry a part of the groups
+    for part in range(run.size(quick=48, full=100) // TOGETHER):
+        here = run.stream.child("groups", part)
+        points = torch.stack([sphere(8, 5, here.child("points", group)) for group in range(TOGETHER)])
+        limit = torch.stack([torch.stack([infinite_kernel(each, law) for each in points]) for law in LAWS])
+        kernels, own = [], points.repeat_interleave(NETS, 0)
+        for width in WIDTHS:
+            drawn = _weights(width, TOGETHER * NETS, here.child(width))
+            kernels.append(torch.stack([_kernels(drawn, own, law, parameterisation) for law in LAWS]))
+        found = torch.stack(kernels, 1).unflatten(2, (TOGETHER, NETS))
+        one = limit[:, None, :, None]
+        distances.append(relative_distance(found, one).square().mean(-1).sqrt().mT)
+        shares.append(((found * one).sum((-1, -2)) / one.square().sum((-1, -2))).mean(-1).mT)
+    distance, share = torch.cat(distances, 1), torch.cat(shares, 1)
     return Rows(
         width=WIDTHS,
-        **{f"{name}_distance": torch.stack(each) for name, each in distances.items()},
-        **{f"{name}_share": torch.stack(each) for name, each in shares.items()},
+        relu_distance=distance[0],
+        erf_distance=distance[1],
+        relu_share=share[0],
+        erf_share=share[1],
     )
 
 
@@ -100,7 +107,7 @@ def empirical_kernels(
 
 def relative_distance(kernels: Tensor, limit: Tensor) -> Tensor:
     """‖Θ̂ − Θ‖/‖Θ‖ (Frobenius), of each kernel."""
-    away: Tensor = (kernels - limit).flatten(-2).norm(dim=-1) / limit.norm()
+    away: Tensor = (kernels - limit).flatten(-2).norm(dim=-1) / limit.flatten(-2).norm(dim=-1)
     return away
 
 
