@@ -25,7 +25,7 @@ from kdtheory.risk.finite_domain import (
 
 SOURCE = "zhao2023towards"
 EXPONENTS = {"hard": (-0.5, 0.5, 0.5), "partial": (-1.0, 1.0, 1.0), "soft": (-1.0, 0.0, 1.0)}
-"""Of n, |A| and |S| in the error, each for the law that is hardest at that n."""
+"""Exponents of n, |A| and |S| in the error, each for the law that is hardest at that n."""
 
 
 def _sum_without_weights(estimate: Tensor, teacher: Tensor, _weights: Tensor, /) -> Tensor:

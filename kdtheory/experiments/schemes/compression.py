@@ -114,13 +114,13 @@ def pruned_layers(run: Run, /, *, moved: int = 0) -> Rows:
 
 
 def _miss(weight: Tensor, kept: int, moved: int) -> Tensor:
-    taken = weight[best_sparse(weight.roll(moved, -1), kept=kept) == 0]
-    return torch.linalg.vector_norm(taken)
+    taken: Tensor = weight[best_sparse(weight.roll(moved, -1), kept=kept) == 0].norm()
+    return taken
 
 
 @experiment
 def perturbed_relu_nets(run: Run, /, *, size: float = 1.0) -> Rows:
-    """How far the outputs of ReLU nets move, beside Lemma 2 and the refined product ‖x‖Π‖W_i‖(Π(1+t_i) − 1):
+    """Moves of the outputs of ReLU nets, beside Lemma 2 and the refined product ‖x‖Π‖W_i‖(Π(1+t_i) − 1):
     4 nets of 3 layers trained on real images, changed by low rank, pruning, rounding, random matrices and U_i
     = W_i/L, the first four scaled down where they are larger than that (all `size` times as large), and
     chains of rank one; and chains of 200 layers beside Lemma 2.
@@ -187,12 +187,12 @@ def _relu_net(layers: list[Tensor], inputs: Tensor) -> Tensor:
 
 
 def trained_parameters(nets: Population, _start: Tensor, /) -> Tensor:
-    """Those of the nets."""
+    """The parameters of the nets."""
     return nets.params
 
 
 def untrained_parameters(_nets: Population, start: Tensor, /) -> Tensor:
-    """Those of other nets, at their start."""
+    """The parameters of other nets at their start."""
     return start
 
 

@@ -49,12 +49,12 @@ def _samples(run: Run, members: int, size: int) -> tuple[Tensor, Tensor]:
 
 
 def targets_of_the_round(before: Tensor, _after: Tensor, /) -> Tensor:
-    """What the round is fitted to."""
+    """The targets that a round is fitted to."""
     return before
 
 
 def outputs_of_the_round(_before: Tensor, after: Tensor, /) -> Tensor:
-    """What it makes of that."""
+    """The outputs that it ends with."""
     return after
 
 
@@ -89,7 +89,7 @@ def rounds_of_least_norm(
 
 @experiment
 def rounds_until_collapse(run: Run, /, *, spread: float = 1.0) -> Rows:
-    """How many rounds are made with an error of 0.002 of the targets' mean square, Gaussian kernels on 30
+    """Numbers of rounds that are made with an error of 0.002 of the targets' mean square, Gaussian kernels on 30
     real images and nuggets 0.02, 0.3 and 1 (κ is some hundreds, some tens and 1), 4 problems each; and the
     bounds on that number for eigenvalues to the power `spread`.
     """

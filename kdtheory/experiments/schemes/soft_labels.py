@@ -1,4 +1,4 @@
-"""What is learned from a teacher's answers: their names, the probability of each, or all probabilities."""
+"""Learning from a teacher's answers: from their names, the probability of each, or all probabilities."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ LAWS = (even_law, half_rare_answers, rare_inputs)
 
 
 def as_told(counts: Tensor, teacher: Tensor, /, *, feedback: str) -> Tensor:
-    """What is learned from the feedback."""
+    """Learn from the feedback."""
     return transferred(counts, teacher, feedback=feedback)
 
 
 def from_names_alone(counts: Tensor, teacher: Tensor, /, *, feedback: str) -> Tensor:
-    """What is learned from the names of the answers, whatever else the feedback tells."""
+    """Learn from the names of the answers, whatever else the feedback tells."""
     return transferred(counts, teacher, feedback="hard")
 
 
@@ -101,8 +101,8 @@ def _errors(
 
 @experiment
 def net_of_partial_labels(run: Run, /, *, power: float = 1.0) -> Rows:
-    """What a net learns on 40 real images with 20,000 labels each, sampled from a teacher (a net at
-    temperature 3) and weighed by its probability to a power; and the teacher's probabilities.
+    """Probabilities that a net learns on 40 real images with 20,000 labels each, sampled from a teacher (a
+    net at temperature 3) and weighed by its probability to a power; and the teacher's probabilities.
     """
     world = relabelled_world(run)
     chosen = torch.randperm(world.num_atoms, generator=run.stream.child("images").torch())[:40]

@@ -96,7 +96,7 @@ class Ground:
         return last, (last.params - nets.params).norm(dim=1) / (LAST_STEPS * LAST_RATE)
 
     def accuracy(self, students: Population) -> Tensor:
-        """Of each student on the test part."""
+        """Accuracy of each student on the test part."""
         return accuracy(students.logits(self.test).cpu(), self.test_labels)
 
 
@@ -137,7 +137,7 @@ def _teacher(ground: Ground, labels: Tensor, steps: int) -> Tensor:
 
 
 def _hundred_each(run: Run) -> Ground:
-    """The same for the students of labels and of every teacher."""
+    """One ground for the students of labels and of every teacher: 100 images each."""
     stream = students_of_labels.stream(run.stream.seed)
     return Ground.of(run, stream, members=run.size(quick=16, full=100), size=100)
 
@@ -183,8 +183,8 @@ def independent_pairs(run: Run, /) -> Rows:
 
 @experiment(tuned_on=TUNED_ON)
 def mutual_learners(run: Run, /, *, divergence: PeerDivergence = mean_peer_divergence) -> Rows:
-    """The same pairs, from the same starts, where each student also minimises a divergence from the other one
-    (w = T = 1).
+    """Pairs with the images and the starts of the independent ones, where each student also minimises a
+    divergence from the other one (w = T = 1).
     """
     return _pairs(run, weight=1.0, divergence=divergence)
 
