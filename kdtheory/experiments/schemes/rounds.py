@@ -89,8 +89,8 @@ def rounds_of_least_norm(
 
 @experiment
 def rounds_until_collapse(run: Run, /, *, spread: float = 1.0) -> Rows:
-    """Numbers of rounds that are made with an error of 0.002 of the targets' mean square, Gaussian kernels on 30
-    real images and nuggets 0.02, 0.3 and 1 (κ is some hundreds, some tens and 1), 4 problems each; and the
+    """Numbers of rounds that are made with an error of 0.002 of the targets' mean square, Gaussian kernels on
+    30 real images and nuggets 0.02, 0.3 and 1 (κ is some hundreds, some tens and 1), 4 problems each; and the
     bounds on that number for eigenvalues to the power `spread`.
     """
     made, counts = [], []
