@@ -17,7 +17,7 @@ from kdtheory.experiments.schemes.students import (
     mutual_learners,
     smoothed_labels,
     students_of_a_teacher,
-    students_of_labels,
+    students_of_few_labels,
     teacher_of_labels,
     teacher_of_shuffled_labels,
     untrained_teacher,
@@ -47,7 +47,7 @@ def _if_converged(evidence: Evidence, *students: Rows) -> Evidence:
     source="hinton2015distilling",
     place="found on images; the claim of the paper as a whole",
     assumes=(CONVERGED, "The teacher is well trained, on more points than its students."),
-    experiment=(students_of_labels, students_of_a_teacher),
+    experiment=(students_of_few_labels, students_of_a_teacher),
     control=Control("the teacher was trained on shuffled labels", teacher=teacher_of_shuffled_labels),
     mutants=(
         Mutant(
@@ -80,7 +80,7 @@ def distilled_students_beat_students_of_labels_at_small_n(labelled: Rows, taught
     place="found here",
     assumes=(CONVERGED,),
     experiment=(
-        students_of_labels,
+        students_of_few_labels,
         students_of_a_teacher.given(teacher=teacher_of_shuffled_labels),
         students_of_a_teacher.given(teacher=untrained_teacher),
         students_of_a_teacher.given(teacher=smoothed_labels),

@@ -138,12 +138,12 @@ def _teacher(ground: Ground, labels: Tensor, steps: int) -> Tensor:
 
 def _hundred_each(run: Run) -> Ground:
     """One ground for the students of labels and of every teacher: 100 images each."""
-    stream = students_of_labels.stream(run.stream.seed)
+    stream = students_of_few_labels.stream(run.stream.seed)
     return Ground.of(run, stream, members=run.size(quick=16, full=100), size=100)
 
 
 @experiment(tuned_on=TUNED_ON)
-def students_of_labels(run: Run, /) -> Rows:
+def students_of_few_labels(run: Run, /) -> Rows:
     """Accuracy of 16 students (16 hidden units), each on the labels of 100 real images of a pool of 1,000,
     after the last step and on the other images; the norm of their mean gradient over the last 50 steps.
     """
