@@ -16,8 +16,8 @@ from kdtheory.experiments.schemes.students import (
     independent_pairs,
     mutual_learners,
     smoothed_labels,
-    students_of_a_teacher,
     students_of_few_labels,
+    students_taught_on_few_points,
     teacher_of_labels,
     teacher_of_shuffled_labels,
     untrained_teacher,
@@ -47,7 +47,7 @@ def _if_converged(evidence: Evidence, *students: Rows) -> Evidence:
     source="hinton2015distilling",
     place="found on images; the claim of the paper as a whole",
     assumes=(CONVERGED, "The teacher is well trained, on more points than its students."),
-    experiment=(students_of_few_labels, students_of_a_teacher),
+    experiment=(students_of_few_labels, students_taught_on_few_points),
     control=Control("the teacher was trained on shuffled labels", teacher=teacher_of_shuffled_labels),
     mutants=(
         Mutant(
@@ -81,9 +81,9 @@ def distilled_students_beat_students_of_labels_at_small_n(labelled: Rows, taught
     assumes=(CONVERGED,),
     experiment=(
         students_of_few_labels,
-        students_of_a_teacher.given(teacher=teacher_of_shuffled_labels),
-        students_of_a_teacher.given(teacher=untrained_teacher),
-        students_of_a_teacher.given(teacher=smoothed_labels),
+        students_taught_on_few_points.given(teacher=teacher_of_shuffled_labels),
+        students_taught_on_few_points.given(teacher=untrained_teacher),
+        students_taught_on_few_points.given(teacher=smoothed_labels),
     ),
     control=Control("in each one's place is a well-trained teacher", teacher=teacher_of_labels),
     mutants=(Mutant("the teacher is left out", distillation, given(weight=0.0)),),

@@ -153,7 +153,9 @@ def students_of_few_labels(run: Run, /) -> Rows:
 
 
 @experiment(tuned_on=TUNED_ON)
-def students_of_a_teacher(run: Run, /, *, teacher: Callable[[Ground], Tensor] = teacher_of_labels) -> Rows:
+def students_taught_on_few_points(
+    run: Run, /, *, teacher: Callable[[Ground], Tensor] = teacher_of_labels
+) -> Rows:
     """Accuracy of the same students, on the same images and from the same starts, distilled with T = 4 and
     λ = 0.9 from what a teacher says of the pool; the norm of their gradient, without its factor λT².
     """
