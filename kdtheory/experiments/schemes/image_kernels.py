@@ -8,17 +8,7 @@ from torch import Tensor
 from kdtheory.experiments.run import Run
 from kdtheory.networks import MLP
 from kdtheory.populations import Loss, Population, train
-from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
-
-__all__ = [
-    "centred_targets",
-    "gaussian_kernel",
-    "random_features",
-    "regression",
-    "some_images",
-    "trained_on_features",
-]
 
 
 def some_images(run: Run, stream: Stream, count: int) -> tuple[Tensor, Tensor]:
@@ -64,11 +54,19 @@ def regression(targets: Tensor) -> tuple[Tensor, Loss]:
 
 
 def trained_on_features(
-    features: Tensor, targets: Tensor, *, penalty: float, steps: int, stream: Stream
+    features: Tensor,
+    targets: Tensor,
+    *,
+    penalty: float,
+    steps: int,
+    stream: Stream,
+    rate: float = 1.0,
+    momentum: float = 0.9,
 ) -> Population:
-    """The last layers that minimise Σ‖f(x_i) − y_i‖² + penalty·‖θ‖², by gradient descent with momentum.
+    """Last layers on their way to the least Σ‖f(x_i) − y_i‖² + penalty·‖θ‖², by gradient descent from zero.
 
-    One for each member of features [members n width] and targets [members n k], rows of sum zero, from zero.
+    One for each member of features [members n width] and targets [members n k], rows of sum zero; steps of
+    `rate` over the largest curvature.
     """
     members, n, width = features.shape
     architecture = MLP((width, targets.shape[-1]), bias=False)
@@ -81,15 +79,12 @@ def trained_on_features(
         loss=half_squared,
         members=members,
         stream=stream,
-        recipe=Recipe(
-            steps=steps,
-            learning_rate=n / curvature,
-            optimizer="sgd",
-            momentum=0.9,
-            weight_decay=penalty / n,
-            dtype=torch.float64,
-        ),
-        # of a mean over n points
+        steps=steps,
+        learning_rate=rate * n / curvature,  # of a mean over n points
+        optimizer="sgd",
+        momentum=momentum,
+        weight_decay=penalty / n,
         initial=torch.zeros(members, architecture.size, dtype=torch.float64),
         device="cpu",
+        dtype=torch.float64,
     )

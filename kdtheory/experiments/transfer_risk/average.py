@@ -46,7 +46,7 @@ def students_of_many_oracles(run: Run, /, *, oracles: Oracles = gaussian_weights
         "circle": (KERNEL, circle(60, run.stream.child("circle")), 12),
         "images": (InfiniteMLP(2, weight_std=2**0.5), images, 60),
     }
-    columns: dict[str, torch.Tensor] = {}
+    columns: dict[str, Tensor] = {}
     for name, (kernel, points, n) in cases.items():
         gram, diagonal = kernel(points), kernel.diagonal(points[n:])
         features = cholesky(gram, jitter=1e-10)  # in coordinates of their span

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from kdtheory.experiments.core import experiment
 from kdtheory.experiments.rows import Rows
@@ -13,9 +12,7 @@ from kdtheory.losses import distillation
 from kdtheory.networks import MLP
 from kdtheory.ntk.effective_logits import distillation_slope, effective_logits, overruling_soft_ratio
 from kdtheory.ntk.linear import LinearKernel
-from kdtheory.populations import Population, train
-from kdtheory.recipe import Recipe
-from kdtheory.streams import Stream
+from kdtheory.populations import train
 from kdtheory.transfer_risk import interpolant
 
 PAIRS = [(ratio, temperature) for ratio in (0.3, 0.5, 0.8, 1.0) for temperature in (1.0, 2.0, 3.0)]
@@ -34,9 +31,31 @@ def students_of_soft_and_hard_labels(run: Run, /, *, weight_decay: float = 0.0) 
     layer, net = MLP((40, 2), bias=False), MLP((40, 64, 2), "tanh")
     zero = torch.zeros(len(PAIRS), layer.size, dtype=torch.float64)
     start = net.init(run.stream.child("nets"), members=len(PAIRS), dtype=torch.float64)
-    sample = points, labels, teacher
-    linear = _trained(layer, sample, zero, 0.3, weight_decay, run.stream)
-    nets = _trained(net, sample, start, 0.1, weight_decay, run.stream)
+    linear, nets = (
+        train(
+            architecture,
+            points,
+            labels,
+            teacher_probs=two_columns(teacher),
+            loss=distillation,
+            settings={
+                "weight": torch.tensor([ratio for ratio, _ in PAIRS]),
+                "temperature": torch.tensor([temperature for _, temperature in PAIRS]),
+                "temperature_squared": False,
+            },
+            members=len(PAIRS),
+            stream=run.stream,
+            steps=400,
+            learning_rate=rate,
+            optimizer="sgd",
+            momentum=0.95,
+            weight_decay=weight_decay,
+            initial=initial,
+            device="cpu",
+            dtype=torch.float64,
+        )
+        for architecture, initial, rate in ((layer, zero, 0.3), (net, start, 0.1))
+    )
     return Rows(
         points=points,
         labels=labels,
@@ -54,41 +73,6 @@ def ends_of_soft_and_hard_labels(run: Run, /) -> Rows:
     ends = [effective_logits(rows.teacher, rows.labels, soft_ratio=r, temperature=t) for r, t in PAIRS]
     reached = [interpolant(LinearKernel(), rows.points, end).coefficients for end in ends]
     return Rows(logits=torch.stack(ends), weights=torch.stack(reached) @ rows.points)
-
-
-def _trained(
-    architecture: MLP,
-    sample: tuple[Tensor, Tensor, Tensor],
-    start: Tensor,
-    rate: float,
-    weight_decay: float,
-    stream: Stream,
-) -> Population:
-    points, labels, teacher = sample
-    return train(
-        architecture,
-        points,
-        labels,
-        teacher_probs=two_columns(teacher),
-        loss=distillation,
-        settings={
-            "weight": torch.tensor([ratio for ratio, _ in PAIRS]),
-            "temperature": torch.tensor([temperature for _, temperature in PAIRS]),
-            "temperature_squared": False,
-        },
-        members=len(PAIRS),
-        stream=stream,
-        recipe=Recipe(
-            steps=400,
-            learning_rate=rate,
-            optimizer="sgd",
-            momentum=0.95,
-            weight_decay=weight_decay,
-            dtype=torch.float64,
-        ),
-        initial=start,
-        device="cpu",
-    )
 
 
 @experiment

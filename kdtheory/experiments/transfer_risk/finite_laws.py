@@ -19,8 +19,6 @@ from torch import Tensor
 from kdtheory.streams import Stream
 from kdtheory.transfer_risk import phuong19_student, transfer_risk
 
-__all__ = ["FiniteLaw", "leaning_law", "power_tail", "scattered_law"]
-
 
 @dataclass(frozen=True, eq=False)
 class FiniteLaw:

@@ -153,7 +153,7 @@ def _risks(points: Tensor, oracle: Tensor, targets: Tensor) -> Tensor:
 
 @experiment(tuned_on=(100, 101, 102, 103, 104, 105, 5000))
 def nets_of_teachers_that_err(run: Run, /, *, share: float = 0.2) -> Rows:
-    """The same risks for soft ratios 0.4 and 1, of 32 nets of width 64 each, trained by torch on 60 points in
+    """Risks for soft ratios 0.4 and 1 of 32 nets of width 64 each, trained by torch on 60 points in
     six dimensions, with a sample and a teacher of their own; 300 fresh points.
     """
     members, stream = run.size(quick=32, full=60), run.stream

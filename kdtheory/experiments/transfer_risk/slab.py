@@ -25,8 +25,6 @@ from kdtheory.experiments.run import Run
 from kdtheory.streams import Stream
 from kdtheory.transfer_risk import ji20_transfer_risk, nested_students, projection_angle
 
-__all__ = ["DIM", "REACH", "Slab", "heights", "sideways", "slab_angles", "slab_risks", "students_in_the_slab"]
-
 SIZES, EXPONENTS = (25, 50, 100, 200), (1, 2, 3)
 DIM, FRESH = 4000, 100
 REACH = 1.0

@@ -18,20 +18,6 @@ from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 from kdtheory.transfer_risk import KernelFunction, interpolant
 
-__all__ = [
-    "KERNEL",
-    "SPREAD",
-    "LazyNets",
-    "circle",
-    "contrast",
-    "few_anchors",
-    "image_oracle",
-    "squared_contrast",
-    "tangent_features",
-    "two_columns",
-    "unit_images",
-]
-
 KERNEL = InfiniteMLP(1, weight_std=2**0.5)
 SPREAD = 0.001
 
