@@ -136,7 +136,7 @@ def compare(
         recipe: how they are trained.
         members: networks in the ensemble.
         students: of the ensemble.
-        self_students: of single networks, at most `members`; as many as `students` where None.
+        self_students: of single networks, at most `members`, 0 for none; as many as `students` where None.
         stream: the training points, the starts, and the fresh points.
         test_points: fresh points.
         stratified: whether they have the exact shares of the world (`MultiViewWorld.stratified`), so that one
@@ -152,7 +152,7 @@ def compare(
         start = limit_start(
             network, points, noise_norm=world.noise_norm, members=count, stream=stream.child(name)
         )
-        if teacher is not None:
+        if teacher is not None and recipe.warm_steps:
             rate = recipe.learning_rate
             start = train_limit(
                 start, points, steps=recipe.warm_steps, learning_rate=rate, dtype=recipe.dtype
@@ -280,5 +280,8 @@ def _compared(
     single = fit("single", None, members, recipe.steps)
     teachers = single.train_logits
     distilled = fit("distilled", teachers.mean(0), students, recipe.student_steps)
-    alone = fit("self-distilled", teachers[:own], own, recipe.student_steps)
+    if own == 0:
+        alone = Arm(single.logits[:0], teachers[:0], single.held[:0])
+    else:
+        alone = fit("self-distilled", teachers[:own], own, recipe.student_steps)
     return Comparison(single, distilled, alone, points, test)
