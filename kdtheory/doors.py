@@ -97,10 +97,15 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def inside(public: Public, /) -> Public:
-    """What stands behind the door, for a loop whose arguments were looked at once; any other as it is."""
+    """What stands behind the door, for a loop whose arguments were looked at once; any other as it is.
+
+    A function wrapped around a public one, as a wrong version of it is, has no door of its own.
+    """
     if _RECORDS and hasattr(public, "__door__"):
         note_calls((public,))
-    return typing.cast(Public, getattr(public, "__door__", public))
+    behind = getattr(public, "__door__", None)
+    own = behind is not None and behind is getattr(public, "__wrapped__", None)
+    return typing.cast(Public, behind if own else public)
 
 
 @contextlib.contextmanager

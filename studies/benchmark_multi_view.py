@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdtheory.claims.multiview.worlds import BINARY
+from kdtheory.experiments.multiview.designs import BINARY
 from kdtheory.losses import label_loss
 from kdtheory.multiview import limit_start, span_coordinates, train_limit
 from kdtheory.networks import PatchNetwork

@@ -24,10 +24,26 @@ import numpy as np
 import pandas as pd
 import torch
 
-from kdtheory.claims.multiview.gaussian import gaussian_comparison, lazy_gaussian_comparison
-from kdtheory.claims.multiview.worlds import BINARY, CLASSES, Design, comparisons, replicated, singles
+from kdtheory.claims.transfer_risk.worlds import tangent_features
+from kdtheory.experiments.multiview.comparisons import arms as compared_arms
+from kdtheory.experiments.multiview.comparisons import of_one_network, replicated
+from kdtheory.experiments.multiview.designs import BINARY, CLASSES, Design
+from kdtheory.experiments.multiview.networks import singles
+from kdtheory.experiments.multiview.vectors import (
+    LINEAR,
+    MEMBERS,
+    MIXTURE,
+    RELU_NETWORK,
+    STUDENTS,
+    Law,
+    Points,
+    compared,
+)
+from kdtheory.losses import distillation, label_loss
 from kdtheory.multiview import limit_start, train_lazy
+from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, legend_above
+from kdtheory.populations import train
 from kdtheory.risk import accuracy
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
@@ -54,7 +70,7 @@ _LABELS = {
     "lazy single": "random features, single", "lazy ensemble": "random features, ensemble",
     "lazy distilled": "random features, distilled",
 }  # fmt: skip
-_RULES = ("linear", "ReLU network", "mixture")
+_LAWS = {"linear": LINEAR, "ReLU network": RELU_NETWORK, "mixture": MIXTURE}
 
 
 def run(stream: Stream, *, replicates: int, members: int, students: int) -> list[dict[str, Any]]:
@@ -63,21 +79,65 @@ def run(stream: Stream, *, replicates: int, members: int, students: int) -> list
     for name, design in (("multi-view, as printed", BINARY), ("multi-view, six classes", CLASSES)):
         arms = _multi_view(design, stream.child(name), replicates, members, students)
         rows += [_row(name, arm, values) for arm, values in arms.items()]
-    for rule in _RULES:
-        draws = [stream.child(rule, r) for r in range(replicates)]
-        found = [gaussian_comparison(rule, own) | lazy_gaussian_comparison(rule, own) for own in draws]
-        for arm in found[0]:
-            rows.append(_row(f"Gaussian, {rule}", arm, torch.tensor([one[arm] for one in found])))
+    for rule, law in _LAWS.items():
+        own = stream.child(rule)
+        found = compared(law, own, draws=replicates)
+        lazy = [
+            _lazy_vectors(law.points(own.child("points", r)), law, own.child("lazy", r))
+            for r in range(replicates)
+        ]
+        found |= {f"lazy {arm}": torch.tensor(part) for arm, part in _transposed(lazy).items()}
+        rows += [_row(f"Gaussian, {rule}", arm.replace("_", "-"), values) for arm, values in found.items()]
     return rows
+
+
+def _transposed(lazy: list[tuple[float, float, float]]) -> dict[str, tuple[float, ...]]:
+    return dict(zip(("single", "ensemble", "distilled"), zip(*lazy, strict=True), strict=True))
+
+
+def _lazy_vectors(points: Points, law: Law, stream: Stream) -> tuple[float, float, float]:
+    """The same networks in the tangent-kernel regime: single, ensemble, distilled from the ensemble.
+
+    A network is linear in the features ∂(f₁ − f₀)/∂θ at its random start, from which it moves a read-out of
+    them by the same recipe.
+    """
+    starts = law.network.init(stream.child("starts"), members=MEMBERS + STUDENTS)
+
+    def fit(member: int, teacher: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        seen, fresh = (
+            tangent_features(law.network, starts[member], inputs) for inputs in (points.seen, points.fresh)
+        )
+        nets = train(
+            MLP((seen.shape[1], 2)), seen, points.labels, members=1,
+            teacher_probs=None if teacher is None else teacher.softmax(-1),
+            loss=label_loss if teacher is None else distillation,
+            settings={} if teacher is None else {"temperature": 4.0},
+            stream=stream.child("read-out", member), steps=law.steps, learning_rate=law.learning_rate,
+            device="cpu",
+        )  # fmt: skip
+        return nets.logits(seen)[0], nets.logits(fresh)[0]
+
+    teachers, single = (
+        torch.stack(part) for part in zip(*(fit(i, None) for i in range(MEMBERS)), strict=True)
+    )
+    students = range(MEMBERS, MEMBERS + STUDENTS)
+    distilled = torch.stack([fit(member, teachers.mean(0))[1] for member in students])
+    of_all = float(accuracy(single.mean(0), points.right))
+    return (
+        float(accuracy(single, points.right).mean()),
+        of_all,
+        float(accuracy(distilled, points.right).mean()),
+    )
 
 
 def _multi_view(design: Design, stream: Stream, replicates: int, members: int, students: int):
     cooler = replace(design, plan=replace(design.plan, temperature=2.0))
     sizes = {"replicates": replicates, "members": members, "students": students}
-    found = comparisons(replicated(design, stream, **sizes))
-    cool = comparisons(replicated(cooler, stream, **sizes))
-    arms = {name: found[name] for name in ("single", "ensemble", "distilled", "self-distilled")}
-    arms["self-distilled, T = 2"] = cool["self-distilled"]
+    found = replicated(design, stream, **sizes)
+    means = compared_arms(found)
+    arms = {name: means[name] for name in ("single", "ensemble", "distilled")}
+    arms["self-distilled"] = of_one_network(found)
+    arms["self-distilled, T = 2"] = of_one_network(replicated(cooler, stream, **sizes))
     lazy = [_lazy(design, stream.child("lazy", r), members) for r in range(replicates)]
     arms["lazy single"], arms["lazy ensemble"] = torch.tensor(lazy).T
     if design is BINARY:

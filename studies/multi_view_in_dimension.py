@@ -24,7 +24,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from kdtheory.claims.multiview.worlds import GENTLE, LARGER, Design
+from kdtheory.experiments.multiview.designs import GENTLE, LARGER, Design
 from kdtheory.multiview import Comparison, compare, compare_plain
 from kdtheory.plots import PALETTE, legend_above, panel_letter, points
 from kdtheory.stats import binomial_upper_limit, mean_test

@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from kdtheory.claims.multiview.worlds import BINARY, GENTLE
+from kdtheory.experiments.multiview.designs import BINARY, GENTLE
 from kdtheory.multiview import (
     first_view,
     limit_start,

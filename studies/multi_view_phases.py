@@ -28,7 +28,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
 
-from kdtheory.claims.multiview.worlds import CLASSES, Design, comparisons, replicated
+from kdtheory.experiments.multiview.comparisons import arms, replicated
+from kdtheory.experiments.multiview.designs import CLASSES, Design
 from kdtheory.plots import panel_letter
 from kdtheory.streams import Stream
 
@@ -56,6 +57,8 @@ SIZE = (11.5, 8.6)
 
 REACHED, CLOSED = 0.99, 0.8
 """What the claim asks of students: test accuracy, and share of the gap closed."""
+
+_NAMES = {"views_single": "all views, single", "views_distilled": "all views, distilled"}
 
 # Steps on labels and starts at each power: a race z' = z^{q−1} from a smaller start takes longer.
 _RACES = {2: (150, 1e-4), 3: (150, 0.002), 4: (200, 0.01), 5: (270, 0.02), 6: (400, 0.025)}
@@ -89,21 +92,20 @@ def run(
 
 def _sized(size: int, power: int) -> Design:
     steps, std = _RACES[power]
-    plan = replace(
-        CLASSES.plan, n=size, recipe=CLASSES.plan.recipe.but(steps=steps), student_steps=2 * steps + 100
-    )
+    recipe = replace(CLASSES.recipe, n=size, steps=steps, student_steps=2 * steps + 100)
     norm = 1.8 * (size / 240) ** (1 / power)
-    return replace(CLASSES, power=power, init_std=std, plan=plan).in_world(noise_norm=norm)
+    return replace(CLASSES, power=power, init_std=std, recipe=recipe).in_world(noise_norm=norm)
 
 
 def _measured(design: Design, stream: Stream, counts: dict[str, int]) -> dict[str, float]:
-    n = design.plan.n
+    n = design.recipe.n
     alone = design.world.single_view * n / 12
     if abs(alone - round(alone)) > 1e-9:  # the next size at which the shares are whole numbers
         n = round(240 * 0.2 / design.world.single_view)
-        design = replace(design, plan=replace(design.plan, n=n))
-    found = comparisons(replicated(design, stream, **counts))
-    return {"points": n, **{name: float(values.mean()) for name, values in found.items()}}
+        design = replace(design, recipe=replace(design.recipe, n=n))
+    found = arms(replicated(design, stream, **counts))
+    named = {_NAMES.get(name, name): float(values.mean()) for name, values in found.items()}
+    return {"points": n, **named}
 
 
 @dataclass(frozen=True)

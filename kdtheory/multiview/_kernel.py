@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["LANES", "descend"]
+__all__ = ["LANES", "descend", "pack"]
 
 LANES = 16
 """What C and L are filled up to a multiple of: one or two registers of numbers."""
@@ -169,6 +169,19 @@ def _descend(
         np.dot(turned, pull, pulled)
 
 
+def _pack(products: Any, kept: Any, counts: Any) -> None:
+    """The positive products of each row of n × k × all first in `kept`, and how many there are."""
+    n, k, size = products.shape
+    for i in range(n):
+        for c in range(k):
+            place = 0
+            for j in range(size):
+                kept[i, c, place] = products[i, c, j]
+                place += products[i, c, j] > 0
+            kept[i, c, place:] = 0
+            counts[i, c] = place
+
+
 def _compiled(function: Any) -> Any:
     """The plain function compiled: a wrapper that checks its types, as the tests put on, cannot be."""
     return njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})(
@@ -178,3 +191,4 @@ def _compiled(function: Any) -> Any:
 
 memorise, learn, add_pull = _compiled(_memorise), _compiled(_learn), _compiled(_add_pull)
 descend = _compiled(_descend)
+pack = _compiled(_pack)

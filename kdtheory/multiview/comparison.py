@@ -134,7 +134,7 @@ def compare(
         plan: how many points, how they are trained and distilled.
         members: networks in the ensemble.
         students: of the ensemble.
-        self_students: of single networks, at most `members`; as many as `students` where None.
+        self_students: of single networks, at most `members`, 0 for none; as many as `students` where None.
         stream: the training points, the starts, and the fresh points.
         test_points: fresh points.
         stratified: whether they have the exact shares of the world (`MultiViewWorld.stratified`), so that one
@@ -150,7 +150,7 @@ def compare(
         start = limit_start(
             network, points, noise_norm=world.noise_norm, members=count, stream=stream.child(name)
         )
-        if teacher is not None:
+        if teacher is not None and plan.warm_steps:
             start = train_limit(start, points, recipe=recipe.but(steps=plan.warm_steps))
         nets = train_limit(
             start,
@@ -271,5 +271,8 @@ def _compared(
     single = fit("single", None, members, plan.recipe)
     teachers, longer = single.train_logits, plan.recipe.but(steps=plan.student_steps)
     distilled = fit("distilled", teachers.mean(0), students, longer)
-    alone = fit("self-distilled", teachers[:own], own, longer)
+    if own == 0:
+        alone = Arm(single.logits[:0], teachers[:0], single.held[:0])
+    else:
+        alone = fit("self-distilled", teachers[:own], own, longer)
     return Comparison(single, distilled, alone, points, test)

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
 from kdtheory.doors import door
-from kdtheory.multiview._kernel import LANES, descend
+from kdtheory.multiview._kernel import LANES, descend, pack
 from kdtheory.networks.patches import PatchNetwork, smoothed_relu
 from kdtheory.problems.multi_view import Views
 from kdtheory.recipe import Recipe
@@ -270,18 +270,18 @@ def _check_start(network: PatchNetwork, views: Views) -> tuple[int, int]:
     return n, features
 
 
-def _positive(products: Float[Tensor, "n k all"]) -> Float[Tensor, "n k positive"]:
-    """The positive products first, zeros for the others, no longer than need be."""
-    kept = products > 0
-    counts = kept.sum(-1, keepdim=True)
-    room = torch.arange(max(1, int(counts.max()))) < counts
-    return torch.zeros_like(room, dtype=products.dtype).masked_scatter_(room, products[kept])
+def _positive(products: Float[Tensor, "n k all"]) -> tuple[Tensor, Tensor]:
+    """The positive products first, zeros for the others, no longer than need be; and how many there are."""
+    kept = products.new_empty(*products.shape[:2], products.shape[2] + 1)
+    counts = torch.empty(products.shape[:2], dtype=torch.int64)
+    pack(products.contiguous().numpy(), kept.numpy(), counts.numpy())
+    return kept[..., : max(1, int(counts.max()))], counts
 
 
-def _packed(memory: list[Tensor]) -> tuple[Tensor, Tensor]:
-    longest = max(rows.shape[-1] for rows in memory)
-    packed = torch.stack([pad(rows, (0, longest - rows.shape[-1])) for rows in memory])
-    return packed, (packed > 0).sum(-1)
+def _packed(memory: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    longest = max(rows.shape[-1] for rows, _ in memory)
+    packed = torch.stack([pad(rows, (0, longest - rows.shape[-1])) for rows, _ in memory])
+    return packed, torch.stack([counts for _, counts in memory])
 
 
 def _places(coefficients: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.func import jacrev
 from torch.nn.functional import one_hot
 
-from kdtheory.claims.multiview.worlds import BINARY, Design
+from kdtheory.experiments.multiview.designs import BINARY, NO_RACE, Design
 from kdtheory.multiview import (
     Comparison,
     compare_plain,
@@ -21,13 +21,6 @@ from kdtheory.multiview import (
 )
 from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
-
-QUADRATIC = replace(
-    BINARY,
-    power=2,
-    init_std=1e-4,
-    plan=replace(BINARY.plan, recipe=BINARY.plan.recipe.but(steps=400, learning_rate=0.5)),
-)
 
 
 def plain(design: Design, *, dim: int, members: int, stream: Stream) -> Comparison:
@@ -44,7 +37,7 @@ def plain(design: Design, *, dim: int, members: int, stream: Stream) -> Comparis
 @pytest.mark.parametrize(
     ("design", "lacks"),
     [
-        (QUADRATIC.in_world(noise_norm=1.2), False),
+        (NO_RACE.in_world(noise_norm=1.2), False),
         (BINARY.in_world(single_view=0.0, noise_norm=1.2), False),
         (BINARY.in_world(noise_norm=1.2), True),
     ],

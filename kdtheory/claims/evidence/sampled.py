@@ -297,6 +297,19 @@ class Coverage(Evidence):
             notes=notes or {},
         )
 
+    @classmethod
+    def rare(cls, violated: Values, /, *, delta: float, notes: Notes | None = None) -> Coverage:
+        """Count independent events that must be rarer than δ.
+
+        Where there is none to count, it counts as one that occurred: no evidence that they are rare.
+
+        Raises:
+            ValueError: as `of`.
+        """
+        occurred = np.asarray(violated, dtype=float).reshape(-1)
+        occurred = occurred if len(occurred) else np.ones(1)
+        return cls.of(occurred, np.full_like(occurred, 0.5), delta=delta, notes=notes)
+
     @property
     def p_against(self) -> float:
         return float(stats.binomtest(self.violations, self.draws, self.delta, "greater").pvalue)

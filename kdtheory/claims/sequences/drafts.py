@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Equality, Evidence, Identity, Inequality, Joint
+from kdtheory.claims.wrong import given, scaled, value
+from kdtheory.experiments import Rows
+from kdtheory.experiments.sequences.drafts import (
+    acceptances_of_drafts,
+    cycles_of_drafts,
+    laws_of_speculative_decoding,
+)
 from kdtheory.sequences import (
     acceptance,
     acceptance_lower_limits,
@@ -18,45 +23,11 @@ from kdtheory.sequences import (
 )
 
 SOURCE = "leviathan2023fast"
-VOCABULARY, DRAFTS = 8, 4
 
 
-def _replaced_by_the_target(
-    draft: Tensor,
-    target: Tensor,
-    /,
-    *,
-    assumed: Tensor | None = None,
-    _true: Callable[..., Tensor] = speculative_law,
-) -> Tensor:
+def _replaced_by_the_target(draft: Tensor, target: Tensor, /, *, assumed: Tensor | None = None) -> Tensor:
     accepted = torch.minimum(draft, target)
     return accepted + (1 - accepted.sum(-1, keepdim=True)) * target
-
-
-def _one_token_too_few(
-    alpha: Tensor, /, *, drafts: int, _true: Callable[..., Tensor] = tokens_per_cycle
-) -> Tensor:
-    return _true(alpha, drafts=drafts - 1)
-
-
-def _distance_not_halved(*logits: Tensor, _true: Callable[..., Tensor] = total_variation) -> Tensor:
-    return 2 * _true(*logits)
-
-
-def _limits_of_the_divergence_without_its_half(
-    *logits: Tensor, _true: Callable[..., tuple[Tensor, Tensor]] = acceptance_lower_limits
-) -> tuple[Tensor, Tensor]:
-    pinsker, huber = _true(*logits)
-    return 1 - (1 - pinsker) / 2, 2 * huber
-
-
-def _logits(setting: Setting) -> tuple[Tensor, Tensor]:
-    """Drafts from close to their targets to far from them."""
-    trials = setting.size(quick=200, full=2000)
-    drawn = torch.randn(2, trials, VOCABULARY, dtype=torch.float64, generator=setting.stream.torch())
-    target = 1.5 * drawn[0]
-    apart = torch.logspace(-1, 1, trials, dtype=torch.float64)[:, None]
-    return target + apart * drawn[1], target
 
 
 @claim(
@@ -65,23 +36,18 @@ def _logits(setting: Setting) -> tuple[Tensor, Tensor]:
     source=SOURCE,
     place="derived here",
     assumes=("The ratio p/q holds the law that the token was drawn from.",),
+    experiment=laws_of_speculative_decoding,
     control=Control("the ratio holds the draft at half the temperature", temperature=0.5),
-    uses=(speculative_law,),
     mutants=(Mutant("a refused token is replaced by one from p", speculative_law, _replaced_by_the_target),),
     power=Scaled(speculative_law),
 )
-def speculative_decoding_has_the_law_of_its_target(
-    setting: Setting, /, *, temperature: float = 1.0
-) -> Evidence:
+def speculative_decoding_has_the_law_of_its_target(rows: Rows, /) -> Evidence:
     """A token drawn from the draft q, accepted with probability min(1, p/q) and else replaced by one from
     (p − q)₊/TV(p, q), has the target's law p, for every q.
 
-    How it's judged: random targets on 8 tokens with drafts from near to far; equality to 1e-12.
+    Equality to 1e-12.
     """
-    draft, target = _logits(setting)
-    assumed = (draft / temperature).softmax(-1)
-    found = speculative_law(draft.softmax(-1), target.softmax(-1), assumed=assumed)
-    return Identity.of(found, target.softmax(-1), tolerance=1e-12)
+    return Identity.of(rows.law, rows.target, tolerance=1e-12)
 
 
 @claim(
@@ -90,33 +56,29 @@ def speculative_decoding_has_the_law_of_its_target(
     r" \max\bigl\{1 - \sqrt{\mathrm{KL}(p\|q)/2},\ \tfrac12 e^{-\mathrm{KL}(p\|q)}\bigr\}",
     source=SOURCE,
     place="derived here; the limits by Pinsker and by Bretagnolle and Huber (1979)",
+    experiment=acceptances_of_drafts,
     control=Control("the divergence is that of laws softened at T = 2", temperature=2.0),
-    uses=(acceptance, total_variation, acceptance_lower_limits),
     mutants=(
-        Mutant("the distance is not halved", total_variation, _distance_not_halved),
+        Mutant("the distance is not halved", total_variation, scaled(2.0)),
         Mutant(
             "limits without their factors ½",
             acceptance_lower_limits,
-            _limits_of_the_divergence_without_its_half,
+            value(lambda limits: (1 - (1 - limits[0]) / 2, 2 * limits[1])),
         ),
     ),
     power=Scaled(acceptance),
 )
-def acceptance_is_one_minus_the_total_variation(setting: Setting, /, *, temperature: float = 1.0) -> Evidence:
+def acceptance_is_one_minus_the_total_variation(rows: Rows, /) -> Evidence:
     """A draft's token is accepted with probability α = 1 − TV(p, q), which is at least 1 − √(KL(p‖q)/2) and
     at least ½e^{−KL(p‖q)}.
 
-    How it's judged: random targets on 8 tokens with drafts from near to far; equality to 1e-12, and no
-    violation of either limit.
+    Equality to 1e-12, and no violation of either limit.
     """
-    draft, target = _logits(setting)
-    alpha = acceptance(draft, target)
-    pinsker, huber = acceptance_lower_limits(draft / temperature, target / temperature)
     return Joint(
         parts={
-            "1 − TV": Identity.of(alpha, 1 - total_variation(draft, target), tolerance=1e-12),
-            "Pinsker": Inequality.of(pinsker, alpha, slack=1e-12),
-            "Bretagnolle–Huber": Inequality.of(huber, alpha, slack=1e-12),
+            "1 − TV": Identity.of(rows.acceptance, 1 - rows.total_variation, tolerance=1e-12),
+            "Pinsker": Inequality.of(rows.pinsker, rows.acceptance, slack=1e-12),
+            "Bretagnolle–Huber": Inequality.of(rows.bretagnolle_huber, rows.acceptance, slack=1e-12),
         }
     )
 
@@ -127,24 +89,24 @@ def acceptance_is_one_minus_the_total_variation(setting: Setting, /, *, temperat
     source=SOURCE,
     place="derived here",
     assumes=("Acceptances at different places are independent, with the same probability.",),
-    control=Control("a draft is right as a whole or wrong as a whole", together=True),
-    uses=(tokens_per_cycle,),
-    mutants=(Mutant("the target's own token is not counted", tokens_per_cycle, _one_token_too_few),),
+    experiment=cycles_of_drafts,
+    control=Control("a draft is right as a whole or wrong as a whole", independent=1),
+    mutants=(
+        Mutant(
+            "the target's own token is not counted", tokens_per_cycle, given(drafts=lambda count: count - 1)
+        ),
+    ),
     power=Scaled(tokens_per_cycle),
 )
-def tokens_of_a_cycle_are_a_geometric_sum(setting: Setting, /, *, together: bool = False) -> Evidence:
+def tokens_of_a_cycle_are_a_geometric_sum(rows: Rows, /) -> Evidence:
     """With γ drafts of acceptance α, one call of the target brings (1 − α^{γ+1})/(1 − α) tokens on average.
 
-    How it's judged: α = 0.3, 0.6 and 0.9 and γ = 4, cycles drawn one by one; within 2 % of the closed form.
-    Where the four drafts are accepted or refused together, the mean is 1 + 4α.
+    Within 2 % of the closed form. Where the four drafts are accepted or refused together, the mean is 1 + 4α.
     """
-    cycles = setting.size(quick=80_000, full=800_000)
-    parts: dict[str, Evidence] = {}
-    for alpha in (0.3, 0.6, 0.9):
-        generator = setting.stream.child(str(alpha)).torch()
-        accepted = torch.rand(cycles, DRAFTS, dtype=torch.float64, generator=generator) < alpha
-        kept = accepted[:, :1].expand(-1, DRAFTS) if together else accepted
-        tokens = 1 + kept.long().cumprod(1).sum(1).double()
-        closed = float(tokens_per_cycle(torch.tensor(alpha, dtype=torch.float64), drafts=DRAFTS))
-        parts[f"α = {alpha}"] = Equality.of(tokens, torch.full_like(tokens, closed), margin=0.02)
-    return Joint(parts=parts)
+    cells = zip(rows.alpha, rows.tokens, rows.closed, strict=True)
+    return Joint(
+        parts={
+            f"α = {alpha}": Equality.of(tokens, closed.expand_as(tokens), margin=0.02)
+            for alpha, tokens, closed in cells
+        }
+    )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-
 import torch
-from torch import Tensor
 
-from kdtheory.claims.core import Control, Mutant, Scaled, Setting, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Equality, Evidence, Identity, Joint, MeanInequality
-from kdtheory.risk import VarianceReduction, variance_reduction
-from kdtheory.self_distillation import accumulated_error_limit, recursive_errors, replaced_error
+from kdtheory.claims.wrong import arguments, scaled
+from kdtheory.experiments import Rows
+from kdtheory.experiments.sequences.learning import errors_over_rounds, variances_of_gradients
+from kdtheory.risk import variance_reduction
+from kdtheory.self_distillation import accumulated_error_limit, replaced_error
 
-POINTS, DIM, ROUNDS = 20, 4, 6
 GAUSSIAN = "Inputs are Gaussian, fresh in every round, and the noise is independent of them."
 
 
@@ -21,16 +19,8 @@ def _over_n(rounds: int, /, *, n: int, dim: int, noise_variance: float) -> float
     return rounds * noise_variance * dim / n
 
 
-def _not_growing(
-    rounds: int, /, *, n: int, dim: int, noise_variance: float, _true: Callable[..., float] = replaced_error
-) -> float:
-    return _true(1, n=n, dim=dim, noise_variance=noise_variance)
-
-
-def _with_the_first_round_alone(
-    *, n: int, dim: int, noise_variance: float, _true: Callable[..., float] = replaced_error
-) -> float:
-    return _true(1, n=n, dim=dim, noise_variance=noise_variance)
+def _of_one_round(*, n: int, dim: int, noise_variance: float) -> float:
+    return noise_variance * dim / (n - dim - 1)
 
 
 @claim(
@@ -39,38 +29,25 @@ def _with_the_first_round_alone(
     source="gerstgrasser2024model",
     place="derived here",
     assumes=(GAUSSIAN, "Each round's data replace those before."),
+    experiment=errors_over_rounds,
     control=Control("the labels of later rounds carry no noise of their own", noisy_labels=False),
-    uses=(recursive_errors, replaced_error),
     mutants=(
         Mutant("n in the place of n − d − 1", replaced_error, _over_n),
-        Mutant("no growth", replaced_error, _not_growing),
+        Mutant("no growth", replaced_error, arguments(lambda rounds: 1)),
     ),
     power=Scaled(replaced_error),
 )
-def replaced_data_let_the_error_grow_with_each_round(
-    setting: Setting, /, *, noisy_labels: bool = True
-) -> Evidence:
+def replaced_data_let_the_error_grow_with_each_round(rows: Rows, /) -> Evidence:
     """Where each round is fitted to fresh inputs that the last fit labels with fresh noise, the expected
     error grows by σ²d/(n−d−1) a round, without end.
 
-    How it's judged: least squares on 20 points in 4 dimensions, errors of rounds 2, 4 and 6 over 15,000
-    histories, within 5 % of the closed form. Where the last fit's own outputs are the labels, the first error
-    is passed on and does not grow.
+    Rounds 2, 4 and 6, within 5 % of the closed form. Where the last fit's own outputs are the labels, the
+    first error is passed on and does not grow.
     """
-    errors = recursive_errors(
-        setting.stream,
-        rounds=ROUNDS,
-        replicates=setting.size(quick=15_000, full=150_000),
-        n=POINTS,
-        dim=DIM,
-        noise_variance=1.0,
-        accumulate=False,
-        noisy_labels=noisy_labels,
-    )
     parts: dict[str, Evidence] = {}
     for number in (2, 4, 6):
-        found = errors[:, number - 1]
-        closed = replaced_error(number, n=POINTS, dim=DIM, noise_variance=1.0)
+        found = rows.error[:, number - 1]
+        closed = replaced_error(number, n=rows.n, dim=rows.dim, noise_variance=rows.noise_variance)
         parts[f"round {number}"] = Equality.of(found, torch.full_like(found, closed), margin=0.05)
     return Joint(parts=parts)
 
@@ -82,41 +59,26 @@ def replaced_data_let_the_error_grow_with_each_round(
     source="gerstgrasser2024model",
     place="derived here",
     assumes=(GAUSSIAN, "Each round is fitted to the data of all rounds so far."),
+    experiment=errors_over_rounds.given(accumulate=True),
     control=Control("each round's data replace those before", accumulate=False),
-    uses=(recursive_errors, accumulated_error_limit),
-    mutants=(Mutant("the limit of one round", accumulated_error_limit, _with_the_first_round_alone),),
+    mutants=(Mutant("the limit of one round", accumulated_error_limit, _of_one_round),),
     power=Scaled(accumulated_error_limit, towards="less"),
 )
-def accumulated_data_keep_the_error_bounded(setting: Setting, /, *, accumulate: bool = True) -> Evidence:
+def accumulated_data_keep_the_error_bounded(rows: Rows, /) -> Evidence:
     """Where each round is fitted to all data so far, real and made up, the expected error stays below
     (π²/6)·σ²d/(n−d−1) in every round.
 
-    How it's judged: least squares on 20 points a round in 4 dimensions, rounds 3 and 12 over 15,000
-    histories.
+    Rounds 3 and 12.
     """
-    errors = recursive_errors(
-        setting.stream,
-        rounds=2 * ROUNDS,
-        replicates=setting.size(quick=15_000, full=150_000),
-        n=POINTS,
-        dim=DIM,
-        noise_variance=1.0,
-        accumulate=accumulate,
-    )
-    limit = accumulated_error_limit(n=POINTS, dim=DIM, noise_variance=1.0)
+    limit = accumulated_error_limit(n=rows.n, dim=rows.dim, noise_variance=rows.noise_variance)
     return Joint(
         parts={
-            f"round {number}": MeanInequality.of(errors[:, number - 1], torch.full_like(errors[:, 0], limit))
-            for number in (3, 2 * ROUNDS)
+            f"round {number}": MeanInequality.of(
+                rows.error[:, number - 1], torch.full_like(rows.error[:, 0], limit)
+            )
+            for number in (3, 12)
         }
     )
-
-
-def _covariance_doubled(
-    *rows: Tensor, _true: Callable[..., VarianceReduction] = variance_reduction
-) -> VarianceReduction:
-    found = _true(*rows)
-    return replace(found, covariance=2 * found.covariance)
 
 
 @claim(
@@ -129,51 +91,21 @@ def _covariance_doubled(
         "The model is linear in its parameters, the loss squared.",
         "The teacher is where the student is.",
     ),
+    experiment=variances_of_gradients,
     control=Control("the teacher is at a random point", away=1.0),
-    uses=(variance_reduction,),
-    mutants=(Mutant("twice the covariance", variance_reduction, _covariance_doubled),),
+    mutants=(Mutant("twice the covariance", variance_reduction, scaled(2.0, entry="covariance")),),
     power=Scaled(variance_reduction, entry="covariance"),
 )
-def teacher_is_a_control_variate_of_the_gradient(setting: Setting, /, *, away: float = 0.0) -> Evidence:
+def teacher_is_a_control_variate_of_the_gradient(rows: Rows, /) -> Evidence:
     """For a linear model under squared loss the stochastic gradient of distillation with weight λ is
     ∇f_ξ(θ) − λ∇f_ξ(θ_T), whose variance is a parabola in λ; a teacher at the optimum takes all of it away
     there, at λ = 1.
 
-    How it's judged: random finite worlds of 12 points in 4 dimensions; gradients by autodiff of the mixed
-    loss; variances at λ = 0.3, at λ* and at 1, summed over the world, to 1e-12 of the plain one.
+    To 1e-12 of the plain variance.
     """
-    exact, closed, removed = [], [], []
-    for trial in range(setting.size(quick=40, full=400)):
-        generator = setting.stream.child(trial).torch()
-        inputs = torch.randn(12, DIM, dtype=torch.float64, generator=generator)
-        labels = torch.randn(12, dtype=torch.float64, generator=generator)
-        weights = torch.rand(12, dtype=torch.float64, generator=generator)
-        weights = weights / weights.sum()
-        root = weights.sqrt()
-        optimum = torch.linalg.lstsq(root[:, None] * inputs, root * labels).solution
-        theta = optimum + away * torch.randn(DIM, dtype=torch.float64, generator=generator)
-        own, teachers = (_gradients(inputs, labels, at, at, 0.0) for at in (optimum, theta))
-        found = variance_reduction(own, teachers, weights)
-        for weight in (0.3, float(found.weight)):
-            exact.append(_variance(_gradients(inputs, labels, optimum, theta, weight), weights) / found.plain)
-            closed.append(found.at(weight) / found.plain)
-        removed.append(_variance(_gradients(inputs, labels, optimum, theta, 1.0), weights) / found.plain)
-    left = torch.stack(removed)
     return Joint(
         parts={
-            "parabola": Identity.of(torch.stack(exact), torch.stack(closed), tolerance=1e-12, effect=1.0),
-            "removed": Identity.of(left, torch.zeros_like(left), tolerance=1e-12, effect=1.0),
+            "parabola": Identity.of(rows.exact, rows.closed, tolerance=1e-12, effect=1.0),
+            "removed": Identity.of(rows.left, torch.zeros_like(rows.left), tolerance=1e-12, effect=1.0),
         }
     )
-
-
-def _gradients(inputs: Tensor, labels: Tensor, theta: Tensor, teacher: Tensor, weight: float) -> Tensor:
-    """Of (1−λ)½(xᵀθ − y)² + λ½(xᵀθ − xᵀθ_T)², one row a point, by automatic differentiation."""
-    leaf = theta.expand(len(inputs), -1).clone().requires_grad_()
-    said = (inputs * leaf).sum(-1)
-    loss = (1 - weight) * (said - labels).square() / 2 + weight * (said - inputs @ teacher).square() / 2
-    return torch.autograd.grad(loss.sum(), leaf)[0]
-
-
-def _variance(rows: Tensor, weights: Tensor) -> Tensor:
-    return weights @ (rows - weights @ rows).square().sum(-1)

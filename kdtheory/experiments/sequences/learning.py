@@ -1,0 +1,164 @@
+"""Models that learn from models: imitation steps, heads on frozen features, rounds of learning, gradients."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kdtheory.experiments.core import experiment
+from kdtheory.experiments.rows import Rows
+from kdtheory.experiments.run import Run
+from kdtheory.imitation import first_order_alignment, imitation_step
+from kdtheory.losses import kl_divergence, label_loss
+from kdtheory.networks import MLP
+from kdtheory.populations import train
+from kdtheory.risk import variance_reduction
+from kdtheory.self_distillation import recursive_errors
+from kdtheory.weak_to_strong import distilled_head, head_logits
+
+__all__ = [
+    "errors_over_rounds",
+    "heads_on_frozen_features",
+    "imitation_steps",
+    "variances_of_gradients",
+]
+
+NET, IDLE = MLP((10, 16, 8), activation="tanh"), slice(5, 8)
+EPSILONS = tuple(2.0**-power for power in range(7, 13))
+IMAGES, FEATURES = 300, 16
+POINTS, DIM, ROUNDS = 20, 4, 12
+
+
+@experiment
+def imitation_steps(run: Run, /, *, apart: float = 0.0) -> Rows:
+    """64 tanh nets of 16 units and teachers ε times a random move away, ε = 2⁻⁷ … 2⁻¹²: a step on the idle
+    outputs (three of eight) at Gaussian noise, of a student that starts at the same net (`apart` 0) or at
+    another one (1): its inner product with the move, and ε times the closed form.
+    """
+    trials, stream = run.size(quick=64, full=640), run.stream
+    starts, others = (
+        NET.init(stream.child(name), members=trials, dtype=torch.float64) for name in ("start", "other")
+    )
+    generator = stream.child("moves").torch()
+    moves = torch.randn(trials, NET.size, dtype=torch.float64, generator=generator)
+    noise = torch.randn(trials, 20, NET.input_shape[0], dtype=torch.float64, generator=generator)
+    students, along, closed = (1 - apart) * starts + apart * others, [], []
+    for start, student, move, inputs in zip(starts, students, moves, noise, strict=True):
+        closed.append(first_order_alignment(NET, start, move, inputs, step_size=1.0, outputs=IDLE))
+        teachers = (start + epsilon * move for epsilon in EPSILONS)
+        steps = [
+            imitation_step(NET, student, teacher, inputs, step_size=1.0, outputs=IDLE) for teacher in teachers
+        ]
+        along.append(torch.stack(steps) @ move)
+    epsilons = torch.tensor(EPSILONS, dtype=torch.float64)
+    return Rows(epsilon=EPSILONS, along=torch.stack(along), closed=torch.stack(closed)[:, None] * epsilons)
+
+
+@experiment
+def frozen_features_of_images(run: Run, /) -> Rows:
+    """300 real images: 16 random ReLU features, the logits of a net of 32 units that was trained on the
+    labels of half of them, and the head that is nearest to the labels' smoothed law.
+    """
+    images, stream = run.images, run.stream
+    chosen = torch.randperm(images.num_images, generator=stream.child("images").torch())[:IMAGES]
+    inputs, labels = images.inputs[chosen], images.labels[chosen]
+    half = IMAGES // 2
+    teacher = train(
+        MLP((images.dim, 32, images.num_classes)),
+        inputs[:half],
+        labels[:half],
+        loss=label_loss,
+        members=1,
+        stream=stream.child("teacher"),
+        steps=100,
+        learning_rate=0.01,
+        device="cpu",
+    )
+    weights = torch.randn(
+        images.dim, FEATURES, dtype=torch.float64, generator=stream.child("features").torch()
+    )
+    features = (inputs.double() @ weights / images.dim**0.5).relu()
+    one_hot = torch.nn.functional.one_hot(labels, images.num_classes).double()
+    smoothed = 0.9 * one_hot + 0.1 / images.num_classes
+    return Rows(
+        features=features,
+        teacher=teacher.logits(inputs)[0].double(),
+        fitted=distilled_head(features, smoothed),
+    )
+
+
+@experiment
+def heads_on_frozen_features(run: Run, /, *, temperature: float = 1.0) -> Rows:
+    """Random features of 300 real images and a net trained on half of their labels: the misfit
+    KL(teacher‖student) of a head distilled from it at this temperature; and, for 12 random heads and the one
+    fitted to the labels' smoothed law, the divergences from the teacher and from the student.
+    """
+    frozen = frozen_features_of_images.rows(run)
+    student = temperature * distilled_head(frozen.features, (frozen.teacher / temperature).softmax(-1))
+    heads = [
+        torch.randn(student.shape, dtype=torch.float64, generator=run.stream.child("head", n).torch())
+        for n in range(run.size(quick=12, full=120))
+    ]
+    logits = [head_logits(head, frozen.features) for head in (*heads, frozen.fitted)]
+    inside = head_logits(student, frozen.features)
+    return Rows(
+        misfit=kl_divergence(inside, frozen.teacher).mean(),
+        from_teacher=torch.stack([kl_divergence(one, frozen.teacher).mean() for one in logits]),
+        from_student=torch.stack([kl_divergence(one, inside).mean() for one in logits]),
+    )
+
+
+@experiment
+def errors_over_rounds(run: Run, /, *, accumulate: bool = False, noisy_labels: bool = True) -> Rows:
+    """Least squares on 20 points a round in 4 dimensions, noise of variance 1: the squared errors of 12
+    rounds in 12,000 histories, each fitted to fresh inputs that the last fit labels, with noise of their own
+    where `noisy_labels`; those of all rounds so far where data `accumulate`.
+    """
+    errors = recursive_errors(
+        run.stream,
+        rounds=ROUNDS,
+        replicates=run.size(quick=12_000, full=120_000),
+        accumulate=accumulate,
+        noisy_labels=noisy_labels,
+        n=POINTS,
+        dim=DIM,
+        noise_variance=1.0,
+    )
+    return Rows(error=errors, n=POINTS, dim=DIM, noise_variance=1.0)
+
+
+@experiment
+def variances_of_gradients(run: Run, /, *, away: float = 0.0) -> Rows:
+    """40 random finite worlds of 12 points in 4 dimensions, a linear model under squared loss at its optimum,
+    a teacher `away` from it: the variance of the stochastic gradient of the mixed loss by autodiff at
+    λ = 0.3, at λ* and at 1, as a share of the plain one, and by the closed form.
+    """
+    exact, closed, removed = [], [], []
+    for trial in range(run.size(quick=40, full=400)):
+        generator = run.stream.child(trial).torch()
+        inputs = torch.randn(12, DIM, dtype=torch.float64, generator=generator)
+        labels = torch.randn(12, dtype=torch.float64, generator=generator)
+        weights = torch.rand(12, dtype=torch.float64, generator=generator)
+        weights = weights / weights.sum()
+        root = weights.sqrt()
+        optimum = torch.linalg.lstsq(root[:, None] * inputs, root * labels).solution
+        theta = optimum + away * torch.randn(DIM, dtype=torch.float64, generator=generator)
+        own, teachers = (_gradients(inputs, labels, at, at, 0.0) for at in (optimum, theta))
+        found = variance_reduction(own, teachers, weights)
+        for weight in (0.3, float(found.weight)):
+            exact.append(_variance(_gradients(inputs, labels, optimum, theta, weight), weights) / found.plain)
+            closed.append(found.at(weight) / found.plain)
+        removed.append(_variance(_gradients(inputs, labels, optimum, theta, 1.0), weights) / found.plain)
+    return Rows(exact=torch.stack(exact), closed=torch.stack(closed), left=torch.stack(removed))
+
+
+def _gradients(inputs: Tensor, labels: Tensor, theta: Tensor, teacher: Tensor, weight: float) -> Tensor:
+    """Of (1−λ)½(xᵀθ − y)² + λ½(xᵀθ − xᵀθ_T)², one row a point, by automatic differentiation."""
+    leaf = theta.expand(len(inputs), -1).clone().requires_grad_()
+    said = (inputs * leaf).sum(-1)
+    loss = (1 - weight) * (said - labels).square() / 2 + weight * (said - inputs @ teacher).square() / 2
+    return torch.autograd.grad(loss.sum(), leaf)[0]
+
+
+def _variance(rows: Tensor, weights: Tensor) -> Tensor:
+    return weights @ (rows - weights @ rows).square().sum(-1)
