@@ -66,7 +66,8 @@ class Objective(nn.Module):
         tutor = None if teacher is None else copied(as_teacher(teacher, output)).eval()
         self._reading = Batches((), inputs=inputs, labels=labels, ignore_index=ignore_index)
         self._tutor, self._losses, self._output = (tutor,), dict(losses), output  # in a tuple: no child of it
-        self._constant, self._heard = False, None
+        self._constant = False
+        self._heard: dict[str, Tensor] | None = None
         self.student, self.projections = student, nn.ModuleDict()
         for net, layers in ((student, "student"), (tutor, "teacher")):
             for path in self._paths(layers):
