@@ -205,6 +205,14 @@ class Batches:
         while True:
             yield from self.epoch(device)
 
+    def read(self, batch: Any, device: torch.device, /) -> Batch:
+        """One batch, as a loader gives it.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
+        return self._read(batch, device)
+
     def _read(self, batch: Any, device: torch.device, labelled: bool = True) -> Batch:
         (args, named), labels = self._parts(batch)
         args, named = tuple(map(_tensor, args)), {name: _tensor(part) for name, part in named.items()}

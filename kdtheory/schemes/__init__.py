@@ -2,15 +2,16 @@
 
 `fit` trains on labels, `distil` on named, weighted `Term`s (logits, or layers by their paths), `mutual`
 trains students that teach each other, `born_again` a line of students each of which teaches the next; several
-teachers are an `Ensemble`. `evaluate` measures accuracy and fidelity, `compare` sets schemes side by side
-over seeds; `Batches` says how a batch is to be read. `kdtheory.schemes.populations` has the same schemes for
-whole populations.
+teachers are an `Ensemble`. An `Objective` is what `distil` minimises, for a loop of your own. `evaluate`
+measures accuracy and fidelity, `compare` sets schemes side by side over seeds; `Batches` says how a batch is
+to be read. `kdtheory.schemes.populations` has the same schemes for whole populations.
 """
 
 from kdtheory.batches import Batches
 from kdtheory.schemes.comparison import Comparison, compare
 from kdtheory.schemes.evaluation import evaluate
 from kdtheory.schemes.loop import Loop, Trained
+from kdtheory.schemes.objective import Objective
 from kdtheory.schemes.offline import distil, fit
 from kdtheory.schemes.online import mutual
 from kdtheory.schemes.projections import linear_projection
@@ -23,6 +24,7 @@ __all__ = [
     "Comparison",
     "Ensemble",
     "Loop",
+    "Objective",
     "Term",
     "Trained",
     "born_again",

@@ -1,0 +1,206 @@
+"""What a student minimises, as a module that any loop can call: a batch in, named losses out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kdtheory.batches import Batch, Batches, Part
+from kdtheory.doors import door
+from kdtheory.networks import Pick, copied, layer, recorded
+from kdtheory.schemes.teachers import as_teacher, pick_of
+from kdtheory.schemes.terms import Layers, Term
+from kdtheory.streams import Stream
+
+__all__ = ["Objective", "check_terms"]
+
+
+@door
+class Objective(nn.Module):
+    """Σ_j w_j·loss_j(student, teacher) on a batch: the terms of `distil` in a loop of your own.
+
+    Its parameters are those of the student, which is trained where it is, and of the projections; the teacher
+    is a copy in evaluation mode, moves along with `to`, and is in neither `parameters` nor `state_dict`.
+
+    Args:
+        student: the module to train.
+        teacher: what teaches, one or several, whose mean probabilities then teach; None for labels alone.
+        losses: name ↦ term, such as ``hinton(temperature=4.0, weight=0.9)``; no name is "loss".
+        example: a batch, from which projections take their shapes; needed by terms with a projection alone.
+        stream: where projections start; needed by these alone.
+        inputs, labels, ignore_index: how a batch is to be read, as in `Batches`.
+        output: where the logits are in what a module gives, if that is neither a tensor nor has `.logits`.
+
+    Raises:
+        ValueError: as `distil`.
+
+    >>> points = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
+    >>> from kdtheory.schemes import hinton
+    >>> objective = Objective(nn.Linear(1, 2), nn.Linear(1, 2), losses=hinton(temperature=2.0, weight=0.5))
+    >>> optimizer = torch.optim.SGD(objective.parameters(), lr=0.1)
+    >>> named = objective(points)
+    >>> named["loss"].backward()
+    >>> optimizer.step()
+    >>> sorted(named), len(list(objective.parameters()))
+    (['labels', 'loss', 'response'], 2)
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: nn.Module | Sequence[nn.Module] | None = None,
+        *,
+        losses: Mapping[str, Term],
+        example: Any = None,
+        stream: Stream | None = None,
+        inputs: Part | tuple[Part, ...] | None = None,
+        labels: Part | bool | None = None,
+        ignore_index: int | None = None,
+        output: Pick | None = None,
+    ) -> None:
+        super().__init__()
+        check_terms(losses)
+        tutor = None if teacher is None else copied(as_teacher(teacher, output)).eval()
+        self._reading = Batches((), inputs=inputs, labels=labels, ignore_index=ignore_index)
+        self._tutor, self._losses, self._output = (tutor,), dict(losses), output  # in a tuple: no child of it
+        self._constant = False
+        self._heard: dict[str, Tensor] | None = None
+        self.student, self.projections = student, nn.ModuleDict()
+        for net, layers in ((student, "student"), (tutor, "teacher")):
+            for path in self._paths(layers):
+                if net is not None:
+                    layer(net, path)  # an unknown path is refused before the first step
+        if example is not None and stream is not None:
+            self.project(self._read(example), stream)
+
+    @property
+    def teacher(self) -> nn.Module | None:
+        """The copy that teaches."""
+        return self._tutor[0]
+
+    def forward(self, batch: Any = None, /, **named: Any) -> dict[str, Tensor]:
+        """The loss of a batch and its terms, by name: "loss" is what to minimise, Σ weight·term.
+
+        Args:
+            batch: as a DataLoader gives it; on the student's device or not.
+            named: the same by name, for loops that call a model so.
+
+        Raises:
+            ValueError: the batch cannot be read, has no labels where a term asks for them, a term gives more
+                than one number, or a projection had neither example nor stream.
+        """
+        if len(self.projections) < sum(term.projection is not None for term in self._losses.values()):
+            raise ValueError("a term has a projection; give example, a batch, and stream, where it starts")
+        found = self.terms(self._read(named if batch is None else batch))
+        total = torch.stack([weight * value for weight, value in found.values()]).sum()
+        return {"loss": total, **{name: value.detach() for name, (_, value) in found.items()}}
+
+    def terms(self, batch: Batch, /) -> dict[str, tuple[float, Tensor]]:
+        """Name ↦ (weight, value) on a batch that has been read."""
+        said, heard = self._student(batch), self._teacher(batch)
+        return {
+            name: (term.weight, self._value(name, term, str(place), said, heard, batch))
+            for place, (name, term) in enumerate(self._losses.items())
+        }
+
+    def project(self, batch: Batch, stream: Stream, /) -> None:
+        """Make the projections for the shapes of a batch, where the batch is."""
+        modes = [(part, part.training) for part in self.student.modules()]
+        self.student.eval()
+        with torch.no_grad():
+            said, heard = self._student(batch), self._teacher(batch)
+        for part, training in modes:
+            part.training = training
+        for place, (name, term) in enumerate(self._losses.items()):
+            if term.projection is not None:
+                pair = _picked(said, term.student), _picked(heard, term.teacher or "")
+                self.projections[str(place)] = term.projection(*pair, stream.child(name)).to(pair[0].device)
+
+    def of_one_batch(self) -> Objective:
+        """The objective for a loop whose batches are all the same one: the teacher is asked once."""
+        self._constant = True
+        return self
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Objective:
+        if self.teacher is not None:
+            self.teacher._apply(fn)
+        self._heard = None
+        super()._apply(fn, recurse)
+        return self
+
+    def _read(self, batch: Any) -> Batch:
+        where = next(self.student.parameters(), torch.empty(0)).device
+        return self._reading.read(batch, where)
+
+    def _paths(self, of: str) -> set[str]:
+        return {path for term in self._losses.values() for path in _as_paths(getattr(term, of))}
+
+    def _student(self, batch: Batch) -> dict[str, Tensor]:
+        return self._views(self.student, self._paths("student"), batch, "the student")
+
+    @torch.no_grad()
+    def _teacher(self, batch: Batch) -> dict[str, Tensor]:
+        paths = self._paths("teacher")
+        if self.teacher is None or not paths:
+            return {}
+        if self._heard is None or not self._constant:
+            self._heard = self._views(self.teacher, paths, batch, "the teacher")
+        return self._heard
+
+    def _views(self, net: nn.Module, paths: set[str], batch: Batch, name: str) -> dict[str, Tensor]:
+        """Layers as they are; logits without what does not count."""
+        with recorded(net, paths - {""}) as found:
+            logits = batch.inputs.logits(net, pick=pick_of(net, self._output), name=name)
+        if "" in paths:
+            found[""] = batch.counted(logits)
+        return found
+
+    def _value(
+        self,
+        name: str,
+        term: Term,
+        place: str,
+        said: Mapping[str, Tensor],
+        heard: Mapping[str, Tensor],
+        batch: Batch,
+    ) -> Tensor:
+        students = _picked(said, term.student)
+        if place in self.projections:
+            students = self.projections[place](students)
+        if term.teacher is None and batch.labels is None:
+            raise ValueError(f"losses[{name!r}] needs labels and the data have none; give (inputs, labels)")
+        value = term.loss(
+            students, batch.counted_labels if term.teacher is None else _picked(heard, term.teacher)
+        )
+        if not isinstance(value, Tensor) or value.ndim:
+            shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r}"
+            raise ValueError(f"losses[{name!r}] gives {shape}; give one number as a tensor, as a mean")
+        return value
+
+
+def check_terms(losses: Mapping[str, Term], /) -> None:
+    """There is a term, and each is one.
+
+    Raises:
+        ValueError: it is not so, or a name is taken.
+    """
+    if not losses:
+        raise ValueError("losses is empty; give at least one term")
+    for name, term in losses.items():
+        if not isinstance(term, Term):
+            raise ValueError(f"losses[{name!r}] is a {type(term).__name__}; wrap it: Term(loss, weight=…)")
+        if name == "loss":
+            raise ValueError("losses['loss']: this is the name of the whole; give the term another")
+
+
+def _as_paths(layers: Layers | None) -> tuple[str, ...]:
+    if layers is None:
+        return ()
+    return (layers,) if isinstance(layers, str) else layers
+
+
+def _picked(said: Mapping[str, Tensor], layers: Layers) -> Any:
+    return said[layers] if isinstance(layers, str) else tuple(said[path] for path in layers)
