@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from types import MappingProxyType
 
 import pandas as pd
@@ -13,7 +14,7 @@ import pandas as pd
 from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_fraction
 
-__all__ = ["Bound", "size_needed"]
+__all__ = ["Bound", "shown_in_html", "size_needed", "terms_frame"]
 
 _LARGEST_SIZE = 2**52  # the limits of counts go up to 2^53
 
@@ -119,6 +120,22 @@ class Bound:
                 "needed": pd.array([self.needed] * len(named), dtype="Int64"),
             }
         )
+
+    def _repr_html_(self) -> str:
+        return shown_in_html(self.coverage, self.to_frame())
+
+
+def terms_frame(lines: Mapping[str, Bound], /) -> pd.DataFrame:
+    """Named bounds as one frame: a row for each term of each, and one, `total`, for its value."""
+    frames = [bound.to_frame() for bound in lines.values()]
+    for name, frame in zip(lines, frames, strict=True):
+        frame.insert(0, "line", name)
+    return pd.concat(frames, ignore_index=True)
+
+
+def shown_in_html(statement: str, frame: pd.DataFrame, /) -> str:
+    """A statement above its table, as a notebook shows it."""
+    return f"<p>{escape(statement)}</p>{frame.to_html(index=False)}"
 
 
 @door

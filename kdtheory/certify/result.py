@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from kdtheory.bounds import Bound
+from kdtheory.bounds.result import shown_in_html, terms_frame
 from kdtheory.certify.ship import Shipped
 from kdtheory.doors import door
 
@@ -119,12 +120,10 @@ class Certificates:
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each term of each bound, and one, `total`, for its value."""
-        frames = []
-        for name, bound in self.lines.items():
-            frame = bound.to_frame()
-            frame.insert(0, "line", name)
-            frames.append(frame)
-        return pd.concat(frames, ignore_index=True)
+        return terms_frame(self.lines)
+
+    def _repr_html_(self) -> str:
+        return shown_in_html(self.statement, self.to_frame())
 
     def to_json(self) -> dict[str, Any]:
         """The same, and the assumptions, in plain types: what `json.dumps` takes, without NaN or infinity."""

@@ -12,6 +12,7 @@ import pandas as pd
 
 from kdtheory.bounds import Bound
 from kdtheory.bounds.agreement import ClassAgreement
+from kdtheory.bounds.result import shown_in_html, terms_frame
 from kdtheory.doors import door
 
 __all__ = ["COST", "ERROR", "Comparison"]
@@ -90,12 +91,10 @@ class Comparison:
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each term of each bound, and one, `total`, for its value."""
-        frames = []
-        for name, bound in self.lines.items():
-            frame = replace(bound, value_at=None).to_frame()
-            frame.insert(0, "line", name)
-            frames.append(frame)
-        return pd.concat(frames, ignore_index=True)
+        return terms_frame({name: replace(bound, value_at=None) for name, bound in self.lines.items()})
+
+    def _repr_html_(self) -> str:
+        return shown_in_html(self.statement, self.to_frame())
 
     def to_json(self) -> dict[str, Any]:
         """The same, and the assumptions, in plain types."""

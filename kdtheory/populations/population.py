@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,6 +14,9 @@ from kdtheory.doors import door
 from kdtheory.networks import Architecture
 from kdtheory.populations._groups import evaluation_groups
 from kdtheory.validate import check_positive
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Population"]
 
@@ -52,6 +57,18 @@ class Population:
         """
         check_positive("tolerance", tolerance)
         return (self.gradient_norm <= tolerance) & ~self.diverged
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a member: its last loss, its gradient norm, and whether it diverged."""
+        import pandas as pd
+
+        columns = ("last_loss", "gradient_norm", "diverged")
+        found = {name: getattr(self, name).cpu().numpy() for name in columns}
+        return pd.DataFrame(found).rename_axis("member")
+
+    def _repr_html_(self) -> str:
+        told = f"{len(self)} members of {self.architecture.name} after {self.steps} steps"
+        return f"<p>{escape(told)}</p>{self.to_frame().describe().to_html()}"
 
     @torch.no_grad()
     def logits(self, inputs: Float[Tensor, "..."], /) -> Float[Tensor, "members n k"]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from typing import Any
 
 import pandas as pd
@@ -80,6 +81,19 @@ class Trained:
         """
         check_positive("tolerance", tolerance)
         return self.gradient_norm <= tolerance
+
+    def to_frame(self) -> pd.DataFrame:
+        """The named losses over the steps: one row a step that was kept, one column a loss."""
+        return self.history.pivot_table(index="step", columns="loss", values="value", sort=False)
+
+    def plot(self) -> Any:
+        """The named losses over the steps; the axes."""
+        return self.to_frame().plot(xlabel="step", ylabel="value")
+
+    def _repr_html_(self) -> str:
+        ends = f"gradient norm {self.gradient_norm:.3g} at the end"
+        told = escape(f"{ends}; {self.note}" if self.note else ends)
+        return f"<p>{told}</p>{self.to_frame().tail().to_html()}"
 
 
 def descend(

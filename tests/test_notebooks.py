@@ -1,0 +1,61 @@
+"""What a notebook shows of results, and their frames."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+import torch
+from torch import nn
+
+from kdtheory import MLP, Stream, train
+from kdtheory.bounds import Bound
+from kdtheory.bounds.result import shown_in_html, terms_frame
+from kdtheory.certify import certify
+from kdtheory.schemes import Training, fit
+
+MET = {"independent draws": True}
+
+
+def bound(value: float, **terms: float) -> Bound:
+    return Bound("made_up", value, terms, 0.05, MET)
+
+
+def test_named_bounds_are_one_frame() -> None:
+    frame = terms_frame({"one": bound(0.3, risk=0.1, radius=0.2), "two": bound(0.5, risk=0.5)})
+    assert list(frame["line"]) == ["one"] * 3 + ["two"] * 2
+    assert list(frame["term"]) == ["risk", "radius", "total", "risk", "total"]
+    assert list(frame["value"]) == [0.1, 0.2, 0.3, 0.5, 0.5]
+
+
+def test_a_bound_and_certificates_show_what_they_say() -> None:
+    one = bound(0.3, risk=0.1, radius=0.2)
+    assert one._repr_html_() == shown_in_html(one.coverage, one.to_frame())
+    assert "with probability at least 0.95" in one._repr_html_()
+    assert "&lt;b&gt;" in shown_in_html("<b>", pd.DataFrame({"a": [1]}))
+    says, points = torch.eye(2).repeat(100, 1), torch.arange(200.0)[:, None]
+    found = certify({"holdout": says}, holdout=(points, torch.tensor([0, 1] * 100)), fixed_in_advance=True)
+    assert "by the best of them (holdout)" in found._repr_html_()
+    assert "<table" in found._repr_html_()
+
+
+def test_a_population_and_a_history_are_frames() -> None:
+    population = train(
+        MLP((2, 2)), torch.zeros(4, 2), loss=lambda logits, probs, labels: logits.square().sum(-1), members=3,
+        stream=Stream(0), steps=2, learning_rate=0.1,
+    )  # fmt: skip
+    frame = population.to_frame()
+    assert list(frame.columns) == ["last_loss", "gradient_norm", "diverged"]
+    assert frame.index.name == "member"
+    assert torch.equal(torch.tensor(frame["last_loss"].to_numpy()), population.last_loss)
+    assert "3 members of" in population._repr_html_()
+    data = [(torch.eye(2), torch.tensor([0, 1]))]
+    seen: list[int] = []
+    recipe = partial(torch.optim.SGD, lr=0.1)
+    training = Training(steps=4, optimizer=recipe, progress=lambda done, _: seen.append(done))
+    trained = fit(nn.Linear(2, 2), data, training=training, stream=Stream(0))
+    losses = trained.to_frame()
+    assert (losses.index.name, list(losses.index), seen) == ("step", [0, 1, 2, 3], [1, 2, 3, 4])
+    assert list(losses.iloc[:, 0]) == list(trained.history["value"])
+    assert "gradient norm" in trained._repr_html_()
+    assert trained.plot().get_xlabel() == "step"
