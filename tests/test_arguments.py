@@ -169,7 +169,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "relative_deviation has no value: trained leaves the range",
     ),
     "no rows of data": (lambda: Inputs(3), "args = 3 must be several"),  # type: ignore
-    "a batch of texts": (lambda: Inputs(("a",)), "holds no tensor"),
+    "a batch of texts": (lambda: Inputs(("a",)), "holds no tensor with axes"),
     "rows by fractions": (lambda: Inputs((Z,)).rows(torch.tensor([0.5])), "picks no rows"),
     "a truth value for one row of many": (lambda: Inputs((Z,)).rows(torch.tensor([True])), "picks no rows"),
     "a row that is not there": (lambda: Inputs((Z,)).rows(torch.tensor([7])), "goes beyond the"),

@@ -34,7 +34,7 @@ class Inputs:
         named: by name.
 
     Raises:
-        ValueError: there is no tensor, or the first has no axis.
+        ValueError: there is no tensor, or none with an axis.
 
     >>> states = torch.zeros(3, 2), torch.ones(3, 2)
     >>> Inputs((torch.eye(3), states)).rows(slice(0, 1)).args[1]
@@ -45,13 +45,11 @@ class Inputs:
     named: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        first = next(self.tensors, None)
-        if first is None or not first.ndim:
-            what = "no tensor" if first is None else "a first tensor without axes"
-            raise ValueError(f"a batch holds {what}; give a tensor with one entry for each example")
+        if not any(part.ndim for part in self.tensors):
+            raise ValueError("a batch holds no tensor with axes; give one with an entry for each example")
 
     def __len__(self) -> int:
-        return len(next(self.tensors))
+        return len(next(part for part in self.tensors if part.ndim))
 
     @property
     def tensors(self) -> Iterator[Tensor]:
