@@ -86,6 +86,7 @@ UNREACHED: dict[str, str] = {
 }
 NOT_A_NUMBER = {
     "schemes.comparison.Comparison.summary": "an interval of seeds that all agree is not known",
+    "batches.as_batches": "numbers are looked at by those who read the batches",
     "compare.result.Comparison.to_frame": "the size at which a line would say something, where none is known",
 }
 """Doors whose NaN is told in their documentation."""

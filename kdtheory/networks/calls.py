@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -68,7 +69,7 @@ class Inputs:
         """The same with each tensor changed."""
         return Inputs(_mapped(change, self.args), _mapped(change, self.named))
 
-    def rows(self, chosen: slice | Tensor, /) -> Inputs:
+    def rows(self, chosen: slice | Shaped[Tensor, "m"], /) -> Inputs:
         """Some of the examples; what is not one for each example stays as it is.
 
         Raises:
@@ -204,7 +205,7 @@ def _rows(chosen: Tensor, size: int) -> Tensor:
     kind = f"chosen, {chosen.dtype} of shape {tuple(chosen.shape)},"
     if chosen.dtype == torch.bool and chosen.shape == (size,):
         return chosen
-    if chosen.dtype == torch.bool or chosen.is_floating_point() or chosen.is_complex() or chosen.ndim != 1:
+    if chosen.dtype == torch.bool or chosen.is_floating_point():
         raise ValueError(f"{kind} picks no rows; give a slice, a row of numbers, or one truth value for each")
     chosen = chosen.long()
     if chosen.numel() and not -size <= int(chosen.min()) <= int(chosen.max()) < size:

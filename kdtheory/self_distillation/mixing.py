@@ -141,7 +141,7 @@ def optimal_mixing(
         covariance: Σ = E xxᵀ of fresh inputs; XᵀX/n for the risk on the same inputs.
 
     Raises:
-        ValueError: as `ridge`, or truth or covariance are of another size.
+        ValueError: as `ridge`, truth or covariance are of another size, or β_λ is the same for every λ.
 
     >>> x, y = torch.tensor([[1.0], [1.0]]), torch.tensor([1.0, 3.0])
     >>> mixing = optimal_mixing(x, y, penalty=1.0, truth=torch.tensor([2.0]), covariance=torch.eye(1))
@@ -159,6 +159,10 @@ def optimal_mixing(
     error = ridge(inputs, targets, penalty=penalty) - truth
     derivative = ridge_derivative(inputs, targets, penalty=penalty)
     pulled = covariance @ derivative
+    if not float(derivative @ pulled) > 0:
+        raise ValueError(
+            "inputs and targets say nothing: β_λ does not change with the penalty, so that no weight is best"
+        )
     return Mixing(
         float(error @ covariance @ error), 2 * float(error @ pulled), float(derivative @ pulled), penalty
     )
