@@ -6,11 +6,13 @@ labels alone is `train(…, loss=label_loss)`.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory._kinds import near
 from kdtheory.doors import door
 from kdtheory.losses import distillation, label_loss
 from kdtheory.losses.mutual import PeerDivergence, mean_peer_divergence, mutual_loss
@@ -21,6 +23,8 @@ from kdtheory.streams import Stream
 from kdtheory.validate import check_at_least
 
 __all__ = ["born_again", "distil", "ensemble_probs", "mutual"]
+
+_OWN = ("loss", "settings", "teacher_probs")
 
 
 @door
@@ -59,7 +63,8 @@ def distil(
         training: further arguments of `train`.
 
     Raises:
-        ValueError: as `train` and `kdtheory.losses.distillation`.
+        ValueError: as `train` and `kdtheory.losses.distillation`; or `training` names what is none of them, or
+            the scheme's own.
     """
     return train(
         architecture,
@@ -72,7 +77,7 @@ def distil(
         stream=stream,
         steps=steps,
         learning_rate=learning_rate,
-        **training,
+        **_checked(training),
     )
 
 
@@ -108,7 +113,7 @@ def born_again(
     """
     check_at_least("rounds", rounds, 1)
     how: dict[str, Any] = {
-        "members": members, "steps": steps, "learning_rate": learning_rate, **training
+        "members": members, "steps": steps, "learning_rate": learning_rate, **_checked(training)
     }  # fmt: skip
     line = [train(architecture, inputs, labels, loss=label_loss, stream=stream.child(0), **how)]
     for turn in range(1, rounds + 1):
@@ -164,5 +169,19 @@ def mutual(
         stream=stream,
         steps=steps,
         learning_rate=learning_rate,
-        **training,
+        **_checked(training),
     )
+
+
+def _checked(training: dict[str, Any]) -> dict[str, Any]:
+    """Further arguments of `train`, none of which the scheme gives itself."""
+    parameters = inspect.signature(train).parameters.values()
+    known = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+    for name in training:
+        if name in _OWN:
+            raise ValueError(
+                f"{name} is what the scheme itself gives to train; call train for one of your own"
+            )
+        if name not in known:
+            raise ValueError(f"{name} is no argument of train{near(name, known)}")
+    return training
