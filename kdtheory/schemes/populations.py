@@ -63,8 +63,8 @@ def distil(
         training: further arguments of `train`.
 
     Raises:
-        ValueError: as `train` and `kdtheory.losses.distillation`; or `training` names what is none of them, or
-            the scheme's own.
+        ValueError: as `train` and `kdtheory.losses.distillation`; or `training` names what is none of
+            them, or the scheme's own.
     """
     return train(
         architecture,
