@@ -126,6 +126,10 @@ def _real(name: str, value: Any) -> float:
     number = value if type(value) is float else _number(name, value, "a real number")
     if number != number:
         raise refused(name, value, "a real number")
+    return _within(name, number)
+
+
+def _within(name: str, number: int | float) -> int | float:
     if isinstance(number, int) and abs(number) > 2**1023:
         raise ValueError(f"{name} has {len(str(number))} digits; give a number below 2^1023")
     return number
@@ -164,7 +168,7 @@ def _callable(name: str, value: Any) -> Any:
 def _array_like(name: str, value: Any) -> Any:
     """A number, or an array or nested sequence of numbers."""
     if _is_number(value):
-        return _number(name, value, "a number")
+        return _within(name, _number(name, value, "a number"))
     try:
         array = np.asarray(value.detach() if isinstance(value, Tensor) else value)
     except (ValueError, TypeError, RuntimeError):  # ragged, on another device, sparse

@@ -25,6 +25,7 @@ from kdtheory.bounds.result import Bound
 from kdtheory.bounds.tails import RiskTail, pac_bayes_tail
 from kdtheory.doors import door
 from kdtheory.networks import MLP
+from kdtheory.networks._checks import check_own
 from kdtheory.networks._mlp_tape import ACTIVATIONS
 from kdtheory.progress import Progress, told
 from kdtheory.recipe import Recipe
@@ -87,7 +88,12 @@ class GaussianPosterior:
     def logits(
         self, inputs: Float[Tensor, "*#members n d"], stream: Stream, /
     ) -> Float[Tensor, "*members n k"]:
-        """The outputs of a fresh network g ~ Q at every input, each drawn for it alone."""
+        """The outputs of a fresh network g ~ Q at every input, each drawn for it alone.
+
+        Raises:
+            ValueError: inputs of another shape.
+        """
+        check_own(self.mean, inputs, self.architecture.input_shape)
         inputs = inputs.to(self.mean)
         return _sampled_logits(self.architecture, self.mean, self.std, inputs, stream.torch(self.mean.device))
 

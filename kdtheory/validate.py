@@ -49,7 +49,7 @@ def check_fraction(name: str, value: float | Tensor, *, open_interval: bool = Fa
 
 def check_at_least(name: str, value: int, least: int) -> None:
     """`value` is a whole number ≥ `least`."""
-    if isinstance(value, bool) or value % 1 != 0 or value < least or value == math.inf:
+    if isinstance(value, bool) or value % 1 != 0 or value < least:  # ∞ % 1 is NaN
         raise ValueError(f"{name} = {value} must be a whole number of at least {least}")
 
 

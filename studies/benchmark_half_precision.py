@@ -38,7 +38,7 @@ CONFIG: dict[str, Any] = {
     "logits": ((256, 100), (256, 1000)),
     "features": ((32, 256), (64, 512)),
     "dtypes": ("bfloat16", "float16"),
-    "turns": 11,
+    "turns": 51,
 }
 SMALL: dict[str, Any] = CONFIG | {"logits": ((32, 20),), "features": ((8, 16),), "turns": 3}
 

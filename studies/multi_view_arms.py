@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-
 from kdtheory.claims.transfer_risk.worlds import tangent_features
+
 from kdtheory.experiments.multiview.comparisons import arms as compared_arms
 from kdtheory.experiments.multiview.comparisons import of_one_network, replicated
 from kdtheory.experiments.multiview.designs import BINARY, CLASSES, Design
@@ -44,6 +44,7 @@ from kdtheory.multiview import limit_start, train_lazy
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, legend_above
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.risk import accuracy
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
@@ -108,13 +109,17 @@ def _lazy_vectors(points: Points, law: Law, stream: Stream) -> tuple[float, floa
             tangent_features(law.network, starts[member], inputs) for inputs in (points.seen, points.fresh)
         )
         nets = train(
-            MLP((seen.shape[1], 2)), seen, points.labels, members=1,
+            MLP((seen.shape[1], 2)),
+            seen,
+            points.labels,
+            members=1,
             teacher_probs=None if teacher is None else teacher.softmax(-1),
             loss=label_loss if teacher is None else distillation,
             settings={} if teacher is None else {"temperature": 4.0},
-            stream=stream.child("read-out", member), steps=law.steps, learning_rate=law.learning_rate,
+            stream=stream.child("read-out", member),
+            recipe=Recipe(steps=law.steps, learning_rate=law.learning_rate),
             device="cpu",
-        )  # fmt: skip
+        )
         return nets.logits(seen)[0], nets.logits(fresh)[0]
 
     teachers, single = (

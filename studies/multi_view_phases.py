@@ -92,17 +92,19 @@ def run(
 
 def _sized(size: int, power: int) -> Design:
     steps, std = _RACES[power]
-    recipe = replace(CLASSES.recipe, n=size, steps=steps, student_steps=2 * steps + 100)
+    recipe = replace(
+        CLASSES.plan, n=size, recipe=CLASSES.plan.recipe.but(steps=steps), student_steps=2 * steps + 100
+    )
     norm = 1.8 * (size / 240) ** (1 / power)
-    return replace(CLASSES, power=power, init_std=std, recipe=recipe).in_world(noise_norm=norm)
+    return replace(CLASSES, power=power, init_std=std, plan=recipe).in_world(noise_norm=norm)
 
 
 def _measured(design: Design, stream: Stream, counts: dict[str, int]) -> dict[str, float]:
-    n = design.recipe.n
+    n = design.plan.n
     alone = design.world.single_view * n / 12
     if abs(alone - round(alone)) > 1e-9:  # the next size at which the shares are whole numbers
         n = round(240 * 0.2 / design.world.single_view)
-        design = replace(design, recipe=replace(design.recipe, n=n))
+        design = replace(design, plan=replace(design.plan, n=n))
     found = arms(replicated(design, stream, **counts))
     named = {_NAMES.get(name, name): float(values.mean()) for name, values in found.items()}
     return {"points": n, **named}

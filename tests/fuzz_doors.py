@@ -86,6 +86,7 @@ UNREACHED: dict[str, str] = {
 }
 NOT_A_NUMBER = {
     "schemes.comparison.Comparison.summary": "an interval of seeds that all agree is not known",
+    "batches.as_batches": "numbers are looked at by those who read the batches",
     "compare.result.Comparison.to_frame": "the size at which a line would say something, where none is known",
 }
 """Doors whose NaN is told in their documentation."""
@@ -210,8 +211,8 @@ class Outcome:
     given: str = ""
 
 
-def called(door: Door, random: Random) -> Outcome:
-    """One call with good arguments, of which none, one or two are replaced by odd ones."""
+def called(door: Door, random: Random, *, most: int = 2) -> Outcome:
+    """One call with good arguments, of which none, one or two, at most so many, are replaced by odd ones."""
     draw = Arguments(random)
     try:
         start = [instance(draw, door.owner, door.name.rpartition(".")[0])] if door.owner else []
@@ -219,7 +220,7 @@ def called(door: Door, random: Random) -> Outcome:
         args, named = drawn(draw, door.call, door.name, bound=bool(door.owner))
     except Exception as error:
         return Outcome("unbuilt", f"{type(error).__name__}: {error}")
-    for _ in range(random.choice((0, 1, 1, 1, 2))):
+    for _ in range(min(most, random.choice((0, 1, 1, 1, 2)))):
         at = random.randrange(max(1, len(args) + len(named)))
         if at < len(args):
             args[at] = odd(draw, args[at])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from math import nan
 from typing import Any
@@ -10,15 +11,37 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from kdtheory import MLP, Stream
-from kdtheory.bounds import clopper34_holdout, multiclass_margin, sauer72_log_growth, size_needed
-from kdtheory.compression import truncated_svd
-from kdtheory.losses import kd_loss, renyi_entropy, tempered_softmax
+from kdtheory.bounds import (
+    clopper34_holdout,
+    exact_rademacher,
+    finite_class,
+    gaussian_kl,
+    multiclass_margin,
+    sauer72_log_growth,
+    size_needed,
+    softmax_distance,
+)
+from kdtheory.bounds.agreement import agreement_of_classes
+from kdtheory.coding import decode_architecture
+from kdtheory.compression import factorise, pruned, truncated_svd
+from kdtheory.losses import kd_loss, label_loss, renyi_entropy, tempered_softmax
+from kdtheory.losses.labelwise import softmax_margin_loss, zero_one_loss
+from kdtheory.losses.mutual import mutual_loss
+from kdtheory.multiview import Recipe
+from kdtheory.networks import Inputs, ModuleArchitecture
 from kdtheory.ntk import LinearKernel, fill_gram
 from kdtheory.recipe import Recipe
 from kdtheory.risk import top_label_calibration_error
 from kdtheory.schemes import hinton
+from kdtheory.ntk.linearised import relative_deviation
+from kdtheory.risk import top_label_calibration_error
+from kdtheory.roles import Arguments
+from kdtheory.schemes import Training, hinton, populations
+from kdtheory.self_distillation import mobahi20_sparsity_growth
+from kdtheory.stochastic import GaussianPosterior
 
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 F64 = torch.float64
@@ -26,7 +49,14 @@ Z = torch.tensor([[1.0, 2.0, 0.5], [0.0, 3.0, 1.0]], dtype=F64)
 Y = torch.tensor([1, 0])
 P = Z.softmax(-1)
 KD = {"temperature": 2.0, "weight": 0.5}
+POSTERIOR = GaussianPosterior(MLP((2, 3)), torch.zeros(9), torch.ones(9), torch.zeros(9))
 HELD = partial(clopper34_holdout, torch.zeros(9), independent_draws=True)
+
+
+def scheme(**training: Any) -> Any:
+    few = {"members": 1, "stream": Stream(0), "steps": 1, "learning_rate": 0.1}
+    return populations.mutual(MLP((2, 3)), Z[:, :2], Y, **few, **training)
+
 
 SAME: dict[str, tuple[Callable[[Any], Any], Any, tuple[Any, ...]]] = {
     "a count": (lambda n: sauer72_log_growth(3, n=n), 9, (9.0, np.int64(9), np.array(9.0), torch.tensor(9))),
@@ -122,6 +152,80 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: MLP((2, 3)).logits(torch.zeros(4), Z[:, :2]),
         r"params has shape \(4,\)",
     ),
+    "parameters that are no numbers": (
+        lambda: MLP((2, 3)).logits(torch.full((9,), nan), Z[:, :2]),
+        "logits has no value: params holds NaN",
+    ),
+    "inputs of other members": (
+        lambda: MLP((2, 3)).logits(torch.zeros(3, 9), torch.zeros(2, 5, 2)),
+        r"inputs has shape \(2, 5, 2\) for \(3,\) members",
+    ),
+    "inputs of another posterior": (lambda: POSTERIOR.logits(Z, Stream(0)), r"give rows of examples, n × 2"),
+    "a posterior without spread": (
+        lambda: replace(POSTERIOR, std=torch.zeros(9)),
+        "std = .* must be finite and greater than 0",
+    ),
+    "a mean that is no number": (
+        lambda: gaussian_kl(torch.tensor([nan]), torch.ones(1), torch.zeros(1), 1.0),
+        "gaussian_kl has no value: mean holds NaN",
+    ),
+    "a prior of other shape": (
+        lambda: gaussian_kl(torch.zeros(2, 3), torch.ones(2, 3), torch.zeros(4, 3), 1.0),
+        r"prior_mean has shape \(4, 3\)",
+    ),
+    "numbers beyond their type": (
+        lambda: relative_deviation(Z, Z * 1e200, Z),
+        "relative_deviation has no value: trained leaves the range",
+    ),
+    "no rows of data": (lambda: Inputs(3), "args = 3 must be several"),  # type: ignore
+    "a batch of texts": (lambda: Inputs(("a",)), "holds no tensor with axes"),
+    "rows by fractions": (lambda: Inputs((Z,)).rows(torch.tensor([0.5])), "picks no rows"),
+    "a truth value for one row of many": (lambda: Inputs((Z,)).rows(torch.tensor([True])), "picks no rows"),
+    "a row that is not there": (lambda: Inputs((Z,)).rows(torch.tensor([7])), "goes beyond the"),
+    "classes that do not divide by peers": (
+        lambda: mutual_loss(torch.zeros(2, 7), None, torch.tensor([0, 1]), peers=2),
+        "cohort_logits has 7 entries a row",
+    ),
+    "a device of no name": (lambda: Stream(0).torch("2"), "device = '2' is not available"),
+    "a device without numbers": (
+        lambda: MLP((2, 3)).init(Stream(0), members=1, device="meta"),
+        "device = 'meta' holds no numbers",
+    ),
+    "parts that are none": (lambda: Arguments(3, (None,)), "parts = 3 must be several"),  # type: ignore
+    "more names than parts": (lambda: Arguments((Z,), (None, "mask")), "for 1 parts; give one for each"),
+    "signs of another class": (lambda: exact_rademacher(finite_class(P), 2), "this class takes draws ×"),
+    "a norm beyond numbers": (
+        lambda: mobahi20_sparsity_growth(torch.tensor([1.0, 2.0]), norm=1e308, error=1e-5),
+        "take a larger error",
+    ),
+    "sparsity as a text": (lambda: pruned(nn.Linear(4, 3), sparsity="0.5"), "sparsity = '0.5' must be"),  # type: ignore
+    "ranks of nothing": (lambda: factorise(nn.Linear(4, 3), ranks=None), "ranks = None must be"),  # type: ignore
+    "a module that takes other inputs": (
+        lambda: ModuleArchitecture(partial(nn.Linear, 4, 3), (3,)),
+        r"does not take a batch of shape \(2, 3\)",
+    ),
+    "labels that are no classes": (
+        lambda: label_loss(Z, None, torch.full((len(Z),), 9)),
+        "labels spans 9 to 9",
+    ),
+    "a message that is no bits": (lambda: decode_architecture("01x", inputs=2), "message holds 'x'"),
+    "a record with a text for a number": (
+        lambda: Recipe(n="six", steps=2),  # type: ignore
+        "n = 'six' must be a whole number",
+    ),
+    "labels as fractions in an array": (
+        lambda: agreement_of_classes(np.array([0.5, 1.0]), np.array([0.0, 1.0]), classes=2, delta=0.1),
+        "must be whole numbers",
+    ),
+    "a loss beside the scheme's own": (
+        lambda: scheme(loss=label_loss),
+        "loss is what the scheme itself gives",
+    ),
+    "settings beside the scheme's own": (lambda: scheme(settings={}), "settings is what the scheme itself"),
+    "an argument that training has not": (
+        lambda: scheme(optimiser="sgd"),
+        "optimiser is no argument of train; did you mean 'optimizer'",
+    ),
     "a member that is not there": (
         lambda: MLP((2, 3)).module(torch.zeros(2, 9), 2),
         "member = 2 must be one of",
@@ -134,6 +238,22 @@ def test_what_does_not_is_refused_by_name(case: str) -> None:
     call, sentence = REFUSED[case]
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64, torch.bfloat16])
+def test_a_margin_may_be_smaller_than_any_number_of_the_logits_type(dtype: torch.dtype) -> None:
+    logits = Z.to(dtype)
+    torch.testing.assert_close(softmax_margin_loss(logits, gamma=1e-46).double(), zero_one_loss(Z))
+    apart = softmax_distance(logits, logits.flip(-1), gamma=1e-46)
+    assert apart.tolist() == [0.0, 0.0]  # the largest logit stands in the middle
+
+
+def test_rows_of_nested_inputs_are_taken_by_number_of_any_type() -> None:
+    chosen = torch.tensor([1, 0], dtype=torch.uint8)  # which torch would take for truth values
+    found = Inputs((Z, [Z, (Z, 3)])).rows(chosen)
+    torch.testing.assert_close(found.args[0], Z.flip(0))
+    torch.testing.assert_close(found.args[1][1][0], Z.flip(0))
+    assert found.args[1][1][1] == 3
 
 
 def test_a_stream_is_a_stream() -> None:

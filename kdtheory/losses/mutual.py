@@ -109,12 +109,16 @@ def mutual_loss(
         divergence: from the student's peers.
 
     Raises:
-        ValueError: fewer than two peers, or as `divergence`.
+        ValueError: fewer than two peers, entries that do not divide by them, or as `divergence`.
 
     >>> mutual_loss(torch.zeros(1, 4), None, torch.tensor([1]), peers=2) / math.log(2)
     tensor([2.])
     """
     check_at_least("peers", peers, 2)
+    if cohort_logits.shape[-1] % peers:
+        raise ValueError(
+            f"cohort_logits has {cohort_logits.shape[-1]} entries a row, which are no logits of {peers} peers"
+        )
     students = cohort_logits.unflatten(-1, (peers, -1)).movedim(-2, 0)
     said = students.detach()
     losses = label_loss(students, None, labels).sum(0)

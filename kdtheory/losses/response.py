@@ -239,9 +239,10 @@ def label_loss(
     """
     if labels.device.type == "cpu":  # on another device the look would wait for all that is computed there
         check_labels("labels", labels, student_logits.shape[-1])
-    places = labels.long().expand(student_logits.shape[:-1]).unsqueeze(-1)
+    batch = torch.broadcast_shapes(labels.shape, student_logits.shape[:-1])
     (student_logits,) = widened(student_logits)
-    return -student_logits.log_softmax(-1).gather(-1, places).squeeze(-1)
+    logs = student_logits.log_softmax(-1).expand(*batch, -1)
+    return -logs.gather(-1, labels.long().expand(batch).unsqueeze(-1)).squeeze(-1)
 
 
 @door

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -34,7 +35,7 @@ class Inputs:
         named: by name.
 
     Raises:
-        ValueError: there is no tensor, or the first has no axis.
+        ValueError: there is no tensor, or none with an axis.
 
     >>> states = torch.zeros(3, 2), torch.ones(3, 2)
     >>> Inputs((torch.eye(3), states)).rows(slice(0, 1)).args[1]
@@ -45,13 +46,11 @@ class Inputs:
     named: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        first = next(self.tensors, None)
-        if first is None or not first.ndim:
-            what = "no tensor" if first is None else "a first tensor without axes"
-            raise ValueError(f"a batch holds {what}; give a tensor with one entry for each example")
+        if not any(part.ndim for part in self.tensors):
+            raise ValueError("a batch holds no tensor with axes; give one with an entry for each example")
 
     def __len__(self) -> int:
-        return len(next(self.tensors))
+        return len(next(part for part in self.tensors if part.ndim))
 
     @property
     def tensors(self) -> Iterator[Tensor]:
@@ -70,7 +69,7 @@ class Inputs:
         """The same with each tensor changed."""
         return Inputs(_mapped(change, self.args), _mapped(change, self.named))
 
-    def rows(self, chosen: slice | Tensor, /) -> Inputs:
+    def rows(self, chosen: slice | Shaped[Tensor, "m"], /) -> Inputs:
         """Some of the examples; what is not one for each example stays as it is.
 
         Raises:
@@ -206,7 +205,7 @@ def _rows(chosen: Tensor, size: int) -> Tensor:
     kind = f"chosen, {chosen.dtype} of shape {tuple(chosen.shape)},"
     if chosen.dtype == torch.bool and chosen.shape == (size,):
         return chosen
-    if chosen.dtype == torch.bool or chosen.is_floating_point() or chosen.is_complex() or chosen.ndim != 1:
+    if chosen.dtype == torch.bool or chosen.is_floating_point():
         raise ValueError(f"{kind} picks no rows; give a slice, a row of numbers, or one truth value for each")
     chosen = chosen.long()
     if chosen.numel() and not -size <= int(chosen.min()) <= int(chosen.max()) < size:

@@ -31,7 +31,7 @@ def smoothed_relu(z: Float[Tensor, "*shape"], /, *, power: int, threshold: float
     >>> smoothed_relu(torch.tensor([-1.0, 0.5, 1.0, 2.0]), power=2, threshold=1.0)
     tensor([0.0000, 0.1250, 0.5000, 1.5000])
     """
-    _check_bend(power, threshold)
+    _check_bend(z, power, threshold)
     x = z.clamp_min(0)
     t = x.clamp_max(threshold)
     return _power(t / threshold, power) * (threshold / power) + (x - t)
@@ -46,7 +46,7 @@ def smoothed_relu_slope(
     >>> smoothed_relu_slope(torch.tensor([-1.0, 0.5, 1.0, 2.0]), power=3, threshold=1.0)
     tensor([0.0000, 0.2500, 1.0000, 1.0000])
     """
-    _check_bend(power, threshold)
+    _check_bend(z, power, threshold)
     return _power(z.clamp(0, threshold) / threshold, power - 1) * (z > 0)
 
 
@@ -58,9 +58,11 @@ def _power(t: Tensor, exponent: int) -> Tensor:
     return half * half * t if exponent % 2 else half * half
 
 
-def _check_bend(power: int, threshold: float) -> None:
+def _check_bend(z: Tensor, power: int, threshold: float) -> None:
     check_at_least("power", power, 1)
     check_positive("threshold", threshold)
+    if threshold > torch.finfo(z.dtype).max:
+        raise ValueError(f"threshold = {threshold:g} is no number of {z.dtype}; give a smaller one")
 
 
 @door

@@ -160,8 +160,7 @@ class FiniteWorld(World):
         check_at_least("n", n, 1)
         joint = self.weights[:, None] * self.probs
         pairs = joint.nonzero()
-        count = len(pairs) ** n
-        if count > _MOST_SAMPLES:
+        if n > _MOST_SAMPLES or (count := len(pairs) ** n) > _MOST_SAMPLES:
             raise ValueError(
                 f"n = {n}: {len(pairs)}^{n} samples exceed {_MOST_SAMPLES:,}; take a smaller world or n"
             )

@@ -59,7 +59,7 @@ class Mixing:
     @property
     def gain(self) -> float:
         """R(λ) − R(β(ξ*)) = R′(λ)²/(4‖dβ/dλ‖²_Σ)."""
-        return self.slope**2 / (4 * self.curvature)
+        return self.slope * self.slope / (4 * self.curvature)
 
     def at(self, weight: float) -> float:
         """R(β(ξ)) at any ξ."""
@@ -81,8 +81,9 @@ def ridge(
     """
     inputs, targets = promoted(*at_least_float32(inputs, targets))
     gram = _regularised_gram(inputs, targets, penalty)
-    weights: Tensor = torch.linalg.solve(gram, inputs.mT @ targets / len(inputs))
-    return weights
+    columns = targets.reshape(len(targets), -1)
+    weights: Tensor = torch.linalg.solve(gram, inputs.mT @ columns / len(inputs))
+    return weights.reshape(-1, *targets.shape[1:])
 
 
 @door
@@ -98,7 +99,8 @@ def pure_distilled_ridge(
     tensor([0.5000])
     """
     inputs, targets = promoted(*at_least_float32(inputs, targets))
-    return ridge(inputs, inputs @ ridge(inputs, targets, penalty=penalty), penalty=penalty)
+    outputs = torch.tensordot(inputs, ridge(inputs, targets, penalty=penalty), dims=1)
+    return ridge(inputs, outputs, penalty=penalty)
 
 
 @door
@@ -115,8 +117,9 @@ def ridge_derivative(
     """
     inputs, targets = promoted(*at_least_float32(inputs, targets))
     gram = _regularised_gram(inputs, targets, penalty)
-    derivative: Tensor = -torch.linalg.solve(gram, ridge(inputs, targets, penalty=penalty))
-    return derivative
+    weights = ridge(inputs, targets, penalty=penalty)
+    derivative: Tensor = -torch.linalg.solve(gram, weights.reshape(len(weights), -1))
+    return derivative.reshape(weights.shape)
 
 
 @door
@@ -141,7 +144,7 @@ def optimal_mixing(
         covariance: Σ = E xxᵀ of fresh inputs; XᵀX/n for the risk on the same inputs.
 
     Raises:
-        ValueError: as `ridge`, or truth or covariance are of another size.
+        ValueError: as `ridge`, truth or covariance are of another size, or β_λ is the same for every λ.
 
     >>> x, y = torch.tensor([[1.0], [1.0]]), torch.tensor([1.0, 3.0])
     >>> mixing = optimal_mixing(x, y, penalty=1.0, truth=torch.tensor([2.0]), covariance=torch.eye(1))
@@ -159,6 +162,10 @@ def optimal_mixing(
     error = ridge(inputs, targets, penalty=penalty) - truth
     derivative = ridge_derivative(inputs, targets, penalty=penalty)
     pulled = covariance @ derivative
+    if not float(derivative @ pulled) > 0:
+        raise ValueError(
+            "inputs and targets say nothing: β_λ does not change with the penalty, so that no weight is best"
+        )
     return Mixing(
         float(error @ covariance @ error), 2 * float(error @ pulled), float(derivative @ pulled), penalty
     )

@@ -103,12 +103,20 @@ class Moments:
         variance: Var k.
         gradient: E ∇k in the student's logits.
         gradient_variance: Σ_v Var (∇k)_v, the trace of its covariance.
+
+    Raises:
+        ValueError: one of them is NaN, as of logits whose squares leave their type.
     """
 
     value: Float[Tensor, ""]
     variance: Float[Tensor, ""]
     gradient: Float[Tensor, " v"]
     gradient_variance: Float[Tensor, ""]
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if bool(torch.isnan(value).any()):
+                raise ValueError(f"{name} has no value: the logits leave the range of their type; scale them")
 
 
 @door

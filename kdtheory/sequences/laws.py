@@ -20,6 +20,7 @@ from kdtheory.validate import check_at_least, check_probs
 __all__ = ["SequenceLaw"]
 
 _LARGEST_TABLE = 10**7
+_MOST_TOKENS = 10**9
 
 
 @door
@@ -88,8 +89,16 @@ class SequenceLaw:
         return torch.stack(logs, 1)
 
     def sample(self, n: int, stream: Stream, /) -> Int[Tensor, "n horizon"]:
-        """n independent sequences, token after token."""
+        """n independent sequences, token after token.
+
+        Raises:
+            ValueError: n < 1, or more than 10⁹ tokens.
+        """
         check_at_least("n", n, 1)
+        if n * self.horizon > _MOST_TOKENS:
+            raise ValueError(
+                f"n = {n} sequences of {self.horizon} tokens are too many; give 10⁹ tokens at most"
+            )
         generator = stream.torch()
         tokens = torch.empty(n, 0, dtype=torch.long)
         for table in self.steps:

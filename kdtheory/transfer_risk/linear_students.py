@@ -75,6 +75,7 @@ def phuong19_transfer_risk(
     """
     check_at_least("n", n, 1)
     grid = np.linspace(0, math.pi / 2, 2001) if betas is None else np.asarray(betas, dtype=float)
+    check_at_least("the number of betas", grid.size, 1)
     if not bool(((grid >= 0) & (grid <= math.pi / 2)).all()):
         raise ValueError("betas must lie in [0, π/2]")
     bounds = [tail(float(beta)) + tail(math.pi / 2 - float(beta)) ** n for beta in grid]

@@ -33,6 +33,7 @@ from kdtheory.losses import label_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
 from kdtheory.problems import FiniteWorld
+from kdtheory.recipe import Recipe
 from kdtheory.stochastic import train_posterior
 from kdtheory.types import Sample
 
@@ -61,7 +62,7 @@ def witnesses_of_predictors(run: Run, /) -> Rows:
     def trained(name: str, sample: Sample, labels: Tensor, **settings: Any) -> Population:
         return train(
             net, sample.inputs, labels, loss=label_loss, members=draws, stream=stream.child(name),
-            learning_rate=0.03, device=run.device, **{"steps": 25, **settings},
+            recipe=Recipe(learning_rate=0.03, steps=settings.pop("steps", 25)), device=run.device, **settings,
         )  # fmt: skip
 
     part = part_of(labelled, 0, _PART)
@@ -75,10 +76,18 @@ def witnesses_of_predictors(run: Run, /) -> Rows:
     sent = torch.stack([code.params(middle) for code, middle in zip(codes, centre, strict=True)])
     coded = net.logits(sent, world.inputs.double()).argmax(-1)
     posterior = train_posterior(
-        net, labelled.inputs, one_hot(labelled.labels, world.num_classes).double(), prior_mean=centre,
-        certified=_LABELLED - _PART, delta=DELTA / 2, stream=stream.child("posterior"), steps=10,
-        learning_rate=0.005, initial_std=0.05, prior_stds=(0.05,), device=run.device,
-    )  # fmt: skip
+        net,
+        labelled.inputs,
+        one_hot(labelled.labels, world.num_classes).double(),
+        prior_mean=centre,
+        certified=_LABELLED - _PART,
+        delta=DELTA / 2,
+        stream=stream.child("posterior"),
+        recipe=Recipe(steps=10, learning_rate=0.005),
+        initial_std=0.05,
+        prior_stds=(0.05,),
+        device=run.device,
+    )
 
     def drawn(inputs: Tensor, *names: str | int) -> Tensor:
         return posterior.logits(inputs, stream.child("posterior", *names)).argmax(-1).cpu()

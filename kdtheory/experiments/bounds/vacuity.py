@@ -22,6 +22,7 @@ from kdtheory.experiments.worlds import distilled_log_loss
 from kdtheory.losses import label_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 
 FEWEST = 600
 Widths = tuple[int, ...]
@@ -71,7 +72,11 @@ def memorisers_of_noise(run: Run, /, *, n: int = 200, widths: Widths = _MEMORISE
     generator = run.stream.child("noise").torch()
     points = torch.randn(n, widths[0], generator=generator) / widths[0] ** 0.5
     labels = torch.randint(2, (n,), generator=generator)
-    settings: dict[str, Any] = {"members": 3, "steps": 150, "learning_rate": 0.01, "device": run.device}
+    settings: dict[str, Any] = {
+        "members": 3,
+        "recipe": Recipe(steps=150, learning_rate=0.01),
+        "device": run.device,
+    }
     stream = run.stream.child("memorisers")
     nets = train(MLP(widths), points, labels, loss=label_loss, stream=stream, **settings)
     return Rows(points=points, labels=labels, nets=nets, logits=nets.logits(points).double().cpu())
@@ -185,9 +190,15 @@ def _trained(
     run: Run, shape: MLP, points: Tensor, labels: Tensor | None, name: str, **settings: Any
 ) -> Population:
     return train(
-        shape, points, labels, members=run.size(quick=10, full=40), steps=200, learning_rate=0.01,
-        stream=run.stream.child(name), device=run.device, **{"loss": label_loss, **settings},
-    )  # fmt: skip
+        shape,
+        points,
+        labels,
+        members=run.size(quick=10, full=40),
+        recipe=Recipe(steps=200, learning_rate=0.01),
+        stream=run.stream.child(name),
+        device=run.device,
+        **{"loss": label_loss, **settings},
+    )
 
 
 def _beside(nets: Population, teachers: Rows) -> Rows:

@@ -32,7 +32,7 @@ def replicated(
         compare(
             design.world,
             design.network,
-            design.recipe,
+            design.plan,
             members=members,
             students=students,
             self_students=self_students,
@@ -74,8 +74,8 @@ def students_of_both_kinds(run: Run, /, *, student_steps: int = 500) -> Rows:
     """Six classes with feature noise, 20 training sets: ten networks in each ensemble, eight students of it
     and eight of one network each, distilled at T = 2 for `student_steps`; mean accuracies on fresh points.
     """
-    recipe = replace(CLASSES.recipe, temperature=2.0, student_steps=student_steps)
+    recipe = replace(CLASSES.plan, temperature=2.0, student_steps=student_steps)
     replicates = run.size(quick=20, full=40)
-    design = replace(CLASSES, recipe=recipe)
+    design = replace(CLASSES, plan=recipe)
     found = replicated(design, run.stream, replicates=replicates, members=10, students=8)
     return Rows(mu=design.world.single_view, self_distilled=of_one_network(found), **arms(found))

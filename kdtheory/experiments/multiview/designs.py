@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from kdtheory.multiview import Recipe
+from kdtheory.multiview import ComparisonPlan
 from kdtheory.networks import PatchNetwork
 from kdtheory.problems import MultiViewWorld
+from kdtheory.recipe import Recipe
 
 __all__ = ["BINARY", "CLASSES", "FIVE", "GENTLE", "LARGER", "NO_RACE", "Design"]
 
@@ -27,7 +28,7 @@ class Design:
     channels: int
     power: int
     init_std: float
-    recipe: Recipe
+    plan: ComparisonPlan
 
     def __repr__(self) -> str:
         world, recipe = self.world, self.recipe
@@ -59,14 +60,28 @@ BINARY = Design(
     channels=96,
     power=6,
     init_std=0.01,
-    recipe=Recipe(n=40, steps=500, learning_rate=16.0, student_steps=1000, dtype=torch.float32),
+    plan=ComparisonPlan(
+        n=40,
+        recipe=Recipe(steps=500, learning_rate=16.0, optimizer="sgd", dtype=torch.float32),
+        student_steps=1000,
+    ),
 )
 """The world as the notes print it."""
 
-NO_RACE = replace(BINARY, power=2, init_std=1e-4, recipe=replace(BINARY.recipe, steps=400, learning_rate=0.5))
+NO_RACE = replace(
+    BINARY,
+    power=2,
+    init_std=1e-4,
+    plan=replace(BINARY.plan, recipe=BINARY.plan.recipe.but(steps=400, learning_rate=0.5)),
+)
 """The same with a quadratic activation, under which all views are learned at once."""
 
-GENTLE = replace(BINARY, recipe=replace(BINARY.recipe, steps=800, learning_rate=8.0, student_steps=2000))
+GENTLE = replace(
+    BINARY,
+    plan=replace(
+        BINARY.plan, recipe=BINARY.plan.recipe.but(steps=800, learning_rate=8.0), student_steps=2000
+    ),
+)
 """The same at half the rate, where the winner does not overshoot."""
 
 CLASSES = Design(
@@ -76,11 +91,15 @@ CLASSES = Design(
     channels=24,
     power=4,
     init_std=0.01,
-    recipe=Recipe(n=240, steps=200, learning_rate=6.0, student_steps=500, dtype=torch.float32),
+    plan=ComparisonPlan(
+        n=240,
+        recipe=Recipe(steps=200, learning_rate=6.0, optimizer="sgd", dtype=torch.float32),
+        student_steps=500,
+    ),
 )
 """Six classes with feature noise."""
 
-LARGER = replace(CLASSES, recipe=replace(CLASSES.recipe, n=360)).in_world(noise_chance=0.5, noise_norm=1.95)
+LARGER = replace(CLASSES, plan=replace(CLASSES.plan, n=360)).in_world(noise_chance=0.5, noise_norm=1.95)
 """The same with more points and more feature noise, where students reach the ensemble."""
 
 FIVE = Design(
@@ -90,6 +109,10 @@ FIVE = Design(
     channels=24,
     power=4,
     init_std=0.01,
-    recipe=Recipe(n=150, steps=300, learning_rate=4.0, student_steps=1200, dtype=torch.float32),
+    plan=ComparisonPlan(
+        n=150,
+        recipe=Recipe(steps=300, learning_rate=4.0, optimizer="sgd", dtype=torch.float32),
+        student_steps=1200,
+    ),
 )
 """Five classes, two fifths of the points with one view: single networks err on one point in fifteen."""

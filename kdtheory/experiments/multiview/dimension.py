@@ -15,6 +15,7 @@ from kdtheory.multiview import limit_of, span_coordinates, train_limit
 from kdtheory.networks import PatchNetwork
 from kdtheory.populations import train
 from kdtheory.problems import MultiViewWorld
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 __all__ = ["distances_of_plain_networks_from_the_limit"]
@@ -50,7 +51,11 @@ def _distances(streams: Sequence[Stream], dim: int, common: float) -> Tensor:
         network = PatchNetwork(2, world.num_patches, short, channels=12, power=4, init_std=0.05)
         params = network.init(stream.child("init", dim), members=2, dtype=torch.float64)
         start = limit_of(network, params, inputs, views, noise_norm=world.noise_norm)
-        limits.append(train_limit(start, views, steps=STEPS, learning_rate=RATE).train_logits(views))
+        limits.append(
+            train_limit(
+                start, views, recipe=Recipe(steps=STEPS, learning_rate=RATE, optimizer="sgd")
+            ).train_logits(views)
+        )
         sets += [(inputs, views.labels)] * 2
         starts.append(params)
     points, labels = (torch.stack(part) for part in zip(*sets, strict=True))
@@ -61,9 +66,7 @@ def _distances(streams: Sequence[Stream], dim: int, common: float) -> Tensor:
         loss=label_loss,
         members=len(points),
         stream=streams[0],
-        steps=STEPS,
-        learning_rate=RATE,
-        optimizer="sgd",
+        recipe=Recipe(steps=STEPS, learning_rate=RATE, optimizer="sgd"),
         initial=torch.cat(starts),
         device="cpu",
     )

@@ -94,12 +94,12 @@ def singles(
     labels: Callable[[Tensor, Stream], Tensor] = their_own,
 ) -> Singles:
     """Networks of the binary design; those that are an average of N train at N times the rate."""
-    points = design.world.stratified(design.recipe.n, stream.child("train"))
+    points = design.world.stratified(design.plan.n, stream.child("train"))
     points = replace(points, labels=labels(points.labels, stream.child("shuffle")))
     start = _start(design, points, members, stream, average_of=average_of)
-    recipe = design.recipe
+    recipe = design.plan.recipe
     rate = recipe.learning_rate * average_of
-    nets = train_limit(start, points, steps=recipe.steps, learning_rate=rate, dtype=recipe.dtype)
+    nets = train_limit(start, points, recipe=recipe.but(learning_rate=rate))
     held = views_held(nets.projections, num_views=design.world.num_views, threshold=design.network.threshold)
     return Singles(start, nets, points, design.world.stratified(20, stream.child("test")), held)
 
@@ -199,9 +199,9 @@ def linearised(start: LimitPopulation, points: Views) -> Nets:
 
 def learning_features(start: LimitPopulation, points: Views) -> Nets:
     """Trained by the recipe of the notes' world."""
-    recipe = BINARY.recipe
+    recipe = BINARY.plan.recipe
     rate = recipe.learning_rate
-    return train_limit(start, points, steps=recipe.steps, learning_rate=rate, dtype=recipe.dtype)
+    return train_limit(start, points, recipe=recipe.but(learning_rate=rate))
 
 
 @experiment
@@ -214,7 +214,7 @@ def networks_in_two_regimes(
 ) -> Rows:
     """128 networks of the notes' world, from starts of this size and trained so: accuracy on fresh points."""
     design, members = replace(BINARY, init_std=init_std), run.size(quick=128, full=800)
-    points = design.world.stratified(design.recipe.n, run.stream.child("train"))
+    points = design.world.stratified(design.plan.n, run.stream.child("train"))
     test = design.world.stratified(20, run.stream.child("test"))
     nets = trained(_start(design, points, members, run.stream), points)
     return Rows(accuracy=accuracy(nets.logits(test.coefficients), test.labels))

@@ -15,6 +15,7 @@ from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP, Architecture, PatchNetwork
 from kdtheory.populations import Population, train
 from kdtheory.problems import MultiViewWorld
+from kdtheory.recipe import Recipe
 from kdtheory.risk import accuracy
 from kdtheory.streams import Stream
 
@@ -176,9 +177,7 @@ def _trained(
         settings={} if teachers is None else {"temperature": 4.0},
         members=len(inputs),
         stream=stream,
-        steps=law.steps,
-        learning_rate=law.learning_rate,
-        optimizer=law.optimizer,
+        recipe=Recipe(steps=law.steps, learning_rate=law.learning_rate, optimizer=law.optimizer),
         device=device,
     )
     groups = (part.split(count) for part in (nets.params, nets.last_loss, nets.gradient_norm))

@@ -27,6 +27,7 @@ from kdtheory.losses.labelwise import softmax_margin_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import train
 from kdtheory.problems import FiniteWorld
+from kdtheory.recipe import Recipe
 from kdtheory.risk.empirical import distilled_losses, one_hot_losses
 from kdtheory.risk.population import population_risk
 from kdtheory.types import Sample
@@ -70,8 +71,7 @@ def losses_of_trained_nets(run: Run, /) -> Rows:
         loss=label_loss,
         members=size,
         stream=run.stream.child("nets"),
-        steps=60,
-        learning_rate=0.02,
+        recipe=Recipe(steps=60, learning_rate=0.02),
         device=run.device,
     )
     return Rows(loss=softmax_margin_loss(nets.logits(world.inputs).cpu().double(), gamma=1.0))

@@ -22,6 +22,7 @@ from kdtheory.losses.labelwise import log_loss, zero_one_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import Loss, Population, train
 from kdtheory.problems import FiniteWorld, TeacherWorld, kernel_teacher, linear_teacher
+from kdtheory.recipe import Recipe
 from kdtheory.risk.calibration import calibration_error
 from kdtheory.risk.population import excess_risk, population_risk
 from kdtheory.streams import Stream
@@ -150,9 +151,7 @@ def _trained(
             loss=loss,
             members=len(sample.inputs),
             stream=stream,
-            steps=steps,
-            learning_rate=rate,
-            weight_decay=decay,
+            recipe=Recipe(steps=steps, learning_rate=rate, weight_decay=decay),
             initial=initial,
             device=run.device,
         )
@@ -210,11 +209,7 @@ def _linear_students(run: Run, sample: Sample, n: int, loss: Loss, weight_decay:
         loss=loss,
         members=members,
         stream=run.stream.child("students"),
-        steps=100,
-        learning_rate=0.5,
-        optimizer="sgd",
-        momentum=0.9,
-        weight_decay=weight_decay,
+        recipe=Recipe(steps=100, learning_rate=0.5, optimizer="sgd", momentum=0.9, weight_decay=weight_decay),
         initial=torch.zeros(members, architecture.size),
         device=run.device,
     )

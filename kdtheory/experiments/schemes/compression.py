@@ -16,6 +16,7 @@ from kdtheory.experiments.run import Run
 from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.risk import accuracy
 from kdtheory.search import worst_case
 
@@ -30,8 +31,7 @@ def _label_trained(
         loss=label_loss,
         members=members,
         stream=run.stream.child("nets"),
-        steps=150,
-        learning_rate=0.01,
+        recipe=Recipe(steps=150, learning_rate=0.01),
         device=run.device,
     )
 
@@ -224,9 +224,7 @@ def distilled_after_pruning(
         settings={"temperature": 2.0, "weight": 1.0},
         members=members,
         stream=run.stream,
-        steps=600,
-        learning_rate=0.02,
-        schedule="cosine",
+        recipe=Recipe(steps=600, learning_rate=0.02, schedule="cosine"),
         initial=nets.params * kept,
         kept=kept,
         device=run.device,

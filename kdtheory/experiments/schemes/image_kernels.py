@@ -8,6 +8,7 @@ from torch import Tensor
 from kdtheory.experiments.run import Run
 from kdtheory.networks import MLP
 from kdtheory.populations import Loss, Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 
@@ -79,12 +80,15 @@ def trained_on_features(
         loss=half_squared,
         members=members,
         stream=stream,
-        steps=steps,
-        learning_rate=rate * n / curvature,  # of a mean over n points
-        optimizer="sgd",
-        momentum=momentum,
-        weight_decay=penalty / n,
+        recipe=Recipe(
+            steps=steps,
+            learning_rate=rate * n / curvature,
+            optimizer="sgd",
+            momentum=momentum,
+            weight_decay=penalty / n,
+            dtype=torch.float64,
+        ),
+        # of a mean over n points
         initial=torch.zeros(members, architecture.size, dtype=torch.float64),
         device="cpu",
-        dtype=torch.float64,
     )

@@ -21,6 +21,7 @@ from kdtheory.experiments.schemes.image_kernels import (
 )
 from kdtheory.networks import MLP
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.self_distillation.fixed_point import borup21_contraction, borup21_fixed_point, borup21_rounds
 from kdtheory.self_distillation.lag import flow_filter, nagarajan23_lag, student_filter, time_at_progress
 from kdtheory.self_distillation.rkhs import (
@@ -231,9 +232,7 @@ def nets_over_rounds(run: Run, /, *, kept: float = 0.0) -> Rows:
             loss=half_squared,
             members=len(inputs),
             stream=run.stream.child("nets", t),
-            steps=300,
-            learning_rate=0.01,
-            weight_decay=0.005,
+            recipe=Recipe(steps=300, learning_rate=0.01, weight_decay=0.005),
             device=run.device,
         )
         outputs.append(nets.logits(inputs).cpu().double())

@@ -14,6 +14,7 @@ from kdtheory.experiments.run import Run
 from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.networks import MLP
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.risk.finite_domain import (
     FEEDBACK,
     partial_label_limit,
@@ -120,8 +121,7 @@ def net_of_partial_labels(run: Run, /, *, power: float = 1.0) -> Rows:
         loss=weighted,
         members=1,
         stream=run.stream.child("net"),
-        steps=1500,
-        learning_rate=0.005,
+        recipe=Recipe(steps=1500, learning_rate=0.005),
         device=run.device,
     )
     return Rows(

@@ -33,6 +33,7 @@ from kdtheory.losses.mutual import (
 )
 from kdtheory.networks import MLP, Architecture
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.risk import accuracy
 from kdtheory.schemes.cohort import Cohort
 from kdtheory.streams import Stream
@@ -89,10 +90,12 @@ class Ground:
             **what,
         )
         (steps, rate), *others = stages
-        nets = go_on(steps=steps, learning_rate=rate)
+        nets = go_on(recipe=Recipe(steps=steps, learning_rate=rate))
         for steps, rate in others:
-            nets = go_on(steps=steps, learning_rate=rate, initial=nets.params)
-        last = go_on(steps=LAST_STEPS, learning_rate=LAST_RATE, optimizer="sgd", initial=nets.params)
+            nets = go_on(recipe=Recipe(steps=steps, learning_rate=rate), initial=nets.params)
+        last = go_on(
+            recipe=Recipe(steps=LAST_STEPS, learning_rate=LAST_RATE, optimizer="sgd"), initial=nets.params
+        )
         return last, (last.params - nets.params).norm(dim=1) / (LAST_STEPS * LAST_RATE)
 
     def accuracy(self, students: Population) -> Tensor:
@@ -129,8 +132,7 @@ def _teacher(ground: Ground, labels: Tensor, steps: int) -> Tensor:
         loss=label_loss,
         members=1,
         stream=ground.stream.child("teacher"),
-        steps=steps,
-        learning_rate=0.01,
+        recipe=Recipe(steps=steps, learning_rate=0.01),
         device=ground.device,
     )
     return teacher.logits(ground.pool)[0].softmax(-1).cpu()

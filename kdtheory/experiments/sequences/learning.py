@@ -12,6 +12,7 @@ from kdtheory.imitation import first_order_alignment, imitation_step
 from kdtheory.losses import kl_divergence, label_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.risk import variance_reduction
 from kdtheory.self_distillation import recursive_errors
 from kdtheory.weak_to_strong import distilled_head, head_logits
@@ -70,8 +71,7 @@ def frozen_features_of_images(run: Run, /) -> Rows:
         loss=label_loss,
         members=1,
         stream=stream.child("teacher"),
-        steps=100,
-        learning_rate=0.01,
+        recipe=Recipe(steps=100, learning_rate=0.01),
         device="cpu",
     )
     weights = torch.randn(

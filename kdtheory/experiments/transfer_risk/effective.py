@@ -13,6 +13,7 @@ from kdtheory.networks import MLP
 from kdtheory.ntk.effective_logits import distillation_slope, effective_logits, overruling_soft_ratio
 from kdtheory.ntk.linear import LinearKernel
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.transfer_risk import interpolant
 
 PAIRS = [(ratio, temperature) for ratio in (0.3, 0.5, 0.8, 1.0) for temperature in (1.0, 2.0, 3.0)]
@@ -45,14 +46,16 @@ def students_of_soft_and_hard_labels(run: Run, /, *, weight_decay: float = 0.0) 
             },
             members=len(PAIRS),
             stream=run.stream,
-            steps=400,
-            learning_rate=rate,
-            optimizer="sgd",
-            momentum=0.95,
-            weight_decay=weight_decay,
+            recipe=Recipe(
+                steps=400,
+                learning_rate=rate,
+                optimizer="sgd",
+                momentum=0.95,
+                weight_decay=weight_decay,
+                dtype=torch.float64,
+            ),
             initial=initial,
             device="cpu",
-            dtype=torch.float64,
         )
         for architecture, initial, rate in ((layer, zero, 0.3), (net, start, 0.1))
     )
