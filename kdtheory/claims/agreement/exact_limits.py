@@ -127,7 +127,8 @@ def labels_where_two_networks_differ_say_what_the_student_costs(rows: Rows, /) -
 @claim(
     section="9.4",
     formula=r"\mathrm{err}(s) = \Pr[s \ne t] + \mathbb E D \le \sup\Bigl\{e :"
-    r" \max_{\theta \in C_1, q \in C_2} T(\theta, e - \theta, q) \ge \delta - \beta\Bigr\}\quad\text{with probability } 1-\delta",
+    r" \max_{\theta \in C_1, q \in C_2} T(\theta, e - \theta, q) \ge \delta - \beta\Bigr\}"
+    r"\quad\text{with probability } 1-\delta",
     source="angelopoulos2023prediction",
     place="derived here",
     assumes=(DRAWN, FIXED, ONE_LAW),
