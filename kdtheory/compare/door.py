@@ -87,7 +87,7 @@ def compare(
         most: a level of disagreement to be shown class by class (Holm).
         confident: the teacher's probability from which a point is in the stratum of the sure ones; fixed
             beforehand.
-        may_share, may_repeat: as in `certify`; of points that are known by logits, equal rows are other points.
+        may_share, may_repeat: as in `certify`; they say of points known by logits that equal rows are others.
         batch_size: of the evaluation.
 
     Raises:
