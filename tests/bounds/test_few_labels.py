@@ -79,8 +79,8 @@ WORLDS = {
 }
 """p₊, p₋, Pr[s ≠ t], n, N: where limits are least sure; as large as leaves few counts in 1,000 draws."""
 FACTOR = 1.02
-"""0.006 of the radius is lost by pieces of θ, 0.004 by the search, and a hundredth of δ, 0.003 of a radius, by
-the intervals of both nuisance parameters: where joining the limits gains nothing, that is what remains."""
+"""0.006 of the radius is lost by pieces of θ, 0.004 by the search, and a hundredth of δ, 0.003 of a radius,
+by the intervals of both nuisance parameters: where joining the limits gains nothing, that remains."""
 
 
 @pytest.mark.slow

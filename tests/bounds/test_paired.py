@@ -66,7 +66,7 @@ WORLDS = {
 }
 """p₊, p₋, n: where limits are least sure."""
 EXCESS = 1.75
-"""In points of n, the most that was measured being 1.71, without an error: there an exact limit cannot be below
+"""In points of n; the most that was measured is 1.71, without an error: there an exact limit cannot be below
 −ln δ = 3.00 points, and the normal one with its correction is 1.35."""
 
 
