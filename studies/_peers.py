@@ -55,10 +55,13 @@ def glide(wrong, apart, elsewhere):
 
 
 def score(lost, won, both, n):
-    """Two independent samples, the pairing left aside."""
-    ends = confint_proportions_2indep(
-        lost + both, n, won + both, n, method="score", compare="diff", alpha=2 * delta, correction=False
-    )
+    """Two independent samples, the pairing left aside; its search fails where counts are few and near."""
+    try:
+        ends = confint_proportions_2indep(
+            lost + both, n, won + both, n, method="score", compare="diff", alpha=2 * delta, correction=False
+        )
+    except ValueError:
+        return np.nan
     return float(ends[1])
 
 

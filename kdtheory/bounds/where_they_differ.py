@@ -120,7 +120,8 @@ def planned_upper_limit(
     if labelled != min(wanted, apart):
         raise ValueError(f"labelled = {labelled} must be the lesser of wanted = {wanted} and apart = {apart}")
     if apart < wanted:
-        check_counts(gains, losses, labelled)
+        if labelled or gains or losses:
+            check_counts(gains, losses, labelled)
         return difference_upper_limit(gains, losses, others, delta=(1 - _USUAL) * delta)
     return targeted_upper_limit(gains, losses, labelled, apart, others, delta=_USUAL * delta)
 

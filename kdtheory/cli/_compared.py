@@ -65,6 +65,8 @@ def write_plan(
         raise ValueError(
             "label plans points among the unlabelled ones; give --plan FILE and both unlabelled files"
         )
+    if plan.exists():
+        raise ValueError(f"{plan} is there already; label its points, or name another file for a new plan")
     both = (_classes(said["unlabelled"]) for said in (student, teacher))
     write_json(plan, plan_labels(*both, labels=label, seed=seed).to_json())
 

@@ -61,6 +61,12 @@ def compare_files(
     most: Annotated[
         float | None, typer.Option(help="A level of disagreement to show class by class.")
     ] = None,
+    shared_rows: Annotated[
+        bool, typer.Option("--shared-rows", help="Equal rows in both roles are chance, not one point.")
+    ] = False,
+    repeated_rows: Annotated[
+        bool, typer.Option("--repeated-rows", help="Equal rows within a role are chance, not copies.")
+    ] = False,
     unmet: Annotated[list[str] | None, typer.Option(help="What does not hold, as in `certify`.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the JSON document here too.")] = None,
@@ -111,6 +117,8 @@ def compare_files(
         delta=delta,
         margin=margin,
         most=most,
+        may_share=[("holdout", "unlabelled")] if shared_rows else (),
+        may_repeat=("holdout", "unlabelled") if repeated_rows else (),
     )
     document = found.to_json()
     if guess is not None:

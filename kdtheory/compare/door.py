@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
@@ -17,13 +18,14 @@ from kdtheory.compare.lines import PARTS, Case, shared_out, sure_of
 from kdtheory.compare.plan import LabelPlan
 from kdtheory.compare.result import Comparison
 from kdtheory.doors import door
-from kdtheory.roles import HoldOut, Role, Unlabelled, check_rows
+from kdtheory.roles import HoldOut, Role, SideBySide, Unlabelled, check_rows
 from kdtheory.types import tensor_of
 from kdtheory.validate import check_at_least, check_fraction, check_labels, check_logits
 
 __all__ = ["Answers", "compare"]
 
 _MANY = 2**31
+_SURELY_NOT_CHANCE = 32
 
 
 @door
@@ -85,7 +87,7 @@ def compare(
         most: a level of disagreement to be shown class by class (Holm).
         confident: the teacher's probability from which a point is in the stratum of the sure ones; fixed
             beforehand.
-        may_share, may_repeat: as in `certify`.
+        may_share, may_repeat: as in `certify`; they say of points known by logits that equal rows are others.
         batch_size: of the evaluation.
 
     Raises:
@@ -101,13 +103,29 @@ def compare(
     """
     word = Word.of(fixed_in_advance, unmet)
     check_fraction("delta", delta, open_interval=True)
+    check_fraction("confident", confident)
+    check_at_least("batch_size", batch_size, 1)
     if margin is not None and not -1 < margin < 1:
         raise ValueError(
             f"margin = {margin} must lie in (−1, 1): a difference of two error rates, 0.01 for one point"
         )
-    check_fraction("confident", confident)
-    check_at_least("batch_size", batch_size, 1)
     said, labels = _said(student, teacher, holdout, unlabelled, may_share, may_repeat, batch_size)
+    classes = _same_points(said, labels)
+    planned = None if answers is None else _planned(answers, classes)
+    case = Case(classes["student"], classes["teacher"], labels, planned, _sure(said, confident), word)
+    lines, skipped, share = shared_out(case, delta=delta)
+    student_classes, teacher_classes = (classes[who][case.role].numpy() for who in ("student", "teacher"))
+    by_class = agreement_of_classes(
+        student_classes, teacher_classes, classes=_number_of_classes(said, labels), delta=share, most=most
+    )
+    points = {role: len(part) for role, part in classes["student"].items()}
+    if answers is not None:
+        points["planned"] = len(answers.plan.indices)
+    return Comparison(delta, lines, by_class, skipped, points, margin, PARTS)
+
+
+def _same_points(said: dict[str, dict[str, Tensor]], labels: Tensor | None) -> dict[str, dict[str, Tensor]]:
+    """The classes that both say, of as many points on each role as there are labels."""
     if not said["student"]:
         raise ValueError("there are no points; give holdout, unlabelled, or both")
     classes = {who: {role: _classes(part) for role, part in parts.items()} for who, parts in said.items()}
@@ -121,20 +139,14 @@ def compare(
         raise ValueError(
             f"{len(labels)} labels for {len(classes['student']['holdout'])} hold-out points; give one each"
         )
-    sure = {}
-    if all(part.ndim == 2 for part in said["teacher"].values()):
-        sure = {role: sure_of(part, confident) for role, part in said["teacher"].items()}
-    planned = None if answers is None else _planned(answers, classes)
-    case = Case(classes["student"], classes["teacher"], labels, planned, sure, word)
-    lines, skipped, share = shared_out(case, delta=delta)
-    student_classes, teacher_classes = (classes[who][case.role].numpy() for who in ("student", "teacher"))
-    by_class = agreement_of_classes(
-        student_classes, teacher_classes, classes=_number_of_classes(said, labels), delta=share, most=most
-    )
-    points = {role: len(part) for role, part in classes["student"].items()}
-    if answers is not None:
-        points["planned"] = len(answers.plan.indices)
-    return Comparison(delta, lines, by_class, skipped, points, margin, PARTS)
+    return classes
+
+
+def _sure(said: dict[str, dict[str, Tensor]], confident: float) -> dict[str, Tensor]:
+    """Where the teacher is sure, if it says more than classes."""
+    if not all(part.ndim == 2 for part in said["teacher"].values()):
+        return {}
+    return {role: sure_of(part, confident) for role, part in said["teacher"].items()}
 
 
 def _said(
@@ -172,6 +184,7 @@ def _said(
             raise ValueError("unlabelled is for modules; give what was said there as student['unlabelled']")
         said = {name: _tables(name, given) for name, given in (("student", student), ("teacher", teacher))}
         labels = None if holdout is None else tensor_of("holdout", holdout)
+        _check_tables(said, may_share, may_repeat)
     else:
         raise ValueError(
             "student and teacher must both be modules, or both mappings from roles to what they say"
@@ -189,6 +202,28 @@ def _said(
         check_labels("holdout labels", labels, _MANY)
         labels = labels.long()
     return said, labels
+
+
+def _check_tables(said: dict[str, dict[str, Tensor]], may_share: Any, may_repeat: Any) -> None:
+    """Points that are known by logits are in one role and once; classes are not those of the same points."""
+    tables = {role: (said["teacher"].get(role), table) for role, table in said["student"].items()}
+    roles: list[Role] = []
+    for role, (teacher, student) in tables.items():
+        if teacher is not None and teacher.ndim == student.ndim == 2 and len(teacher) == len(student):
+            both = SideBySide((teacher, student))
+            none = torch.zeros(len(student)).long()
+            roles.append(HoldOut.of((both, none)) if role == "holdout" else Unlabelled.of(both))
+    if roles:
+        check_rows(*roles, may_share=may_share, may_repeat=may_repeat)
+    if len(tables) == 2 and len(roles) < 2:
+        pairs = zip(*tables.values(), strict=True)
+        same = all(a is not None and b is not None and torch.equal(a, b) for a, b in pairs)
+        most = max(int(_classes(table).unique().numel()) for _, table in tables.values())
+        if same and most > 1 and len(tables["holdout"][1]) >= _SURELY_NOT_CHANCE:
+            raise ValueError(
+                "unlabelled holds what was said on the hold-out points, row for row; a point has one role: "
+                "give other points, or leave unlabelled out"
+            )
 
 
 def _tables(name: str, given: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -53,39 +53,56 @@ def drawn(draws: int) -> np.ndarray:
     return np.column_stack([counts[:, :2], rng.binomial(SETTING["others"], SETTING["apart"], size=draws)])
 
 
-@pytest.mark.parametrize("draws", [30, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("draws", [10, pytest.param(60, marks=pytest.mark.slow)])
 def test_mean_limit_in_the_setting_that_is_written_down(draws: int) -> None:
     found = np.array(
         [powered_upper_limit(b, c, 1000, k, 50_000, delta=0.05) for b, c, k in drawn(draws).tolist()]
     )
     truth = SETTING["apart"] + SETTING["plus"] - SETTING["minus"]
-    assert found.mean() <= 0.0580 + 3 * found.std() / draws**0.5 * (draws < 1000)
+    assert found.mean() <= 0.0580 + 3 * found.std() / draws**0.5
     assert (found < truth).sum() <= stats.binom.isf(1e-4, draws, 0.05)
 
 
-WORLDS = [
-    (0.0, 0.0, 0.0), (0.005, 0.0, 0.0), (0.0, 0.005, 0.005), (0.02, 0.02, 0.02), (0.0, 0.0, 0.01),
-    (0.3, 0.3, 0.5),
-    (1.0, 0.0, 0.0), (0.0, 1.0, 1.0), (0.05, 0.0, 0.9), (0.01, 0.003, 0.05), (0.1, 0.0, 0.0),
-    (0.0, 0.02, 0.3),
-]  # fmt: skip
-"""p₊, p₋, Pr[s ≠ t]: no error, rare ones, ties, d = 0, all wrong, all differ."""
+WORLDS = {
+    "no error, no difference": (0.0, 0.0, 0.0, 60, 120),
+    "rare errors alike": (0.005, 0.0, 0.0, 60, 120),
+    "rare wins": (0.0, 0.005, 0.005, 60, 120),
+    "rare ties": (0.02, 0.02, 0.02, 12, 12),
+    "rare differences": (0.0, 0.0, 0.01, 60, 120),
+    "ties": (0.3, 0.3, 0.5, 4, 4),
+    "all wrong alike": (1.0, 0.0, 0.0, 60, 120),
+    "always right where they always differ": (0.0, 1.0, 1.0, 60, 120),
+    "nearly always different": (0.05, 0.0, 0.9, 8, 8),
+    "a good teacher": (0.01, 0.003, 0.05, 20, 20),
+    "errors alike alone": (0.1, 0.0, 0.0, 60, 120),
+    "many differences, few wins": (0.0, 0.02, 0.3, 12, 12),
+}
+"""p₊, p₋, Pr[s ≠ t], n, N: where limits are least sure; as large as leaves few counts in 1,000 draws."""
+FACTOR = 1.02
+"""0.006 of the radius is lost by pieces of θ, 0.004 by the search, and a hundredth of δ, 0.003 of a radius,
+by the intervals of both nuisance parameters: where joining the limits gains nothing, that remains."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("plus", "minus", "theta"), WORLDS)
-def test_a_thousand_draws_where_limits_are_least_sure(plus: float, minus: float, theta: float) -> None:
-    n, others, draws, delta = 60, 120, 1000, 0.05
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_thousand_draws_where_limits_are_least_sure(world: str) -> None:
+    missed, ratio = thousand_draws(*WORLDS[world])
+    assert missed <= stats.binom.isf(1e-4, 1000, 0.05)
+    assert ratio <= FACTOR
+
+
+def thousand_draws(plus: float, minus: float, theta: float, n: int, others: int) -> tuple[int, float]:
+    """How often the limit lay below, and its mean over that of three separate limits."""
     rng = np.random.default_rng(5)
-    counts = rng.multinomial(n, [plus, minus, max(0.0, 1 - plus - minus)], size=draws)
-    seen = np.column_stack([counts[:, :2], rng.binomial(others, theta, size=draws)])
+    counts = rng.multinomial(n, [plus, minus, max(0.0, 1 - plus - minus)], size=1000)
+    seen = np.column_stack([counts[:, :2], rng.binomial(others, theta, size=1000)])
     distinct, number = np.unique(seen, axis=0, return_counts=True)
     found = np.array(
-        [powered_upper_limit(int(b), int(c), n, int(k), others, delta=delta) for b, c, k in distinct]
+        [powered_upper_limit(int(b), int(c), n, int(k), others, delta=0.05) for b, c, k in distinct]
     )
-    assert number[found < theta + plus - minus - 1e-12].sum() <= stats.binom.isf(1e-4, draws, delta)
-    separate = [three_limits(int(b), int(c), n, int(k), others, delta) for b, c, k in distinct]
-    assert (found * number).sum() <= 1.02 * (separate * number).sum()
+    separate = [three_limits(int(b), int(c), n, int(k), others, 0.05) for b, c, k in distinct]
+    missed = int(number[found < theta + plus - minus - 1e-12].sum())
+    return missed, float((found * number).sum() / (separate * number).sum())
 
 
 def three_limits(gains: int, losses: int, n: int, apart: int, others: int, delta: float) -> float:

@@ -27,34 +27,51 @@ def both_ways(draws: int) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-@pytest.mark.parametrize("draws", [40, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("draws", [15, pytest.param(60, marks=pytest.mark.slow)])
 def test_a_hundred_labels_where_they_differ_are_worth_two_thousand_at_random(draws: int) -> None:
     targeted, random = both_ways(draws)
-    assert targeted.mean() <= random.mean()
+    assert targeted.mean() <= random.mean() + 3 * (targeted.std() + random.std()) / draws**0.5
     for found in (targeted, random):
         assert (found < D * (W - LOSS)).sum() <= stats.binom.isf(1e-4, draws, 0.05)
 
 
-WORLDS = [
-    (0.02, 0.5, 0.5), (0.02, 1.0, 0.0), (0.02, 0.0, 1.0), (0.02, 0.0, 0.0), (0.2, 0.6, 0.3), (0.9, 0.5, 0.4),
-    (0.05, 0.02, 0.0), (0.05, 0.0, 0.02), (0.1, 0.1, 0.1), (0.3, 0.9, 0.05), (0.05, 0.4, 0.4),
-    (1.0, 0.3, 0.2),
-]  # fmt: skip
+WORLDS = {
+    "rare ties": (0.02, 0.5, 0.5, 60, 3),
+    "the teacher is right": (0.02, 1.0, 0.0, 60, 3),
+    "the student is right": (0.02, 0.0, 1.0, 60, 3),
+    "both are wrong": (0.02, 0.0, 0.0, 60, 3),
+    "the teacher is right more often": (0.2, 0.6, 0.3, 20, 2),
+    "nearly always different": (0.9, 0.5, 0.4, 20, 2),
+    "the teacher is rarely right": (0.05, 0.02, 0.0, 60, 3),
+    "the student is rarely right": (0.05, 0.0, 0.02, 60, 3),
+    "both are rarely right": (0.1, 0.1, 0.1, 30, 2),
+    "the teacher is nearly always right": (0.3, 0.9, 0.05, 20, 2),
+    "ties": (0.05, 0.4, 0.4, 60, 3),
+    "always different": (1.0, 0.3, 0.2, 20, 2),
+}
+"""d, w, l, N, m: where limits are least sure; as large as leaves few counts in 1,000 draws."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("d", "w", "loss"), WORLDS)
-def test_a_thousand_draws_of_a_plan_that_may_run_short(d: float, w: float, loss: float) -> None:
-    others, wanted, draws = 400, 15, 1000
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_thousand_draws_of_a_plan_that_may_run_short(world: str) -> None:
+    d, w, loss, others, wanted = WORLDS[world]
     rng, missed = np.random.default_rng(11), 0
     seen: dict[tuple[int, int, int], int] = {}
-    for apart in rng.binomial(others, d, size=draws).tolist():
+    for apart in rng.binomial(others, d, size=1000).tolist():
         b, c, _ = rng.multinomial(min(wanted, apart), [w, loss, max(0.0, 1 - w - loss)]).tolist()
         seen[b, c, apart] = seen.get((b, c, apart), 0) + 1
     for (b, c, apart), number in seen.items():
         limit = planned_upper_limit(b, c, min(wanted, apart), wanted, apart, others, delta=0.05)
         missed += number * (limit < d * (w - loss))
-    assert missed <= stats.binom.isf(1e-4, draws, 0.05)
+    assert missed <= stats.binom.isf(1e-4, 1000, 0.05)
+
+
+def test_a_plan_without_a_point_is_one_of_no_difference() -> None:
+    none = planned_upper_limit(0, 0, 0, 5, 0, 300, delta=0.05)
+    assert none == difference_upper_limit(0, 0, 300, delta=0.05 * (1 - 0.9))
+    with pytest.raises(ValueError, match="trials"):
+        planned_upper_limit(1, 0, 0, 5, 0, 300, delta=0.05)
 
 
 def test_a_limit_of_a_product_lies_between_its_factors() -> None:

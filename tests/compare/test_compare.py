@@ -119,6 +119,26 @@ def test_beforehand_the_shortest_way_and_the_labels_that_a_margin_needs() -> Non
         Guess(student=0.05, teacher=0.01, apart=0.01)
 
 
+def test_points_in_two_roles_are_refused() -> None:
+    rng = np.random.default_rng(1)
+    tables = [rng.normal(size=(60, 4)) for _ in range(4)]
+    student, teacher = (
+        dict(zip(("holdout", "unlabelled"), part, strict=True)) for part in (tables[:2], tables[2:])
+    )
+    y = rng.integers(0, 4, 60)
+    assert compare(student, teacher, holdout=y, **FIXED).lines["few_labels"].certificate
+    again = [{"holdout": one["holdout"], "unlabelled": one["holdout"]} for one in (student, teacher)]
+    with pytest.raises(ValueError, match="a point has one role"):
+        compare(*again, holdout=y, **FIXED)
+    twice = [{role: np.r_[part, part[:1]] for role, part in one.items()} for one in (student, teacher)]
+    with pytest.raises(ValueError, match="no new draw"):
+        compare(*twice, holdout=np.r_[y, y[:1]], **FIXED)
+    compare(*twice, holdout=np.r_[y, y[:1]], **FIXED, may_repeat=("holdout", "unlabelled"))
+    classes = [{role: part.argmax(-1) for role, part in one.items()} for one in again]
+    with pytest.raises(ValueError, match="row for row"):
+        compare(*classes, holdout=y, **FIXED)
+
+
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
@@ -178,6 +198,9 @@ def test_two_calls_with_a_plan(
     code, out, err = run(capsys, *files, "--plan", plan, "--label", "6", *guesses, "--margin", "0.1")
     assert code in (0, 1), err
     assert "the shortest" in " ".join(out.split())
+    code, _, err = run(capsys, *files, "--plan", plan, "--label", "6", "--seed", "2")
+    assert code == 2
+    assert "is there already" in err
     indices = json.loads(plan.read_text())["indices"]
     answers = tmp_path / "answers.csv"
     answers.write_text("point,class\n" + "".join(f"{i},{LABELS[REST][i]}\n" for i in indices))

@@ -1,0 +1,1 @@
+"""Experiments on agreement of student and teacher, and on limits from few labels."""

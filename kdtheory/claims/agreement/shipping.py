@@ -1,0 +1,38 @@
+"""Networks that can be shipped in the teacher's stead, and the certificates of all three together."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kdtheory.bounds.product import fisher32_log_level
+from kdtheory.claims.core import Control, Mutant, claim
+from kdtheory.claims.evidence import Evidence, Inequality
+from kdtheory.claims.wrong import scaled, shifted
+from kdtheory.experiments import Rows
+from kdtheory.experiments.agreement.shipping import three_networks_on_one_holdout
+from kdtheory.inversion import binomial_upper_limit
+
+
+@claim(
+    section="9.7",
+    formula=r"\Pr\bigl[\mathrm{err}(g) \le U_g,\ \mathrm{err}(h) \le U_h,\ \mathrm{err}(f) \le U_f\bigr]"
+    r" \ge 1 - \delta",
+    source="clopper1934use",
+    place="derived here",
+    assumes=(
+        "Witness and distilled network have seen no label of the hold-out, and the recipe hangs on none.",
+        "The points without labels were drawn after teacher and witness were fixed.",
+    ),
+    experiment=three_networks_on_one_holdout,
+    control=Control("the distilled network has learned the labels that test it", labels_learned=1.0),
+    mutants=(
+        Mutant("four fifths of each limit", binomial_upper_limit, scaled(0.8)),
+        Mutant("the level of the product is e times as high", fisher32_log_level, shifted(1.0)),
+    ),
+)
+def teacher_witness_and_distilled_network_are_certified_by_one_holdout(rows: Rows, /) -> Evidence:
+    """One hold-out certifies a witness, a network distilled from it without these labels, and a teacher that
+    has seen them all, at δ for the three together: the two that can be shipped need not pay for how often the
+    teacher leaves them.
+    """
+    return Inequality.of(rows.missed, np.full(len(rows.missed), rows.delta), slack=1e-9)

@@ -1,0 +1,194 @@
+"""Small worlds in which every count is enumerated: the chance that a limit lies below the truth."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+from scipy import stats
+
+from kdtheory.bounds.agreement import gate_allows, points_needed
+from kdtheory.bounds.few_labels import powered_upper_limit
+from kdtheory.bounds.paired import difference_upper_limit
+from kdtheory.bounds.stratified import neyman_allocation, stratified_upper_limit
+from kdtheory.bounds.where_they_differ import planned_upper_limit, targeted_upper_limit
+from kdtheory.experiments.core import experiment
+from kdtheory.experiments.rows import Rows
+from kdtheory.experiments.run import Run
+from kdtheory.inversion import binomial_upper_limit
+
+DELTA = 0.05
+_Z = float(stats.norm.isf(DELTA))
+_ROUNDING = 1e-12
+
+PairLimit = Callable[[int, int, int], float]
+
+
+def the_limit(agreeing: int, points: int) -> float:
+    """The largest disagreement that is not ruled out."""
+    return gate_allows(agreeing, points, delta=DELTA)
+
+
+def the_share_seen(agreeing: int, points: int) -> float:
+    """The gate's own share, taken for the truth."""
+    return 1 - agreeing / points
+
+
+def exact(gains: int, losses: int, trials: int) -> float:
+    """The exact paired limit."""
+    return difference_upper_limit(gains, losses, trials, delta=DELTA)
+
+
+def normal(gains: int, losses: int, trials: int) -> float:
+    """The limit of the central limit theorem."""
+    difference = (gains - losses) / trials
+    variance = max((gains + losses) / trials - difference**2, 0.0)
+    return difference + _Z * math.sqrt(variance / trials)
+
+
+@experiment
+def gates_of_agreement(run: Run, /, *, read: Callable[[int, int], float] = the_limit) -> Rows:
+    """All counts of 20 and of 100 points at a grid of probabilities to differ: how often what is `read` off a
+    gate "k of N agree" lies below; and, at the number of points that is said to be needed for 5 and 1 %, how
+    often a student passes that differs any more often.
+    """
+    missed = []
+    for points in (20, 100):
+        counts = np.arange(points + 1)
+        limits = np.array([read(points - int(k), points) for k in counts])
+        missed += [stats.binom.pmf(counts, points, d)[limits < d].sum() for d in np.linspace(0.01, 0.99, 50)]
+    passes = [
+        stats.binom.cdf(k, points_needed(most, delta=DELTA, flips=k), most * (1 + 1e-9))
+        for most, k in itertools.product((0.05, 0.01), (0, 1, 5))
+    ]
+    return Rows(missed=np.array(missed), passes=np.array(passes), delta=DELTA)
+
+
+@experiment
+def pairs_on_labelled_points(run: Run, /, *, limit: PairLimit = exact) -> Rows:
+    """All counts of 7 points (12 at the full tier) at which one of two errs, at a grid of both chances: how
+    often the limit lies below their difference; each limit beside the sum of a limit for either.
+    """
+    n = run.size(quick=7, full=12)
+    seen = _pairs(n)
+    found = np.array([limit(b, c, n) for b, c, _ in seen.tolist()])
+    missed = []
+    for p, q in itertools.product(np.linspace(0, 1, 21), repeat=2):
+        if p + q <= 1 + _ROUNDING:
+            mass = stats.multinomial.pmf(seen, n, [p, q, max(0.0, 1 - p - q)])
+            missed.append(mass[found < p - q - _ROUNDING].sum())
+    two = [_two_limits(b, c, n) for b, c, _ in seen.tolist()]
+    return Rows(missed=np.array(missed), limit=found, two_limits=np.array(two), delta=DELTA)
+
+
+@experiment
+def labels_where_they_differ(run: Run, /, *, surest: float = 0.0) -> Rows:
+    """One label (two at the full tier) of 4 points at random, among those where two networks differ, and
+    all that 4 points may show, at a grid of chances: how often the limit of err(s) − err(t) lies below.
+    Where a share `surest` of the labels is of the points that the teacher is surest of, these are ones that
+    the student has right. Beside it, at what is expected at d = 0.04, w = 0.6, l = 0.3, the limit from 100
+    such labels and from 2,000 at random.
+    """
+    others, wanted = 4, run.size(quick=1, full=2)
+    limits = {
+        (b, c, far): planned_upper_limit(b, c, min(wanted, far), wanted, far, others, delta=DELTA)
+        for far in range(1, others + 1)
+        for b, c, _ in _pairs(min(wanted, far)).tolist()
+    }
+    none = binomial_upper_limit(0, others, delta=DELTA)
+    missed = []
+    for d, w, part in itertools.product((0.2, 0.5, 0.8, 1.0), (0.0, 0.3, 0.6, 0.95), (0.0, 0.5, 1.0)):
+        lost, truth = part * (1 - w), d * (w - part * (1 - w))
+        there = [w * (1 - surest), lost + surest * (1 - lost)]
+        cells = [*there, max(0.0, 1 - sum(there))]
+        chance = stats.binom.pmf(0, others, d) * (none < truth - _ROUNDING)
+        for far in range(1, others + 1):
+            seen = _pairs(min(wanted, far))
+            below = np.array([limits[b, c, far] < truth - _ROUNDING for b, c, _ in seen.tolist()])
+            mass = stats.multinomial.pmf(seen, min(wanted, far), cells)
+            chance += stats.binom.pmf(far, others, d) * mass[below].sum()
+        missed.append(chance)
+    return Rows(
+        missed=np.array(missed),
+        targeted=targeted_upper_limit(60, 30, 100, 2000, 50_000, delta=DELTA),
+        at_random=difference_upper_limit(48, 24, 2000, delta=DELTA),
+        delta=DELTA,
+    )
+
+
+@experiment
+def few_labels_and_many_points(run: Run, /, *, sees_the_student: float = 1.0) -> Rows:
+    """All counts of 2 labelled points and 3 without labels (3 and 4 at the full tier) at a grid of chances:
+    how often the joint limit of err(s) lies below. Where `sees_the_student` is less than one, that share of
+    the disagreements is seen among the points without labels.
+    """
+    n, others = run.size(quick=2, full=3), run.size(quick=3, full=4)
+    seen = np.array([(*row, far) for row in _pairs(n).tolist() for far in range(others + 1)])
+    found = np.array(
+        [powered_upper_limit(b, c, n, far, others, delta=DELTA) for b, c, _, far in seen.tolist()]
+    )
+    grid, missed = np.linspace(0, 1, 9), []
+    for plus, minus, theta in itertools.product(grid, repeat=3):
+        if minus <= theta and plus <= 1 - theta:
+            mass = stats.multinomial.pmf(seen[:, :3], n, [plus, minus, max(0.0, 1 - plus - minus)])
+            mass = mass * stats.binom.pmf(seen[:, 3], others, sees_the_student * theta)
+            missed.append(mass[found < theta + plus - minus - _ROUNDING].sum())
+    return Rows(missed=np.array(missed), delta=DELTA)
+
+
+@experiment
+def labels_beside_endless_points(run: Run, /, *, limit: PairLimit = normal) -> Rows:
+    """err(s) = 0.05 with a teacher that errs at 0.01, both alike at 0.006, s right alone at 0.003: the
+    chance, over the counts of 200, 500 and 1,000 labelled points, that the limit of err(s) is at least that.
+    Points without labels are endless, so that Pr[s ≠ t] is known.
+    """
+    plus, minus, covered = 0.006, 0.003, []
+    for n in (200, 500, 1000):
+        b, c = (part.ravel() for part in np.meshgrid(np.arange(25), np.arange(20)))
+        mass = stats.multinomial.pmf(np.column_stack([b, c, n - b - c]), n, [plus, minus, 1 - plus - minus])
+        kept = mass > 3e-5
+        found = np.array([limit(int(i), int(j), n) for i, j in zip(b[kept], c[kept], strict=True)])
+        covered.append(mass[kept][found >= plus - minus].sum() / mass[kept].sum())
+    return Rows(n=np.array([200, 500, 1000]), covered=np.array(covered), delta=DELTA)
+
+
+@experiment
+def strata_of_a_holdout(run: Run, /, *, law_moves: float = 0.0) -> Rows:
+    """All counts of one labelled point in each of two strata and 2 without labels (2 and 3 at the full tier)
+    at a grid of shares and rates: how often the limit lies below the risk. Where the law of the points
+    without labels has moved, the share of the first stratum is lower there by `law_moves`. Beside it 1,000
+    labels by Neyman's rule, and Clopper and Pearson's limit of 1,000 at random, where all errors are in a
+    tenth of the points and where both strata are alike.
+    """
+    size, others = run.size(quick=1, full=2), run.size(quick=2, full=3)
+    counts = list(itertools.product(range(size + 1), range(size + 1), range(others + 1)))
+    found = np.array(
+        [stratified_upper_limit((k, j), (size, size), m, others, delta=DELTA) for k, j, m in counts]
+    )
+    first, second, inside = np.array(counts).T
+    missed = []
+    for share, p, q in itertools.product(np.linspace(0, 1, 9), repeat=3):
+        mass = stats.binom.pmf(first, size, p) * stats.binom.pmf(second, size, q)
+        mass = mass * stats.binom.pmf(inside, others, max(0.0, share - law_moves))
+        missed.append(mass[found < share * p + (1 - share) * q - _ROUNDING].sum())
+    few, rest = neyman_allocation(1000, 0.9, (0.001, 0.25))
+    apart = stratified_upper_limit((0, rest // 4), (few, rest), 900_000, 10**6, delta=DELTA)
+    alike = stratified_upper_limit((25, 25), (500, 500), 500_000, 10**6, delta=DELTA)
+    return Rows(
+        missed=np.array(missed),
+        strata=np.array([apart, alike]),
+        at_random=np.array([binomial_upper_limit(k, 1000, delta=DELTA) for k in (25, 50)]),
+        delta=DELTA,
+    )
+
+
+def _pairs(n: int) -> np.ndarray:
+    """Every b, c and n − b − c."""
+    return np.array([(b, c, n - b - c) for b in range(n + 1) for c in range(n + 1 - b)])
+
+
+def _two_limits(gains: int, losses: int, trials: int) -> float:
+    lower = 1 - binomial_upper_limit(trials - losses, trials, delta=DELTA / 2)
+    return binomial_upper_limit(gains, trials, delta=DELTA / 2) - lower
