@@ -30,16 +30,14 @@ from kdtheory.compression import factorise, pruned, truncated_svd
 from kdtheory.losses import kd_loss, label_loss, renyi_entropy, tempered_softmax
 from kdtheory.losses.labelwise import softmax_margin_loss, zero_one_loss
 from kdtheory.losses.mutual import mutual_loss
-from kdtheory.multiview import Recipe
+from kdtheory.multiview import ComparisonPlan
 from kdtheory.networks import Inputs, ModuleArchitecture
 from kdtheory.ntk import LinearKernel, fill_gram
+from kdtheory.ntk.linearised import relative_deviation
 from kdtheory.recipe import Recipe
 from kdtheory.risk import top_label_calibration_error
-from kdtheory.schemes import hinton
-from kdtheory.ntk.linearised import relative_deviation
-from kdtheory.risk import top_label_calibration_error
 from kdtheory.roles import Arguments
-from kdtheory.schemes import Training, hinton, populations
+from kdtheory.schemes import hinton, populations
 from kdtheory.self_distillation import mobahi20_sparsity_growth
 from kdtheory.stochastic import GaussianPosterior
 
@@ -54,7 +52,11 @@ HELD = partial(clopper34_holdout, torch.zeros(9), independent_draws=True)
 
 
 def scheme(**training: Any) -> Any:
-    few = {"members": 1, "stream": Stream(0), "steps": 1, "learning_rate": 0.1}
+    few = {
+        "members": 1,
+        "stream": Stream(0),
+        "recipe": Recipe(steps=1, learning_rate=0.1),
+    }
     return populations.mutual(MLP((2, 3)), Z[:, :2], Y, **few, **training)
 
 
@@ -210,7 +212,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a message that is no bits": (lambda: decode_architecture("01x", inputs=2), "message holds 'x'"),
     "a record with a text for a number": (
-        lambda: Recipe(n="six", steps=2),  # type: ignore
+        lambda: ComparisonPlan(n="six", recipe=Recipe(steps=2, learning_rate=2.0, optimizer="sgd")),  # type: ignore
         "n = 'six' must be a whole number",
     ),
     "labels as fractions in an array": (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pandas as pd
 import torch
 from torch import nn
@@ -12,7 +10,8 @@ from kdtheory import MLP, Stream, train
 from kdtheory.bounds import Bound
 from kdtheory.bounds.result import shown_in_html, terms_frame
 from kdtheory.certify import certify
-from kdtheory.schemes import Training, fit
+from kdtheory.recipe import Recipe
+from kdtheory.schemes import Loop, fit
 
 MET = {"independent draws": True}
 
@@ -42,7 +41,7 @@ def test_a_bound_and_certificates_show_what_they_say() -> None:
 def test_a_population_and_a_history_are_frames() -> None:
     population = train(
         MLP((2, 2)), torch.zeros(4, 2), loss=lambda logits, probs, labels: logits.square().sum(-1), members=3,
-        stream=Stream(0), steps=2, learning_rate=0.1,
+        stream=Stream(0), recipe=Recipe(steps=2, learning_rate=0.1),
     )  # fmt: skip
     frame = population.to_frame()
     assert list(frame.columns) == ["last_loss", "gradient_norm", "diverged"]
@@ -51,9 +50,11 @@ def test_a_population_and_a_history_are_frames() -> None:
     assert "3 members of" in population._repr_html_()
     data = [(torch.eye(2), torch.tensor([0, 1]))]
     seen: list[int] = []
-    recipe = partial(torch.optim.SGD, lr=0.1)
-    training = Training(steps=4, optimizer=recipe, progress=lambda done, _: seen.append(done))
-    trained = fit(nn.Linear(2, 2), data, training=training, stream=Stream(0))
+    training = {
+        "recipe": Recipe(steps=4, learning_rate=0.1, optimizer="sgd"),
+        "loop": Loop(progress=lambda done, _: seen.append(done)),
+    }
+    trained = fit(nn.Linear(2, 2), data, **training, stream=Stream(0))
     losses = trained.to_frame()
     assert (losses.index.name, list(losses.index), seen) == ("step", [0, 1, 2, 3], [1, 2, 3, 4])
     assert list(losses.iloc[:, 0]) == list(trained.history["value"])

@@ -6,14 +6,12 @@ labels alone is `train(…, loss=label_loss)`.
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from kdtheory._kinds import near
 from kdtheory.doors import door
 from kdtheory.losses import distillation, label_loss
 from kdtheory.losses.mutual import PeerDivergence, mean_peer_divergence, mutual_loss
@@ -26,8 +24,6 @@ from kdtheory.streams import Stream
 from kdtheory.validate import check_at_least
 
 __all__ = ["born_again", "distil", "ensemble_probs", "mutual"]
-
-_OWN = ("loss", "settings", "teacher_probs")
 
 
 @door
@@ -175,17 +171,3 @@ def mutual(
         device=device,
         progress=progress,
     )
-
-
-def _checked(training: dict[str, Any]) -> dict[str, Any]:
-    """Further arguments of `train`, none of which the scheme gives itself."""
-    parameters = inspect.signature(train).parameters.values()
-    known = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
-    for name in training:
-        if name in _OWN:
-            raise ValueError(
-                f"{name} is what the scheme itself gives to train; call train for one of your own"
-            )
-        if name not in known:
-            raise ValueError(f"{name} is no argument of train{near(name, known)}")
-    return training

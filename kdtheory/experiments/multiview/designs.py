@@ -31,10 +31,10 @@ class Design:
     plan: ComparisonPlan
 
     def __repr__(self) -> str:
-        world, recipe = self.world, self.recipe
+        world, plan = self.world, self.plan
         return (
             f"{world.classes} classes, μ = {world.single_view:g}, p = {world.noise_chance:g},"
-            f" s = {world.noise_norm:g}, q = {self.power}, n = {recipe.n}, rate {recipe.learning_rate:g}"
+            f" s = {world.noise_norm:g}, q = {self.power}, n = {plan.n}, rate {plan.recipe.learning_rate:g}"
         )
 
     @property

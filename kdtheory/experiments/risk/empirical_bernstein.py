@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kdtheory.bounds.covering import segment_covering_number
 from kdtheory.bounds.empirical_bernstein import maurer09_covering_radius, maurer09_finite_class_radius
-from kdtheory.claims.bounds.enumeration import (
+from kdtheory.experiments.bounds.enumeration import (
     LOG_TINY,
     exponent_left,
     log_any,
