@@ -35,14 +35,13 @@ from kdtheory.bounds import (
     sum_upper_limit,
 )
 from kdtheory.bounds.occam import occam_log_delta
-from kdtheory.claims.core import Setting
-from kdtheory.experiments.bounds.tested_nets import atoms_of, risks_of_classes, trained_on
+from kdtheory.experiments import Run
+from kdtheory.experiments.bounds.tested_nets import atoms_of, classes_of, risks_of_classes, trained_on
 from kdtheory.experiments.worlds import distilled_log_loss, relabelled_world
 from kdtheory.inversion import binomial_upper_limits, kl_upper_inverse
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE
 from kdtheory.populations import train
-from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 CLAIMS = (
@@ -75,12 +74,11 @@ def run(
     stream: Stream, *, data: Path | None, draws: int, points: int, classifiers: int, deltas: Sequence[float]
 ) -> list[dict[str, Any]]:
     """Rows: line, δ, draws, violations, their frequency and its exact 95 % interval."""
-    setting = Setting(stream, data=data)
-    world = relabelled_world(setting)
-    pair = _pair(setting, stream.child("pair"))
+    within = Run(stream, data=data)
+    world = relabelled_world(within)
+    pair = _pair(within, stream.child("pair"))
     few = world.sample((classifiers, 40), stream.child("few"))
-    nets = trained_on(world, few, stream.child("classifiers"), setting, hidden=())
-    table = nets.logits(world.inputs).argmax(-1).cpu()
+    table = classes_of(trained_on(world, few, stream.child("classifiers"), within, hidden=()), world)
     labelled = world.sample((draws, points), stream.child("labelled"))
     others = world.sample((draws, points), stream.child("unlabelled"))
     at, there = atoms_of(labelled), atoms_of(others)
@@ -132,22 +130,16 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small", frameon=False)
 
 
-def _pair(setting: Setting, stream: Stream) -> Tensor:
+def _pair(within: Run, stream: Stream) -> Tensor:
     """The logits of f and of g, distilled from it, on all images [2, atoms, k]."""
-    world = relabelled_world(setting)
+    world = relabelled_world(within)
     sample = world.sample((1, 600), stream.child("training"))
-    teacher = trained_on(world, sample, stream.child("teacher"), setting)
+    teacher = trained_on(world, sample, stream.child("teacher"), within)
     probs = teacher.logits(sample.inputs).softmax(-1)
     student = train(
-        MLP((world.dim, world.num_classes)),
-        sample.inputs,
-        teacher_probs=probs,
-        loss=distilled_log_loss,
-        members=1,
-        stream=stream.child("student"),
-        recipe=Recipe(steps=100, learning_rate=0.05),
-        device=setting.device,
-    )
+        MLP((world.dim, world.num_classes)), sample.inputs, teacher_probs=probs, loss=distilled_log_loss,
+        members=1, stream=stream.child("student"), steps=100, learning_rate=0.05, device=within.device,
+    )  # fmt: skip
     return torch.cat([net.logits(world.inputs).cpu().double() for net in (teacher, student)])
 
 

@@ -221,8 +221,9 @@ def rademacher_bound_covers_a_rich_class(rows: Rows, /) -> Evidence:
 def frobenius_norms_bound_the_complexity_of_relu_nets(rows: Rows, /) -> Evidence:
     """The Rademacher complexity of ReLU nets is at most the product of the layers' Frobenius norms times a
     factor that grows with the root of the depth; so it is, with constants derived here, for k outputs. The
-    factor is not attained: on orthogonal points nets of one unit a layer, the best there are at depth 2, need
-    less by 3.35 at depth 2 and by 3.82, 4.22, 4.57 and 4.89 at depths 3 to 6; linear maps by 2.18.
+    factor is not attained: on orthogonal points the bound is 3.35 times the complexity of nets of one unit a
+    layer at depth 2, where these are the best there are, and 3.82, 4.22, 4.57 and 4.89 times that at depths 3
+    to 6; it is 2.18 times that of linear maps.
 
     "loose by": the bounds over what linear maps, and one unit a layer, bring on orthogonal points.
     """

@@ -62,9 +62,9 @@ def holdouts_and_their_limits(run: Run, /, *, predictor: Predictor = fixed_befor
 
 @experiment
 def exponents_left_by_limits(run: Run, /) -> Rows:
-    """What the worst risk leaves of ln δ: ln δ/ln P[miss] by enumeration of the counts, for n = 20, 2,000,
-    10⁸ and ln δ = ln 0.05, −100, −600; and the empirical Bernstein radius where nobody errs over what points
-    without an error need, n = 10⁸.
+    """ln δ/ln P[miss] for the worst risk, by enumeration of the counts, n = 20, 2,000 and 10⁸, ln δ =
+    ln 0.05, −100 and −600; and the empirical Bernstein radius where nobody errs over what points without an
+    error need, n = 10⁸.
     """
     cases = [(n, log_delta) for n in (20, 2000, 10**8) for log_delta in (math.log(DELTA), -100.0, LOG_TINY)]
     ratios: dict[str, list[float]] = {}

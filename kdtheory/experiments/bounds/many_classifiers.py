@@ -41,10 +41,10 @@ def fewest_errors_of_coded_classifiers(run: Run, /) -> Rows:
 
 @experiment
 def occam_limits(run: Run, /, *, paid: float = 1.0) -> Rows:
-    """Of the classifier whose limit is the least, in each of 6,000 samples: its exact limit and its kl
-    limit, δ = 0.05, by a code of 10 bits for each and by Elias's gamma code of its number, of whose bits a
-    share `paid` counts. The chance that a limit is missed by any of 1,024 independent classifiers of one
-    risk just above it, over δ, for each count below n/2.
+    """The exact limit and the kl limit of the classifier whose limit is the least, in each of 6,000 samples,
+    δ = 0.05, by a code of 10 bits for each and by Elias's gamma code of its number, of whose bits a share
+    `paid` counts. The chance that a limit is missed by any of 1,024 independent classifiers of one risk just
+    above it, over δ, for each count below n/2.
     """
     fewest, columns = fewest_errors_of_coded_classifiers.rows(run).fewest, {}
     for name, bits in CODES.items():

@@ -84,12 +84,12 @@ class Memoriser:
 
 
 def own_sample(inputs: Tensor, _stream: Stream, /) -> Tensor:
-    """What f memorises: the points that the bound is computed from."""
+    """The points that the bound is computed from: f may depend on them."""
     return inputs
 
 
 def another_sample(_inputs: Tensor, stream: Stream, /) -> Tensor:
-    """What f memorises: as many other points, so that f was fixed beforehand."""
+    """As many other points: f was fixed beforehand."""
     return two_gaussians(SIZE, stream.child("others"))[0]
 
 

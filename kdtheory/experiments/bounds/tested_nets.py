@@ -69,7 +69,7 @@ def trained_on(
 
 
 def classes_of(nets: Population, world: FiniteWorld) -> Tensor:
-    """What each member says on all atoms [members, atoms]."""
+    """The class that each member says at each atom [members, atoms]."""
     return nets.logits(world.inputs).argmax(-1).cpu()
 
 

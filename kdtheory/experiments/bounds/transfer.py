@@ -15,7 +15,6 @@ from kdtheory.bounds.disagreement import disagreement_transfer
 from kdtheory.bounds.holdout import clopper34_holdout
 from kdtheory.bounds.occam import langford05_occam
 from kdtheory.bounds.pac_bayes import maurer04_pac_bayes_kl
-from kdtheory.bounds.result import Bound
 from kdtheory.coding import code_length, quantise
 from kdtheory.experiments.bounds.tested_nets import (
     atoms_of,
@@ -113,16 +112,40 @@ def witnesses_of_predictors(run: Run, /) -> Rows:
 
 
 @experiment
+def certificates_of_witnesses(run: Run, /) -> Rows:
+    """The certificate of each witness in each draw at δ = 0.1: by a test on the labels that it was not
+    trained on, by its code, and by PAC-Bayes.
+    """
+    rows = witnesses_of_predictors.rows(run)
+    shares: dict[str, Any] = {
+        "delta": 0.4 * DELTA,
+        "delta_sampling": 0.1 * DELTA,
+        "prior_fixed": True,
+        "fresh_draws": True,
+        "independent_draws": True,
+    }
+    tested = [clopper34_holdout(row, fixed_in_advance=True, **_HALF) for row in rows.errors["hold-out"]]
+    coded = [
+        langford05_occam(row, bits=bits, coded_beforehand=True, **_HALF)
+        for row, bits in zip(rows.errors["coded"], rows.bits, strict=True)
+    ]
+    drawn = [
+        maurer04_pac_bayes_kl(row, divergence=nats, **shares)
+        for row, nats in zip(rows.errors["stochastic"], rows.divergence, strict=True)
+    ]
+    return Rows(**{"hold-out": tested, "coded": coded, "stochastic": drawn})
+
+
+@experiment
 def inherited_certificates(
     run: Run, /, *, predictor: Callable[[FiniteWorld, Sample, Tensor, Tensor], Tensor] = fixed_beforehand
 ) -> Rows:
-    """By witness (one tested on the labels that it was not trained on, one coded in bits, a stochastic one)
-    and f: the risk, a sum over all images, and the bound in each draw, δ = 0.2 in all. `predictor` is what
-    becomes of f when the unlabelled points are there and the witness has spoken.
+    """By witness and f: the risk, a sum over all images, and the bound in each draw, δ = 0.2 in all.
+    `predictor` is what becomes of f when the unlabelled points are there and the witness has spoken.
     """
     world, rows = relabelled_world(run), witnesses_of_predictors.rows(run)
     cases = [("hold-out", "f"), ("hold-out", "f_of_noise"), ("coded", "f"), ("stochastic", "f")]
-    certificates, risks, bounds, spent = _certificates(rows), {}, {}, []
+    certificates, risks, bounds, spent = certificates_of_witnesses.rows(run), {}, {}, []
     for witness, name in cases:
         table = predictor(world, rows.unlabelled, rows.said[witness], rows[name])
         apart = table.gather(-1, atoms_of(rows.unlabelled)) != rows.said[witness]
@@ -135,28 +158,6 @@ def inherited_certificates(
         bounds[case] = [bound.value for bound in found]
         spent += [bound.delta for bound in found]
     return Rows(risk=risks, bound=bounds, delta=spent)
-
-
-def _certificates(rows: Rows) -> dict[str, list[Bound]]:
-    errors = rows.errors
-    shares: dict[str, Any] = {
-        "delta": 0.4 * DELTA,
-        "delta_sampling": 0.1 * DELTA,
-        "prior_fixed": True,
-        "fresh_draws": True,
-        "independent_draws": True,
-    }
-    return {
-        "hold-out": [clopper34_holdout(row, fixed_in_advance=True, **_HALF) for row in errors["hold-out"]],
-        "coded": [
-            langford05_occam(row, bits=bits, coded_beforehand=True, **_HALF)
-            for row, bits in zip(errors["coded"], rows.bits, strict=True)
-        ],
-        "stochastic": [
-            maurer04_pac_bayes_kl(row, divergence=nats, **shares)
-            for row, nats in zip(errors["stochastic"], rows.divergence, strict=True)
-        ],
-    }
 
 
 @experiment
