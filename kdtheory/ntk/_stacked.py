@@ -38,30 +38,48 @@ class _Dense:
         return weight**2 * (self.inputs @ self.inputs.mT) + bias**2
 
 
-def checked_stack(module: nn.Module, parameters: Mapping[str, Tensor], /) -> tuple[nn.Sequential, int]:
-    """The chain, and how many members there are.
+def checked_stack(
+    module: nn.Module, parameters: Mapping[str, Tensor], rows: Tensor, /
+) -> tuple[nn.Sequential, Tensor]:
+    """The chain, and the points of every member, members × n × d.
 
     Raises:
-        ValueError: the module is no chain of dense layers and activations, or the parameters are not its own.
+        ValueError: the module is no chain of dense layers and activations, the parameters are not its own, or
+            the points do not fit.
     """
-    if not isinstance(module, nn.Sequential) or not all(
-        type(layer) in (nn.Linear, NTKLinear, *POINTWISE) for layer in module
-    ):
+    own = {name: part.shape for name, part in module.named_parameters()}
+    if not isinstance(module, nn.Sequential) or own.keys() != _plain_names(module):
         raise ValueError(
             "module must be an nn.Sequential of nn.Linear or NTKLinear layers and pointwise activations, for "
             "many members at once; of another module, take one member at a time"
         )
-    own = {name: part.shape for name, part in module.named_parameters()}
     if own.keys() != parameters.keys():
         raise ValueError(f"parameters has {', '.join(parameters)}; give {', '.join(own)}")
-    members = len(next(iter(parameters.values())))
+    members = tuple(next(iter(parameters.values())).shape[:1])
     for name, part in parameters.items():
-        if part.shape != (members, *own[name]):
+        if part.shape != (*members, *own[name]):
             raise ValueError(
-                f"parameters[{name!r}] has shape {tuple(part.shape)}; give {(members, *own[name])}, members "
+                f"parameters[{name!r}] has shape {tuple(part.shape)}; give {(*members, *own[name])}, members "
                 "first, as torch.func.stack_module_state does"
             )
-    return module, members
+    inputs = next(layer for layer in module if isinstance(layer, nn.Linear)).in_features
+    if rows.shape[-1] != inputs or (rows.ndim == 3 and rows.shape[:1] != members) or rows.ndim > 3:
+        raise ValueError(
+            f"rows has shape {tuple(rows.shape)}; give n × {inputs} for all members, or {members[0]} × n × "
+            f"{inputs}, their own"
+        )
+    return module, rows.to(next(iter(parameters.values()))).expand(*members, *rows.shape[-2:])
+
+
+def _plain_names(module: nn.Sequential) -> set[str]:
+    """The names of the parameters of a chain; of what is none, a name that no parameter has."""
+    names: set[str] = set()
+    for name, layer in module._modules.items():  # children() leaves out what comes twice
+        if type(layer) in (nn.Linear, NTKLinear):
+            names |= {f"{name}.weight"} | ({f"{name}.bias"} if layer.bias is not None else set())
+        elif type(layer) not in POINTWISE:
+            return {""}
+    return {""} if any(one._forward_hooks or one._forward_pre_hooks for one in module.modules()) else names
 
 
 @torch.no_grad()
@@ -84,7 +102,7 @@ def _forward(
     module: nn.Sequential, parameters: Mapping[str, Tensor], rows: Tensor
 ) -> tuple[list[_Dense], Tensor]:
     layers: list[_Dense] = []
-    for name, layer in module.named_children():
+    for name, layer in module._modules.items():
         if isinstance(layer, nn.Linear):
             dense = _Dense(layer, parameters[f"{name}.weight"], rows)
             rows = dense.scale * rows @ dense.weight.mT

@@ -180,9 +180,8 @@ class EmpiricalKernel:
         >>> kernel.stacked(three, torch.tensor([[1.0, 2.0]])).flatten()  # x·x + 1, whatever the weights
         tensor([6., 6., 6.])
         """
-        module, members = checked_stack(self.module, parameters)
         checked_pair(rows, None)
-        own = rows if rows.ndim == 3 else rows.expand(members, *rows.shape)
+        module, own = checked_stack(self.module, parameters, rows)
         return stacked_gram(module, parameters, own)
 
     @contextmanager

@@ -294,13 +294,13 @@ def test_kernel_does_not_need_gradients_to_be_on(method: str) -> None:
 
 
 @pytest.mark.parametrize("own", [True, False])
-@pytest.mark.parametrize("frozen", ["", "0.bias", "2.weight", "5.bias"])
+@pytest.mark.parametrize("frozen", ["", "0.bias", "2.weight", "6.bias"])
 def test_a_stack_of_members_is_each_of_them(frozen: str, own: bool) -> None:
-    shape = (3, 7, 6, 2)
+    shape, relu = (3, 7, 6, 2), nn.ReLU()
     members = [
         nn.Sequential(
             NTKLinear(3, 7, weight_std=1.5, bias_std=0.3), nn.ReLU(inplace=True), nn.Linear(7, 6, bias=False),
-            Erf(), nn.Tanh(), nn.Linear(6, 2),
+            Erf(), relu, nn.Tanh(), nn.Linear(6, 2), relu,
         ).double()
         for _ in range(4)
     ]  # fmt: skip
@@ -320,6 +320,12 @@ def test_what_cannot_be_stacked_is_refused() -> None:
     rows = torch.ones(2, 5)
     with pytest.raises(ValueError, match=r"nn\.Sequential of nn\.Linear"):
         EmpiricalKernel(Residual()).stacked({}, rows)
+    twice = nn.Linear(5, 5)
+    hooked = nn.Sequential(nn.Linear(5, 1))
+    hooked.register_forward_hook(lambda _module, _inputs, outputs: 2 * outputs)
+    for module in (nn.Sequential(twice, twice), hooked):
+        with pytest.raises(ValueError, match=r"nn\.Sequential of nn\.Linear"):
+            EmpiricalKernel(module).stacked(dict(module.named_parameters()), rows)
     chain = EmpiricalKernel(nn.Sequential(nn.Linear(5, 1)))
     with pytest.raises(ValueError, match=r"parameters has 0\.weight; give 0\.weight, 0\.bias"):
         chain.stacked({"0.weight": torch.ones(2, 1, 5)}, rows)
@@ -327,3 +333,6 @@ def test_what_cannot_be_stacked_is_refused() -> None:
         chain.stacked({"0.weight": torch.ones(2, 1, 5), "0.bias": torch.ones(3, 1)}, rows)
     with pytest.raises(ValueError, match="rows"):
         chain.stacked({"0.weight": torch.ones(2, 1, 5), "0.bias": torch.ones(2, 1)}, rows / 0)
+    for wrong in (torch.ones(2, 4), torch.ones(3, 2, 5), torch.ones(1, 2, 2, 5)):
+        with pytest.raises(ValueError, match=r"give n × 5 for all members, or 2 × n × 5|shape"):
+            chain.stacked({"0.weight": torch.ones(2, 1, 5), "0.bias": torch.ones(2, 1)}, wrong)

@@ -14,7 +14,7 @@ from kdtheory.experiments.run import Run
 from kdtheory.losses import SOFT_TERMS, cross_entropy, entropy, kd_gradient, kd_loss, kl_divergence
 
 Choice = Callable[[Tensor, Tensor], Tensor]
-OF_LAWS = tuple(name for name in SOFT_TERMS if name != "mse_logits")
+OF_LAWS = tuple(sorted(set(SOFT_TERMS) - {"mse_logits"}))
 
 
 @experiment
