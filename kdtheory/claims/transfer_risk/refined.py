@@ -31,9 +31,9 @@ PERFECT = "The teacher is perfect: Δŵ is the projection of Δw_*."
     mutants=(
         Mutant("ρ_n² for ρ_n", power_function_transfer_risk, arguments(lambda s, o, p, r: (s, o, p, r**2))),
         Mutant(
-            "a third of P_nρ_n",
+            "a hundredth of P_nρ_n",
             power_function_transfer_risk,
-            arguments(lambda student, oracle, power, norm: (student, oracle, power, 0.3 * norm)),
+            arguments(lambda student, oracle, power, norm: (student, oracle, power, 0.01 * norm)),
         ),
         Mutant(
             "P_n is forgotten",
