@@ -9,6 +9,8 @@ import torch
 
 from kdtheory.claims.core import Mutant
 from kdtheory.claims.examination import patched
+from kdtheory.claims.wrong import rolled, scaled
+from kdtheory.doors import inside
 from kdtheory.experiments import EXPERIMENTS, Experiment, Rows, Run, experiment, forget, shown
 from kdtheory.losses import entropy, kd_loss
 from kdtheory.streams import Stream
@@ -51,6 +53,14 @@ def test_settings_do_not_change_the_stream_and_the_seed_does(counted: tuple[Expe
 def test_what_was_tuned_never_runs_on_the_seeds_that_it_was_tuned_on() -> None:
     tuned = Experiment("x", lambda _: Rows(), {}, tuned_on=(0, 1))
     assert tuned.stream(0) not in {Experiment("x", lambda _: Rows(), {}).stream(seed) for seed in range(3)}
+
+
+def test_a_wrong_version_is_not_passed_by_where_loops_go_behind_the_door() -> None:
+    logits = torch.eye(3)
+    for mutant in (Mutant("twice", entropy, scaled(2.0)), Mutant("rolled", entropy, rolled())):
+        assert inside(mutant.wrong) is mutant.wrong
+    assert inside(entropy) is entropy.__door__  # type: ignore[attr-defined]
+    assert torch.equal(inside(entropy)(logits, temperature=1.0), entropy(logits, temperature=1.0))
 
 
 def test_a_wrong_version_has_rows_measured_anew_where_it_was_called(

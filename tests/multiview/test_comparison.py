@@ -63,6 +63,13 @@ def test_comparison_is_what_direct_calls_give() -> None:
     assert found.single_accuracy.shape == (3,)
 
 
+def test_without_students_of_one_network_their_arm_is_empty_and_nothing_else_changes() -> None:
+    sizes = {"members": 3, "students": 2, "stream": Stream(0), "test_points": 50}
+    whole, found = (compare(WORLD, NETWORK, RECIPE, self_students=count, **sizes) for count in (2, 0))
+    assert found.self_distilled_accuracy.shape == (0,)
+    assert torch.equal(found.distilled.logits, whole.distilled.logits)
+
+
 def test_warm_students_start_from_the_labels() -> None:
     warm = replace(PLAN, student_steps=0, warm_steps=40)
     found = compare(WORLD, NETWORK, warm, members=2, students=2, stream=Stream(0), test_points=50)

@@ -193,6 +193,22 @@ def test_start_has_the_stated_spread() -> None:
     assert abs(float(z.square().mean()) - 0.045**2) < 4.5 * 0.045**2 * (2 / len(z)) ** 0.5
 
 
+def test_the_start_keeps_the_positive_products_in_their_order() -> None:
+    views, world = BINARY.stratified(20, Stream(1)), BINARY
+    network = PatchNetwork(2, world.num_patches, world.patch_dim, channels=3, init_std=0.5)
+    params, inputs = network.init(Stream(2), members=2), world.patches(views, Stream(3))
+    start = limit_of(network, params, inputs, views, noise_norm=world.noise_norm)
+    weight = network.unpack(params.double())["weight"]
+    noise = inputs.unflatten(-1, (world.num_patches, -1))[:, world.num_features :]
+    for member, i, c in ((0, 0, 0), (1, 7, 1), (1, 19, 0)):
+        products = (weight[member, c] @ noise[i].mT).flatten()
+        wanted = products[products > 0]
+        assert int(start.counts[member, i, c]) == len(wanted)
+        kept = start.memory[member, i, c]
+        torch.testing.assert_close(kept[: len(wanted)], wanted)
+        assert not kept[len(wanted) :].any()
+
+
 @pytest.mark.parametrize("kept", [1.0, 0.0])
 def test_lazy_networks_are_the_linearised_ones(kept: float) -> None:
     """With the output of the start, and with it taken off."""

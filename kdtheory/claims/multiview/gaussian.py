@@ -55,8 +55,8 @@ def on_gaussian_inputs_ensembles_and_distillation_bring_little(
     ensemble of 6 networks, and students distilled from it or from one network, err within three tenths as
     often as a single network.
 
-    Equivalence by two one-sided tests at each rule. The notes have the share of the error that each removes:
-    a few per cent to a tenth. On multi-view inputs, in the same comparison of networks of patches, the
+    Equivalence by two one-sided tests at each rule. The notes have the share of the error that each removes,
+    of either sign. On multi-view inputs, in the same comparison of networks of patches, the
     ensemble removes most of it.
     """
     parts = {}

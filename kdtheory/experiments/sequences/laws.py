@@ -44,16 +44,16 @@ VOCABULARY, HORIZON = 5, 4
 TOKENS, OFF_POLICY = 6, 0.4
 CLASSES = 7
 
-Distance = Direction | Literal["total_variation"]
-Sum = Callable[[SequenceLaw, SequenceLaw, Distance], Tensor]
+Cell = Direction | Literal["total_variation"]
+Sum = Callable[[SequenceLaw, SequenceLaw, Cell], Tensor]
 
 
-def over_the_teachers_prefixes(teacher: SequenceLaw, student: SequenceLaw, direction: Distance) -> Tensor:
+def over_the_teachers_prefixes(teacher: SequenceLaw, student: SequenceLaw, direction: Cell) -> Tensor:
     """The sum of next-token divergences, prefixes drawn from the teacher."""
     return next_token_sum(teacher, student, prefixes="teacher", direction=direction)
 
 
-def over_the_students_prefixes(teacher: SequenceLaw, student: SequenceLaw, direction: Distance) -> Tensor:
+def over_the_students_prefixes(teacher: SequenceLaw, student: SequenceLaw, direction: Cell) -> Tensor:
     """The sum of next-token divergences, prefixes drawn from the student."""
     return next_token_sum(teacher, student, prefixes="student", direction=direction)
 
