@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kdtheory.certify import Certificates
     from kdtheory.datasets import ReadArray
 
-DOUBTED = ("independent", "one_law", "holdout_unseen", "unlabelled_unseen")
+DOUBTED = ("independent", "one_law", "holdout_unseen", "unlabelled_unseen", "unlabelled_apart")
 """Of `kdtheory.certify.ASSUMPTIONS`, what may not hold of files of logits."""
 KINDS = {"certificate": "green", "heuristic": "yellow"}
 SUFFIXES = (".pdf", ".png", ".svg")
