@@ -100,7 +100,7 @@ TABLE: dict[str, tuple[Callable[[], object], str]] = {
         lambda: training(recipe=Recipe(steps=1, learning_rate=0.0)),
         "learning_rate = 0",
     ),
-    "train: optimiser": (lambda: training(optimizer="lion"), "optimizer = 'lion'"),
+    "train: optimiser": (lambda: training(recipe=Recipe(steps=1, optimizer="lion")), "optimizer = 'lion'"),
     "train: setting of another length": (
         lambda: training(settings={"temperature": torch.ones(3)}),
         "temperature",
