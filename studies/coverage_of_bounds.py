@@ -42,6 +42,7 @@ from kdtheory.inversion import binomial_upper_limits, kl_upper_inverse
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 CLAIMS = (
@@ -137,9 +138,15 @@ def _pair(within: Run, stream: Stream) -> Tensor:
     teacher = trained_on(world, sample, stream.child("teacher"), within)
     probs = teacher.logits(sample.inputs).softmax(-1)
     student = train(
-        MLP((world.dim, world.num_classes)), sample.inputs, teacher_probs=probs, loss=distilled_log_loss,
-        members=1, stream=stream.child("student"), steps=100, learning_rate=0.05, device=within.device,
-    )  # fmt: skip
+        MLP((world.dim, world.num_classes)),
+        sample.inputs,
+        teacher_probs=probs,
+        loss=distilled_log_loss,
+        members=1,
+        stream=stream.child("student"),
+        recipe=Recipe(steps=100, learning_rate=0.05),
+        device=within.device,
+    )
     return torch.cat([net.logits(world.inputs).cpu().double() for net in (teacher, student)])
 
 

@@ -140,7 +140,7 @@ def teachers_of_some_images(run: Run, /) -> Rows:
 
 
 @experiment
-def students_of_labels(run: Run, /, *, weight_decay: float = 1e-3) -> Rows:
+def students_of_some_images(run: Run, /, *, weight_decay: float = 1e-3) -> Rows:
     """A student of the labels of the same images for each teacher, of its shape and trained alike."""
     teachers = teachers_of_some_images.rows(run)
     nets = _trained(
@@ -165,7 +165,7 @@ def students_of_teachers(
     teachers = teachers_of_some_images.rows(run)
     if teachers.images < FEWEST:
         return teachers
-    own = students_of_labels.given(weight_decay=weight_decay).rows(run)
+    own = students_of_some_images.given(weight_decay=weight_decay).rows(run)
     nets = _trained(
         run,
         teachers.shape,
