@@ -47,7 +47,7 @@ def _delta_of_the_witness(right: Callable[..., Bound]) -> Callable[..., Bound]:
         Mutant("0.9 of the disagreement's limit", disagreement_limit, scaled(0.9)),
     ),
     power=Scaled(disagreement_transfer),
-    cost=4,
+    cost=3,
 )
 def disagreement_transfers_a_certificate(rows: Rows, worst: Rows, /) -> Evidence:
     """A predictor that was trained on all labelled points, the hold-out among them, inherits the certificate

@@ -52,7 +52,6 @@ def _wald_of_tails(first: RiskTail, second: RiskTail, /, *, log_level: float) ->
         Mutant("the normal approximation", sum_upper_limit, _wald),
         Mutant("a limit for each at δ/2", sum_upper_limit, _two_limits),
     ),
-    cost=2,
 )
 def one_limit_covers_the_sum_of_two_risks(rows: Rows, /) -> Evidence:
     """The errors of a witness and its disagreement with f, seen on two independent samples, have one exact
@@ -79,7 +78,6 @@ def one_limit_covers_the_sum_of_two_risks(rows: Rows, /) -> Evidence:
         Mutant("a product below δ is called as rare as δ", fisher32_log_level, math.log),
         Mutant("the normal approximation", product_upper_limit, _wald_of_tails),
     ),
-    cost=2,
 )
 def the_product_of_two_p_values_covers_whatever_the_predictor_has_seen(rows: Rows, /) -> Evidence:
     """A predictor that was chosen with the labelled points in view, as badly as possible, has a risk above

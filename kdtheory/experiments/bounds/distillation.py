@@ -102,10 +102,10 @@ def _of_fixed(draw: _Draw, **changes: float) -> Bound:
 def distillation_bounds_of_memorisers(run: Run, /, *, counted: float = 1.0) -> Rows:
     """200 draws of the points inside, γ = 1, δ = 0.05, where f or g memorises the points it saw and is wrong
     by a hair elsewhere, so that the error is ½: the bound in the softmax form and in the margin form, n = m =
-    2,500; for a teacher with a class of its own, and for unlabelled points of another law, n = m = 10,000.
+    2,500; for a teacher with a class of its own, and for unlabelled points of another law, n = m = 6,000.
     `counted` is the share of the complexities that the bounds are told.
     """
-    draws, numbers, few, many = run.size(quick=200, full=1000), run.stream.numpy(), 2500, 10_000
+    draws, numbers, few, many = run.size(quick=200, full=1000), run.stream.numpy(), 2500, 6000
     inside = numbers.binomial(few, HALF, size=(draws, 2)).tolist()
     students = [_Draw(few, n, m, 1.0, counted=counted) for n, m in inside]
     inside = numbers.binomial(many, (HALF, HALF, HALF / RATIO), size=(draws, 3)).tolist()
