@@ -179,7 +179,7 @@ def last_layers_over_rounds(run: Run, /, *, kept: float = 0.0) -> Rows:
         outputs = targets
         for c in theory.multipliers.tolist():
             learned = kept * targets + (1 - kept) * outputs
-            nets = trained_on_features(features[None], learned[None], penalty=c, steps=300, stream=stream)
+            nets = trained_on_features(features[None], learned[None], penalty=c, steps=400, stream=stream)
             outputs = nets.logits(features)[0]
             trained.append(outputs)
         closed.append(theory.outputs[1:])
