@@ -77,7 +77,8 @@ class Comparison:
     Args:
         single: networks trained on the labels; their mean is the ensemble.
         distilled: fresh networks, distilled from the ensemble on the same points.
-        self_distilled: fresh networks, each distilled from one of the single ones.
+        self_distilled: fresh networks, each distilled from one of the single ones; empty where none was
+            asked for, and then without accuracies.
         train: the training points.
         test: the fresh points.
     """
