@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from kdtheory.doors import door
+from kdtheory.doors import door, passing
 from kdtheory.networks import Inputs
 from kdtheory.types import tensor_of
 from kdtheory.validate import check_at_least
@@ -42,6 +42,7 @@ class Batch:
     labels: Tensor | None = None
     ignored: int | None = None
 
+    @passing
     def counted(self, logits: Tensor, /) -> Tensor:
         """The rows of logits that count: of examples, or of all their tokens, without what is ignored."""
         labels = self.labels

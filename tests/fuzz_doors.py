@@ -87,6 +87,14 @@ UNREACHED: dict[str, str] = {
 NOT_A_NUMBER = {
     "schemes.comparison.Comparison.summary": "an interval of seeds that all agree is not known",
     "batches.as_batches": "numbers are looked at by those who read the batches",
+    "networks.calls.logits_in": "what a module says is judged by those who asked it",
+    "networks.calls.outputs_in": "what a module says is judged by those who asked it",
+    "networks.calls.Inputs.logits": "what a module says is judged by those who asked it",
+    "networks.calls.Inputs.outputs": "what a module says is judged by those who asked it",
+    "batches.Batch.counted": "what a module says is judged by those who asked it",
+    "losses.response.label_loss": "for training, which tells of NaN by the step and the term",
+    "losses.response.distillation": "for training, which tells of NaN by the step and the term",
+    "losses.mutual.mutual_loss": "for training, which tells of NaN by the step and the term",
     "compare.result.Comparison.to_frame": "the size at which a line would say something, where none is known",
 }
 """Doors whose NaN is told in their documentation."""

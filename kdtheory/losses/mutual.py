@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kdtheory.doors import door
+from kdtheory.doors import door, passing
 from kdtheory.losses.divergences import SOFT_TERMS
 from kdtheory.losses.response import label_loss
 from kdtheory.types import widened
@@ -82,6 +82,7 @@ def divergence_from_mean_peer(
 
 
 @door
+@passing
 def mutual_loss(
     cohort_logits: Float[Tensor, "*batch peers_k"],
     _teacher_probs: Float[Tensor, "..."] | None,

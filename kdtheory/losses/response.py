@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kdtheory.doors import door
+from kdtheory.doors import door, passing
 from kdtheory.losses.divergences import ACCURATE_TERMS, SOFT_TERMS, SoftTerm
 from kdtheory.losses.softmax import Setting, check_setting, per_example, tempered_softmax
 from kdtheory.losses.truncated import Tail, TopK, check_kept, kept_divergence
@@ -161,6 +161,7 @@ def kd_gradient(
 
 
 @door
+@passing
 def distillation(
     student_logits: Float[Tensor, "*#batch k"],
     teacher_probs: Float[Tensor, "*#batch k"] | None,
@@ -221,6 +222,7 @@ def distillation(
 
 
 @door
+@passing
 def label_loss(
     student_logits: Float[Tensor, "*#batch k"],
     teacher_probs: Float[Tensor, "*#batch k"] | None,

@@ -16,7 +16,7 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from kdtheory.doors import door
+from kdtheory.doors import door, passing
 
 __all__ = ["Inputs", "Pick", "check_ready", "logits_in", "outputs_in"]
 
@@ -88,6 +88,7 @@ class Inputs:
         """Copies as the module takes them: on its device, in its precision, with no graph of the caller's."""
         return self.mapped(_for(net))
 
+    @passing
     def outputs(
         self, net: nn.Module, /, *, pick: Pick | None = None, name: str = "the module", by: str = "output"
     ) -> Tensor:
@@ -106,6 +107,7 @@ class Inputs:
             raise ValueError(f"{name} does not take a batch of shape {self.shapes}: {_why(error)}") from error
         return outputs_in(output, examples=len(self), pick=pick, name=name, by=by)
 
+    @passing
     def logits(self, net: nn.Module, /, *, pick: Pick | None = None, name: str = "the module") -> Tensor:
         """The same as logits of two classes or more: one logit is ln(p₁/p₀)."""
         return _two(self.outputs(net, pick=pick, name=name))
@@ -131,6 +133,7 @@ def check_ready(net: nn.Module, name: str = "the module", /) -> None:
 
 
 @door
+@passing
 def logits_in(output: Any, /, *, examples: int, pick: Pick | None = None, name: str = "the module") -> Tensor:
     """The logits in what a module gave for a number of examples.
 
@@ -147,6 +150,7 @@ def logits_in(output: Any, /, *, examples: int, pick: Pick | None = None, name: 
 
 
 @door
+@passing
 def outputs_in(
     output: Any,
     /,

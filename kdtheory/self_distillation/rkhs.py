@@ -283,7 +283,7 @@ def _ratio(eigenvalues: Tensor, norm: float, error: float) -> float:
     check_eigenvalues(eigenvalues, positive=True)
     check_positive("error", error)
     check_positive("norm", norm)
-    least = math.sqrt(len(eigenvalues)) * math.sqrt(error)
+    least = math.sqrt(len(eigenvalues) * error)
     ratio = norm / least
     if ratio <= 1:
         raise ValueError(f"norm = {norm:.6g} is at most √(Kε) = {least:.6g}: collapsed; take a smaller error")
