@@ -24,11 +24,7 @@ from torch import Tensor
 
 from kdtheory._kinds import Kind, kind_of
 
-<<<<<<< HEAD
-__all__ = ["calls_recorded", "door", "inside", "note_calls"]
-=======
-__all__ = ["door", "inside", "passing"]
->>>>>>> fuzz
+__all__ = ["calls_recorded", "door", "inside", "note_calls", "passing"]
 
 Public = TypeVar("Public", bound=Callable[..., Any])
 _RECORDS: list[set[Callable[..., Any]]] = []
