@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from kdtheory.claims.transfer_risk.worlds import tangent_features
 
 from kdtheory.experiments.multiview.comparisons import arms as compared_arms
 from kdtheory.experiments.multiview.comparisons import of_one_network, replicated
@@ -39,6 +38,7 @@ from kdtheory.experiments.multiview.vectors import (
     Points,
     compared,
 )
+from kdtheory.experiments.transfer_risk.worlds import tangent_features
 from kdtheory.losses import distillation, label_loss
 from kdtheory.multiview import limit_start, train_lazy
 from kdtheory.networks import MLP

@@ -87,9 +87,9 @@ CASES: dict[str, tuple[Evidence, Verdict]] = {
 
 
 def test_events_that_nobody_could_see_are_not_rare() -> None:
-    assert Coverage.rare([False] * 60, delta=0.1).p_holds == pytest.approx(0.9**60)
+    assert Coverage.rare([False] * 60, delta=0.1).p_in_favour == pytest.approx(0.9**60)
     assert Coverage.rare([True, False], delta=0.5).violations == 1
-    assert Coverage.rare([], delta=0.5).p_holds == 1
+    assert Coverage.rare([], delta=0.5).p_in_favour == 1
 
 
 @pytest.mark.parametrize("case", CASES)
