@@ -29,7 +29,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from kdtheory.certify import LABEL_RECIPE, Certificates, ShipPlan, WitnessPlan, certify
+from kdtheory.certify import LABEL_RECIPE, Certificates, WitnessPlan, certify
 from kdtheory.datasets import Images, load_splits
 from kdtheory.inversion import binomial_upper_limit
 from kdtheory.losses import label_loss
@@ -77,12 +77,12 @@ def run(
     )  # fmt: skip
     teacher = train(
         architecture, *plan.examples(images.inputs, images.labels), loss=label_loss, members=1,
-        stream=stream.child("teacher"), recipe=plan.recipe.but(steps=_steps(epochs, images.num_images)),
+        stream=stream.child("teacher"), recipe=plan.recipe,
     ).module(0)  # fmt: skip
     found = certify(
         teacher, train=(images.inputs, images.labels), unlabelled=unlabelled, fixed_in_advance=True,
         delta=DELTA, shares=SHARES, witness=plan, stream=stream.child("certify"),
-        ship=ShipPlan(steps=_steps(epochs, images.num_images)), may_share=[("train", "unlabelled")],
+        ship=True, may_share=[("train", "unlabelled")],
         may_repeat=ROLES,
     )  # fmt: skip
     return _rows(found, teacher, fresh, images, half, members)

@@ -22,6 +22,7 @@ from kdtheory.certify.workshop import Workshop
 from kdtheory.inversion import binomial_upper_limit
 from kdtheory.networks import ModuleArchitecture
 from kdtheory.populations import Population
+from kdtheory.recipe import Recipe
 
 N, TRIED, DRAWS = 40, 1000, 100
 PLAN = WitnessPlan(
@@ -31,7 +32,7 @@ ROLES: dict[str, Any] = {"train": TRAIN, "unlabelled": REST, "stream": ROOT, "de
 
 
 def certified(plan: WitnessPlan = PLAN, **more: Any) -> Certificates:
-    settings = {**ROLES, "fixed_in_advance": True, "ship": ShipPlan(steps=80), **more}
+    settings = {**ROLES, "fixed_in_advance": True, "ship": ShipPlan(recipe=PLAN.recipe.but(steps=80)), **more}
     return certify(TEACHER, witness=plan, **settings)
 
 
@@ -63,8 +64,16 @@ def split_rows() -> Tensor:
 def workshop(labels: Tensor = TRAIN[1], said: Tensor | None = None, unlabelled: Tensor = REST) -> Workshop:
     said = says(TEACHER, TRAIN[0]) if said is None else said
     points = TRAIN[0], labels, said, unlabelled, torch.zeros(len(unlabelled)).long()
-    plan = replace(PLAN, steps=5)
-    return Workshop(plan, MLP((64, 8, 10)), *points, ROOT, Word(True), device="cpu", ship=ShipPlan(steps=5))
+    plan = replace(PLAN, recipe=PLAN.recipe.but(steps=5))
+    return Workshop(
+        plan,
+        MLP((64, 8, 10)),
+        *points,
+        ROOT,
+        Word(True),
+        device="cpu",
+        ship=ShipPlan(recipe=PLAN.recipe.but(steps=5)),
+    )
 
 
 def params(shop_: Workshop) -> Tensor:
@@ -113,8 +122,8 @@ def test_best_line_is_the_teachers_and_the_sentence_names_both(found: Certificat
 def test_a_smaller_network_has_a_start_of_its_own() -> None:
     start = MLP((64, 32, 10)).init(ROOT.child("start"), members=1)[0]
     small = certified(
-        replace(PLAN, architecture=MLP((64, 32, 10)), initial=start, steps=3),
-        ship=ShipPlan(MLP((64, 4, 10)), steps=3),
+        replace(PLAN, architecture=MLP((64, 32, 10)), initial=start, recipe=PLAN.recipe.but(steps=3)),
+        ship=ShipPlan(MLP((64, 4, 10)), PLAN.recipe.but(steps=3)),
     )
     sizes = [sum(p.numel() for p in one.network.parameters()) for one in small.shipped.values()]
     assert sizes == [2 * (65 * 32 + 33 * 10), 65 * 4 + 5 * 10]
@@ -229,13 +238,20 @@ def test_rows_of_train_among_the_unlabelled_ones_are_declared_of_what_learns_fro
 )
 def test_only_what_matters_to_a_network_to_ship_makes_it_a_heuristic(unmet: str, certain: int) -> None:
     start = MLP((64, 32, 10)).init(ROOT.child("start"), members=1)[0]
-    denied = certified(replace(PLAN, initial=start, steps=2), ship=ShipPlan(steps=2), unmet=(unmet,))
+    denied = certified(
+        replace(PLAN, initial=start, recipe=PLAN.recipe.but(steps=2)),
+        ship=ShipPlan(recipe=PLAN.recipe.but(steps=2)),
+        unmet=(unmet,),
+    )
     assert sum(one.bound.certificate for one in denied.shipped.values()) == certain
 
 
 def test_a_recipe_that_was_not_fixed_makes_heuristics() -> None:
     denied = certified(
-        replace(PLAN, steps=2), ship=ShipPlan(steps=2), fixed_in_advance=False, holdout=HOLDOUT
+        replace(PLAN, recipe=PLAN.recipe.but(steps=2)),
+        ship=ShipPlan(recipe=PLAN.recipe.but(steps=2)),
+        fixed_in_advance=False,
+        holdout=HOLDOUT,
     )
     assert not any(one.bound.certificate for one in denied.shipped.values())
     assert denied.best_shipped is None
@@ -259,5 +275,5 @@ def test_a_case_without_networks_to_ship_has_no_shipyard() -> None:
     assert case({"holdout": torch.zeros(4).long()}).shipyard is None
     with pytest.raises(ValueError, match="temperature"):
         ShipPlan(temperature=0.0)
-    with pytest.raises(ValueError, match="steps"):
-        ShipPlan(steps=0)
+    with pytest.raises(ValueError, match="not for a population"):
+        ShipPlan(recipe=Recipe(steps=1, optimizer=torch.optim.AdamW))
