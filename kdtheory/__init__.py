@@ -12,7 +12,7 @@ from kdtheory._lazy import lazily
 if TYPE_CHECKING:
     from kdtheory.assertion import assert_claim
     from kdtheory.certify import Certificates, certify, certify_logits
-    from kdtheory.claims import Claim, Control, Mutant, Plan, Setting, Verdict, claim, examine, judge
+    from kdtheory.claims import Claim, Control, Mutant, Plan, Verdict, claim, examine, judge
     from kdtheory.experiments import Rows, Run, experiment
     from kdtheory.ledger import Ledger, verify
     from kdtheory.networks import MLP, ModuleArchitecture
@@ -33,7 +33,6 @@ __all__ = [
     "Recipe",
     "Rows",
     "Run",
-    "Setting",
     "Stream",
     "Verdict",
     "assert_claim",

@@ -66,7 +66,7 @@ def catalogue() -> dict[str, dict[str, Any]]:
 def document() -> dict[str, dict[str, Any]]:
     """The catalogue, made anew from the registry."""
     registry = import_module("kdtheory.claims").REGISTRY
-    own = [claim for claim in registry.values() if claim.check.__module__.startswith("kdtheory.")]
+    own = [claim for claim in registry.values() if claim.relation.__module__.startswith("kdtheory.")]
     cited: dict[str, set[str]] = {name: set() for name in import_module("kdtheory.bounds").__all__}
     for claim in own:
         tried = [*claim.mutants, *([claim.power] if claim.power else [])]

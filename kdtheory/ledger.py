@@ -125,7 +125,7 @@ def sharing_rows(claims: Sequence[Claim], /) -> list[list[Claim]]:
 
 def _home(claim: Claim) -> str:
     """The module that a worker process imports to find the claim."""
-    home = claim.check.__module__
+    home = claim.relation.__module__
     if home == "__main__":
         raise ValueError(
             f"claim {claim.name} is declared in the script itself, where worker processes do not find it; "

@@ -60,7 +60,7 @@ def claims_in(module: ModuleType, /) -> tuple[Claim, ...]:
         value
         for one in modules
         for value in vars(one).values()
-        if isinstance(value, Claim) and value.check.__module__ == one.__name__
+        if isinstance(value, Claim) and value.relation.__module__ == one.__name__
     )
 
 
@@ -93,9 +93,9 @@ def check_sources(claims: Sequence[Claim], /) -> None:
 
 def _beside(claim: Claim) -> list[Path]:
     """The BibTeX files in the folder of a claim that is not of this package."""
-    home = sys.modules.get(claim.check.__module__)
+    home = sys.modules.get(claim.relation.__module__)
     file = getattr(home, "__file__", None)
-    if file is None or claim.check.__module__.partition(".")[0] == __name__.partition(".")[0]:
+    if file is None or claim.relation.__module__.partition(".")[0] == __name__.partition(".")[0]:
         return []
     return list(Path(file).parent.glob("*.bib"))
 

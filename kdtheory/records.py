@@ -128,7 +128,7 @@ class RunDirectory(AbstractContextManager["RunDirectory"]):
 
 def code_of(claim: Claim, /) -> str:
     """The digest of all code that decides what a claim's examination brings."""
-    return code_digest(claim.check, examine)
+    return code_digest(claim.relation, examine)
 
 
 def as_document(ledger: Ledger, /) -> Record:

@@ -68,7 +68,7 @@ def run(
 ) -> list[dict[str, Any]]:
     """Rows: section, claim, verdict, part, its verdict, what breaks it, and the errors that are noticed."""
     chosen = [REGISTRY[name] for name in claims] or [
-        claim for claim in REGISTRY.values() if claim.check.__module__.startswith("kdtheory.")
+        claim for claim in REGISTRY.values() if claim.relation.__module__.startswith("kdtheory.")
     ]
     chosen.sort(key=lambda claim: (claim.name in LAST, claim.order, claim.name))
     plan = Plan(seed=stream.seed, data=data, device="cpu", mutants=True, power=True)

@@ -211,7 +211,7 @@ def _counted(values: Sequence[Verdict | str]) -> str:
 
 
 def _module_digest(claim: Claim) -> str:
-    return _digest((Path(inspect.getfile(claim.check)),))
+    return _digest((Path(inspect.getfile(claim.relation)),))
 
 
 @cache

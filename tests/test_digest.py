@@ -62,6 +62,6 @@ def test_a_function_without_a_file_rests_on_its_own_code() -> None:
 def test_claims_of_one_module_rest_on_the_same_code_and_others_on_other() -> None:
     codes: dict[str, set[str]] = {}
     for claim in REGISTRY.values():
-        codes.setdefault(claim.check.__module__, set()).add(code_of(claim))
+        codes.setdefault(claim.relation.__module__, set()).add(code_of(claim))
     assert all(len(some) == 1 for some in codes.values())
     assert len(set.union(*codes.values())) == len(codes) > 20

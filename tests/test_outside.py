@@ -195,7 +195,7 @@ def test_the_code_of_a_script_is_that_of_what_lies_beside_it_too(folder: Path) -
     for text in ("A = 1\n", "A = 22\n", "A = 22\n"):
         helper.write_text(text)
         (claim,) = outside.load_claims(str(path))
-        digests.append(code_digest(claim.check))
+        digests.append(code_digest(claim.relation))
     assert digests[0] != digests[1] == digests[2]
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from kdtheory.claims.core import Setting
+from kdtheory.experiments import Run
 from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.risk import calibration_error
 from kdtheory.streams import Stream
@@ -128,7 +128,7 @@ def test_over_confident_teacher_is_more_accurate_and_worse_calibrated():
 
 
 def test_cluster_means_are_calibrated():
-    world = relabelled_world(Setting(Stream(0)))
+    world = relabelled_world(Run(Stream(0)))
     means = private("excess_risk_of_students", "_cluster_means")(world)
     assert float(calibration_error(means, world.probs, world.weights)) < 1e-12
     assert float((means - world.probs).abs().sum(-1).mean()) > 0.05

@@ -4,7 +4,7 @@ Importing this package registers every claim below it. The first line of a chapt
 module that is put into one, or beside them, is found without being named anywhere.
 """
 
-from kdtheory.claims.core import REGISTRY, Claim, Control, Mutant, Scaled, Setting, claim, register_below
+from kdtheory.claims.core import REGISTRY, Claim, Control, Mutant, Scaled, claim, register_below
 from kdtheory.claims.examination import Examination, Plan, examine
 from kdtheory.claims.verdict import Judgement, Verdict, judge, judge_family, with_controls
 
@@ -17,7 +17,6 @@ __all__ = [
     "Mutant",
     "Plan",
     "Scaled",
-    "Setting",
     "Verdict",
     "claim",
     "examine",

@@ -22,12 +22,10 @@ from kdtheory.claims.scaled import Scaled
 from kdtheory.claims.verdict import Verdict
 from kdtheory.claims.wrong import Wrong
 from kdtheory.experiments import Experiment, Run, paragraphs
-from kdtheory.streams import Stream
 
-__all__ = ["REGISTRY", "Claim", "Control", "Mutant", "Scaled", "Setting", "claim", "register_below"]
+__all__ = ["REGISTRY", "Claim", "Control", "Mutant", "Scaled", "claim", "register_below"]
 
-Check = Callable[..., Evidence]
-Setting = Run
+Relation = Callable[..., Evidence]
 
 
 @dataclass(frozen=True)
@@ -82,10 +80,9 @@ class Claim:
     source: str
     place: str
     assumes: tuple[str, ...]
-    check: Check = field(repr=False)
+    relation: Relation = field(repr=False)
     experiments: tuple[Experiment, ...] = field(repr=False)
     controls: tuple[Control, ...]
-    uses: tuple[Callable[..., Any], ...] = field(repr=False)
     mutants: tuple[Mutant, ...] = field(repr=False)
     expect: Verdict
     how: str = field(repr=False)
@@ -110,7 +107,7 @@ class Claim:
         """The title of its chapter, which is that of the package it is declared in."""
         if not self.section:
             return "Other papers"
-        package = sys.modules.get(self.check.__module__.rpartition(".")[0])
+        package = sys.modules.get(self.relation.__module__.rpartition(".")[0])
         title = (getattr(package, "__doc__", None) or "").partition("\n")[0].rstrip(".")
         return title.removeprefix(f"Chapter {self.chapter}: ")
 
@@ -127,15 +124,11 @@ class Claim:
     @property
     def premise(self) -> dict[str, Any]:
         """The settings of its experiments."""
-        if not self.experiments:
-            return _settings_of(self.check)
         return {name: value for one in self.experiments for name, value in one.settings.items()}
 
     def evidence(self, run: Run, /, **overrides: Any) -> Evidence:
         """What the relation makes of the rows of the experiments in a run, with some settings replaced."""
-        if not self.experiments:
-            return self.check(run, **overrides)
-        return self.check(*(one.rows(run) for one in self._given(overrides)))
+        return self.relation(*(one.rows(run) for one in self._given(overrides)))
 
     @property
     def reads(self) -> tuple[Hashable, ...]:
@@ -152,15 +145,6 @@ class Claim:
             for one in self.experiments
         )
 
-    def stream(self, seed: int) -> Stream:
-        """The claim's own random stream; its controls and mutants see the same one.
-
-        A claim that was tuned is judged on streams below a place of their own, named after the seeds that it
-        was tuned on: no seed leads to a stream that its thresholds, regime or sizes were chosen by.
-        """
-        own = Stream(seed).child("claims", self.name)
-        return own.child("not tuned on", *self.tuned_on) if self.tuned_on else own
-
 
 REGISTRY: dict[str, Claim] = {}
 
@@ -170,19 +154,17 @@ def claim(
     section: str = "",
     formula: str,
     source: str,
-    place: str = "",
+    place: str,
     assumes: tuple[str, ...] = (),
     control: Control | tuple[Control, ...],
-    experiment: Experiment | tuple[Experiment, ...] = (),
-    uses: tuple[Callable[..., Any], ...] = (),
+    experiment: Experiment | tuple[Experiment, ...],
     mutants: tuple[Mutant, ...],
     expect: Verdict = Verdict.SUPPORTED,
     power: Scaled | None = None,
     loose: str = "",
     reading: str = "",
-    tuned_on: tuple[int, ...] = (),
     cost: float = 1.0,
-) -> Callable[[Check], Claim]:
+) -> Callable[[Relation], Claim]:
     """Register the decorated relation as a claim under its own name.
 
     The relation takes the `Rows` of each experiment, in order, and returns `Evidence`. The first paragraph of
@@ -195,7 +177,7 @@ def claim(
         formula: the statement in LaTeX.
         source: key of the paper in the bibliography.
         place: where in the paper: "Lemma 1", or "derived here".
-        assumes: the assumptions, as sentences; a check that finds one unmet returns `OutOfScope`.
+        assumes: the assumptions, as sentences; a relation that finds one unmet returns `OutOfScope`.
         control: the broken premise, or the mended form of an erratum; a tuple of several, each of which must
             come out as declared, where one does not break every part.
         experiment: what the relation reads, or several; their settings are the premise.
@@ -205,8 +187,6 @@ def claim(
         loose: why an error of a quarter in that constant is not noticed, as a sentence; empty where it is.
         reading: of a statement that is refuted only as literally read, which words are read so, as a
             sentence; its control is then the charitable reading.
-        tuned_on: the seeds on which thresholds, regime or sizes were set; the claim is never judged on their
-            streams.
         cost: processor seconds of premise and controls at the quick tier, about: the costliest start first.
 
     Raises:
@@ -215,9 +195,9 @@ def claim(
 
     experiments = experiment if isinstance(experiment, tuple) else (experiment,)
 
-    def register(check: Check) -> Claim:
-        name = check.__name__
-        statement, _, how = (inspect.getdoc(check) or "").partition("\n\n")
+    def register(relation: Relation) -> Claim:
+        name = relation.__name__
+        statement, _, how = (inspect.getdoc(relation) or "").partition("\n\n")
         made = Claim(
             name=name,
             section=section,
@@ -226,17 +206,16 @@ def claim(
             source=source,
             place=place,
             assumes=assumes,
-            check=check,
+            relation=relation,
             experiments=experiments,
             controls=control if isinstance(control, tuple) else (control,),
-            uses=uses,
             mutants=mutants,
             expect=expect,
             how="\n\n".join(filter(None, [*dict.fromkeys(one.says for one in experiments), paragraphs(how)])),
             power=power,
             loose=loose,
             reading=reading,
-            tuned_on=tuple(sorted({*tuned_on, *(seed for one in experiments for seed in one.tuned_on)})),
+            tuned_on=tuple(sorted({seed for one in experiments for seed in one.tuned_on})),
             cost=cost,
         )
         if reason := _incomplete(made) or _unfounded(made):
@@ -271,7 +250,7 @@ def _incomplete(made: Claim) -> str | None:
         return reasons[0]
     if not made.mutants:
         return "there is no mutant; name at least one wrong version"
-    if made.name in REGISTRY and REGISTRY[made.name].check.__module__ != made.check.__module__:
+    if made.name in REGISTRY and REGISTRY[made.name].relation.__module__ != made.relation.__module__:
         return "the name is taken; names are unique over the ledger"
     return None
 
@@ -279,15 +258,10 @@ def _incomplete(made: Claim) -> str | None:
 def _unfounded(made: Claim) -> str | None:
     """What an experiment and its relation lack."""
     if not made.experiments:
-        strangers = [mutant.name for mutant in made.mutants if mutant.target not in made.uses]
-        if strangers:
-            return f"mutant {strangers[0]!r} replaces a function that is not among `uses`"
-        if made.power and made.power.target not in made.uses:
-            return "`power` scales a function that is not among `uses`"
-        return None
+        return "there is no experiment; name what the relation reads"
     if not made.place:
         return 'no place is given; name where the statement stands in its paper, or say "derived here"'
-    parameters = inspect.signature(made.check).parameters.values()
+    parameters = inspect.signature(made.relation).parameters.values()
     if any(p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters):
         return (
             "the relation takes the rows of each experiment and nothing else; make settings of the experiment"
@@ -304,13 +278,3 @@ def _idle(control: Control, premise: Mapping[str, Any]) -> str | None:
     if all(premise[key] == value for key, value in control.overrides.items()):
         return "the control overrides nothing; replace at least one setting"
     return None
-
-
-def _settings_of(check: Check) -> dict[str, Any]:
-    parameters = list(inspect.signature(check).parameters.values())
-    settings = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-    if len(parameters) != len(settings) + 1:
-        raise ValueError(f"check {check.__name__} must take a setting and keyword-only arguments")
-    if bare := [name for name, default in settings.items() if default is inspect.Parameter.empty]:
-        raise ValueError(f"check {check.__name__}: {bare[0]} has no default; the defaults are the premise")
-    return settings

@@ -1,6 +1,7 @@
-"""One claim examined: its premise, its controls, its mutants, its power, each run by the same check.
+"""One claim examined: its premise, its controls, its mutants, its power, each judged by the same relation.
 
-Whatever a check raises becomes a `Failure`, so that one broken check costs one row and not the ledger.
+Whatever an experiment or a relation raises becomes a `Failure`, so that one broken claim costs one row and
+not the ledger.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import contextlib
 import functools
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,11 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from kdtheory.claims.core import Check, Claim, Mutant, Setting
+from kdtheory.claims.core import Claim, Mutant
 from kdtheory.claims.evidence import Evidence, Failure
 from kdtheory.claims.power import Power, power_of
 from kdtheory.doors import calls_recorded
-from kdtheory.experiments import with_replaced
+from kdtheory.experiments import Run, with_replaced
 from kdtheory.streams import Stream
 from kdtheory.types import as_torch_starts
 
@@ -44,11 +45,12 @@ class Plan:
     power: bool = False
 
     def __post_init__(self) -> None:
-        Setting(Stream(self.seed), self.tier)  # refuses a bad seed or tier before anything runs
+        _ = self.run  # refuses a bad seed or tier before anything runs
 
-    def setting(self, claim: Claim) -> Setting:
-        """The setting of one claim: its stream depends on its name and the seed, and on nothing else."""
-        return Setting(claim.stream(self.seed), self.tier, self.data, self.device)
+    @property
+    def run(self) -> Run:
+        """What the experiments of all claims are made in."""
+        return Run(Stream(self.seed), self.tier, self.data, self.device)
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,9 @@ class Examination:
 
 def examine(claim: Claim, plan: Plan, /) -> Examination:
     """Run the premise and the controls and, if the plan says so, each mutant of a claim and its power."""
-    setting = plan.setting(claim)
     with _alone(), calls_recorded() as called:
-        premise = _run(claim, setting, {})
-        controls = tuple(_run(claim, setting, dict(control.overrides)) for control in claim.controls)
+        premise = _run(claim, plan, {})
+        controls = tuple(_run(claim, plan, dict(control.overrides)) for control in claim.controls)
     mutants = {m.name: mutated(claim, plan, m) for m in claim.mutants} if plan.mutants else None
     power = power_of(claim, premise, run=functools.partial(mutated, claim, plan)) if plan.power else None
     calls = sorted({f"{function.__module__}.{function.__qualname__}" for function in called})
@@ -77,32 +78,34 @@ def examine(claim: Claim, plan: Plan, /) -> Examination:
 def mutated(claim: Claim, plan: Plan, mutant: Mutant, /) -> Evidence:
     """Run the premise of a claim under a mutant."""
     with _alone():
-        return _run(claim, plan.setting(claim), {}, patched(mutant, claim.check))
+        return _run(
+            claim, plan, {}, patched(mutant, claim.relation, *(one.measure for one in claim.experiments))
+        )
 
 
 def _run(
     claim: Claim,
-    setting: Setting,
+    plan: Plan,
     overrides: dict[str, Any],
     wrong: AbstractContextManager[None] | None = None,
 ) -> Evidence:
     try:
         with wrong or contextlib.nullcontext():
-            return claim.evidence(setting, **overrides)
-    except Exception as error:  # a check that cannot run is a row of the ledger, never its end
+            return claim.evidence(plan.run, **overrides)
+    except Exception as error:  # a claim that cannot run is a row of the ledger, never its end
         return Failure(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
 
 
 @contextlib.contextmanager
-def patched(mutant: Mutant, check: Check | None = None, /) -> Iterator[None]:
-    """Replace the mutant's target, for the block, wherever this package or the check's module names it.
+def patched(mutant: Mutant, /, *users: Callable[..., Any]) -> Iterator[None]:
+    """Replace the mutant's target, for the block, wherever this package or the module of a user names it.
 
     Raises:
         ValueError: nothing refers to the target by name, so that the mutant would change nothing.
     """
     places = [
         (namespace, name)
-        for namespace in _namespaces(mutant.target, check)
+        for namespace in _namespaces(mutant.target, users)
         for name, value in namespace.items()
         if value is mutant.target
     ]
@@ -118,11 +121,11 @@ def patched(mutant: Mutant, check: Check | None = None, /) -> Iterator[None]:
             namespace[name] = mutant.target
 
 
-def _namespaces(target: Callable[..., Any], check: Check | None) -> list[dict[str, Any]]:
-    """The globals of this package, of the target's package and of the check's module, each once."""
+def _namespaces(target: Callable[..., Any], users: Iterable[Callable[..., Any]]) -> list[dict[str, Any]]:
+    """The globals of this package, of the target's package and of the users' modules, each once."""
     packages = {name.split(".")[0] for name in (__name__, target.__module__)}
     found = [vars(module) for name, module in list(sys.modules.items()) if name.split(".")[0] in packages]
-    found.append(getattr(check, "__globals__", {}))
+    found += [user.__globals__ for user in users if hasattr(user, "__globals__")]
     return list({id(namespace): namespace for namespace in found}.values())
 
 

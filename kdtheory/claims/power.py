@@ -51,7 +51,7 @@ def power_of(
         run: runs the premise under a mutant.
         errors: those to try, in ascending order.
     """
-    scaled = claim.power or Scaled(claim.uses[0] if claim.uses else claim.mutants[0].target)
+    scaled = claim.power or Scaled(claim.mutants[0].target)
     ways = ("more", "less") if scaled.towards == "both" else (scaled.towards,)
     at_stake = judge(premise)
     if at_stake in (Verdict.ERROR, Verdict.OUT_OF_SCOPE):

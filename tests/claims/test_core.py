@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -15,8 +15,6 @@ from kdtheory.claims import (
     Control,
     Mutant,
     Plan,
-    Scaled,
-    Setting,
     Verdict,
     claim,
     examine,
@@ -37,7 +35,7 @@ from kdtheory.claims.evidence import (
 from kdtheory.claims.examination import patched
 from kdtheory.claims.wrong import Wrong, arguments, given, scaled, value
 from kdtheory.doors import inside
-from kdtheory.experiments import Experiment, Rows
+from kdtheory.experiments import Experiment, Rows, Run
 from kdtheory.losses import entropy
 from kdtheory.stats import holm_adjusted
 from kdtheory.streams import Stream
@@ -56,30 +54,39 @@ def _not_adjusted(p_values, /):
     return list(p_values)
 
 
+def sums(run: Run, /, *, factor: float = 2.0) -> Rows:
+    """Random numbers."""
+    numbers = run.stream.child("numbers").numpy().random(run.size(quick=5, full=50))
+    share = 2 * min(holm_adjusted([0.25, 0.5]))
+    return Rows(by_factor=factor * share * numbers, by_adding=numbers + numbers)
+
+
+def measured(measure: Callable[..., Rows] = sums, tuned_on: tuple[int, ...] = ()) -> Experiment:
+    """An experiment that no registry keeps."""
+    return Experiment(measure.__name__, measure, {"factor": 2.0}, tuned_on)
+
+
 def declare(**changes) -> Claim:
     """A sound little claim, with parts of its declaration changed."""
 
-    def doubling_is_adding(setting: Setting, /, *, factor: float = 2.0) -> Evidence:
+    def doubling_is_adding(rows: Rows, /) -> Evidence:
         """Twice a number is the number plus itself.
 
-        Judged on random numbers.
+        Judged on each.
         """
-        numbers = setting.stream.child("numbers").numpy().random(setting.size(quick=5, full=50))
-        assert holm_adjusted([0.5, 0.5]) is not None
-        return Identity.of(
-            factor * numbers * min(holm_adjusted([0.25, 0.5])) * 2, 2 * numbers, tolerance=1e-12
-        )
+        return Identity.of(rows.by_factor, rows.by_adding, tolerance=1e-12)
 
-    check = changes.pop("check", doubling_is_adding)
+    relation = changes.pop("relation", doubling_is_adding)
     declaration = {
         "section": "9.1",
         "formula": "2x = x + x",
         "source": "hinton2015distilling",
+        "place": "derived here",
+        "experiment": measured(),
         "control": Control("the factor is 3", factor=3.0),
-        "uses": (holm_adjusted,),
         "mutants": (Mutant("no adjustment", holm_adjusted, _not_adjusted),),
     }
-    return claim(**{**declaration, **changes})(check)
+    return claim(**{**declaration, **changes})(relation)
 
 
 def test_a_claim_knows_its_parts() -> None:
@@ -101,28 +108,29 @@ def test_premise_control_and_mutant_run_the_same_check() -> None:
     assert examine(declare(), Plan(tier="full")).premise.trials == 50
 
 
-def test_streams_depend_on_the_name_and_the_seed_only() -> None:
+def test_what_is_measured_depends_on_the_name_of_the_experiment_and_the_seed_only() -> None:
     made = declare()
-    assert made.stream(4) == Stream(4).child("claims", "doubling_is_adding")
+    assert made.experiments[0].stream(4) == Stream(4).child("experiments", "sums")
     assert examine(made, Plan(seed=1)).premise == examine(made, Plan(seed=1)).premise
 
 
 def test_what_a_claim_was_tuned_on_is_never_what_it_is_judged_on() -> None:
-    tuned = declare(tuned_on=(0, 3))
-    before = {declare().stream(seed) for seed in tuned.tuned_on}
+    assert declare(experiment=measured(tuned_on=(0, 3))).tuned_on == (0, 3)
+    tuned = measured(tuned_on=(0, 3))
+    before = {measured().stream(seed) for seed in tuned.tuned_on}
     shown = {tuned.stream(seed) for seed in range(50)}
     assert len(shown) == 50
     assert not before & shown
     first_draws = {stream.numpy().random() for stream in before}
     assert not first_draws & {stream.numpy().random() for stream in shown}
-    again = declare(tuned_on=(0, 3, 7))  # tuned on one of the new streams: again none that was seen
+    again = measured(tuned_on=(0, 3, 7))  # tuned on one of the new streams: again none that was seen
     assert not (shown | before) & {again.stream(seed) for seed in range(50)}
 
 
-def test_the_rest_of_the_docstring_says_how_a_claim_is_judged() -> None:
-    assert declare().how == "Judged on random numbers."
+def test_what_is_measured_and_the_rest_of_the_docstring_say_how_a_claim_is_judged() -> None:
+    assert declare().how == "Random numbers.\n\nJudged on each."
 
-    def long(setting: Setting, /, *, factor: float = 2.0) -> Evidence:
+    def long(rows: Rows, /) -> Evidence:
         """A statement
         of two lines.
 
@@ -133,8 +141,8 @@ def test_the_rest_of_the_docstring_says_how_a_claim_is_judged() -> None:
         """
         return OutOfScope(assumption="a", because="b")
 
-    assert declare(check=long).statement == "A statement of two lines."
-    assert declare(check=long).how == "First paragraph.\n\nSecond."
+    assert declare(relation=long).statement == "A statement of two lines."
+    assert declare(relation=long).how == "Random numbers.\n\nFirst paragraph.\n\nSecond."
 
 
 def test_each_of_several_controls_is_run() -> None:
@@ -151,17 +159,17 @@ def test_a_mutant_that_cannot_be_planted_costs_one_row() -> None:
     def nameless(p_values, /): ...
 
     lone = Mutant("of a function that nothing names", nameless, _not_adjusted)
-    found = examine(declare(uses=(nameless,), mutants=(lone,)), Plan(mutants=True)).mutants
+    found = examine(declare(mutants=(lone,)), Plan(mutants=True)).mutants
     assert found is not None
     assert "nothing refers" in found[lone.name].key_figure
 
 
 def test_an_exception_is_an_error_and_not_a_pass() -> None:
-    def breaks(setting: Setting, /, *, fine: bool = True) -> Evidence:
+    def breaks(rows: Rows, /) -> Evidence:
         """It breaks."""
         raise RuntimeError("out of luck")
 
-    found = examine(declare(check=breaks, control=Control("worse", fine=False)), Plan(mutants=True))
+    found = examine(declare(relation=breaks), Plan(mutants=True))
     assert judge(found.premise) is Verdict.ERROR
     assert "out of luck" in found.premise.key_figure
     assert (
@@ -244,30 +252,35 @@ def test_a_mutant_of_nothing_is_refused() -> None:
         pass
 
 
-def test_checks_run_on_one_thread_and_put_it_back() -> None:
+def test_claims_run_on_one_thread_and_put_it_back() -> None:
     seen = []
 
-    def threads(setting: Setting, /, *, fine: bool = True) -> Evidence:
+    def threads(rows: Rows, /) -> Evidence:
         """One thread."""
         seen.append(torch.get_num_threads())
         return Identity.of(np.ones(1), np.ones(1), tolerance=1e-9)
 
     before = torch.get_num_threads()
-    examine(declare(check=threads, control=Control("none", fine=False)), Plan())
+    examine(declare(relation=threads), Plan())
     assert (seen, torch.get_num_threads()) == ([1, 1], before)
 
 
-def no_default(setting: Setting, /, *, factor: float) -> Evidence:
+def undocumented(rows: Rows, /) -> Evidence:
+    return OutOfScope(assumption="a", because="b")
+
+
+def sees_a_setting(rows: Rows, /, *, factor: float = 2.0) -> Evidence:
     """Something."""
     return OutOfScope(assumption="a", because="b")
 
 
-def undocumented(setting: Setting, /, *, factor: float = 2.0) -> Evidence:
+def reads_two(rows: Rows, others: Rows, /) -> Evidence:
+    """Something."""
     return OutOfScope(assumption="a", because="b")
 
 
 def test_a_measurement_that_is_read_under_two_settings_is_told_once() -> None:
-    def ones(_run: Setting, /, *, factor: float = 1.0) -> Rows:
+    def ones(_run: Run, /, *, factor: float = 1.0) -> Rows:
         """A hundred ones."""
         return Rows(one=[factor])
 
@@ -298,12 +311,13 @@ def test_a_measurement_that_is_read_under_two_settings_is_told_once() -> None:
         ({"control": (Control("a", factor=3.0), Control("a", factor=4.0))}, "one reason"),
         ({"control": (Control("a", factor=3.0), Control("b", factor=2.0))}, "overrides nothing"),
         ({"reading": "'all' is read as 'any'"}, "not expected to be REFUTED"),
-        ({"power": Scaled(library.mean_test)}, "not among `uses`"),
         ({"mutants": ()}, "no mutant"),
-        ({"uses": ()}, "not among `uses`"),
         ({"expect": Verdict.BLIND}, "nothing to expect"),
-        ({"check": no_default}, "has no default"),
-        ({"check": undocumented}, "docstring is empty"),
+        ({"experiment": ()}, "no experiment"),
+        ({"place": ""}, "derived here"),
+        ({"relation": sees_a_setting}, "more than the rows"),
+        ({"relation": reads_two}, "2 arguments for 1 experiments"),
+        ({"relation": undocumented}, "docstring is empty"),
     ],
 )
 def test_an_incomplete_declaration_is_refused(changes: dict, message: str) -> None:
@@ -313,7 +327,7 @@ def test_an_incomplete_declaration_is_refused(changes: dict, message: str) -> No
 
 def test_an_unknown_tier_is_refused() -> None:
     with pytest.raises(ValueError, match="tier = 'huge'"):
-        Setting(Stream(0), "huge")
+        Run(Stream(0), "huge")
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from kdtheory.bounds import Bound
-from kdtheory.claims import REGISTRY, Claim, Control, Mutant, Plan, Scaled, Setting, Verdict, claim, examine
+from kdtheory.claims import REGISTRY, Claim, Control, Mutant, Plan, Scaled, Verdict, claim, examine
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, OutOfScope
 from kdtheory.claims.power import ERRORS, noticed, power_of, smallest
+from kdtheory.experiments import Experiment, Rows, Run
 from kdtheory.ledger import verify
 
 
@@ -47,20 +48,30 @@ def words() -> str:
     return "three"
 
 
+def threes(_run: Run, /, *, shift: float = 0.0) -> Rows:
+    """Three."""
+    return Rows(three=np.array([float(constant()) + shift]))
+
+
+def lengths(_run: Run, /, *, shift: float = 0.0) -> Rows:
+    """The length of a word."""
+    return Rows(length=[len(words()) + shift])
+
+
 def declare(*, slack: float = 0.05, twosided: bool = True, **changes) -> Claim:
-    def three_is_three(setting: Setting, /, *, shift: float = 0.0) -> Evidence:
+    def three_is_three(rows: Rows, /) -> Evidence:
         """Three is three."""
-        found = np.array([float(constant()) + shift])
         if twosided:
-            return Identity.of(found, [3.0], tolerance=slack)
-        return Inequality.of([3.0 * (1 - slack)], found)
+            return Identity.of(rows.three, [3.0], tolerance=slack)
+        return Inequality.of([3.0 * (1 - slack)], rows.three)
 
     declaration = {
         "section": "9.1",
         "formula": "3 = 3",
         "source": "hinton2015distilling",
         "control": Control("it is shifted", shift=-1.0),
-        "uses": (constant,),
+        "place": "derived here",
+        "experiment": Experiment("threes", threes, {"shift": 0.0}),
         "mutants": (Mutant("nothing", constant, zero),),
     }
     return claim(**{**declaration, **changes})(three_is_three)
@@ -168,16 +179,15 @@ def test_the_search_takes_four_runs_at_most_and_tries_what_it_is_told() -> None:
 
 
 def test_a_value_without_a_scale_is_told_and_not_a_pass() -> None:
-    made = declare(uses=(words, constant))
-
-    def check(setting: Setting, /, *, shift: float = 0.0) -> Evidence:
+    def words_have_a_length(rows: Rows, /) -> Evidence:
         """Words have a length."""
-        return Identity.of([len(words()) + shift], [5.0], tolerance=0.1)
+        return Identity.of(rows.length, [5.0], tolerance=0.1)
 
     made = claim(
-        section="9.1", formula="x", source=made.source, control=made.controls, uses=(words,),
-        mutants=(Mutant("m", words, constant),),
-    )(check)  # fmt: skip
+        section="9.1", formula="x", source="hinton2015distilling", place="derived here",
+        experiment=Experiment("lengths", lengths, {"shift": 0.0}),
+        control=Control("it is shifted", shift=-1.0), mutants=(Mutant("m", words, constant),),
+    )(words_have_a_length)  # fmt: skip
     (row,) = verify([made], Plan(power=True))
     assert row.power.notices == {"more": None, "less": None}
     assert "str has no scale" in row.power.because

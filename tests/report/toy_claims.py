@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kdtheory.claims import REGISTRY, Claim, Control, Mutant, Plan, Setting, Verdict, claim
+from kdtheory.claims import REGISTRY, Claim, Control, Mutant, Plan, Verdict, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint, MeanInequality, OutOfScope
+from kdtheory.experiments import Experiment, Rows, Run
 from kdtheory.ledger import Ledger, verify
 from kdtheory.records import RunDirectory
 
@@ -22,6 +23,38 @@ def thrice(x: np.ndarray) -> np.ndarray:
 
 def twice_by_adding(x: np.ndarray) -> np.ndarray:
     return x + x
+
+
+def doublings(_run: Run, /, *, factor: float, shift: float) -> Rows:
+    """50 numbers between 1 and 2."""
+    x = np.linspace(1, 2, 50)
+    return Rows(doubled=factor / 2 * twice(x) + shift, added=x + x)
+
+
+def floors(_run: Run, /, *, floor: float) -> Rows:
+    """How far the cross-entropy is above a floor."""
+    return Rows(above=twice(np.full(4, 0.3)) - floor)
+
+
+def halves(run: Run, /, *, gap: float) -> Rows:
+    """Judged on 60 normal numbers, `gap` apart."""
+    x = run.stream.child("x").numpy().normal(size=60)
+    return Rows(before=x, after=x + gap + 0.1 * x, doubled=twice(x), added=x + x)
+
+
+def nothings(_run: Run, /, *, kind: int) -> Rows:
+    """It raises."""
+    raise RuntimeError(f"{kind} <broken> check")
+
+
+def classes(_run: Run, /, *, share: float) -> Rows:
+    """Ten classes."""
+    return Rows(classes=int(10 * share))
+
+
+def squares(_run: Run, /, *, sign: float) -> Rows:
+    """Squares of twice seven numbers."""
+    return Rows(square=twice(sign * np.linspace(0, 0.5, 7)) ** 2)
 
 
 DATA = {"name": "handwritten digits", "digest": "0123456789abcdef"}
@@ -46,16 +79,13 @@ def _doubling() -> Claim:
         source=SOURCE,
         place="Section 2",
         assumes=("x is a real number & finite.",),
+        experiment=Experiment("doublings", doublings, {"factor": 2.0, "shift": 0.0}),
         control=Control("the factor is 3", factor=3.0),
-        uses=(twice,),
         mutants=WRONG,
     )
-    def doubling_is_addition(setting: Setting, /, *, factor: float = 2.0, shift: float = 0.0) -> Evidence:
+    def doubling_is_addition(rows: Rows, /) -> Evidence:
         """Doubling is addition: `twice(x)` = x + x < ∞."""
-        x = np.linspace(1, 2, 50)
-        return Identity.of(
-            factor / 2 * twice(x) + shift, x + x, tolerance=1e-12, notes={"largest x": 1234567.0}
-        )
+        return Identity.of(rows.doubled, rows.added, tolerance=1e-12, notes={"largest x": 1234567.0})
 
     return doubling_is_addition
 
@@ -65,17 +95,17 @@ def _printed_floor() -> Claim:
         section="1.10",
         formula=r"\mathrm{CE}(p, q) \ge H(p) = -\sum_{j=1}^{k} p_j \ln p_j",
         source=SOURCE,
-        control=Control("the floor is the entropy", floor="entropy"),
-        uses=(twice,),
+        place="derived here",
+        experiment=Experiment("floors", floors, {"floor": 0.0}),
+        control=Control("the floor is the entropy", floor=0.6),
         mutants=WRONG[:1],
         expect=Verdict.REFUTED,
         reading="'fitted' is read as 'of least risk'.",
         tuned_on=(0, 1),
     )
-    def cross_entropy_reaches_zero(setting: Setting, /, *, floor: str = "zero") -> Evidence:
+    def cross_entropy_reaches_zero(rows: Rows, /) -> Evidence:
         """The cross-entropy of a fitted student is 0."""
-        least = twice(np.full(4, 0.3)) - 0.6
-        return Inequality.of(least + (0.6 if floor == "zero" else 0.0), np.full(4, 0.5))
+        return Inequality.of(rows.above, np.full(4, 0.5))
 
     return cross_entropy_reaches_zero
 
@@ -86,22 +116,19 @@ def _two_halves() -> Claim:
         formula=r"\operatorname{Var} \hat R - \operatorname{Var} \hat R_*"
         r" = \frac{1}{N}\, \mathbb{E}_x \operatorname{Var}_{y \mid x} \ell(f(x))_y \ge 0",
         source=SOURCE,
+        place="derived here",
+        experiment=Experiment("halves", halves, {"gap": 1.0}),
         control=(
             Control("the gap is turned round", gap=-1.0),
             Control("the gap is twice as far off", gap=-2.0),
         ),
-        uses=(twice,),
         mutants=WRONG[:1],
     )
-    def both_halves_hold(setting: Setting, /, *, gap: float = 1.0) -> Evidence:
-        """The mean rises, and doubling is exact.
-
-        Judged on 60 normal numbers, `gap` apart.
-        """
-        x = setting.stream.child("x").numpy().normal(size=60)
+    def both_halves_hold(rows: Rows, /) -> Evidence:
+        """The mean rises, and doubling is exact."""
         parts = {
-            "the mean rises": MeanInequality.of(x, x + gap + 0.1 * x, notes={"by_n": {"100": 2.5e-7}}),
-            "doubling is exact": Identity.of(twice(x), x + x, tolerance=1e-12),
+            "the mean rises": MeanInequality.of(rows.before, rows.after, notes={"by_n": {"100": 2.5e-7}}),
+            "doubling is exact": Identity.of(rows.doubled, rows.added, tolerance=1e-12),
         }
         return Joint(parts=parts, notes={"horizons": [10, 100, 1000]})
 
@@ -113,13 +140,14 @@ def _nothing_runs() -> Claim:
         section="4.2",
         formula=r"\nosuchcommand{x} = 1",
         source=SOURCE,
-        control=Control("it raises another error", kind="other"),
-        uses=(twice,),
+        place="derived here",
+        experiment=Experiment("nothings", nothings, {"kind": 1}),
+        control=Control("it raises another error", kind=2),
         mutants=WRONG[:1],
     )
-    def nothing_runs(setting: Setting, /, *, kind: str = "one") -> Evidence:
-        """A check that raises."""
-        raise RuntimeError(f"{kind} <broken> check")
+    def nothing_runs(rows: Rows, /) -> Evidence:
+        """A measurement that raises."""
+        raise AssertionError("there are no rows")
 
     return nothing_runs
 
@@ -129,14 +157,15 @@ def _many_classes() -> Claim:
         section="4.3",
         formula=r"k > 100",
         source=SOURCE,
+        place="derived here",
         assumes=("There are more than 100 classes.",),
+        experiment=Experiment("classes", classes, {"share": 1.0}),
         control=Control("k is halved", share=0.5),
-        uses=(twice,),
         mutants=WRONG[:1],
     )
-    def many_classes_are_needed(setting: Setting, /, *, share: float = 1.0) -> Evidence:
+    def many_classes_are_needed(rows: Rows, /) -> Evidence:
         """Many classes are needed."""
-        return OutOfScope(assumption="There are more than 100 classes.", because=f"k = {int(10 * share)}")
+        return OutOfScope(assumption="There are more than 100 classes.", because=f"k = {rows.classes}")
 
     return many_classes_are_needed
 
@@ -146,14 +175,14 @@ def _blind() -> Claim:
         section="4.10",
         formula=r"x \le 1",
         source=SOURCE,
+        place="derived here",
+        experiment=Experiment("squares", squares, {"sign": 1.0}),
         control=Control("the sign is turned", sign=-1.0),
-        uses=(twice,),
         mutants=WRONG[:1],
     )
-    def squares_are_small(setting: Setting, /, *, sign: float = 1.0) -> Evidence:
+    def squares_are_small(rows: Rows, /) -> Evidence:
         """Squares do not see a sign."""
-        x = sign * np.linspace(0, 0.5, 7)
-        return Inequality.of(twice(x) ** 2, np.ones(7), trivial=1.5)
+        return Inequality.of(rows.square, np.ones(7), trivial=1.5)
 
     return squares_are_small
 

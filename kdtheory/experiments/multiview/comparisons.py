@@ -58,7 +58,7 @@ def of_one_network(found: list[Comparison]) -> Tensor:
     return torch.stack([one.self_distilled_accuracy.mean() for one in found])
 
 
-@experiment(tuned_on=(0, 1, 777, 4242))
+@experiment(tuned_on=(0, 1, 2, 777, 4242))
 def students_of_an_ensemble(run: Run, /, *, design: Design = FIVE) -> Rows:
     """28 training sets, 16 networks in each ensemble, and eight students of it from initialisations of their
     own, who learn from its logits on its own training points at T = 4, without labels: mean accuracies on
@@ -69,7 +69,7 @@ def students_of_an_ensemble(run: Run, /, *, design: Design = FIVE) -> Rows:
     return Rows(**arms(found))
 
 
-@experiment(tuned_on=(0, 1))
+@experiment(tuned_on=(0, 1, 2))
 def students_of_both_kinds(run: Run, /, *, student_steps: int = 500) -> Rows:
     """Six classes with feature noise, 20 training sets: ten networks in each ensemble, eight students of it
     and eight of one network each, distilled at T = 2 for `student_steps`; mean accuracies on fresh points.

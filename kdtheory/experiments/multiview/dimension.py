@@ -23,7 +23,7 @@ __all__ = ["distances_of_plain_networks_from_the_limit"]
 STEPS, RATE = 60, 2.0
 
 
-@experiment(tuned_on=(100, 101, 102, 103, 104, 105))
+@experiment(tuned_on=(0, 100, 101, 102, 103, 104, 105))
 def distances_of_plain_networks_from_the_limit(run: Run, /, *, common: float = 0.0) -> Rows:
     """The mean absolute difference in the training logits between networks trained by plain torch in R^d,
     d = 256, 1024 and 4096, and the element-wise limit from the same starts, over 24 training sets of the

@@ -117,7 +117,7 @@ def _start(
     )
 
 
-@experiment(tuned_on=(0, 1, 2, 3, 4, 100, 101, 102, 103, 104, 105, 294726, 552239, 961687))
+@experiment(tuned_on=(0, 1, 2, 3, 4, 5, 100, 101, 102, 103, 104, 105, 294726, 552239, 961687))
 def networks_on_the_labels(
     run: Run, /, *, design: Design = BINARY, members: int = MEMBERS, average_of: int = 1
 ) -> Rows:

@@ -125,7 +125,7 @@ MULTI_VIEW = Law(
 )
 
 
-@experiment(tuned_on=(0, 5))
+@experiment(tuned_on=(0, 1, 5))
 def students_on_vectors(run: Run, /, *, law: Law = LINEAR) -> Rows:
     """12 draws of 1000 training points in R^10: six networks of 32 units, their ensemble, three students
     of it and three of one network each, at T = 4 without labels; mean accuracies on 10,000 fresh points. On
