@@ -39,6 +39,7 @@ __all__ = [
     "check_counts",
     "difference_interval",
     "difference_upper_limit",
+    "normal_upper_limit",
     "paired_difference",
     "total_bins",
 ]
@@ -130,6 +131,25 @@ def difference_interval(gains: int, losses: int, trials: int, /, *, delta: float
     """
     upper = difference_upper_limit(gains, losses, trials, delta=delta / 2)
     return -difference_upper_limit(losses, gains, trials, delta=delta / 2), upper
+
+
+@door
+def normal_upper_limit(gains: int, losses: int, trials: int, /, *, delta: float) -> float:
+    """r̂ + z_δ·√(v̂/n), r̂ = (b − c)/n and v̂ = (b + c)/n − r̂²: the limit of the central limit theorem, no bound.
+
+    It lies below the truth far more often than δ where b and c are small; it stands here to be compared with.
+
+    Args:
+        gains, losses, trials, delta: as in `difference_upper_limit`.
+
+    >>> round(normal_upper_limit(16, 0, 100, delta=0.5), 9)  # z = 0
+    0.16
+    """
+    check_counts(gains, losses, trials)
+    check_fraction("delta", delta, open_interval=True)
+    difference = (gains - losses) / trials
+    variance = max((gains + losses) / trials - difference**2, 0.0)
+    return difference + float(stats.norm.isf(delta)) * math.sqrt(variance / trials)
 
 
 @door

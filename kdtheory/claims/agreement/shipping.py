@@ -27,7 +27,7 @@ from kdtheory.inversion import binomial_upper_limit
     control=Control("the distilled network has learned the labels that test it", labels_learned=1.0),
     mutants=(
         Mutant("four fifths of each limit", binomial_upper_limit, scaled(0.8)),
-        Mutant("the level of the product is e times as high", fisher32_log_level, shifted(1.0)),
+        Mutant("the level of the product is e² times as high", fisher32_log_level, shifted(2.0)),
     ),
 )
 def teacher_witness_and_distilled_network_are_certified_by_one_holdout(rows: Rows, /) -> Evidence:
