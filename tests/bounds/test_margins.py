@@ -165,7 +165,7 @@ def test_bad_input_is_named() -> None:
             softmax_confidence(v, y, gamma=gamma)
     with pytest.raises(ValueError, match="labels spans 1 to 4"):
         softmax_confidence(v, y + 1, gamma=1.0)
-    with pytest.raises(ValueError, match="logits without its last axis"):
+    with pytest.raises(ValueError, match="they must be the same"):
         multiclass_margin(v, y[:2])
     with pytest.raises(ValueError, match="student_logits"):
         softmax_distance(v[:2], v, gamma=1.0)

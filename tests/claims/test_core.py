@@ -315,7 +315,7 @@ def test_a_measurement_that_is_read_under_two_settings_is_told_once() -> None:
         ({"expect": Verdict.BLIND}, "nothing to expect"),
         ({"experiment": ()}, "no experiment"),
         ({"place": ""}, "derived here"),
-        ({"relation": sees_a_setting}, "more than the rows"),
+        ({"relation": sees_a_setting}, "nothing else"),
         ({"relation": reads_two}, "2 arguments for 1 experiments"),
         ({"relation": undocumented}, "docstring is empty"),
     ],
