@@ -28,7 +28,8 @@ def record(
 ) -> Examined:
     some = control if isinstance(control, list) else [control]
     return Examined(
-        name=name, section="1.1", statement="s", formula="x", source="k", place="", assumes=(), how="",
+        name=name, section="1.1", topic="t", statement="s", formula="x", source="k", place="",
+        assumes=(), how="", calls=(),
         reading="", loose="", tuned_on=(), power=None, expected=Verdict[expected], premise={}, seconds=0.1,
         brings=Verdict.SUPPORTED if expected == "REFUTED" else Verdict.REFUTED,
         evidence=premise, mutants=mutants,

@@ -69,7 +69,7 @@ def test_weight_zero_is_labels_alone():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda z: mean_peer_divergence(z, z), "give peers × "),
+        (lambda z: mean_peer_divergence(z, z), "peer_logits has shape"),
         (lambda z: mean_peer_divergence(z, z[None], temperature=0.0), "temperature = 0"),
         (lambda z: divergence_from_mean_peer(z * torch.nan, z[None]), "student_logits holds NaN"),
         (lambda z: mutual_loss(z, None, torch.zeros(2, dtype=torch.long), peers=1), "peers = 1"),

@@ -65,7 +65,7 @@ def test_comparison_is_what_direct_calls_give() -> None:
 
 def test_without_students_of_one_network_their_arm_is_empty_and_nothing_else_changes() -> None:
     sizes = {"members": 3, "students": 2, "stream": Stream(0), "test_points": 50}
-    whole, found = (compare(WORLD, NETWORK, RECIPE, self_students=count, **sizes) for count in (2, 0))
+    whole, found = (compare(WORLD, NETWORK, PLAN, self_students=count, **sizes) for count in (2, 0))
     assert found.self_distilled.logits.shape == (0, 50, 3)
     assert torch.equal(found.distilled.logits, whole.distilled.logits)
 

@@ -10,7 +10,11 @@ from kdtheory.claims.core import Control, Mutant, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint
 from kdtheory.claims.wrong import arguments, given, scaled
 from kdtheory.experiments import Rows
-from kdtheory.experiments.agreement.disagreement import calibrated_ensembles, farthest_predictors
+from kdtheory.experiments.agreement.disagreement import (
+    calibrated_ensembles,
+    farthest_predictors,
+    that_is_right_where_the_witness_errs,
+)
 
 
 @claim(
@@ -41,7 +45,9 @@ def calibrated_networks_differ_as_often_as_they_err(rows: Rows, /) -> Evidence:
     place="derived here",
     assumes=("The points whose labels were seen have no mass.",),
     experiment=farthest_predictors,
-    control=Control("the predictor leaves the witness where that errs", where_it_errs=True),
+    control=Control(
+        "the predictor leaves the witness where that errs", predictor=that_is_right_where_the_witness_errs
+    ),
     mutants=(
         Mutant("it never leaves the witness", farthest_predictor, given(apart=0.0)),
         Mutant(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -30,12 +32,26 @@ def calibrated_ensembles(run: Run, /, *, sharpness: float = 1.0) -> Rows:
     return Rows(error=errors, disagreement=disagreements)
 
 
+def that_errs_the_most(witness: Tensor, labels: Tensor, weights: Tensor, seen: Tensor) -> Tensor:
+    """The predictor that leaves the witness at a fifth of the mass, and errs as often as it can."""
+    return farthest_predictor(witness, labels, weights, seen, classes=4, apart=0.2)
+
+
+def that_is_right_where_the_witness_errs(
+    witness: Tensor, labels: Tensor, weights: Tensor, seen: Tensor
+) -> Tensor:
+    """The predictor that leaves the witness wherever that errs."""
+    found = farthest_predictor(witness, witness, weights, seen, classes=4, apart=0.2)
+    return torch.where(witness != labels, labels, found)
+
+
 @experiment
-def farthest_predictors(run: Run, /, *, where_it_errs: bool = False) -> Rows:
+def farthest_predictors(
+    run: Run, /, *, predictor: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = that_errs_the_most
+) -> Rows:
     """40 worlds of 50 points and 4 classes, 10 of them without mass, whose labels were seen; witnesses that
-    err at a third of the points, and the predictor that leaves them at a fifth of the mass and errs the most:
-    its error, the witness's, how often they differ, and its errors where labels were seen. Or the predictor
-    that leaves the witness `where_it_errs`.
+    err at a third of the points, and a predictor: its error, the witness's, how often they differ, and its
+    errors where labels were seen.
     """
     told = []
     for world in range(run.size(quick=40, full=400)):
@@ -47,10 +63,7 @@ def farthest_predictors(run: Run, /, *, where_it_errs: bool = False) -> Rows:
         labels = torch.randint(4, (50,), generator=generator)
         wrong = torch.rand(50, generator=generator) < 1 / 3
         witness = torch.where(wrong, (labels + 1) % 4, labels)
-        truth = witness if where_it_errs else labels
-        found = farthest_predictor(witness, truth, weights, seen, classes=4, apart=0.2)
-        if where_it_errs:
-            found = torch.where(wrong, labels, found)
+        found = predictor(witness, labels, weights, seen)
         errors = [float(weights[said != labels].sum()) for said in (found, witness)]
         told.append((*errors, float(weights[found != witness].sum()), float((found != labels)[seen].sum())))
     error, of_witness, apart, seen_errors = torch.tensor(told, dtype=torch.float64).T
