@@ -76,7 +76,7 @@ def bibtex(key: str, /) -> str:
     Raises:
         ValueError: no entry has that key.
     """
-    return f"% {DERIVED}" if key == DERIVED else str(_entry(key).raw).strip()
+    return f"% {DERIVED}" if isinstance(key, str) and key == DERIVED else str(_entry(key).raw).strip()
 
 
 def citation(key: str, /) -> str:
@@ -88,7 +88,7 @@ def citation(key: str, /) -> str:
     >>> citation("hinton2015distilling")
     'Hinton, Vinyals and Dean 2015'
     """
-    if key == DERIVED:
+    if isinstance(key, str) and key == DERIVED:
         return DERIVED
     fields = _entry(key).fields_dict
     names = [" ".join([*author.von, *author.last]) for author in fields["author"].value]

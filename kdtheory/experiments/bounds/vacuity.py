@@ -187,14 +187,20 @@ def students_of_teachers(
 
 
 def _trained(
-    run: Run, shape: MLP, points: Tensor, labels: Tensor | None, name: str, **settings: Any
+    run: Run,
+    shape: MLP,
+    points: Tensor,
+    labels: Tensor | None,
+    name: str,
+    weight_decay: float = 0.0,
+    **settings: Any,
 ) -> Population:
     return train(
         shape,
         points,
         labels,
         members=run.size(quick=10, full=40),
-        recipe=Recipe(steps=200, learning_rate=0.01),
+        recipe=Recipe(steps=200, learning_rate=0.01, weight_decay=weight_decay),
         stream=run.stream.child(name),
         device=run.device,
         **{"loss": label_loss, **settings},
