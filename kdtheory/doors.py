@@ -13,6 +13,7 @@ import contextlib
 import functools
 import inspect
 import sys
+import threading
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,10 +25,27 @@ from torch import Tensor
 
 from kdtheory._kinds import Kind, kind_of
 
-__all__ = ["calls_recorded", "door", "inside", "note_calls", "passing"]
+__all__ = ["Calls", "calls_recorded", "door", "inside", "note_calls", "passing", "remembered"]
 
 Public = TypeVar("Public", bound=Callable[..., Any])
-_RECORDS: list[set[Callable[..., Any]]] = []
+_RECORDS: list[Calls] = []
+
+
+class _Within(threading.local):
+    """How many public functions a thread is within."""
+
+    depth = 0
+
+
+_WITHIN = _Within()
+
+
+class Calls(set[Callable[..., Any]]):
+    """Public functions that were called; `direct` has those that no other public function called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.direct: set[Callable[..., Any]] = set()
 
 
 def door(public: Public, /) -> Public:
@@ -65,7 +83,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(*args: Any, **settings: Any) -> Any:
         nonlocal looks
         if _RECORDS:
-            note_calls((guarded,))
+            note_calls((guarded,), direct=() if _WITHIN.depth else (guarded,))
         if looks is None:  # not earlier: annotations may name what stands further down in the module
             named.update(_by_name(function))
             looks = _by_position(function)
@@ -85,7 +103,11 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
                     shapes[name] = kind.axes, value.shape
         if shapes:
             check_axes(shapes)
-        result = function(*given, **settings)
+        _WITHIN.depth += 1
+        try:
+            result = function(*given, **settings)
+        finally:
+            _WITHIN.depth -= 1
         if not passes and undefined(result):
             names = [*(name for name, _ in looks), *settings]
             raise ValueError(
@@ -116,7 +138,7 @@ def inside(public: Public, /) -> Public:
 
 
 @contextlib.contextmanager
-def calls_recorded() -> Iterator[set[Callable[..., Any]]]:
+def calls_recorded() -> Iterator[Calls]:
     """The public functions that are called inside the block, in any thread, each once.
 
     >>> @door
@@ -124,10 +146,10 @@ def calls_recorded() -> Iterator[set[Callable[..., Any]]]:
     ...     return 2 * number
     >>> with calls_recorded() as called:
     ...     _ = doubled(3.0)
-    >>> called == {doubled}
+    >>> called == called.direct == {doubled}
     True
     """
-    record: set[Callable[..., Any]] = set()
+    record = Calls()
     _RECORDS.append(record)
     try:
         yield record
@@ -135,11 +157,34 @@ def calls_recorded() -> Iterator[set[Callable[..., Any]]]:
         del _RECORDS[next(place for place, one in enumerate(_RECORDS) if one is record)]
 
 
-def note_calls(functions: Iterable[Callable[..., Any]], /) -> None:
+def note_calls(
+    functions: Iterable[Callable[..., Any]], /, *, direct: Iterable[Callable[..., Any]] = ()
+) -> None:
     """Count functions as called, in each block that records calls: what is kept from earlier calls."""
-    functions = tuple(functions)
+    functions, direct = tuple(functions), tuple(direct)
     for record in _RECORDS:
         record.update(functions)
+        record.direct.update(direct)
+
+
+def remembered(function: Public, /) -> Public:
+    """A function of few arguments whose values are kept, with the public functions that it called for them.
+
+    >>> remembered(lambda number: [number])(3)
+    [3]
+    """
+    kept: dict[tuple[Any, ...], tuple[Any, Calls]] = {}
+
+    @functools.wraps(function)
+    def found(*args: Any) -> Any:
+        if args not in kept:
+            with calls_recorded() as called:
+                kept[args] = function(*args), called
+        value, called = kept[args]
+        note_calls(called, direct=called.direct)
+        return value
+
+    return typing.cast(Public, found)
 
 
 def _parameters(function: Callable[..., Any]) -> Iterator[tuple[inspect.Parameter, Kind | None]]:

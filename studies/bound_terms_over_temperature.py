@@ -35,6 +35,7 @@ from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, legend_above, panel_letter
 from kdtheory.populations import train
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 CLAIMS = (

@@ -36,6 +36,7 @@ from kdtheory.losses.mutual import mutual_loss
 from kdtheory.networks import MLP, Architecture
 from kdtheory.plots import PALETTE, band, counts_axis, legend_above, panel_letter
 from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
 from kdtheory.schemes.cohort import Cohort
 from kdtheory.schemes.populations import ensemble_probs
 from kdtheory.stats import mean_test

@@ -37,7 +37,7 @@ from kdtheory.ntk.linearised import relative_deviation
 from kdtheory.recipe import Recipe
 from kdtheory.risk import top_label_calibration_error
 from kdtheory.roles import Arguments
-from kdtheory.schemes import hinton, populations
+from kdtheory.schemes import hinton
 from kdtheory.self_distillation import mobahi20_sparsity_growth
 from kdtheory.stochastic import GaussianPosterior
 
@@ -49,15 +49,6 @@ P = Z.softmax(-1)
 KD = {"temperature": 2.0, "weight": 0.5}
 POSTERIOR = GaussianPosterior(MLP((2, 3)), torch.zeros(9), torch.ones(9), torch.zeros(9))
 HELD = partial(clopper34_holdout, torch.zeros(9), independent_draws=True)
-
-
-def scheme(**training: Any) -> Any:
-    few = {
-        "members": 1,
-        "stream": Stream(0),
-        "recipe": Recipe(steps=1, learning_rate=0.1),
-    }
-    return populations.mutual(MLP((2, 3)), Z[:, :2], Y, **few, **training)
 
 
 SAME: dict[str, tuple[Callable[[Any], Any], Any, tuple[Any, ...]]] = {
@@ -218,15 +209,6 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "labels as fractions in an array": (
         lambda: agreement_of_classes(np.array([0.5, 1.0]), np.array([0.0, 1.0]), classes=2, delta=0.1),
         "must be whole numbers",
-    ),
-    "a loss beside the scheme's own": (
-        lambda: scheme(loss=label_loss),
-        "loss is what the scheme itself gives",
-    ),
-    "settings beside the scheme's own": (lambda: scheme(settings={}), "settings is what the scheme itself"),
-    "an argument that training has not": (
-        lambda: scheme(optimiser="sgd"),
-        "optimiser is no argument of train; did you mean 'optimizer'",
     ),
     "a member that is not there": (
         lambda: MLP((2, 3)).module(torch.zeros(2, 9), 2),

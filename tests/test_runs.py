@@ -194,7 +194,7 @@ def test_the_package_is_imported_under_any_default_device_and_dtype() -> None:
             sys.executable,
             "-c",
             "import torch; torch.set_default_device('meta'); torch.set_default_dtype(torch.float16); "
-            "import kdtheory; print(kdtheory.experiments.bounds.memoriser.STUDENT.device)",
+            "from kdtheory.experiments.bounds import memoriser; print(memoriser.STUDENT.device)",
         ],
         capture_output=True,
         text=True,

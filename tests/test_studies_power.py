@@ -41,7 +41,11 @@ def test_every_part_has_its_row_with_what_breaks_it(rows: pd.DataFrame) -> None:
 
 def test_the_closed_form_of_the_gradient_notices_a_percent(rows: pd.DataFrame) -> None:
     closed = rows.iloc[0]
-    assert (closed.notices_more, closed.notices_less, closed.scaled.split(".")[-1]) == ("1%", "1%", "kd_loss")
+    assert (closed.notices_more, closed.notices_less, closed.scaled.split(".")[-1]) == (
+        "1%",
+        "1%",
+        "kd_gradient",
+    )
 
 
 def test_the_figure_counts_each_claim_once(study: Study, rows: pd.DataFrame) -> None:

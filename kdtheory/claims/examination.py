@@ -71,7 +71,7 @@ def examine(claim: Claim, plan: Plan, /) -> Examination:
         controls = tuple(_run(claim, plan, dict(control.overrides)) for control in claim.controls)
     mutants = {m.name: mutated(claim, plan, m) for m in claim.mutants} if plan.mutants else None
     power = power_of(claim, premise, run=functools.partial(mutated, claim, plan)) if plan.power else None
-    calls = sorted({f"{function.__module__}.{function.__qualname__}" for function in called})
+    calls = sorted({f"{function.__module__}.{function.__qualname__}" for function in called.direct})
     return Examination(premise, controls, mutants, power, tuple(calls))
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
-from kdtheory.doors import calls_recorded, note_calls
+from kdtheory.doors import Calls, calls_recorded, note_calls
 from kdtheory.experiments.rows import Rows
 from kdtheory.experiments.run import Run
 from kdtheory.streams import Stream
@@ -34,7 +34,7 @@ _replaced: list[Callable[..., Any]] = []
 @dataclass(frozen=True)
 class _Kept:
     rows: Rows
-    called: frozenset[Callable[..., Any]]
+    called: Calls
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Experiment:
                 _KEPT[key] = kept
                 while len(_KEPT) > _MOST_KEPT:
                     _KEPT.popitem(last=False)
-        note_calls(kept.called)
+        note_calls(kept.called, direct=kept.called.direct)
         return kept.rows
 
     def _measured(self, run: Run) -> _Kept:
@@ -106,7 +106,7 @@ class Experiment:
             rows = self.measure(run, **self.settings)
         if not isinstance(rows, Rows):
             raise TypeError(f"experiment {self.name} measured a {type(rows).__name__}; give Rows")
-        return _Kept(rows, frozenset(called))
+        return _Kept(rows, called)
 
 
 @overload

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from kdtheory.datasets import Images, load_images
+from kdtheory.doors import remembered
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 from kdtheory.validate import check_one_of
@@ -53,6 +54,6 @@ class Run:
         return resolve_device(self.device)
 
 
-@lru_cache(maxsize=2)
+@remembered
 def _images(data: Path | None) -> Images:
     return load_images(data)

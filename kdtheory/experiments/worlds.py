@@ -5,13 +5,13 @@ The truth must not depend on the seed of a run: five seeds are five experiments 
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from kdtheory.datasets import Images, load_images
+from kdtheory.doors import remembered
 from kdtheory.experiments.run import Run
 from kdtheory.losses import label_loss, log_loss
 from kdtheory.networks import MLP
@@ -48,7 +48,7 @@ def distilled_log_loss(logits: Tensor, teacher_probs: Tensor, _labels: Tensor | 
     return distilled_losses(log_loss(logits), teacher_probs)
 
 
-@lru_cache(maxsize=4)
+@remembered
 def _relabelled(data: Path | None, temperature: float, most: int) -> FiniteWorld:
     images = _some(load_images(data), most)
     truth = train(

@@ -54,8 +54,8 @@ LOOP = Loop()
 """What the loop does where nothing is said."""
 
 
-@door
 @dataclass(frozen=True, eq=False)
+@door  # of its methods: the gradient norm may be NaN
 class Trained:
     """A trained module, and how it got there.
 

@@ -262,7 +262,7 @@ def test_extra_memory_is_the_matrix_and_little_more(dim: int, dtype: torch.dtype
         (lambda: InfiniteMLP(1, kind="both"), "kind"),
         (lambda: InfiniteMLP(1)(torch.tensor([[float("nan")]])), "NaN"),
         (lambda: InfiniteMLP(1)(torch.ones(2, 3, dtype=torch.float16)), "float32 or float64"),
-        (lambda: InfiniteMLP(1)(torch.ones(2, 3), torch.ones(2, 4)), "alike"),
+        (lambda: InfiniteMLP(1)(torch.ones(2, 3), torch.ones(2, 4)), "must be the same"),
         (lambda: InfiniteMLP(1)(torch.ones(2, 3), torch.ones(2, 3, dtype=torch.float64)), "alike"),
         (lambda: InfiniteMLP(1)(torch.full((2, 3), 1e25)), "overflow"),
         (lambda: InfiniteMLP(1)(torch.ones(1, 1).expand(10_000_000, 1)), "fill_gram"),

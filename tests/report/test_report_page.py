@@ -273,7 +273,7 @@ def edit(run: Path, *without: str, **entries: object) -> None:
     [
         (lambda run: (run / "ledger.json").unlink(), "holds no ledger.json"),
         (lambda run: (run / "ledger.json").write_text("{"), "is not JSON"),
-        (lambda run: (run / "ledger.json").write_text(json.dumps({"schema": 1})), "no ledger of schema 2"),
+        (lambda run: (run / "ledger.json").write_text(json.dumps({"schema": 1})), "no ledger of schema 3"),
         (lambda run: (run / "run.json").unlink(), "run.json cannot be read"),
         (
             lambda run: edit(run, verdict="SUPPORTD"),
