@@ -12,6 +12,7 @@ import contextlib
 import enum
 import functools
 import inspect
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,8 @@ Measure = Callable[..., Rows]
 EXPERIMENTS: dict[str, Experiment] = {}
 _KEPT: OrderedDict[Hashable, _Kept] = OrderedDict()
 _MOST_KEPT = 256
+_FUNCTION = re.compile(r"<function (\S+) at 0x[0-9a-f]+>")
+"""A function in what prints a value that holds it."""
 _replaced: list[Callable[..., Any]] = []
 
 
@@ -200,8 +203,8 @@ def paragraphs(text: str, /) -> str:
 def shown(value: Any, /) -> str:
     """A setting in words: a function by its name, a member of an enumeration by its own, else as it prints.
 
-    >>> shown(max), shown((1, 2.5))
-    ('max', '(1, 2.5)')
+    >>> shown(max), shown((1, shown))
+    ('max', '(1, shown)')
     """
     match value:
         case enum.Enum():
@@ -213,5 +216,9 @@ def shown(value: Any, /) -> str:
             ]
             return f"{shown(value.func)}({', '.join(told)})"
         case _ if callable(value) and hasattr(value, "__name__"):
-            return str(value.__name__).lstrip("_").replace("_", " ")
-    return repr(value)
+            return _words(value.__name__)
+    return _FUNCTION.sub(lambda found: _words(found[1].rpartition(".")[2]), repr(value))
+
+
+def _words(name: str) -> str:
+    return name.lstrip("_").replace("_", " ")
