@@ -140,7 +140,7 @@ def test_the_head_tells_how_the_run_was_judged(html: str) -> None:
 
 
 def test_text_from_records_is_escaped(html: str) -> None:
-    assert "one &lt;broken&gt; check" in html
+    assert "1 &lt;broken&gt; check" in html
     assert "written &lt;as&gt; a sum" in html
     assert "Excess risk &amp; N" in html
     assert not re.search(r"<(broken|as)\b", html)

@@ -96,12 +96,11 @@ def _printed_floor() -> Claim:
         formula=r"\mathrm{CE}(p, q) \ge H(p) = -\sum_{j=1}^{k} p_j \ln p_j",
         source=SOURCE,
         place="derived here",
-        experiment=Experiment("floors", floors, {"floor": 0.0}),
+        experiment=Experiment("floors", floors, {"floor": 0.0}, tuned_on=(0, 1)),
         control=Control("the floor is the entropy", floor=0.6),
         mutants=WRONG[:1],
         expect=Verdict.REFUTED,
         reading="'fitted' is read as 'of least risk'.",
-        tuned_on=(0, 1),
     )
     def cross_entropy_reaches_zero(rows: Rows, /) -> Evidence:
         """The cross-entropy of a fitted student is 0."""
