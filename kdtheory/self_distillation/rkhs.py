@@ -173,8 +173,8 @@ def mobahi20_multiplier_bounds(
     return _bounds(eigenvalues, norm, error)
 
 
-@door
 @dataclass(frozen=True)
+@door  # of its methods: a wrong version of it may hold fractions
 class RoundsBeforeCollapse:
     """Between how many rounds self-distillation collapses.
 
