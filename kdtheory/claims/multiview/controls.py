@@ -33,7 +33,6 @@ _QUIET = BINARY.in_world(noise_norm=1.2)
     ),
     control=Control("power 6, and a fifth of the points lack a view", design=_QUIET),
     mutants=(Mutant("the other label", accuracy, arguments(lambda logits, labels: (logits, 1 - labels))),),
-    loose="a threshold on accuracy: no constant enters",
 )
 def without_race_or_single_views_there_is_nothing_to_gain(power: Rows, views: Rows, /) -> Evidence:
     """With a quadratic activation a single network learns all views at once, and where no point lacks a view

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from kdtheory.claims.core import Control, Mutant, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint
 from kdtheory.claims.wrong import Wrong, given, scaled
 from kdtheory.experiments import Rows
@@ -38,6 +38,7 @@ def _max_norm(right: Callable[..., TeacherBiasVariance]) -> Callable[..., Teache
         Mutant("half the bias", teacher_bias_variance, scaled(0.5, entry="bias")),
         Mutant("C from the largest entry of ℓ", teacher_bias_variance, Wrong(_max_norm)),
     ),
+    power=Scaled(teacher_bias_variance, entry="bias"),
 )
 def teacher_error_is_variance_plus_squared_bias(rows: Rows, /) -> Evidence:
     """A teacher's risk misses the true risk by a variance that falls as 1/N and a squared bias that does not,
