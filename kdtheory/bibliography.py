@@ -76,7 +76,7 @@ def bibtex(key: str, /) -> str:
     Raises:
         ValueError: no entry has that key.
     """
-    return f"% {DERIVED}" if isinstance(key, str) and key == DERIVED else str(_entry(key).raw).strip()
+    return f"% {DERIVED}" if _is_derived(key) else str(_entry(key).raw).strip()
 
 
 def citation(key: str, /) -> str:
@@ -88,7 +88,7 @@ def citation(key: str, /) -> str:
     >>> citation("hinton2015distilling")
     'Hinton, Vinyals and Dean 2015'
     """
-    if isinstance(key, str) and key == DERIVED:
+    if _is_derived(key):
         return DERIVED
     fields = _entry(key).fields_dict
     names = [" ".join([*author.von, *author.last]) for author in fields["author"].value]
@@ -102,13 +102,18 @@ def check_source(key: str, /) -> None:
     Raises:
         ValueError: no entry has that key, and it is not `DERIVED`.
     """
-    if key != DERIVED:
+    if not _is_derived(key):
         _entry(key)
 
 
-def _entry(key: str) -> Any:
+def _is_derived(key: str) -> bool:
+    """Whether a key is no paper's, but says that a statement was derived here."""
     if not isinstance(key, str):
         raise ValueError(f"key = {key!r} must be a text")
+    return key == DERIVED
+
+
+def _entry(key: str) -> Any:
     entries = {**_own(), **_READ}
     if key not in entries:
         near = difflib.get_close_matches(key, [*entries, DERIVED], n=1)

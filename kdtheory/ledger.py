@@ -115,7 +115,7 @@ def sharing_rows(claims: Sequence[Claim], /) -> list[list[Claim]]:
     """The claims in groups; those of two groups have no experiment in common."""
     groups: list[tuple[set[Hashable], list[Claim]]] = []
     for claim in claims:
-        read = set(claim.reads) or {claim.name}
+        read = set(claim.reads)
         joined = [group for group in groups if group[0] & read]
         groups = [group for group in groups if not group[0] & read]
         together = [one for _, members in joined for one in members]

@@ -171,6 +171,14 @@ class Recipe:
         check_at_least("examples", examples, 1)
         return self.steps_of(math.ceil(examples / (self.batch_size or examples)))
 
+    def in_steps(self, examples: int, /) -> Recipe:
+        """The recipe with its length in steps, as many as it takes for so many examples.
+
+        Raises:
+            ValueError: no example.
+        """
+        return self.but(steps=self.steps_for(examples))
+
     def steps_of(self, batches: int, /) -> int:
         """S where an epoch has so many batches.
 

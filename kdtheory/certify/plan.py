@@ -83,7 +83,7 @@ class WitnessPlan:
 
     def on_labels(self, examples: int, /) -> Recipe:
         """The recipe of networks trained on that many labels, in steps: however many versions there are."""
-        return self.recipe.but(steps=self.recipe.steps_for(examples))
+        return self.recipe.in_steps(examples)
 
     def examples(self, inputs: Tensor, labels: Tensor, /) -> tuple[Tensor, Tensor]:
         """All versions of the examples, with their labels.
@@ -131,5 +131,4 @@ class ShipPlan:
 
     def recipe_after(self, plan: WitnessPlan, examples: int, /) -> Recipe:
         """The recipe of the network on that many points, in steps."""
-        recipe = self.recipe or plan.recipe
-        return recipe.but(steps=recipe.steps_for(examples))
+        return (self.recipe or plan.recipe).in_steps(examples)

@@ -146,7 +146,7 @@ class Workshop:
     @property
     def ship_steps(self) -> int:
         """Steps of the network to ship that is distilled from the witnesses."""
-        return 0 if self.ship_recipe is None else self.ship_recipe.steps_for(1)
+        return (self.ship_recipe and self.ship_recipe.steps) or 0
 
     @cached_property
     def split(self) -> Division:

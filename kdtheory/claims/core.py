@@ -69,8 +69,24 @@ class Mutant:
         object.__setattr__(self, "wrong", wrong.of(target) if isinstance(wrong, Wrong) else wrong)
 
 
+class Filed:
+    """What is filed under a section, such as "4.1"; empty where it belongs to no chapter."""
+
+    section: str
+
+    @property
+    def chapter(self) -> int:
+        """The chapter that it belongs to; 0 where it belongs to none."""
+        return self.order[0]
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The numbers of its section, by which claims are put in order."""
+        return tuple(int(part) for part in self.section.split(".") if part) or (0,)
+
+
 @dataclass(frozen=True)
-class Claim:
+class Claim(Filed):
     """An executable statement; made by the decorator `claim`."""
 
     name: str
@@ -91,16 +107,6 @@ class Claim:
     reading: str
     tuned_on: tuple[int, ...]
     cost: float
-
-    @property
-    def chapter(self) -> int:
-        """The chapter that the claim belongs to; 0 where it belongs to none."""
-        return self.order[0]
-
-    @property
-    def order(self) -> tuple[int, ...]:
-        """The numbers of its section, by which claims are put in order."""
-        return tuple(int(part) for part in self.section.split(".") if part) or (0,)
 
     @property
     def topic(self) -> str:

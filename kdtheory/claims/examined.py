@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kdtheory.claims.core import Claim
+from kdtheory.claims.core import Claim, Filed
 from kdtheory.claims.evidence import Evidence
 from kdtheory.claims.examination import Examination
 from kdtheory.claims.power import Power
@@ -17,7 +17,7 @@ __all__ = ["Examined", "Told", "Tried"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class Told(Filed):
     """What a claim says of itself, in words."""
 
     name: str
@@ -35,16 +35,6 @@ class Told:
     expected: Verdict
     brings: Verdict = field(repr=False)
     premise: Mapping[str, str] = field(repr=False)
-
-    @property
-    def chapter(self) -> int:
-        """The chapter that the claim belongs to; 0 where it belongs to none."""
-        return self.order[0]
-
-    @property
-    def order(self) -> tuple[int, ...]:
-        """The numbers of its section, by which claims are put in order."""
-        return tuple(int(part) for part in self.section.split(".") if part) or (0,)
 
 
 def _told(claim: Claim) -> dict[str, Any]:

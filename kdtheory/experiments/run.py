@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-
-import torch
 
 from kdtheory.datasets import Images, load_images
 from kdtheory.doors import remembered
 from kdtheory.streams import Stream
-from kdtheory.types import resolve_device
 from kdtheory.validate import check_one_of
 
 __all__ = ["Run"]
@@ -47,11 +43,6 @@ class Run:
     def images(self) -> Images:
         """The real images of this run."""
         return _images(self.data)
-
-    @cached_property
-    def torch_device(self) -> torch.device:
-        """The device that `device` stands for."""
-        return resolve_device(self.device)
 
 
 @remembered

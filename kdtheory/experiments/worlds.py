@@ -5,6 +5,7 @@ The truth must not depend on the seed of a run: five seeds are five experiments 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -21,8 +22,17 @@ from kdtheory.recipe import Recipe
 from kdtheory.risk.empirical import distilled_losses
 from kdtheory.streams import Stream
 
-__all__ = ["distilled_log_loss", "relabelled_world", "three_gaussians"]
+__all__ = [
+    "Teacher",
+    "bayes",
+    "distilled_log_loss",
+    "relabelled_world",
+    "scrambled",
+    "three_gaussians",
+]
 
+Teacher = Callable[[FiniteWorld], Tensor]
+"""The probabilities that it gives to each image of a world."""
 _ROOT = Stream(0).child("worlds")
 
 
@@ -35,6 +45,16 @@ def relabelled_world(run: Run, /, *, temperature: float = 3.0, most: int = 2000)
         most: of a larger set, this many images, drawn once and for all.
     """
     return _relabelled(run.data, temperature, most)
+
+
+def bayes(world: FiniteWorld) -> Tensor:
+    """p*(x) of each image."""
+    return world.probs
+
+
+def scrambled(world: FiniteWorld) -> Tensor:
+    """p*(x) of another image."""
+    return world.probs.roll(1, 0)
 
 
 def three_gaussians() -> GaussianMixture:

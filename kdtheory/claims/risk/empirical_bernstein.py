@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from kdtheory.bounds.empirical_bernstein import maurer09_covering_radius, maurer09_finite_class_radius
+from kdtheory.claims.bounds.wrong import bernstein_terms
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, MeanInequality, WorstRatio
 from kdtheory.claims.wrong import Wrong, given, scaled
@@ -34,19 +32,6 @@ def _standard_error_alone(variance: Tensor, /, *, n: int, **_: float) -> Tensor:
 def _members(share: float) -> Wrong:
     """The radius with ln(2|F|^share/δ)."""
     return given(class_size=lambda size: max(1, round(size**share)))
-
-
-def _terms(first: float, second: float) -> Wrong:
-    """The radius with its two terms multiplied."""
-
-    def of(right: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def wrong(variance: Tensor, /, **settings: Any) -> Tensor:
-            rest = right(torch.zeros_like(variance), **settings)
-            return first * (right(variance, **settings) - rest) + second * rest
-
-        return wrong
-
-    return Wrong(of)
 
 
 def _variance_over_n_squared(variance: Tensor, /, *, n: int, class_size: int, delta: float) -> Tensor:
@@ -76,8 +61,8 @@ def _covered(rows: Rows) -> dict[str, Evidence]:
         Mutant("√V̂/N for √(V̂/N)", maurer09_finite_class_radius, _variance_over_n_squared),
         Mutant("ln |F| is forgotten", maurer09_finite_class_radius, _members(0.0)),
         Mutant("0.9 ln |F|", maurer09_finite_class_radius, _members(0.9)),
-        Mutant("0.9 of the root", maurer09_finite_class_radius, _terms(0.9, 1.0)),
-        Mutant("0.9 of 7/3", maurer09_finite_class_radius, _terms(1.0, 0.9)),
+        Mutant("0.9 of the root", maurer09_finite_class_radius, bernstein_terms(0.9, 1.0)),
+        Mutant("0.9 of 7/3", maurer09_finite_class_radius, bernstein_terms(1.0, 0.9)),
         Mutant("half the one-hot losses", one_hot_losses, scaled(0.5)),
         Mutant("half the distilled losses", distilled_losses, scaled(0.5)),
     ),
@@ -107,9 +92,9 @@ def empirical_bernstein_bound_covers_a_finite_class(rows: Rows, /) -> Evidence:
     control=Control("one end of the segment is a memoriser of the sample", chosen=one_end_after_the_sample),
     mutants=(
         Mutant("only the standard error is left", maurer09_covering_radius, _standard_error_alone),
-        Mutant("0.9 of the root", maurer09_covering_radius, _terms(0.9, 1.0)),
-        Mutant("0.9 of the second term", maurer09_covering_radius, _terms(1.0, 0.9)),
-        Mutant("no second term", maurer09_covering_radius, _terms(1.0, 0.0)),
+        Mutant("0.9 of the root", maurer09_covering_radius, bernstein_terms(0.9, 1.0)),
+        Mutant("0.9 of the second term", maurer09_covering_radius, bernstein_terms(1.0, 0.9)),
+        Mutant("no second term", maurer09_covering_radius, bernstein_terms(1.0, 0.0)),
         Mutant("half the one-hot losses", one_hot_losses, scaled(0.5)),
     ),
     power=Scaled(maurer09_covering_radius),

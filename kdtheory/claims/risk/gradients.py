@@ -11,7 +11,8 @@ from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Equality, Evidence, Identity, Joint
 from kdtheory.claims.wrong import arguments, value
 from kdtheory.experiments import Rows
-from kdtheory.experiments.risk.gradients import gradients_under_a_teacher, scrambled
+from kdtheory.experiments.risk.gradients import gradients_under_a_teacher
+from kdtheory.experiments.worlds import scrambled
 from kdtheory.risk.gradients import network_gradient_noise
 
 

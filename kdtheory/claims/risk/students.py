@@ -11,13 +11,12 @@ from kdtheory.claims.wrong import arguments, scaled, value
 from kdtheory.experiments import Rows
 from kdtheory.experiments.risk.students import (
     TOLERANCE,
-    bayes,
     kernel,
     linear_students_over_the_sample_size,
-    scrambled,
     students_of_two_teachers,
     students_over_the_sample_size,
 )
+from kdtheory.experiments.worlds import bayes, scrambled
 from kdtheory.risk.empirical import distilled_losses
 from kdtheory.risk.population import excess_risk, population_risk
 

@@ -76,9 +76,7 @@ def pure_student_is_a_step_along_the_ridge_path(rows: Rows, /) -> Evidence:
     mutants=(
         Mutant("half of R′", optimal_mixing, scaled(0.5, entry="slope")),
         Mutant("R′ with its sign changed", optimal_mixing, scaled(-1.0, entry="slope")),
-        Mutant(
-            "Σ is left out", optimal_mixing, given(covariance=lambda whole: torch.eye(len(whole)).to(whole))
-        ),
+        Mutant("Σ is left out", optimal_mixing, given(covariance=_no_covariance)),
     ),
     cost=2,
 )

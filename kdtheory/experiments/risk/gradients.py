@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from kdtheory.experiments.core import experiment
 from kdtheory.experiments.rows import Rows
 from kdtheory.experiments.run import Run
-from kdtheory.experiments.worlds import relabelled_world
+from kdtheory.experiments.worlds import Teacher, bayes, relabelled_world
 from kdtheory.losses import label_loss
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.networks import MLP
@@ -21,22 +19,11 @@ from kdtheory.risk.empirical import distilled_risk, one_hot_risk
 from kdtheory.risk.gradients import network_gradient_noise
 from kdtheory.risk.population import population_risk
 
-Teacher = Callable[[FiniteWorld], Tensor]
 BATCH = 32
 
 
-def of_the_world(world: FiniteWorld) -> Tensor:
-    """p*(x) of each x."""
-    return world.probs
-
-
-def scrambled(world: FiniteWorld) -> Tensor:
-    """p*(x) of another x."""
-    return world.probs.roll(1, 0)
-
-
 @experiment
-def noise_of_network_gradients(run: Run, /, *, teacher: Teacher = of_the_world) -> Rows:
+def noise_of_network_gradients(run: Run, /, *, teacher: Teacher = bayes) -> Rows:
     """Three nets trained on 200 real images with redrawn labels: the traces of the gradient's covariance over
     all images and labels, from Jacobians: on labels, on the teacher's probabilities, and the label noise.
     """
@@ -57,7 +44,7 @@ def noise_of_network_gradients(run: Run, /, *, teacher: Teacher = of_the_world) 
 
 
 @experiment
-def gradients_under_a_teacher(run: Run, /, *, teacher: Teacher = of_the_world) -> Rows:
+def gradients_under_a_teacher(run: Run, /, *, teacher: Teacher = bayes) -> Rows:
     """At three nets trained on 200 real images with redrawn labels: how much smaller the trace of the
     gradient's covariance is on the teacher's probabilities than on labels, and the label noise; at the first,
     on 2,000 batches of 32 images, 32 times the difference of the squared distances from the full gradient of

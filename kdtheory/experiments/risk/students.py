@@ -16,7 +16,7 @@ from torch import Tensor
 from kdtheory.experiments.core import experiment
 from kdtheory.experiments.rows import Rows
 from kdtheory.experiments.run import Run
-from kdtheory.experiments.worlds import distilled_log_loss, relabelled_world
+from kdtheory.experiments.worlds import Teacher, bayes, distilled_log_loss, relabelled_world
 from kdtheory.losses import label_loss
 from kdtheory.losses.labelwise import log_loss, zero_one_loss
 from kdtheory.networks import MLP
@@ -33,18 +33,6 @@ TOLERANCE = 0.1
 SCHEDULE = ((120, 0.02), (40, 0.002), (240, 0.01), (40, 0.001), (480, 0.005), (80, 0.0005))
 DECAYS = (1e-3, 1e-2)
 SIZES = (40, 100, 250)
-
-Teacher = Callable[[FiniteWorld], Tensor]
-
-
-def bayes(world: FiniteWorld) -> Tensor:
-    """p*(x) of each image."""
-    return world.probs
-
-
-def scrambled(world: FiniteWorld) -> Tensor:
-    """p*(x) of another image."""
-    return world.probs.roll(1, 0)
 
 
 def sharpened(world: FiniteWorld) -> Tensor:
