@@ -46,7 +46,7 @@ def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> pytest.
     core = sys.modules.get("kdtheory.claims.core")  # not imported here: without it there is no claim
     if core is None or not isinstance(obj, core.Claim) or not collector.config.getoption("claims"):
         return None
-    if not isinstance(collector, pytest.Module) or obj.check.__module__ != collector.obj.__name__:
+    if not isinstance(collector, pytest.Module) or obj.relation.__module__ != collector.obj.__name__:
         return None
     item = pytest.Function.from_parent(collector, name=name, callobj=_test(obj))
     item.add_marker("claim")

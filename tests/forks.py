@@ -29,7 +29,8 @@ from reach import Chosen, Map, Reached
 __all__ = ["Tree", "copied", "dotted", "examined", "forked", "imported_once", "reached", "tested"]
 
 MEMORY = 16 * 2**30
-PYTEST = ["-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist", "--doctest-modules", "-o",
+PYTEST = ["-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist",
+          "-p", "no:kdtheory", "--doctest-modules", "-o",
           "doctest_optionflags=ELLIPSIS", "-W", "ignore::pytest.PytestAssertRewriteWarning"]  # fmt: skip
 
 

@@ -87,7 +87,7 @@ def test_claims_are_found_by_file_module_and_package(folder: Path) -> None:
     assert [claim.name for claim in outside.load_claims("claims_of_a_package")] == ["four", "three"]
     by_path = outside.load_claims("claims_of_a_package/below/second.py")
     assert by_path == (REGISTRY["four"],)
-    assert by_path[0].check.__module__ == "claims_of_a_package.below.second"
+    assert by_path[0].relation.__module__ == "claims_of_a_package.below.second"
     (told,) = chosen_entries(["claims_of_a_module"])
     assert (told["name"], told["premise"], told["mutants"]) == ("two", {"factor": "1.0"}, ["half"])
 
@@ -200,9 +200,7 @@ def test_the_code_of_a_script_is_that_of_what_lies_beside_it_too(folder: Path) -
 
 
 def run_pytest(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return pytester.runpytest_subprocess(
-        "-p", "kdtheory.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments
-    )
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist", *arguments)
 
 
 def test_pytest_collects_claims_with_controls_and_mutants_as_subtests(pytester: pytest.Pytester) -> None:

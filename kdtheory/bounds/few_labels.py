@@ -1,9 +1,8 @@
 """Few labels and a better teacher: err(s) = Pr[s ≠ t] + E D, D = 1[s ≠ y] − 1[s ≠ t] ∈ {−1, 0, 1}.
 
 Prediction-powered inference (Angelopoulos et al., Science 2023) in finite samples, derived here. D is
-non-zero
-only where the teacher errs: +1 where both say the same wrong class, −1 where s is right and t wrong. So n
-labelled points need only show two rare cells of a multinomial, and N unlabelled ones show Pr[s ≠ t] = θ.
+non-zero only where the teacher errs: +1 where both say the same wrong class, −1 where s is right and t
+wrong. So n labelled points need only show two rare cells of a multinomial, and N unlabelled ones show Pr[s ≠ t] = θ.
 The limit is the supremum of e = θ + r that is not ruled out,
 
     sup{e : max over θ ∈ C₁, q ∈ C₂ of T(θ, r = e − θ, q) ≥ δ − β₁ − β₂},
@@ -12,8 +11,7 @@ C₁ and C₂ exact intervals of θ and of the nuisance parameter q = p₊ + p�
 a·b − c̃·c + w·⌊L/κ⌋ as low as it was (`signed_counts`), w/κ about ½(a + c̃)·n/N so that b − c and n·L/N
 count alike.
 Over a piece [θ₁, θ₂] of C₁ the chance is at most T(θ₁, e − θ₂, q), for T falls in θ and in r; the pieces
-are a
-small part of the radius, and that much of it is lost.
+are a small part of the radius, and that much of it is lost.
 """
 
 from __future__ import annotations
