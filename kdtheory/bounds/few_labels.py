@@ -2,8 +2,8 @@
 
 Prediction-powered inference (Angelopoulos et al., Science 2023) in finite samples, derived here. D is
 non-zero only where the teacher errs: +1 where both say the same wrong class, −1 where s is right and t
-wrong. So n labelled points need only show two rare cells of a multinomial, and N unlabelled ones show Pr[s ≠ t] = θ.
-The limit is the supremum of e = θ + r that is not ruled out,
+wrong. So n labelled points need only show two rare cells of a multinomial, and N unlabelled ones show
+Pr[s ≠ t] = θ. The limit is the supremum of e = θ + r that is not ruled out,
 
     sup{e : max over θ ∈ C₁, q ∈ C₂ of T(θ, r = e − θ, q) ≥ δ − β₁ − β₂},
 
