@@ -254,6 +254,8 @@ BAD = {
     "a hole in a table": (read_logits, lambda: written("1.5,2\n3,\n"), "NaN"),
     "a vector": (read_logits, lambda: saved(np.zeros(3)), "logits are a table"),
     "one class": (read_logits, lambda: saved(np.zeros((3, 1))), "2 classes"),
+    "an array with NaN": (read_array, lambda: saved(np.full((2, 2), np.nan)), r"holds NaN \(4 entries\)"),
+    "names alone": (read_array, lambda: written("a,b\n"), "no row"),
     "no rows": (read_logits, lambda: saved(np.zeros((0, 3))), "no row"),
     "complex": (read_logits, lambda: saved(np.zeros((3, 2), complex)), "logits are numbers"),
     "labels: a table": (read_labels, lambda: "z.npy", "one class number for each point"),

@@ -63,6 +63,12 @@ REFUSED = {
     "names in another order": ("2,0,1\n" + ROWS, "may be names of columns"),
     "names with a sign": ("-1,0,1\n" + ROWS, "may be names of columns"),
     "two lines of names": ("a,a,b\n0,1,0\n" + ROWS, "second line .* may be names too"),
+    "thousands in the first line": (
+        "1'000.5,2'000.5,3'000\n" + ROWS,
+        "may be numbers that are written otherwise",
+    ),
+    "per cent in the first line": ("10%,20%,70%\n" + ROWS, "may be numbers that are written otherwise"),
+    "hexadecimal numbers in the first line": ("0x1,0x2,0x3\n" + ROWS, "written otherwise"),
     "only names": ("0,1,2\n", "may be names of columns"),
     "holes in the first line": ("NA,NA,NA\n" + ROWS, "NaN"),
     "a row name more than names": (

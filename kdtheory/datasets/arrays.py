@@ -127,11 +127,15 @@ def read_array(path: File, /, *, header: bool | None = None) -> NDArray[np.gener
 
     Raises:
         ValueError: no such file, an unknown suffix, a damaged file or one that holds pickled objects, text
-            where numbers should be, a first line that may be names or numbers, several arrays and no name,
-            or no reader for .parquet.
+            where numbers should be, NaN, a first line that may be names or numbers, several arrays and no
+            name, or no reader for .parquet.
     """
     array = _certain(path, read_table(path, header=header))
+    if missing := int(np.isnan(array).sum()) if array.dtype.kind in "fc" else 0:
+        raise ValueError(f"{path} holds NaN ({missing} entries); clean them first")
     if array.dtype.kind == "U":
+        if not array.size:
+            raise ValueError(f"{path} has names and no row; give at least one")
         raise ValueError(f"{path} holds words ({str(array.reshape(-1)[0])!r}) where numbers should be")
     return array
 

@@ -23,6 +23,7 @@ _WHOLE = re.compile(r"[+-]?\d+")
 _WHOLE_VALUED = re.compile(r"[+-]?\d+(\.0*)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+_WRITTEN_OTHERWISE = re.compile(r"[^a-zA-Z_#]*\d[^a-zA-Z_#]*|0[xX][0-9a-fA-F]+")
 _HALF = re.compile(r"[+-]?0\d+|-0")
 _EXCEL = re.compile(r"sep=(.)")
 _LINES_SEEN = 50
@@ -233,6 +234,8 @@ def _first_line_of_words(first: list[str], rest: list[list[str]]) -> tuple[bool,
         raise ValueError(f"its first line mixes words ({words[0]!r}) and numbers ({numbers[0]!r})")
     if len(first) == 1 and rest and not any(_NUMBER.fullmatch(row[0]) for row in rest):
         return False, f"its first line ({first[0]}) may be the name of the column or a label"
+    if all(_WRITTEN_OTHERWISE.fullmatch(cell) for cell in words):
+        return True, f"its first line ({', '.join(first[:4])}) may be numbers that are written otherwise"
     below = [all(_WHOLE.fullmatch(cell) for cell in row) for row in rest]
     fractions = not any(_WHOLE.fullmatch(cell) for row in rest[1:] for cell in row)
     if len(first) > 1 and rest[1:] and below[0] and fractions:
