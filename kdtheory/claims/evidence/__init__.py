@@ -1,10 +1,11 @@
 """What a check brings back: one frozen record per kind of evidence, made of plain numbers."""
 
 from kdtheory.claims.evidence.compound import Failure, Joint, OutOfScope
+from kdtheory.claims.evidence.counted import Coverage
 from kdtheory.claims.evidence.exact import Identity, Inequality, WorstRatio
 from kdtheory.claims.evidence.kind import Evidence
 from kdtheory.claims.evidence.record import from_record, to_record
-from kdtheory.claims.evidence.sampled import Coverage, Equality, MeanInequality, Rate
+from kdtheory.claims.evidence.sampled import Equality, MeanInequality, Rate
 
 __all__ = [
     "Coverage",

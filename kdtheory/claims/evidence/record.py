@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdtheory.claims.evidence.compound import Failure, Joint, OutOfScope
+from kdtheory.claims.evidence.counted import Coverage
 from kdtheory.claims.evidence.exact import Identity, Inequality, WorstRatio
 from kdtheory.claims.evidence.kind import Evidence
-from kdtheory.claims.evidence.sampled import Coverage, Equality, MeanInequality, Rate
+from kdtheory.claims.evidence.sampled import Equality, MeanInequality, Rate
 
 __all__ = ["KINDS", "from_record", "to_record"]
 

@@ -1,4 +1,4 @@
-"""Evidence from samples: means, equivalence, rates and coverage, each with its one-sided p-values."""
+"""Evidence from samples: means, equivalence and rates, each with its one-sided p-values."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from scipy import stats
 
 from kdtheory.claims.evidence.kind import Evidence, Notes, Values, paired
 from kdtheory.stats import (
     MeanTest,
     OneSidedTest,
-    binomial_upper_limit,
     bounded_test,
     log_log_slopes,
     mean_test,
 )
 
-__all__ = ["Coverage", "Equality", "MeanInequality", "Rate"]
+__all__ = ["Equality", "MeanInequality", "Rate"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,72 +255,3 @@ class Rate(Evidence):
         low, high = self._test.interval()
         remark = ", no spread to test" if self._test.mute else ""
         return f"slope {self.slope:+.3f} [{low:+.3f}, {high:+.3f}], expected {self.expected:+g}{remark}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Coverage(Evidence):
-    """A bound that may fail with probability ≤ δ: violations are counted, exactly (binomial)."""
-
-    kind: ClassVar[str] = "coverage"
-    sampled: ClassVar[bool] = True
-    draws: int
-    violations: int
-    delta: float
-    share_trivial: float = 0.0
-
-    @classmethod
-    def of(
-        cls,
-        truth: Values,
-        bound: Values,
-        /,
-        *,
-        delta: float,
-        trivial: float | None = None,
-        notes: Notes | None = None,
-    ) -> Coverage:
-        """Count the independent draws in which the truth exceeds the bound.
-
-        Raises:
-            ValueError: shapes differ, a side is empty or not finite, or δ outside (0, 1).
-        """
-        if not 0 < delta < 1:
-            raise ValueError(f"delta = {delta} must lie in (0, 1)")
-        left, right = (side.reshape(-1) for side in paired(truth, bound))
-        return cls(
-            draws=len(left),
-            violations=int((left > right).sum()),
-            delta=delta,
-            share_trivial=0.0 if trivial is None else float((right >= trivial).mean()),
-            notes=notes or {},
-        )
-
-    @classmethod
-    def rare(cls, violated: Values, /, *, delta: float, notes: Notes | None = None) -> Coverage:
-        """Count independent events that must be rarer than δ.
-
-        Where there is none to count, it counts as one that occurred: no evidence that they are rare.
-
-        Raises:
-            ValueError: as `of`.
-        """
-        occurred = np.asarray(violated, dtype=float).reshape(-1)
-        occurred = occurred if len(occurred) else np.ones(1)
-        return cls.of(occurred, np.full_like(occurred, 0.5), delta=delta, notes=notes)
-
-    @property
-    def p_against(self) -> float:
-        return float(stats.binomtest(self.violations, self.draws, self.delta, "greater").pvalue)
-
-    @property
-    def p_in_favour(self) -> float:
-        return float(stats.binomtest(self.violations, self.draws, self.delta, "less").pvalue)
-
-    @property
-    def says_nothing(self) -> bool:
-        return self.share_trivial > 0.5
-
-    @property
-    def key_figure(self) -> str:
-        limit = binomial_upper_limit(self.violations, self.draws)
-        return f"{self.violations} of {self.draws} violate, rate ≤ {limit:.3g} (δ = {self.delta:g})"
