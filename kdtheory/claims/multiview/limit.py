@@ -20,7 +20,11 @@ from kdtheory.multiview import limit_of, train_limit
     control=Control("all noise patches share a direction", common=0.5),
     mutants=(
         Mutant("s for s²", limit_of, given(noise_norm=lambda norm: norm**0.5)),
-        Mutant("twice the rate", train_limit, given(learning_rate=lambda rate: 2 * rate)),
+        Mutant(
+            "twice the rate",
+            train_limit,
+            given(recipe=lambda recipe: recipe.but(learning_rate=2 * recipe.learning_rate)),
+        ),
     ),
     loose="an exponent: what would be noticed is a distance that does not fall, as of a limit with s for s²",
     cost=4,
