@@ -1,4 +1,4 @@
-"""What an annotation asks of an argument: what is taken for it, and the sentence for what is not."""
+"""Annotations as checks of arguments: the values accepted, and the sentence for those that are not."""
 
 from __future__ import annotations
 

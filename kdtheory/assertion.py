@@ -43,7 +43,7 @@ def assert_claim(
 
 
 def shortcomings(found: Finding, /) -> dict[str, str]:
-    """What came out otherwise than it should: the premise, each control, each mutant; empty where nothing."""
+    """Outcomes that are not as declared: the premise, each control, each mutant; empty where nothing."""
     wrong = {}
     if not found.as_expected:
         wrong["premise"] = (

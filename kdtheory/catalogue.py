@@ -1,4 +1,4 @@
-"""What the claims say of themselves, known without running or importing them: for `list`, `show` and `cite`.
+"""The declarations of all claims, known without running or importing them: for `list`, `show` and `cite`.
 
 `catalogue.json` is made from the registry by `python -m kdtheory.catalogue`; it also says which papers the
 functions rest on that claims put to the test.
@@ -30,7 +30,7 @@ _PAPER = re.compile(r"([a-z]+)(\d\d)(?:_|$)")
 
 
 def described(claim: Claim, /) -> Entry:
-    """What a claim says of itself, as plain JSON types."""
+    """The declaration of a claim, as plain JSON types."""
     same = {key: getattr(claim, key) for key in _AS_THEY_ARE}
     return {
         **{key: list(value) if isinstance(value, tuple) else value for key, value in same.items()},
@@ -57,7 +57,7 @@ def in_order(entries: Iterable[Entry], /) -> list[Entry]:
 
 @lru_cache(maxsize=1)
 def catalogue() -> dict[str, dict[str, Any]]:
-    """What claims say of themselves, what functions rest on, and what verdicts mean, each by name."""
+    """Declarations of claims, digests of functions, and meanings of verdicts, each by name."""
     text = resources.files("kdtheory").joinpath("catalogue.json").read_text(encoding="utf-8")
     found: dict[str, dict[str, Any]] = json.loads(text)
     return found

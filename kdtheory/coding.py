@@ -257,7 +257,7 @@ class _Estimate:
         self.total = alphabet
 
     def interval(self, symbol: int) -> tuple[int, int]:
-        """What lies below the symbol, and the symbol's own share, of `total`."""
+        """The total below the symbol, and the symbol's own share."""
         return sum(self.doubled[:symbol]), self.doubled[symbol]
 
     def symbol_at(self, target: int) -> int:

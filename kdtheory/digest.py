@@ -1,4 +1,4 @@
-"""What a function rests on, as one digest: its module, what that imports here, the packages below.
+"""A digest of all that a function rests on: its module, what that imports here, the packages below.
 
 Two runs with the same digest run the same code. A module counts where the function's module imports it,
 directly or through others, and where it is of this package, of the function's own, or of the folder of a
@@ -78,7 +78,7 @@ def _reached(start: str, packages: set[str]) -> dict[str, Path]:
 
 @cache
 def _imported(name: str, file: Path, _changed: int) -> tuple[str, ...]:
-    """What a module imports, and what of it could be modules; read from its source, so that none is run."""
+    """The imports of a module, and those that could be modules; read from its source, so that none is run."""
     parent = name if file.name == "__init__.py" else name.rpartition(".")[0]
 
     def names() -> Iterator[str]:

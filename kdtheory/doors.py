@@ -126,7 +126,7 @@ def passing(public: Public, /) -> Public:
 
 
 def inside(public: Public, /) -> Public:
-    """What stands behind the door, for a loop whose arguments were looked at once; any other as it is.
+    """The function behind the door, for a loop whose arguments were looked at once; any other as it is.
 
     A function wrapped around a public one, as a wrong version of it is, has no door of its own.
     """

@@ -18,9 +18,9 @@ __all__ = ["SCHEMA", "Record", "latest_run", "read_json", "sweep", "write_file",
 
 Record = dict[str, Any]
 SCHEMA = 3
-"""Of the records and ledgers of runs, and of what `verify --json` prints."""
+"""The version of records and ledgers of runs, and of what `verify --json` prints."""
 _HALF = re.compile(r"\..+\.(json|html|csv|svg|png)\.[a-z0-9_]{8}")
-"""What a file is called while it is written."""
+"""The ending of a file's name while it is written."""
 
 
 def write_file(path: Path, content: bytes, /) -> None:

@@ -45,7 +45,7 @@ def plain_fields(value: Any, /) -> dict[str, Any]:
 
 
 def restored(kind: Any, value: Any, where: str, /) -> Any:
-    """What `plain` was made of, where that is of a `kind`; entries that are no field are passed over.
+    """The value that `plain` was made of, one of a `kind`; entries that are no field are passed over.
 
     Raises:
         ValueError: something is missing or of another type; `where` and the fields' names say what.

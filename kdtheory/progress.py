@@ -18,7 +18,7 @@ __all__ = ["Progress", "Tell", "progress_bar", "silence", "told"]
 
 Tell = Callable[[int, int], None]
 Progress = bool | Tell | None
-"""What doors take: None shows a bar on a terminal and in a notebook, True a line now and then elsewhere too,
+"""The argument `progress`: None shows a bar on a terminal and in a notebook, True a line elsewhere too,
 False nothing; a callable is called with the steps done and all of them."""
 _PAUSE = 15.0
 """Seconds between two lines."""
@@ -38,7 +38,7 @@ def _nobody(_done: int, _total: int) -> None:
 
 @contextmanager
 def told(progress: Progress, label: str, /) -> Iterator[Tell]:
-    """What a door calls with (done, total) for the `progress` that it was given.
+    """The function that a door calls with (done, total), for the `progress` that it was given.
 
     >>> seen = []
     >>> with told(lambda done, total: seen.append(done / total), "counting") as tell:

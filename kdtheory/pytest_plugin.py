@@ -101,7 +101,7 @@ def _report(found: Finding, subtests: Any) -> None:
 
 
 def _properties(found: Finding) -> list[tuple[str, object]]:
-    """What JUnit keeps of a claim beside its outcome."""
+    """The properties of a claim that JUnit keeps beside its outcome."""
     return [
         ("section", found.section),
         ("source", found.source),

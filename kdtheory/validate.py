@@ -1,4 +1,4 @@
-"""What is asked of input at the public door: a `ValueError` that names argument, value and cure.
+"""Checks of input at the public door: a `ValueError` that names argument, value and cure.
 
 Shapes are stated as jaxtyping annotations and checked by type under test; the checks here are of meaning,
 and of the shapes whose mismatch would broadcast silently into a wrong number.

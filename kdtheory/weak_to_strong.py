@@ -1,4 +1,4 @@
-"""What distilling a head on frozen features can gain, by Pythagoras: the misfit of student and teacher.
+"""The gain of distilling a head on frozen features, by Pythagoras: the misfit of student and teacher.
 
 A softmax-linear student q_W(x) = softmax(Wᵀ(φ(x), 1)) that minimises the mean forward divergence from a
 teacher p at T = 1 ends at S with Σ_x (p − S)(x)·(φ(x), 1) = 0. So for *every* q of that family, on the

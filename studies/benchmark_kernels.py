@@ -253,7 +253,7 @@ def _net(widths: Sequence[int]) -> nn.Module:
 
 
 def _contracted(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-    """What torch's tutorial on tangent kernels does, traced: Jacobians of every point, then a product."""
+    """The method of torch's tutorial on tangent kernels, traced: Jacobians of every point, then a product."""
     params = {name: p.detach() for name, p in module.named_parameters()}
     jacobians = vmap(jacrev(lambda p, x: functional_call(module, p, (x[None],))[0]), (None, 0))(
         params, inputs

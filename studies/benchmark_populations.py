@@ -75,7 +75,7 @@ class Cell:
 
     @property
     def flops(self) -> int:
-        """Of the products in one model-step: forward, weight gradient, and input gradient but for layer 1."""
+        """Operations in a model-step's products: forward, weight gradient, input gradient but for layer 1."""
         widths = self.architecture.widths
         layers = [inside * out for inside, out in pairwise(widths)]
         return 2 * len(self.labels) * (3 * sum(layers) - layers[0])

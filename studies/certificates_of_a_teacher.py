@@ -183,7 +183,7 @@ def _versions(inputs: Tensor) -> Tensor:
 
 
 def _as_chosen(bound: Bound) -> Bound:
-    """The same counts at δ over the number of recipes: valid whichever of these was taken."""
+    """The limit of these counts at δ over the number of recipes: valid whichever of these was taken."""
     held, unlabelled = (int(bound.quantities[name]) for name in ("points", "unlabelled points"))
     errors, apart = int(bound.quantities["errors"]), round(bound.terms["disagreement"] * unlabelled)
     witness = holdout_tail(torch.arange(held) < errors, fixed_in_advance=True, independent_draws=True)

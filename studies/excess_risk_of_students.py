@@ -169,7 +169,7 @@ def _digits_arena(world: FiniteWorld, decays: Sequence[float]) -> _Arena:
 
 
 def _teachers(world: World, calibrated: Callable[[Sample], Tensor]) -> dict[str, Callable[[Sample], Tensor]]:
-    """What each kind of label says about the points of a sample."""
+    """The targets that each kind of label gives to the points of a sample."""
     return {
         "one-hot": lambda sample: one_hot(sample.labels, world.num_classes).double(),
         "Bayes": lambda sample: sample.probs,

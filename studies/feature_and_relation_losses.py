@@ -123,7 +123,7 @@ def _stage(channels: int, out: int, depth: int) -> nn.Sequential:
 
 
 class _Scheme(NamedTuple):
-    """What is matched beside the labels, at which multiple of the rule's weight, for how many steps."""
+    """The terms beside the labels, at which multiple of the rule's weight, for how many steps."""
 
     term: str
     factor: float

@@ -1,4 +1,4 @@
-"""What each scheme of distillation gains over labels alone, against the number of points.
+"""The gain of each scheme of distillation over labels alone, against the number of points.
 
 Digits; students with one hidden layer of 16 tanh units, each with a start and a sample of its own from a pool
 of 1,000 images; every scheme sees the same starts and samples, so that gains are paired, and trains alike:
@@ -88,7 +88,7 @@ class _Ground(NamedTuple):
     teachers: dict[str, Tensor]
 
     def accuracy(self, trained: _Trained, peers: int = 1) -> Tensor:
-        """Of each student on the images beyond the pool; the mean over the peers of a cohort."""
+        """Accuracy of each student on the images beyond the pool; the mean over the peers of a cohort."""
         logits = trained.students.logits(self.inputs[_POOL:]).unflatten(-1, (peers, -1))
         right = logits.argmax(-1).cpu() == self.labels[_POOL:].unsqueeze(-1)
         accuracy: Tensor = right.double().mean((-2, -1))

@@ -97,7 +97,7 @@ def _transposed(lazy: list[tuple[float, float, float]]) -> dict[str, tuple[float
 
 
 def _lazy_vectors(points: Points, law: Law, stream: Stream) -> tuple[float, float, float]:
-    """The same networks in the tangent-kernel regime: single, ensemble, distilled from the ensemble.
+    """Networks in the tangent-kernel regime: single, ensemble, distilled from the ensemble.
 
     A network is linear in the features ∂(f₁ − f₀)/∂θ at its random start, from which it moves a read-out of
     them by the same recipe.

@@ -173,7 +173,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
 
 
 def _pair_limits(single: pd.DataFrame) -> tuple[list[float], list[float]]:
-    """Of the share of (network, label) pairs with one view (Clopper & Pearson 1934), two labels a network."""
+    """Limits of the share of pairs (network, label) with one view (Clopper & Pearson)."""
     pairs = 2 * single["networks"]
     held = (single["one_view"] * pairs).round().astype(int)
     counts = list(zip(held, pairs, strict=True))

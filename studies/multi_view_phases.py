@@ -56,7 +56,7 @@ PANELS, ROWS = 4, 2
 SIZE = (11.5, 8.6)
 
 REACHED, CLOSED = 0.99, 0.8
-"""What the claim asks of students: test accuracy, and share of the gap closed."""
+"""The thresholds of the claim for students: test accuracy, and share of the gap closed."""
 
 _NAMES = {"views_single": "all views, single", "views_distilled": "all views, distilled"}
 
@@ -112,7 +112,7 @@ def _measured(design: Design, stream: Stream, counts: dict[str, int]) -> dict[st
 
 @dataclass(frozen=True)
 class Kind:
-    """What is written in the cells of a map; the first of `columns` is also their colour, from `low` to 1."""
+    """The texts in the cells of a map; the first of `columns` is also their colour, from `low` to 1."""
 
     columns: tuple[str, ...]
     text: Callable[..., str]

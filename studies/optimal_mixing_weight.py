@@ -7,7 +7,7 @@ truth: the closed form of ξ* in expectation over the noise as lines, best weigh
 What the best mixture gains, as a share of the teacher's excess risk, over the teacher's penalty: nothing
 where that penalty is the best one, marked by a vertical line for each noise. (c) Soft-max regression on
 digits of which a share of the training labels is replaced by others, for two weights λ of the decay λ‖θ‖²/2:
-the error on unseen images with true labels over ξ, less that of the teacher, mean and 95 % interval over the
+the error on unseen images with true labels over ξ, minus that of the teacher, mean and 95 % interval over the
 draws; teacher and students minimise a convex loss to convergence.
 """
 
@@ -149,7 +149,7 @@ def _draw_digits(ax: Any, rows: pd.DataFrame) -> None:
     ax.axhline(0, color="0.5", linewidth=0.8, linestyle=":")
     ax.axvline(1, color="0.5", linewidth=0.8, linestyle=":")
     ax.set_xlabel(r"weight $\xi$ of the teacher")
-    ax.set_ylabel("error less the teacher's (percentage points)")
+    ax.set_ylabel("error minus the teacher's (percentage points)")
     ax.legend(loc="best", fontsize="small")
 
 
@@ -191,7 +191,7 @@ def _ridge_row(
 def _digits_rows(
     share: float, decay: float, weights: Sequence[float], members: int, steps: int, stream: Stream
 ) -> list[dict[str, Any]]:
-    """The error at each weight less the teacher's, paired over draws of images and of wrong labels."""
+    """The error at each weight minus the teacher's, paired over draws of images and of wrong labels."""
     drawn = [_drawn(share, stream.child(i)) for i in range(members)]
     x, y = (torch.stack(part) for part in list(zip(*drawn, strict=True))[:2])
     tests = [(test_x, test_y) for _, _, test_x, test_y in drawn]

@@ -1,4 +1,4 @@
-"""What each claim would notice: what breaks each of its parts, and the smallest error in its constant.
+"""The power of each claim: what breaks each of its parts, and the smallest error in its constant.
 
 Every claim is examined at the quick tier with its controls, its mutants (wrong versions of the library that
 it uses) and its power: the value of its central function is multiplied by 1 + e and by 1/(1 + e), for e of
@@ -151,6 +151,6 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
 
 
 def _rank(row: pd.Series, levels: list[str]) -> int:
-    """Of the declared directions the worst one; of two that are only tried, the better one."""
+    """The worst of the declared directions, or the better of two that are only tried."""
     found = [levels.index(row[key]) for key in ("notices_more", "notices_less") if row[key] in levels]
     return max(found) if row.declared else min(found)

@@ -129,7 +129,7 @@ def _measure(
 
 
 def _kept(claims: Sequence[Claim], records: str | None) -> dict[Key, _Found]:
-    """What was measured with the claim's module as it is now."""
+    """The records that were measured with the claim's module as it is now."""
     found = {}
     for claim in claims:
         for path in Path(records).glob(f"*/*/{claim.name}.json") if records else ():

@@ -79,7 +79,7 @@ _STYLES = {
 
 
 class _Lab(NamedTuple):
-    """What all networks of one sample have in common."""
+    """The common ground of all networks of one sample."""
 
     architecture: MLP
     inputs: Tensor

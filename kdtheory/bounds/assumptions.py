@@ -1,4 +1,4 @@
-"""What a bound asks for beyond the numbers it is given, one sentence each, as `Bound.assumptions` prints it.
+"""The assumptions of bounds, one sentence each, as `Bound.assumptions` prints them.
 
 None of it can be read off the points: each is the caller's word, a flag without a default, True or False.
 """

@@ -120,7 +120,7 @@ def hsu21_distillation_by_margins(
     independent_draws: bool,
     same_law: bool,
 ) -> Bound:
-    """The same with (2/n)Σσ(ln(k−1) − m_i/γ) + (1/γ)·Rad_n(margins of G_j) for the first two terms.
+    """The bound with (2/n)Σσ(ln(k−1) − m_i/γ) + (1/γ)·Rad_n(margins of G_j) for the first two terms.
 
     Hsu et al. (2021), constants derived here: the lecture notes' "1/γ·Rad" of the margin class. m_i is the
     margin of g at x_i. Rad_n(margins) is at most 2·Rad^vec_n(G_j); the surrogate loss is the larger one.

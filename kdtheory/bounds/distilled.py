@@ -1,4 +1,4 @@
-"""What both forms of the distillation bound are made of (Hsu, Ji, Telgarsky & Wang 2021), constants derived.
+"""The terms of both forms of the distillation bound (Hsu, Ji, Telgarsky & Wang 2021), constants derived.
 
 Pr[argmax f ≠ y] ≤ 2E ℓ + 2ρE d: ℓ = 1 − φ_γ(g)_y on the labelled points, or the surrogate of the margins,
 σ(ln(k−1) − m/γ) ≥ ℓ, and d = ½‖φ_γ(f) − φ_γ(g)‖₁ on the unlabelled ones, of density ratio ρ.
@@ -20,7 +20,7 @@ __all__ = ["Setting", "check_complexity", "six_terms", "student_losses"]
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What the caller sets beside logits and complexities.
+    """The settings beside logits and complexities.
 
     Args:
         gamma: γ.

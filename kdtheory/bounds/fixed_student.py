@@ -106,7 +106,7 @@ def hsu21_fixed_student_by_margins(
     independent_draws: bool,
     same_law: bool,
 ) -> Bound:
-    """The same with the surrogate σ(ln(k−1) − m_i/γ) ≥ 1 − φ_γ(g(x_i))_{y_i} of the margins for the loss.
+    """The bound with the surrogate σ(ln(k−1) − m_i/γ) ≥ 1 − φ_γ(g(x_i))_{y_i} of the margins for the loss.
 
     Hsu et al. (2021), radii derived here. Never the smaller one; for the comparison of the two forms.
 

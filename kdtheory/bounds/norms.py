@@ -88,7 +88,7 @@ def net_norms(layers: Sequence[Matrix], /) -> NetNorms:
 def homogeneous_layers(
     weights: Sequence[Matrix], biases: Sequence[Float[Tensor, "_"]], /
 ) -> list[Float[Tensor, "_ _"]]:
-    """The same net without biases, on inputs with a coordinate 1 appended: [[W, b], [0, 1]], and [W, b] last.
+    """An equal net without biases, on inputs with a coordinate 1 appended: [[W, b], [0, 1]], and [W, b] last.
 
     Raises:
         ValueError: not one bias for each weight, or of another length.

@@ -1,4 +1,4 @@
-"""What compression costs: R = Pr[s ≠ y] − Pr[t ≠ y] = p₊ − p₋ from points where student and teacher are
+"""The cost of compression: R = Pr[s ≠ y] − Pr[t ≠ y] = p₊ − p₋ from points where student and teacher are
 paired.
 
 McNemar's question (1947) as an interval: of n labelled points b were lost (s ≠ y, t = y: chance p₊) and c won
@@ -211,5 +211,5 @@ def paired_difference(
         {DRAWN: independent_draws, BOTH_FIXED: fixed_in_advance},
         over=f"the {n} labelled points",
         quantities={"points": n, "lost": gains, "won": losses},
-        what="the student's error less the teacher's",
+        what="the student's error minus the teacher's",
     )

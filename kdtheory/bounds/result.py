@@ -1,4 +1,4 @@
-"""What every bound returns: its value, its terms by name, its δ, and whether its assumptions were met."""
+"""The result of every bound: its value, its terms by name, its δ, and whether its assumptions were met."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Bound:
 
     @property
     def coverage(self) -> str:
-        """What the bound claims, as a sentence."""
+        """The statement of the bound, as a sentence."""
         claim = f"with probability at least {1 - self.delta:g} over {self.over}, "
         unmet = [sentence for sentence, met in self.assumptions.items() if not met]
         condition = f", if {' and '.join(unmet)}, which was not met" if unmet else ""

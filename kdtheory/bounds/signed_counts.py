@@ -44,7 +44,7 @@ Waves = Complex[np.ndarray, "cells waves"]
 
 @dataclass(frozen=True)
 class Weights:
-    """What a gain and a loss count for: a·b − c̃·c = ½(a + c̃)·(b − c + λ(b + c)).
+    """The weights of a gain and a loss: a·b − c̃·c = ½(a + c̃)·(b − c + λ(b + c)).
 
     Args:
         gain: a.
@@ -261,7 +261,7 @@ def _from_one(angle: Float[np.ndarray, " waves"]) -> Complex[np.ndarray, " waves
 
 
 def _kernel(omega: Float[np.ndarray, " waves"], number: int, period: int) -> Float[np.ndarray, " waves"]:
-    """What the wave ω adds to a sum over `number` values in a row, its conjugate included, over the
+    """The contribution of the wave ω to a sum over `number` values in a row, its conjugate included, over the
     period."""
     with np.errstate(invalid="ignore", divide="ignore"):
         found = np.where(omega > 0, np.sin(omega * number / 2) / np.sin(omega / 2), float(number))

@@ -1,4 +1,4 @@
-"""What n labelled points say about a witness's risk, as a p-value for every risk that it may have.
+"""P-values of every risk that a witness may have, from n labelled points.
 
 P₁(p) is super-uniform where p is the witness's risk: P[P₁(p) ≤ u] ≤ u for every u, over the labelled points.
 It falls with p and ln P₁ is concave, so that {p : P₁(p) ≥ u} is an interval [0, limit].

@@ -101,7 +101,7 @@ def targeted_upper_limit(
 def planned_upper_limit(
     gains: int, losses: int, labelled: int, wanted: int, apart: int, others: int, /, *, delta: float
 ) -> float:
-    """The same for a plan of m labels, of which there are fewer where the two differ at L < m points only.
+    """The limit for a plan of m labels, of which there are fewer where the two differ at L < m points only.
 
     Where L < m every point at which they differ is labelled, and the N points show p₊ and p₋ as if all
     were. Which

@@ -70,7 +70,7 @@ class Mutant:
 
 
 class Filed:
-    """What is filed under a section, such as "4.1"; empty where it belongs to no chapter."""
+    """Anything filed under a section, such as "4.1"; the section is empty where there is no chapter."""
 
     section: str
 
@@ -133,12 +133,12 @@ class Claim(Filed):
         return {name: value for one in self.experiments for name, value in one.settings.items()}
 
     def evidence(self, run: Run, /, **overrides: Any) -> Evidence:
-        """What the relation makes of the rows of the experiments in a run, with some settings replaced."""
+        """The relation's evidence on the rows of the experiments in a run, with some settings replaced."""
         return self.relation(*(one.rows(run) for one in self._given(overrides)))
 
     @property
     def reads(self) -> tuple[Hashable, ...]:
-        """What names the rows that its premise and its controls read, each experiment with its settings."""
+        """Keys of the rows that its premise and its controls read, each experiment with its settings."""
         return tuple(
             one.key
             for overrides in ({}, *(c.overrides for c in self.controls))
@@ -262,7 +262,7 @@ def _incomplete(made: Claim) -> str | None:
 
 
 def _unfounded(made: Claim) -> str | None:
-    """What an experiment and its relation lack."""
+    """The settings and columns that an experiment and its relation lack."""
     if not made.experiments:
         return "there is no experiment; name what the relation reads"
     if not made.place:

@@ -49,13 +49,13 @@ class Plan:
 
     @property
     def run(self) -> Run:
-        """What the experiments of all claims are made in."""
+        """The run in which the experiments of all claims are made."""
         return Run(Stream(self.seed), self.tier, self.data, self.device)
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What one claim brought back, and the public functions that its premise and controls called."""
+    """The evidence of one claim, and the public functions that its premise and controls called."""
 
     premise: Evidence
     controls: tuple[Evidence, ...]

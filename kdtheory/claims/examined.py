@@ -18,7 +18,7 @@ __all__ = ["Examined", "Told", "Tried"]
 
 @dataclass(frozen=True, kw_only=True)
 class Told(Filed):
-    """What a claim says of itself, in words."""
+    """The words of a claim's declaration."""
 
     name: str
     section: str
@@ -74,7 +74,7 @@ class Examined(Told):
 
     @classmethod
     def of(cls, claim: Claim, found: Examination, /, *, seconds: float) -> Examined:
-        """What was found of a claim."""
+        """The findings of a claim."""
         return cls(
             **_told(claim),
             evidence=found.premise,
@@ -86,7 +86,7 @@ class Examined(Told):
         )
 
     def as_told_by(self, claim: Claim, /) -> Examined:
-        """The same evidence, with the words and the expectation that the claim has now."""
+        """The evidence, with the words and the expectation that the claim has now."""
         evidence = [control.evidence for control in self.controls]
         return replace(self, **_told(claim), controls=_tried(claim, evidence))
 

@@ -1,4 +1,4 @@
-"""What the ledger says of each claim: its verdict, its controls, what breaks each part, what is noticed."""
+"""A row of the ledger: a claim's verdict, its controls, what breaks each part, what is noticed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Part:
 
     @property
     def broken_by(self) -> str:
-        """What broke the part, in words."""
+        """The controls and mutants that broke the part, in words."""
         by = {"the control": self.controls, "the mutant": self.mutants or (), "left unsure by": self.unsure}
         told = [f"{kind} {', '.join(names)}" for kind, names in by.items() if names]
         if not (self.controls or self.mutants):
@@ -74,7 +74,7 @@ class Score:
         return self.total - len(self.survivors)
 
     def fate(self, name: str, /) -> str:
-        """What became of a mutant: noticed, only unsure, or survived."""
+        """The outcome of a mutant: noticed, only unsure, or survived."""
         return "survived" if name in self.survivors else "only unsure" if name in self.unsure else "noticed"
 
 
@@ -122,7 +122,7 @@ class Finding(Told):
 
     @property
     def kind(self) -> str:
-        """Of a statement that is expected to be refuted: erratum, or reading; else empty."""
+        """The reason why a statement is expected to be refuted: erratum, or reading; else empty."""
         return "" if self.expected is not Verdict.REFUTED else "reading" if self.reading else "erratum"
 
     @property

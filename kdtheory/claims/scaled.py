@@ -52,7 +52,7 @@ class Scaled:
 
     @property
     def name(self) -> str:
-        """What is scaled: the full name of the function, and the entries of its value."""
+        """The target: the full name of the function, and the entries of its value."""
         whole = f"{self.target.__module__}.{self.target.__qualname__}"
         return whole if self.entry is None else f"{whole}[{', '.join(map(repr, self._entries))}]"
 

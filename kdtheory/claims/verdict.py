@@ -20,7 +20,7 @@ __all__ = ["Judgement", "Verdict", "decisive_p_values", "judge", "judge_family",
 
 
 class Verdict(enum.Enum):
-    """What became of a claim; the value is the sentence that a reader sees."""
+    """The outcome of a claim; the value is the sentence that a reader sees."""
 
     SUPPORTED = "The evidence meets the acceptance rule that was fixed before the run."
     REFUTED = "The evidence contradicts the statement."

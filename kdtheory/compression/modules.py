@@ -185,7 +185,7 @@ def _factors(layer: nn.Module, rank: int, path: str) -> LowRank:
 
 
 def _frozen_as(layer: nn.Module, made: nn.Module) -> nn.Module:
-    """What was frozen stays frozen; a weight with a mask is as its original."""
+    """Frozen parameters stay frozen; a weight with a mask is as its original."""
     own = dict(layer.named_parameters(recurse=False)) | dict(layer.named_buffers(recurse=False))
     for name, parameter in made.named_parameters(recurse=False):
         source = own.get(f"{name}_orig", own.get(name))

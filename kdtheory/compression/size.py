@@ -75,7 +75,7 @@ def model_size(module: nn.Module, /, *, bits_per_weight: int = 32) -> ModelSize:
 
 
 def _packed(module: nn.Module) -> Iterator[tuple[Tensor, int | None]]:
-    """What quantised layers hold packed, with the bits of a whole number; None where it is not quantised."""
+    """The packed weights of quantised layers, with the bits of a number; None where not quantised."""
     for part in module.modules():
         for name in ("weight", "bias"):
             for read in (getattr(part, name, None), getattr(part, f"get_{name}", None)):

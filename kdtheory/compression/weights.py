@@ -36,7 +36,7 @@ class Place:
 
     @property
     def parameter(self) -> Tensor:
-        """What is trained: the weight, before its mask if it has one."""
+        """The parameter that is trained: the weight, before its mask if it has one."""
         own = dict(self.layer.named_parameters(recurse=False))
         return own[self.name] if self.name in own else own[f"{self.name}_orig"]
 

@@ -1,4 +1,4 @@
-"""What the columns of a table are: classes, or an identifier, a label; logits, or something made of them."""
+"""The meaning of columns: classes, or an identifier, a label; logits, or something made of them."""
 
 from __future__ import annotations
 

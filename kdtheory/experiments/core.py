@@ -71,12 +71,12 @@ class Experiment:
 
     @property
     def key(self) -> tuple[Hashable, ...]:
-        """What tells it from others: the measurement and the settings."""
+        """Its identity: the measurement and the settings."""
         return (self.measure, *sorted(self.settings.items()))
 
     @property
     def says(self) -> str:
-        """What is measured: the docstring of the measurement."""
+        """Description: the docstring of the measurement."""
         return paragraphs(inspect.getdoc(self.measure) or "")
 
     def stream(self, seed: int) -> Stream:

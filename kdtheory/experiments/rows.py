@@ -1,4 +1,4 @@
-"""What an experiment measures: named columns."""
+"""The measurements of an experiment: named columns."""
 
 from __future__ import annotations
 

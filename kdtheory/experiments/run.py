@@ -15,7 +15,7 @@ __all__ = ["Run"]
 
 @dataclass(frozen=True)
 class Run:
-    """What an experiment is made in: its random stream, the tier, the data and the device.
+    """The surroundings of an experiment: its random stream, the tier, the data and the device.
 
     Args:
         stream: where its random numbers start; each experiment has a stream of its own below the seed.

@@ -64,7 +64,7 @@ def three_gaussians() -> GaussianMixture:
 
 
 def distilled_log_loss(logits: Tensor, teacher_probs: Tensor, _labels: Tensor | None) -> Tensor:
-    """What a student trained on a teacher's labels minimises: the distilled risk of the log loss."""
+    """The objective of a student trained on a teacher's labels: the distilled risk of the log loss."""
     return distilled_losses(log_loss(logits), teacher_probs)
 
 

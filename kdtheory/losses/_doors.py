@@ -1,4 +1,4 @@
-"""What the losses on features and relations ask of their input, at their public doors."""
+"""Checks of the losses on features and relations, at their public doors."""
 
 from __future__ import annotations
 

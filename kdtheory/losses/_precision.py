@@ -2,7 +2,7 @@
 
 Half precision is widened to float32 before anything is divided or summed, and temperatures so extreme that
 T² or 1/T leaves float32 are met in float64. Near the teacher Σ p (ln p − ln q) is a difference of nearly
-equal numbers. With u = z_s − z_t less its mean under p, and φ(v) = e^v − 1 − v ≥ 0,
+equal numbers. With u = z_s − z_t minus its mean under p, and φ(v) = e^v − 1 − v ≥ 0,
 
     KL(p‖q) = ln(1 + Σ p φ(u)),   ln(q/p) = u − KL(p‖q),
 
@@ -28,7 +28,7 @@ _SERIES = {
     dtype: [1 / math.factorial(power) for power in range(most, 1, -1)]
     for dtype, most in ((torch.float32, 7), (torch.float64, 11))
 }
-"""Of φ(v)/v², the highest power first; what is left out is below rounding for |v| ≤ 0.3."""
+"""Coefficients of φ(v)/v², the highest power first; what is left out is below rounding for |v| ≤ 0.3."""
 
 
 def at_least_zero(losses: Tensor, /) -> Tensor:

@@ -1,4 +1,4 @@
-"""What may stand between the softened laws of student and teacher: the soft term of a distillation loss.
+"""Divergences between the softened laws of student and teacher: the soft term of a distillation loss.
 
 Each function takes student logits and teacher logits [*batch k], already divided by the temperature, and
 returns one number per example [*batch]: a sum over the k classes. p_s = φ(z_s), p_t = φ(z_t); logarithms
@@ -215,4 +215,4 @@ ACCURATE_TERMS: dict[str, SoftTerm] = {
     name: accurate(term, CLOSE_TERMS[name]) if name in CLOSE_TERMS else term
     for name, term in SOFT_TERMS.items()
 }
-"""The same, unchecked, with all their digits where student and teacher nearly agree: those of `kd_loss`."""
+"""The divergences of `kd_loss`: unchecked, with all digits where student and teacher nearly agree."""

@@ -1,4 +1,4 @@
-"""What the softened terms become as T → ∞: distances of centred logits (Hinton, Vinyals, Dean 2015, §2.1).
+"""The softened terms as T → ∞: distances of centred logits (Hinton, Vinyals, Dean 2015, §2.1).
 
 With d = z_s − z_t, φ_T(z) = 1/k + (z − z̄)/(kT) + O(1/T²), so a softened difference is of order 1/T and a
 divergence of order 1/T². That is the reason for the factor T² in the loss: it keeps the soft term of order

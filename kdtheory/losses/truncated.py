@@ -26,7 +26,7 @@ from kdtheory.validate import check_at_least, check_logits, check_one_of, check_
 __all__ = ["Tail", "TopK", "top_k", "top_k_divergence"]
 
 Tail = Literal["bucket", "renormalised", "bare"]
-"""What becomes of the classes that were not kept: one class more; nothing, with the K renormalised on both
+"""The treatment of the classes that were not kept: one class more; nothing, with the K renormalised on both
 sides; or nothing at all, which gives no divergence."""
 _TAILS = ("bucket", "renormalised", "bare")
 _ROUNDING = 1e-3
@@ -127,7 +127,7 @@ def top_k_divergence(
 
 
 def check_kept(student_logits: Tensor, teacher: TopK, tail: Tail, reverse: bool, /) -> None:
-    """What was kept of the teacher is of these examples and classes, and the tail is one."""
+    """Check that the kept values and indices fit the student, and that the tail is one of the three."""
     check_one_of("tail", tail, _TAILS)
     if reverse and tail == "bare":
         raise ValueError("reverse = True has no bare form; take tail = 'bucket' or 'renormalised'")

@@ -18,7 +18,7 @@ from numba import njit
 __all__ = ["LANES", "descend", "pack"]
 
 LANES = 16
-"""What C and L are filled up to a multiple of: one or two registers of numbers."""
+"""C and L are filled up to a multiple of this: one or two registers of numbers."""
 
 
 def _memorise(

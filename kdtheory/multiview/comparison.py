@@ -30,7 +30,7 @@ __all__ = ["Arm", "Comparison", "ComparisonPlan", "compare", "compare_plain", "s
 @door
 @dataclass(frozen=True)
 class ComparisonPlan:
-    """What is compared: networks trained on the labels of n stratified points, and their students.
+    """The networks that are compared: those trained on the labels of n stratified points, and their students.
 
     Args:
         n: training points.
@@ -91,22 +91,22 @@ class Comparison:
 
     @property
     def single_accuracy(self) -> Float[Tensor, "members"]:
-        """Of each network trained on the labels."""
+        """Test accuracy of each network trained on the labels."""
         return accuracy(self.single.logits, self.test.labels)
 
     @property
     def ensemble_accuracy(self) -> float:
-        """Of the mean of their logits."""
+        """Test accuracy of the mean of their logits."""
         return float(accuracy(self.single.logits.mean(0), self.test.labels))
 
     @property
     def distilled_accuracy(self) -> Float[Tensor, "students"]:
-        """Of each student of the ensemble."""
+        """Test accuracy of each student of the ensemble."""
         return accuracy(self.distilled.logits, self.test.labels)
 
     @property
     def self_distilled_accuracy(self) -> Float[Tensor, "students"]:
-        """Of each student of one network."""
+        """Test accuracy of each student of one network."""
         return accuracy(self.self_distilled.logits, self.test.labels)
 
 
@@ -241,7 +241,7 @@ def _fresh(world: MultiViewWorld, count: int, stratified: bool, stream: Stream) 
 def span_coordinates(
     world: MultiViewWorld, train: Float[Tensor, "n pd"], fresh: Float[Tensor, "t pd"], /
 ) -> tuple[Float[Tensor, "n short"], Float[Tensor, "t longer"]]:
-    """The same patches by their coordinates in an orthonormal basis of their span, float32.
+    """Patches by their coordinates in an orthonormal basis of their span, float32.
 
     Features come first, then what the training patches add, and these are all that they need; then what the
     fresh patches add. As they are where that is no fewer than d.

@@ -1,4 +1,4 @@
-"""The same networks in the lazy (neural tangent kernel) regime, on orthogonal patches.
+"""Patch networks in the lazy (neural tangent kernel) regime, on orthogonal patches.
 
 Linearised at the start, F_c(X) = F_c⁰(X) + ⟨∇F_c⁰(X), θ⟩, and gradient descent stays in the span of the
 training points: F_c = F_c⁰ + K_c α_c with the tangent kernel of the class,

@@ -78,7 +78,7 @@ class LimitPopulation:
         return chosen @ table.flatten(-2).mT / self.average_of
 
     def remembered(self) -> Float[Tensor, "members n k"]:
-        """What the noise patches of each training point add to its logits."""
+        """The share of the noise patches in the logits of each training point."""
         active = smoothed_relu(self.memory, power=self.network.power, threshold=self.network.threshold)
         total: Tensor = active.sum(-1) / self.average_of
         return total
@@ -199,7 +199,7 @@ def limit_start(
     """Fresh networks: products with features N(0, init_std²), with noise patches N(0, init_std²s²).
 
     Args:
-        network: its number of patches less the number of features is P′.
+        network: its number of patches minus the number of features is P′.
         views: the training points, n × F coefficients.
         noise_norm: s.
         members: how many; member i is drawn from `stream.child(i)`.

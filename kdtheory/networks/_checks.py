@@ -1,4 +1,4 @@
-"""What an architecture asks of parameters and inputs, whatever its formula."""
+"""Checks of parameters and inputs that all architectures share."""
 
 from __future__ import annotations
 

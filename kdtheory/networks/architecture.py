@@ -1,4 +1,4 @@
-"""What training asks of an architecture: flat parameters, logits, and a tape to differentiate by."""
+"""An architecture as training needs it: flat parameters, logits, and a tape to differentiate by."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Architecture(Protocol):
 
     @property
     def name(self) -> str:
-        """What a table calls it."""
+        """Its name in tables."""
         ...
 
     @property

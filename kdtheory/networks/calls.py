@@ -28,7 +28,7 @@ _OUT_OF_MEMORY = torch.OutOfMemoryError
 @door
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What a module is called with for a batch: arguments in order and by name, one entry each example.
+    """The arguments that a module is called with for a batch: in order and by name, one entry each example.
 
     Args:
         args: in order; tensors may lie in tuples, lists and mappings.
@@ -59,14 +59,14 @@ class Inputs:
 
     @property
     def shapes(self) -> str:
-        """What a message says of them."""
+        """A description for messages."""
         return ", ".join(
             f"{tuple(part.shape)}" + ("" if part.is_floating_point() else f" of {part.dtype}")
             for part in self.tensors
         )
 
     def mapped(self, change: Callable[[Tensor], Tensor], /) -> Inputs:
-        """The same with each tensor changed."""
+        """A copy with each tensor changed."""
         return Inputs(_mapped(change, self.args), _mapped(change, self.named))
 
     def rows(self, chosen: slice | Shaped[Tensor, "m"], /) -> Inputs:
@@ -92,7 +92,7 @@ class Inputs:
     def outputs(
         self, net: nn.Module, /, *, pick: Pick | None = None, name: str = "the module", by: str = "output"
     ) -> Tensor:
-        """What a module gives for the batch, n × k or, for tokens, n × L × k.
+        """A module's output for the batch, n × k or, for tokens, n × L × k.
 
         Raises:
             ValueError: the module does not take the inputs, or its logits cannot be found in what it gives.
@@ -109,7 +109,7 @@ class Inputs:
 
     @passing
     def logits(self, net: nn.Module, /, *, pick: Pick | None = None, name: str = "the module") -> Tensor:
-        """The same as logits of two classes or more: one logit is ln(p₁/p₀)."""
+        """Logits of two classes or more: one logit is ln(p₁/p₀)."""
         return _two(self.outputs(net, pick=pick, name=name))
 
 
@@ -160,7 +160,7 @@ def outputs_in(
     name: str = "the module",
     by: str = "output",
 ) -> Tensor:
-    """The same as it was given: one output stays one.
+    """The output as it was given: one output stays one.
 
     A place, key or attribute of a bare tensor is the tensor; a function is applied to whatever there is. `by`
     is the argument that messages name.

@@ -79,7 +79,7 @@ def check_alone(
     at_once: int = _ASKED,
     close: float = CLOSE,
 ) -> None:
-    """What a net said of a batch does not hang on who was in it, nor on chance.
+    """Check that an output depends neither on the rest of its batch nor on chance.
 
     Half of the examples, 64 at most, are asked again without the others and in another order: one more call,
     which notices statistics over the batch, an axis mistaken for another, and randomness that evaluation

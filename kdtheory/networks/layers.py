@@ -37,7 +37,7 @@ def layer(module: nn.Module, path: str, /) -> nn.Module:
 @door
 @contextmanager
 def recorded(module: nn.Module, paths: Iterable[str], /) -> Iterator[dict[str, Tensor]]:
-    """What the layers at `paths` said in the last forward pass of `module`, with their gradients attached.
+    """Outputs of the layers at `paths` in the last forward pass of `module`, with their gradients attached.
 
     What is recorded is a copy, so that a later layer that works in place (a ReLU, a residual sum) cannot
     change it. Of a layer that a forward pass calls more than once, the last output is kept.

@@ -68,7 +68,7 @@ class NTKMLP:
 
     @cached_property
     def _scales(self) -> Float[Tensor, "size"]:
-        """What every parameter is multiplied with, float64."""
+        """The factor of every parameter, float64."""
         scales = torch.zeros(self.size, dtype=torch.float64)
         for name, view in self._plain.unpack(scales).items():
             view.fill_(self._scale(int(name.split(".")[0]) // 2, name.endswith("weight")))

@@ -1,4 +1,4 @@
-"""What `train` asks of its arguments, each answered once, before the first step."""
+"""Checks of the arguments of `train`, each answered once, before the first step."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _REPORTS = 100
 
 @dataclass(frozen=True)
 class Sample:
-    """What a group is trained on; a member axis of stride 0 where the members share it."""
+    """The data of a group; a member axis of stride 0 where the members share it."""
 
     inputs: Float[Tensor, "members n ..."]
     labels: Int[Tensor, "members n"] | None
@@ -34,7 +34,7 @@ class Sample:
 
     @cached_property
     def share(self) -> Float[Tensor, "members n"]:
-        """What an example weighs in its member's mean: 1/n."""
+        """The weight of an example in its member's mean: 1/n."""
         members, examples = self.inputs.shape[:2]
         return self.inputs.new_full((), 1 / examples).expand(members, examples)
 
@@ -49,7 +49,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Task:
-    """What every group does."""
+    """The task of every group."""
 
     architecture: Architecture
     sample: Sample

@@ -1,4 +1,4 @@
-"""What training returns: the members, and whether each of them converged."""
+"""The result of training: the members, and whether each of them converged."""
 
 from __future__ import annotations
 

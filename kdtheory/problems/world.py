@@ -1,4 +1,4 @@
-"""What a world is: a joint law of (x, y) that can be sampled, and whose p*(x) = P(y | x) is known."""
+"""A world: a joint law of (x, y) that can be sampled, and whose p*(x) = P(y | x) is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the public doors here ask for: finite loss tables, probabilities and masses."""
+"""Checks of the public doors here: finite loss tables, probabilities and masses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a learner takes from a teacher's answers on a finite domain: hard, partial, soft (Zhao & Zhu 2023).
+"""A learner of a teacher's answers on a finite domain: hard, partial, soft (Zhao & Zhu 2023).
 
 A teacher π gives answer a ∈ A on input s ∈ S with probability π(a|s). The learner sees n inputs from the law
 ρ and one answer to each; with it the name of the answer alone ("hard"), the probability π(a|s) of that answer

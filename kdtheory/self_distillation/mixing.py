@@ -181,7 +181,7 @@ def fixed_design_mixing(
     noise_variance: float,
     n: int,
 ) -> Mixing:
-    """The same in expectation over the noise of y = Xβ* + ε, inputs fixed, Σ = XᵀX/n (Das & Sanghavi 2023).
+    """The mixing in expectation over the noise of y = Xβ* + ε, X fixed, Σ = XᵀX/n (Das & Sanghavi 2023).
 
     With d_k the eigenvalues of XᵀX/n, θ_k the coefficients of β* along its eigenvectors and s = σ²/n:
     E R(λ) = Σ d_k(λ²θ_k² + s d_k)/(d_k + λ)², E R′(λ) = Σ 2d_k²(λθ_k² − s)/(d_k + λ)³ and

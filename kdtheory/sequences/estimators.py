@@ -96,7 +96,7 @@ def kl_surrogate(
 @door
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """What one sample of an estimator is on average, exactly.
+    """The mean of one sample of an estimator, exactly.
 
     Args:
         value: E k (for "score" that of k1).

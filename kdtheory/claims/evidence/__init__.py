@@ -1,4 +1,4 @@
-"""What a check brings back: one frozen record per kind of evidence, made of plain numbers."""
+"""Evidence: one frozen record per kind of evidence, made of plain numbers."""
 
 from kdtheory.claims.evidence.compound import Failure, Joint, OutOfScope
 from kdtheory.claims.evidence.counted import Coverage

@@ -1,4 +1,4 @@
-"""What a check brings back: one frozen record per kind of evidence, made of plain numbers.
+"""Evidence: one frozen record per kind of evidence, made of plain numbers.
 
 Every kind answers the same three questions, and nothing else is asked of it:
 

@@ -23,7 +23,7 @@ __all__ = ["Equality", "MeanInequality", "Rate"]
 
 @dataclass(frozen=True, kw_only=True)
 class _Means(Evidence):
-    """What the two kinds about means share: paired trials, and the test that their differences get.
+    """The common part of the two kinds about means: paired trials, and the test that their differences get.
 
     Student's t, unless the differences were declared `bounded`: then a test that holds for every law within
     the bounds. Without bounds, trials of which more than half are one value decide nothing.
@@ -177,7 +177,7 @@ _M = TypeVar("_M", bound=_Means)
 
 
 def _within(evidence: _M, bounded: tuple[float, float] | None, differences: np.ndarray) -> _M:
-    """The same evidence, tested as the bounds allow."""
+    """The evidence, tested as the bounds allow."""
     if bounded is None:
         return evidence
     p_values = evidence._p_values(bounded_test(differences, *bounded))

@@ -21,7 +21,7 @@ from kdtheory.losses import distillation
 from kdtheory.risk import accuracy
 
 MARGIN = 0.3
-"""Of the error of a single network. On multi-view inputs an ensemble removes most of it."""
+"""A share of the error of a single network. On multi-view inputs an ensemble removes most of it."""
 
 
 def _nine_tenths(logits: Tensor, labels: Tensor, /, *, _true: Callable[..., Tensor] = accuracy) -> Tensor:

@@ -51,7 +51,7 @@ class Design:
         )
 
     def in_world(self, **changes: object) -> Design:
-        """The same with another world: μ, feature noise."""
+        """A copy with another world: μ, feature noise."""
         return replace(self, world=replace(self.world, **changes))  # type: ignore[arg-type]
 
 
@@ -74,7 +74,7 @@ NO_RACE = replace(
     init_std=1e-4,
     plan=replace(BINARY.plan, recipe=BINARY.plan.recipe.but(steps=400, learning_rate=0.5)),
 )
-"""The same with a quadratic activation, under which all views are learned at once."""
+"""The design with a quadratic activation, under which all views are learned at once."""
 
 GENTLE = replace(
     BINARY,
@@ -82,7 +82,7 @@ GENTLE = replace(
         BINARY.plan, recipe=BINARY.plan.recipe.but(steps=800, learning_rate=8.0), student_steps=2000
     ),
 )
-"""The same at half the rate, where the winner does not overshoot."""
+"""The design at half the rate, where the winner does not overshoot."""
 
 CLASSES = Design(
     MultiViewWorld(
@@ -100,7 +100,7 @@ CLASSES = Design(
 """Six classes with feature noise."""
 
 LARGER = replace(CLASSES, plan=replace(CLASSES.plan, n=360)).in_world(noise_chance=0.5, noise_norm=1.95)
-"""The same with more points and more feature noise, where students reach the ensemble."""
+"""The design with more points and more feature noise, where students reach the ensemble."""
 
 FIVE = Design(
     MultiViewWorld(

@@ -65,7 +65,7 @@ class Singles:
 
     @property
     def logits(self) -> Tensor:
-        """Of the fresh points."""
+        """Logits on the fresh points."""
         return self.nets.logits(self.test.coefficients)
 
     @property
@@ -193,7 +193,7 @@ def networks_on_shuffled_labels(
 
 
 def linearised(start: LimitPopulation, points: Views) -> Nets:
-    """Trained in the tangent-kernel regime, less the output of the start."""
+    """Trained in the tangent-kernel regime, minus the output of the start."""
     return train_lazy(start, points, steps=1000, centred=True)
 
 

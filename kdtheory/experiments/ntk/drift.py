@@ -66,7 +66,7 @@ def _over_the_widths(
 
 @dataclass(frozen=True)
 class Course:
-    """What became of nets of one width.
+    """Trained nets of one width.
 
     Args:
         drift: max_t ‖H(t) − H(0)‖/‖H(0)‖ over the times looked at, training and test points: members.

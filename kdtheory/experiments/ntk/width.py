@@ -31,7 +31,7 @@ Parameterisation = Callable[[NTKLinear, Tensor, Tensor], tuple[nn.Linear, Tensor
 
 @dataclass(frozen=True)
 class Law:
-    """Of which nets: their activation, its module, W_std and b_std."""
+    """The nets: their activation, its module, W_std and b_std."""
 
     activation: str
     module: Callable[[], nn.Module]

@@ -153,7 +153,7 @@ def variances_of_gradients(run: Run, /, *, away: float = 0.0) -> Rows:
 
 
 def _gradients(inputs: Tensor, labels: Tensor, theta: Tensor, teacher: Tensor, weight: float) -> Tensor:
-    """Of (1−λ)½(xᵀθ − y)² + λ½(xᵀθ − xᵀθ_T)², one row a point, by automatic differentiation."""
+    """Gradients of (1−λ)½(xᵀθ − y)² + λ½(xᵀθ − xᵀθ_T)², one row a point, by automatic differentiation."""
     leaf = theta.expand(len(inputs), -1).clone().requires_grad_()
     said = (inputs * leaf).sum(-1)
     loss = (1 - weight) * (said - labels).square() / 2 + weight * (said - inputs @ teacher).square() / 2
