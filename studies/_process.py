@@ -1,4 +1,4 @@
-"""What a call adds to the memory of its process, for both sides of `benchmark_kernels`."""
+"""The memory that a call adds to its process, for both sides of `benchmark_kernels`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def memory_of(call: Callable[[], object]) -> tuple[int, int]:
-    """What `call` holds at most beyond the level before it, and the most that the process has held, bytes.
+    """The most that `call` holds beyond the level before it, and the most that the process has held, bytes.
 
     On Linux the peak is first set back to that level; elsewhere it is not, so that a peak before it hides
     part of the call.
