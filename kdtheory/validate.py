@@ -24,6 +24,7 @@ __all__ = [
     "check_fraction",
     "check_labels",
     "check_logits",
+    "check_not_probs",
     "check_one_of",
     "check_positive",
     "check_probs",
@@ -31,6 +32,9 @@ __all__ = [
     "check_weight",
     "check_weights",
 ]
+
+_BY_CHANCE = 10
+"""Rows that do not sum to one by chance."""
 
 
 def check_positive(name: str, value: float | Tensor) -> None:
@@ -113,6 +117,15 @@ def check_probs(name: str, probs: Float[Tensor, "*batch k"]) -> None:
     off = float((at_least_float32(probs.detach())[0].sum(-1) - 1).abs().max())
     if off > _off_one(probs):
         raise ValueError(f"{name}: a row misses a sum of one by {off:.3g}; normalise the rows first")
+
+
+def check_not_probs(name: str, logits: Float[Tensor, "*batch k"]) -> None:
+    """Rows are no probability vectors: of logits, ten rows or more never all sum to one by chance."""
+    rows = at_least_float32(logits.detach())[0].flatten(0, -2)
+    if len(rows) < _BY_CHANCE or rows.shape[-1] < 2 or not bool((rows >= 0).all()):
+        return
+    if bool(((rows.sum(-1) - 1).abs() <= _off_one(logits)).all()) and not bool((rows == rows[0]).all()):
+        raise ValueError(f"{name} gives probabilities, not logits; leave out its last softmax, or take ln p")
 
 
 def check_labels(name: str, labels: Int[Tensor, "*batch"], num_classes: int) -> None:

@@ -16,6 +16,7 @@ from kdtheory.schemes.loop import own_copy
 from kdtheory.schemes.teachers import as_teacher, pick_of
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
+from kdtheory.validate import check_not_probs
 
 __all__ = ["evaluate"]
 
@@ -92,6 +93,7 @@ def _answers(
 
                 logits = ask(batch.inputs)
                 if not labels:
+                    check_not_probs(name, logits)
                     check_alone(ask, batch.inputs, logits, name=name, close=closeness(net))
                 parts.append(batch.counted(logits).double().cpu())
             labels.append(given.cpu())

@@ -17,7 +17,7 @@ from kdtheory.recipe import Recipe
 from kdtheory.schemes.loop import LOOP, Loop, Named, Trained, descend, own_copy
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
-from kdtheory.validate import check_at_least, check_labels
+from kdtheory.validate import check_at_least, check_labels, check_not_probs
 
 __all__ = ["mutual"]
 
@@ -76,6 +76,8 @@ def mutual(
     where = resolve_device(device)
     cohort = nn.ModuleList(own_copy(student, where) for student in students)
 
+    looked_at = set()
+
     def objective(batch: Batch) -> Named:
         labels = batch.counted_labels
         if labels is None:
@@ -84,7 +86,10 @@ def mutual(
             batch.counted(batch.inputs.logits(student, pick=output, name=f"student {place}"))
             for place, student in enumerate(cohort)
         ]
-        for own in logits:
+        for place, own in enumerate(logits):
+            if place not in looked_at:
+                looked_at.add(place)
+                check_not_probs(f"student {place}", own)
             if own.shape != logits[0].shape:
                 raise ValueError(
                     f"students give logits of shape {tuple(own.shape)} and {tuple(logits[0].shape)}; "

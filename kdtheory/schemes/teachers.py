@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from kdtheory.doors import door
 from kdtheory.networks import Inputs, Pick, logits_in
+from kdtheory.validate import check_not_probs
 
 __all__ = ["Ensemble", "as_teacher", "pick_of"]
 
@@ -40,6 +41,7 @@ class Ensemble(nn.Module):
         if not members:
             raise ValueError("members is empty; give one module or more")
         self.members, self.output = nn.ModuleList(members), output
+        self._looked_at: set[str] = set()
 
     def forward(self, *args: Any, **named: Any) -> Tensor:
         """The log-probabilities of the mean."""
@@ -48,6 +50,9 @@ class Ensemble(nn.Module):
             own = inputs.mapped(Tensor.clone)  # a member may write on it
             said, name = member(*own.args, **own.named), f"member {place}"
             logits = logits_in(said, examples=len(inputs), pick=self.output, name=name)
+            if name not in self._looked_at:
+                self._looked_at.add(name)
+                check_not_probs(name, logits)
             logs.append(logits.log_softmax(-1))
         return torch.stack(logs).logsumexp(0) - math.log(len(self.members))
 

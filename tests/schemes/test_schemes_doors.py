@@ -31,6 +31,33 @@ def written_on(x: torch.Tensor) -> torch.Tensor:
     return x
 
 
+def laws(z: torch.Tensor) -> torch.Tensor:
+    return z.softmax(-1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_probabilities_are_not_taken_for_logits(dtype: torch.dtype) -> None:
+    ends, plain, data = Net(laws).to(dtype), Net().to(dtype), points()
+    said = r"gives probabilities, not logits; leave out its last softmax"
+    for net, teacher in ((ends, None), (plain, ends), (plain, [plain, ends])):
+        with pytest.raises(ValueError, match=said):
+            evaluate(net, data, teacher=teacher)
+    for scheme in (
+        partial(fit, ends, data),
+        partial(distil, plain, ends, data, losses=hinton(2.0, 0.5)),
+        partial(distil, plain, [plain, ends], data, losses=hinton(2.0, 0.5)),
+        partial(mutual, [plain, ends], data),
+    ):
+        with pytest.raises(ValueError, match=said):
+            scheme(**SHORT, stream=Stream(1))
+
+
+def test_logits_that_look_a_little_like_probabilities_are_logits() -> None:
+    data = points()
+    for after in (lambda z: z.log_softmax(-1), lambda z: z.softmax(-1) * 1.01, torch.zeros_like, torch.relu):
+        evaluate(Net(after), data)
+
+
 OUTPUTS = {
     "an object with .logits": (ModelOutput, None),
     "a named tuple with .logits": (lambda z: Pair(z, z * 0), None),
