@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy import optimize
+from scipy import optimize, special
 from torch import Tensor
 
 from kdtheory.doors import door
@@ -29,6 +29,8 @@ from kdtheory.validate import check_finite, check_probs
 __all__ = ["distilled_head", "head_logits", "misfits"]
 
 _STATIONARY = 1e-9
+_STEPS = 200
+_RANK = 1e-15
 
 
 @door
@@ -86,14 +88,17 @@ def distilled_head(
     wanted = wanted / wanted.sum(1, keepdims=True)
     shape = design.shape[1], wanted.shape[1] - 1
 
-    def probs(flat: np.ndarray) -> np.ndarray:
+    def log_probs(flat: np.ndarray) -> np.ndarray:
         logits = np.c_[design @ flat.reshape(shape), np.zeros(len(design))]
-        exps = np.exp(logits - logits.max(1, keepdims=True))
-        laws: np.ndarray = exps / exps.sum(1, keepdims=True)
+        logs: np.ndarray = special.log_softmax(logits, axis=1)
+        return logs
+
+    def probs(flat: np.ndarray) -> np.ndarray:
+        laws: np.ndarray = np.exp(log_probs(flat))
         return laws
 
     def loss(flat: np.ndarray) -> float:
-        return float((wanted * np.log(wanted / probs(flat))).sum(1).mean())
+        return float((wanted * (np.log(wanted) - log_probs(flat))).sum(1).mean())
 
     def gradient(flat: np.ndarray) -> np.ndarray:
         slopes: np.ndarray = design.T @ (probs(flat) - wanted)[:, :-1] / len(design)
@@ -111,7 +116,7 @@ def distilled_head(
         loss, np.zeros(shape[0] * shape[1]), jac=gradient, hess=hessian, method="trust-exact",
         options={"gtol": _STATIONARY / 10, "maxiter": 500},
     )  # fmt: skip
-    flat = _polished(found.x, gradient, hessian)
+    flat = _polished(found.x, design, gradient, hessian)
     if (left := float(np.abs(gradient(flat)).max())) > _STATIONARY:
         raise ValueError(
             f"teacher_probs: no head is stationary to 1e-9 (gradient {left:.1e}); soften the teacher, or "
@@ -126,7 +131,7 @@ def misfits(
 ) -> dict[str, float]:
     """KL(teacher‖best head) on the sample for each teacher: what distilling it into a head gains.
 
-    If the truth is a head on these features, the student's divergence from it is its teacher's less this
+    If the truth is a head on these features, the student's divergence from it is its teacher's minus this
     number. A teacher with misfit 0 is a head itself, and passes on its errors whole.
 
     Args:
@@ -148,12 +153,22 @@ def misfits(
 
 def _polished(
     flat: np.ndarray,
+    design: np.ndarray,
     gradient: Callable[[np.ndarray], np.ndarray],
     hessian: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Two plain Newton steps, which double the digits near the minimum; kept where they help."""
-    for _ in range(2):
-        step = np.linalg.lstsq(hessian(flat), gradient(flat), rcond=None)[0]
-        if np.abs(gradient(flat - step)).max() < np.abs(gradient(flat)).max():
-            flat = flat - step
+    """Newton steps that change no logit by more than one, as long as the gradient falls.
+
+    Near the minimum they double the digits. Where a teacher is nearly certain the minimum is far out, and the
+    gradient falls like e^{−logit}: a whole step would leave what the Hessian says.
+    """
+    left = gradient(flat)
+    for _ in range(_STEPS):
+        step = np.linalg.lstsq(hessian(flat), left, rcond=_RANK)[0]
+        moved = np.abs(design @ step.reshape(design.shape[1], -1)).max()
+        nearer = flat - step / max(1.0, moved)
+        slopes = gradient(nearer)
+        if not np.abs(slopes).max() < np.abs(left).max():
+            break
+        flat, left = nearer, slopes
     return flat

@@ -68,3 +68,14 @@ def test_what_is_refused(features: torch.Tensor, probs: torch.Tensor, words: str
         distilled_head(features, probs)
     with pytest.raises(ValueError, match="at least one"):
         misfits(torch.zeros(2, 1), {})
+
+
+@pytest.mark.parametrize(("nearly", "digits"), [(1e-4, 1e-8), (1e-6, 1e-6), (1e-9, 1e-3)])
+def test_a_teacher_that_is_nearly_certain_has_its_head_far_out(nearly: float, digits: float) -> None:
+    """With as many weights as points the head is the teacher: its logits are the log-odds, to the digits that
+    1 − p has."""
+    rare = torch.tensor([nearly, 0.5, 1e-3 * nearly], dtype=torch.float64)
+    teacher = torch.stack([1 - rare, rare], 1)
+    features = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
+    logits = head_logits(distilled_head(features, teacher), features)
+    assert torch.allclose(logits[:, 0] - logits[:, 1], (1 - rare).log() - rare.log(), rtol=digits)
