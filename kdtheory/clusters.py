@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -117,7 +117,7 @@ def on_cluster(address: str, /) -> Iterator[Cluster]:
         there = _asked(client, address, here)
 
         def engine(
-            function: Callable[..., Any], tasks: Sequence[Any], shared: tuple[Any, ...], ahead: int | None
+            function: Callable[..., Any], tasks: Iterable[Any], shared: tuple[Any, ...], ahead: int | None
         ) -> Iterator[Any]:
             return _done(client, here, function, tasks, shared, ahead)
 
@@ -157,14 +157,14 @@ class _Home:
     process: int
 
     def enter(self, worker: Any) -> str:
-        """Make the worker's process ready for tasks from there; what keeps it from doing them, if anything."""
+        """Make the worker's process ready for tasks from there; or say what keeps it from doing them."""
         for name, wanted in self.versions:
             if (own := _versions()[name]) != wanted:
                 return f"worker {worker.address} has {name} {own} and this process {wanted}; install the same"
         if worker.state.nthreads > 1:
             return (
-                f"worker {worker.address} takes {worker.state.nthreads} tasks at a time, which would share one "
-                "random state; start it with one thread: dask worker --nworkers N --nthreads 1"
+                f"worker {worker.address} takes {worker.state.nthreads} tasks at a time, which would share "
+                "one random state; start it with one thread: dask worker --nworkers N --nthreads 1"
             )
         if os.getpid() != self.process:
             silence()
@@ -220,7 +220,7 @@ def _done(
     client: Any,
     home: _Home,
     function: Callable[..., Any],
-    tasks: Sequence[Any],
+    tasks: Iterable[Any],
     shared: tuple[Any, ...],
     ahead: int | None,
 ) -> Iterator[Any]:
@@ -230,19 +230,25 @@ def _done(
     from distributed.scheduler import KilledWorker
 
     left = iter(tasks)
-    with config.set({"distributed.admin.large-graph-warning-threshold": "1 PB"}):
-        # Results of tasks and not data that are sent about: those are lost with the worker that has them.
-        everywhere = [client.submit(_same, part, pure=False) for part in shared]
 
-    def handed_over(task: Any) -> Any:
-        return client.submit(_called, home, function, *everywhere, *task, pure=False)
+    def handed_over(function: Callable[..., Any], *arguments: Any) -> Any:
+        with config.set({"distributed.admin.large-graph-warning-threshold": "1 PB"}):
+            return client.submit(function, *arguments, pure=False)
 
-    under_way = as_completed([handed_over(task) for task in islice(left, ahead)], loop=client.loop)
+    # Results of tasks and not data that are sent about: those are lost with the worker that has them.
+    everywhere = [handed_over(_same, part) for part in shared]
+
+    under_way = as_completed(
+        [handed_over(_called, home, function, *everywhere, *task) for task in islice(left, ahead)],
+        loop=client.loop,
+    )
     try:
         for future in under_way:
             result = future.result()
             future.release()
-            under_way.update([handed_over(task) for task in islice(left, 1)])
+            under_way.update(
+                [handed_over(_called, home, function, *everywhere, *task) for task in islice(left, 1)]
+            )
             yield result
     except KilledWorker as error:
         raise ChildProcessError(f"{LOST}, again and again with one task") from error

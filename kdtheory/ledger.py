@@ -1,7 +1,8 @@
 """The ledger: claims examined side by side, recorded one by one, judged together.
 
 Examination is parallel over processes, on this machine or within `kdtheory.clusters.on_cluster`, and the same
-for any number. Verdicts are made when all evidence is in, because the error rate is shared by the whole ledger.
+for any number. Verdicts are made when all evidence is in, because the error rate is shared by the whole
+ledger.
 """
 
 from __future__ import annotations

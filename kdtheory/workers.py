@@ -10,9 +10,10 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextvars import ContextVar
+from itertools import islice
 from typing import Any, TypeVar
 
 import joblib
@@ -24,8 +25,8 @@ __all__ = ["LOST", "Engine", "elsewhere", "interrupts_held", "spread", "workers_
 
 _T = TypeVar("_T")
 Engine = Callable[..., Iterator[Any]]
-"""What does tasks in the place of processes: called with the function, the tasks, what they share, and how many
-may be under way at once."""
+"""What does tasks in the place of processes: called with the function, the tasks, what they share, and how
+many may be under way at once."""
 LOST = "a worker process was killed, or memory ran out"
 _LOOKS = 0.5
 """Seconds between two looks of a worker at whether its parent is still there."""
@@ -35,7 +36,7 @@ _ELSEWHERE: ContextVar[tuple[Engine, Callable[[], int]] | None] = ContextVar("el
 @door
 def spread(
     function: Callable[..., _T],
-    tasks: Sequence[tuple[Any, ...]],
+    tasks: Iterable[tuple[Any, ...]],
     /,
     *,
     jobs: int,
@@ -46,7 +47,7 @@ def spread(
 
     Args:
         function: what to call, importable by name.
-        tasks: its arguments, one tuple a call.
+        tasks: its arguments, one tuple a call; they are asked for as they are handed out.
         jobs: worker processes; −1 for one a core. Elsewhere, as within `kdtheory.clusters.on_cluster`, it is
             all workers there.
         shared: what comes before the arguments of every call, sent once to each worker elsewhere.
@@ -61,12 +62,15 @@ def spread(
     if (there := _ELSEWHERE.get()) is not None:
         yield from there[0](function, tasks, shared, ahead)
         return
-    size = ahead or len(tasks)
-    for start in range(0, len(tasks), max(1, size)):
-        yield from _here(function, [(*shared, *task) for task in tasks[start : start + size]], jobs)
+    left = ((*shared, *task) for task in tasks)
+    if ahead is None:
+        yield from _here(function, left, jobs)
+        return
+    while some := list(islice(left, ahead)):
+        yield from _here(function, some, jobs)
 
 
-def _here(function: Callable[..., _T], tasks: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[_T]:
+def _here(function: Callable[..., _T], tasks: Iterable[tuple[Any, ...]], jobs: int) -> Iterator[_T]:
     # No backend is named: it is loky unless the caller's `joblib.parallel_config` names another.
     parallel = joblib.Parallel(
         n_jobs=jobs,

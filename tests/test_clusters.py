@@ -24,7 +24,9 @@ from kdtheory.cli.app import err_console
 from kdtheory.clusters import Cluster, on_cluster
 from kdtheory.ledger import Ledger, examined
 from kdtheory.losses import label_loss
+from kdtheory.ntk import InfiniteMLP
 from kdtheory.records import RunDirectory, as_document
+from kdtheory.stored_gram import stored_gram
 from kdtheory.workers import spread, workers_elsewhere
 
 CHEAP = [claim for claim in REGISTRY.values() if claim.chapter == 1][:4]
@@ -141,6 +143,13 @@ def test_a_population_is_the_same_trained_by_groups_elsewhere(
     torch.testing.assert_close(there.gradient_norm, own.gradient_norm, rtol=1e-5, atol=1e-7)
 
 
+def test_a_matrix_in_a_file_is_made_by_the_workers(cluster: Cluster, tmp_path: Path) -> None:
+    x, kernel = torch.from_numpy(Stream(0).numpy().standard_normal((40, 3))), InfiniteMLP(2)
+    found = stored_gram(kernel, x, tmp_path / "gram.npy", block_size=9)
+    own = here(stored_gram, kernel, x, tmp_path / "own.npy", block_size=9)
+    assert (found == own).all()
+
+
 def test_other_code_on_a_worker_is_no_finding(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kdtheory.ledger.code_of", lambda claim: "0" * 64)
     with pytest.raises(ValueError, match=f"claim {CHEAP[0].name}: a worker has other code of kdtheory"):
@@ -160,7 +169,7 @@ def test_other_versions_on_a_worker_are_one_line(monkeypatch: pytest.MonkeyPatch
 def test_a_worker_of_several_threads_is_refused() -> None:
     with (
         LocalCluster(1, threads_per_worker=2, processes=False, dashboard_address=":0") as threads,
-        pytest.raises(ValueError, match="takes 2 tasks at a time.*--nthreads 1"),
+        pytest.raises(ValueError, match=r"takes 2 tasks at a time.*--nthreads 1"),
         on_cluster(threads.scheduler_address),
     ):
         pass

@@ -20,7 +20,7 @@ LEVELS = {
     "experiments": 3,
     "certify": 3, "compare": 3, "claims": 3,
     "files": 4, "scripts": 4, "catalogue": 4, "outside": 4, "records": 4, "ledger": 4, "assertion": 4,
-    "clusters": 4, "plots": 4, "study": 4, "report": 4,
+    "clusters": 4, "stored_gram": 4, "plots": 4, "study": 4, "report": 4,
     "cli": 5, "pytest_plugin": 5, "__main__": 6, "__init__": 6,
 }  # fmt: skip
 SILENT = {"matplotlib", "time", "datetime", "logging"}
