@@ -99,7 +99,8 @@ def stored_gram(
         finally:
             write_json(record, {**asked, "finished": finished})
     del out
-    return np.load(path, mmap_mode="r")
+    found: np.memmap = np.load(path, mmap_mode="r")
+    return found
 
 
 def _opened(path: Path, record: Path, asked: Record) -> tuple[np.memmap, dict[str, int]]:
