@@ -162,22 +162,21 @@ def gram_product(
     starts = range(0, len(rows), _BLOCK)
     if jobs == 1 and workers_elsewhere() is None:
         for start in starts:
-            out[start:] += _strip(kernel, rows, vector, start)[1]
+            out[start:] += _strip(kernel, rows, vector, _BLOCK, start)[1]
         return out
-    for start, part in spread(
-        _strip, [(start,) for start in starts], jobs=jobs, shared=(kernel, rows, vector)
-    ):
+    shared = kernel, rows, vector, _BLOCK
+    for start, part in spread(_strip, [(start,) for start in starts], jobs=jobs, shared=shared):
         out[start:] += part
     return out
 
 
 @torch.no_grad()
-def _strip(kernel: Kernel, rows: Tensor, vector: Tensor, start: int) -> tuple[int, Tensor]:
+def _strip(kernel: Kernel, rows: Tensor, vector: Tensor, size: int, start: int) -> tuple[int, Tensor]:
     """What the blocks of one row, from the diagonal on, and their mirrors give to the entries from it on."""
     left = rows[start:]
     own = vector[start:]
     out = torch.zeros(len(left), dtype=torch.float64)
-    for i, j in gram_blocks(len(left), _BLOCK)[: -(-len(left) // _BLOCK)]:
+    for i, j in gram_blocks(len(left), size)[: -(-len(left) // size)]:
         block = kernel(left[i], None if i == j else left[j]).cpu()
         out[i] += (block @ own[j].to(block)).double()
         if i != j:

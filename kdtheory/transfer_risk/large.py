@@ -21,6 +21,7 @@ from kdtheory.transfer_risk.functions import KernelFunction
 __all__ = ["LargeTransferCurve", "large_transfer_curve"]
 
 _BLOCK = 2048
+_COLUMNS = ("risk", "low", "high", "norm_low", "norm_high", "residual", "error")
 
 
 @door
@@ -51,8 +52,7 @@ class LargeTransferCurve:
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each size."""
-        names = ("risk", "low", "high", "norm_low", "norm_high", "residual", "error")
-        columns = {name: getattr(self, name).tolist() for name in names}
+        columns = {name: getattr(self, name).tolist() for name in _COLUMNS}
         return pd.DataFrame({"n": self.sizes, **columns, "iterations": self.iterations})
 
 
@@ -103,7 +103,8 @@ def large_transfer_curve(
     taught = oracle(inputs) if targets is None else targets[: sizes[-1]]
     truth, roots = oracle(fresh).double(), kernel.diagonal(fresh).double().sqrt()
     scale = float(kernel.diagonal(inputs).double().mean())
-    rows = []
+    columns: dict[str, list[float]] = {name: [] for name in _COLUMNS}
+    iterations = []
     for n in sizes:
         found = iterative_solution(
             kernel, inputs[:n], taught[:n], jitter=jitter, scale=scale, landmarks=landmarks,
@@ -112,11 +113,13 @@ def large_transfer_curve(
         student = _outputs(kernel, inputs[:n], found.coefficients, fresh)
         wrong, sure = student.sign() != truth.sign(), student.abs() > found.error * roots
         shares = [float(event.double().mean()) for event in (wrong & sure, wrong | ~sure)]
-        risk = float(transfer_risk(student, truth))
         norms = [value**0.5 for value in found.squared_norm]
-        rows.append((risk, *shares, *norms, found.residual, found.error, found.iterations))
-    *columns, iterations = zip(*rows, strict=True)
-    return LargeTransferCurve(sizes, *(torch.tensor(c, dtype=torch.float64) for c in columns), iterations)
+        told = (float(transfer_risk(student, truth)), *shares, *norms, found.residual, found.error)
+        for column, value in zip(columns.values(), told, strict=True):
+            column.append(value)
+        iterations.append(found.iterations)
+    tensors = {name: torch.tensor(column, dtype=torch.float64) for name, column in columns.items()}
+    return LargeTransferCurve(sizes, **tensors, iterations=tuple(iterations))
 
 
 @torch.no_grad()
