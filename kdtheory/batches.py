@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from kdtheory.doors import door, passing
+from kdtheory.gathered import Gathered
 from kdtheory.networks import Inputs
 from kdtheory.types import tensor_of
 from kdtheory.validate import check_at_least
@@ -171,33 +172,33 @@ class Batches:
     def whole(self, *, labelled: bool) -> Batch:
         """All examples of an epoch as one batch on the CPU, without those whose label is ignored.
 
-        Each batch is copied as it comes, for a loader may write its buffer again; what it draws from torch's
-        generator is put back. Where they are not wanted labels are not looked at.
+        Each batch is copied as it comes, for a loader may write its buffer again, and many of them into a
+        file; what the loader draws from torch's generator is put back. Where they are not wanted labels are
+        not looked at.
 
         Raises:
             ValueError: no batch, one that cannot be read, no end, no labels, or examples of several shapes.
         """
         self.check_ends()
-        with torch.random.fork_rng(devices=[]):
-            read = [
-                batch if self.constant else Batch(batch.inputs.mapped(Tensor.clone), batch.labels)
-                for batch in self.epoch(_CPU, labelled=labelled)
-            ]
-        inputs = joined([batch.inputs for batch in read])
-        labels = [batch.labels for batch in read if batch.labels is not None]
-        if not labelled:
-            return Batch(inputs)
-        if len(labels) < len(read):
+        labels: list[Tensor] = []
+        with torch.random.fork_rng(devices=[]), Gathered() as inputs:
+            for batch in self.epoch(_CPU, labelled=labelled):
+                counted = self._counted(batch) if labelled else batch
+                inputs.add(counted.inputs, own=self.constant and counted is batch)
+                labels += [] if counted.labels is None else [counted.labels]
+            found = inputs.joined()
+        return Batch(found, torch.cat(labels) if labelled else None)
+
+    def _counted(self, batch: Batch) -> Batch:
+        """The examples whose labels are not ignored, of which there must be labels."""
+        if (labels := batch.labels) is None:
             raise ValueError("it has no labels; give (inputs, labels), a Dataset or a DataLoader")
-        if any(part.ndim > 1 for part in labels):
-            raise ValueError(
-                f"labels have shape {tuple(labels[0].shape)}; give one class number for each point"
-            )
-        numbers = torch.cat(labels)
+        if labels.ndim > 1:
+            raise ValueError(f"labels have shape {tuple(labels.shape)}; give one class number for each point")
         if self.ignore_index is None:
-            return Batch(inputs, numbers)
-        counted = (numbers != self.ignore_index).nonzero()[:, 0]
-        return Batch(inputs.rows(counted), numbers[counted])
+            return batch
+        counted = (labels != self.ignore_index).nonzero()[:, 0]
+        return Batch(batch.inputs.rows(counted), labels[counted])
 
     def endless(self, device: torch.device) -> Iterator[Batch]:
         """Epoch after epoch; a constant batch is moved once."""
@@ -264,26 +265,6 @@ def as_batches(data: Data, /, *, name: str = "data") -> Batches:
     if isinstance(data, Batches):
         return replace(data, data=_loaded(data.data, name))
     return Batches(_loaded(data, name))
-
-
-def joined(parts: list[Inputs]) -> Inputs:
-    """Inputs one after the other.
-
-    Raises:
-        ValueError: something else than tensors, or rows of several shapes.
-    """
-    first = parts[0]
-    for part in parts:
-        if not all(isinstance(each, Tensor) for each in (*part.args, *part.named.values())):
-            raise ValueError("inputs that are no tensors do not belong to one point each; give tensors")
-        ours, theirs = ([each.shape[1:] for each in some.tensors] for some in (first, part))
-        if ours != theirs or first.named.keys() != part.named.keys():
-            shapes = f"{first.shapes} and {part.shapes}"
-            raise ValueError(f"batches have inputs of shapes {shapes}; pad sequences to one length")
-    if len(parts) == 1:
-        return first
-    args = tuple(torch.cat(column) for column in zip(*(part.args for part in parts), strict=True))
-    return Inputs(args, {name: torch.cat([part.named[name] for part in parts]) for name in first.named})
 
 
 @door

@@ -1,7 +1,8 @@
 """The ledger: claims examined side by side, recorded one by one, judged together.
 
-Examination is parallel over processes (joblib; its dask backend can take over) and the same for any number
-of jobs. Verdicts are made when all evidence is in, because the error rate is shared by the whole ledger.
+Examination is parallel over processes, on this machine or within `kdtheory.clusters.on_cluster`, and the same
+for any number. Verdicts are made when all evidence is in, because the error rate is shared by the whole
+ledger.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from kdtheory.outside import check_sources
 from kdtheory.progress import Progress, told
 from kdtheory.records import RunDirectory, code_of
 from kdtheory.validate import check_fraction
-from kdtheory.workers import spread
+from kdtheory.workers import spread, workers_elsewhere
 
 __all__ = ["Ledger", "collate", "examined", "exit_code", "sharing_rows", "verify"]
 
@@ -44,7 +45,7 @@ def verify(
         claims: what to examine, or its name, or several; each one's random stream depends on its name and the
             seed only. Papers are read from the BibTeX files beside a claim.
         plan: seed, tier, data, device, mutants, power.
-        jobs: processes; −1 for all cores. The findings are the same for any number.
+        jobs: processes; −1 for all cores. The findings are the same for any number, and on a cluster.
         alpha: the family-wise error rate.
         directory: an open run directory; each record is saved as soon as it is there, and claims that it
             already holds are not examined again.
@@ -103,10 +104,12 @@ def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterat
     """
     code = {claim.name: code_of(claim) for claim in claims}
     groups = sorted(sharing_rows(claims), key=lambda group: -sum(claim.cost for claim in group))
-    if jobs == 1 or len(groups) == 1:
+    if workers_elsewhere() is None and (jobs == 1 or len(groups) == 1):
         found: Iterator[Examined] = (_timed(claim, plan) for group in groups for claim in group)
     else:
-        tasks = [([(_home(claim), claim.name) for claim in group], plan) for group in groups]
+        tasks = [
+            ([(_home(claim), claim.name, code[claim.name]) for claim in group], plan) for group in groups
+        ]
         found = chain.from_iterable(spread(_examine_by_name, tasks, jobs=jobs))
     yield from (replace(one, code=code[one.name]) for one in found)
 
@@ -134,10 +137,15 @@ def _home(claim: Claim) -> str:
     return home
 
 
-def _examine_by_name(places: Sequence[tuple[str, str]], plan: Plan) -> list[Examined]:
-    for module, _ in places:
+def _examine_by_name(places: Sequence[tuple[str, str, str]], plan: Plan) -> list[Examined]:
+    for module, name, code in places:
         importlib.import_module(module)
-    return [_timed(REGISTRY[name], plan) for _, name in places]
+        if code_of(REGISTRY[name]) != code:
+            raise ValueError(
+                f"claim {name}: a worker has other code of {module}, or other versions below it, than this "
+                "process; install the same on both"
+            )
+    return [_timed(REGISTRY[name], plan) for _, name, _ in places]
 
 
 def _timed(claim: Claim, plan: Plan) -> Examined:

@@ -16,14 +16,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Int, Shaped, UInt64
 from torch import Tensor
 
 from kdtheory.batches import as_batches, class_numbers
 from kdtheory.datasets import Images
 from kdtheory.doors import door
 from kdtheory.networks import Inputs
-from kdtheory.rows import COMPARED, EqualRows, SideBySide, Table
+from kdtheory.rows import COMPARED, EqualRows, SideBySide, Table, hashed
 from kdtheory.types import tensor_of
 
 __all__ = [
@@ -80,7 +80,7 @@ class _Points:
     inputs: Shaped[Tensor, "n *shape"] | SideBySide
 
     def __post_init__(self) -> None:
-        _check_inputs(self.role, self.inputs)
+        object.__setattr__(self, "hashes", _check_inputs(self.role, self.inputs))
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -294,7 +294,8 @@ def _rows_of(roles: Sequence[Role]) -> EqualRows:
         if (here := _row_shape(first.inputs)) != (there := _row_shape(second.inputs)):
             shapes = f"{here} in {first.role}, {there}"
             raise ValueError(f"a row has shape {shapes} in {second.role}; give points of one shape")
-    return EqualRows({role.role: role.inputs for role in roles})
+    hashes: dict[str, np.ndarray] = {role.role: role.hashes for role in roles}  # type: ignore[union-attr]
+    return EqualRows({role.role: role.inputs for role in roles}, hashes)
 
 
 def _row_shape(inputs: Table) -> tuple[Any, ...]:
@@ -342,15 +343,20 @@ def _read(name: str, source: Any, *, labelled: bool) -> tuple[Table, Any]:
     return Arguments(parts, (*(None for _ in batch.inputs.args), *names)), batch.labels
 
 
-def _check_inputs(name: str, inputs: Table) -> None:
+def _check_inputs(name: str, inputs: Table) -> UInt64[np.ndarray, "n"]:
+    """The hashes of the rows, of which all are read once and for all."""
     known_by = isinstance(inputs, SideBySide) and not isinstance(inputs, Arguments)
-    for part in inputs.parts if isinstance(inputs, SideBySide) else (inputs,):
+    parts = inputs.parts if isinstance(inputs, SideBySide) else (inputs,)
+    for part in parts:
         if part.ndim == 0 or part.numel() == 0:
             shape = tuple(part.shape)
             raise ValueError(f"{name} has inputs of shape {shape}; give at least one point, a row each")
         if part.dtype not in COMPARED:
             types = ", ".join(str(dtype).removeprefix("torch.") for dtype in COMPARED)
             raise ValueError(f"{name} has inputs of {part.dtype}; give real numbers of a type among {types}")
+    hashes, finite = hashed(inputs)
+    for part in () if finite else parts:
         low, high = (float(value) for value in torch.aminmax(part.detach()))  # NaN comes through both
         if not high < math.inf or (low == -math.inf and not known_by):
             raise ValueError(f"{name} has inputs that are NaN or infinite; clean them first")
+    return hashes

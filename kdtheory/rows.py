@@ -14,7 +14,9 @@ and through float32 (torch), for a number in some thousands comes out otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import product
 from typing import no_type_check
 
@@ -27,7 +29,7 @@ from torch import Tensor
 from kdtheory.doors import door
 from kdtheory.validate import check_one_of
 
-__all__ = ["COMPARED", "EqualRows", "SideBySide", "Table"]
+__all__ = ["COMPARED", "EqualRows", "SideBySide", "Table", "hashed"]
 
 COMPARED = (
     torch.float64, torch.float32, torch.float16, torch.bfloat16,
@@ -37,11 +39,12 @@ COMPARED = (
 
 _BLOCK = 2**21
 _WORD = 8
-_SIGNS = dict.fromkeys(COMPARED, np.uint64(0)) | {
-    torch.float64: np.uint64(0x8000000000000000),
-    torch.float32: np.uint64(0x8000000080000000),
-    torch.float16: np.uint64(0x8000800080008000),
-    torch.bfloat16: np.uint64(0x8000800080008000),
+# The sign bits and the exponent bits of the numbers in a word.
+_BITS = dict.fromkeys(COMPARED, (np.uint64(0), np.uint64(0))) | {
+    torch.float64: (np.uint64(0x8000000000000000), np.uint64(0x7FF0000000000000)),
+    torch.float32: (np.uint64(0x8000000080000000), np.uint64(0x7F8000007F800000)),
+    torch.float16: (np.uint64(0x8000800080008000), np.uint64(0x7C007C007C007C00)),
+    torch.bfloat16: (np.uint64(0x8000800080008000), np.uint64(0x7F807F807F807F80)),
 }
 
 # Of each part of a table, the type that it is compared in, and whether float64 goes straight to float16.
@@ -83,6 +86,7 @@ class EqualRows:
 
     Args:
         tables: of `COMPARED` types, without NaN, all with rows of one shape.
+        known: of some tables the hashes of their rows that `hashed` has made.
 
     >>> here, there = torch.tensor([[1.0], [2.0], [1.0]]), torch.tensor([[2], [1], [1]])
     >>> rows = EqualRows({"here": here, "there": there})
@@ -91,6 +95,7 @@ class EqualRows:
     """
 
     tables: Mapping[str, Table]
+    known: Mapping[str, UInt64[np.ndarray, "_"]] = field(default_factory=dict)
     _known: dict[Kind, dict[str, Int[np.ndarray, "_"]]] = field(default_factory=dict, init=False)
 
     def pairs(self, here: str, there: str, /) -> Pairs:
@@ -122,8 +127,19 @@ class EqualRows:
             names = [a for a in self.tables if any(kind in self._kinds(a, b) for b in self.tables)]
             tables = [_Rows(_parts(self.tables[name]), kind) for name in names]
             ends = np.cumsum([len(table) for table in tables])
-            self._known[kind] = dict(zip(names, np.split(_labels(tables), ends[:-1]), strict=True))
+            hashes = [
+                self.known[name]
+                if name in self.known and kind == _own_kind(table.parts)
+                else table.hashes()[0]
+                for name, table in zip(names, tables, strict=True)
+            ]
+            labels = _labels(tables, np.concatenate(hashes))
+            self._known[kind] = dict(zip(names, np.split(labels, ends[:-1]), strict=True))
         return self._known[kind]
+
+    def _hashes(self, name: str, table: _Rows) -> UInt64[np.ndarray, "_"]:
+        own = table.kind == _own_kind(_parts(self.tables[name]))
+        return self.known[name] if own and name in self.known else table.hashes()[0]
 
     def _kinds(self, here: str, there: str) -> dict[Kind, None]:
         """Every way in which a row of one may be a rounded copy of a row of the other."""
@@ -135,6 +151,16 @@ class EqualRows:
         return dict.fromkeys(
             tuple(_coarser(pair, leading, straight) for pair in pairs) for leading, straight in ways
         )
+
+
+def hashed(table: Table, /) -> tuple[UInt64[np.ndarray, "n"], bool]:
+    """One word for each row, and whether all numbers are finite, from one reading of the table."""
+    parts = _parts(table)
+    return _Rows(parts, _own_kind(parts)).hashes()
+
+
+def _own_kind(parts: Sequence[Tensor]) -> Kind:
+    return tuple((part.dtype, False) for part in parts)
 
 
 def _coarser(pair: tuple[torch.dtype, torch.dtype], leading: int, straight: bool) -> tuple[torch.dtype, bool]:
@@ -174,16 +200,36 @@ class _Rows:
         parts = zip(self.parts, self.kind, strict=True)
         return [_rounded(part.detach()[rows].flatten(1), *how) for part, how in parts]
 
-    def hashes(self) -> UInt64[np.ndarray, "n"]:
-        """One word for each row."""
+    def hashes(self) -> tuple[UInt64[np.ndarray, "n"], bool]:
+        """One word for each row, and whether all numbers are finite."""
         found = np.zeros(len(self), dtype=np.uint64)
-        for block in _blocks(len(self), self.at_once):
-            column = 0
+
+        def read(block: slice) -> bool:
+            column, odd = 0, False
             for values in self.of(block):
                 words = _words(values)
-                _add_hash(words, _SIGNS[values.dtype], column, found[block])
+                odd |= _add_hash(words, *_BITS[values.dtype], _keys(column, words.shape[1]), found[block])
                 column += words.shape[1]
-        return found
+            return odd
+
+        blocks = list(_blocks(len(self), self.at_once))
+        threads = min(len(blocks), torch.get_num_threads())
+        if threads <= 1:
+            odd = list(map(read, blocks))
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                odd = list(pool.map(read, blocks))
+        return found, not any(odd)
+
+
+@cache
+def _keys(column: int, count: int) -> UInt64[np.ndarray, "words"]:
+    """For each column a word of SplitMix64 (Steele, Lea & Flood, 2014)."""
+    with np.errstate(over="ignore"):
+        z = np.arange(column + 1, column + count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
 
 
 def _rounded(values: Tensor, dtype: torch.dtype, straight: bool) -> Tensor:
@@ -202,9 +248,8 @@ def _words(values: Tensor) -> UInt64[np.ndarray, "rows words"]:
     return data.view(np.uint64)
 
 
-def _labels(tables: Sequence[_Rows]) -> Int[np.ndarray, "n"]:
+def _labels(tables: Sequence[_Rows], hashes: UInt64[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
     """For each row of all tables, one after the other, a place of the row, the same for equal ones."""
-    hashes = np.concatenate([table.hashes() for table in tables])
     leaders = _leaders(hashes)
     doubtful = np.flatnonzero(leaders != np.arange(len(leaders)))
     while len(doubtful):
@@ -247,20 +292,22 @@ def _blocks(n: int, size: int) -> Iterator[slice]:
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def _add_hash(words, signs, column, out):
-    """out[i] += Σ_j m(w_ij + (column + j + 1)·γ) mod 2⁶⁴, with γ and m of SplitMix64, and 0 for −0 in w.
+def _add_hash(words, signs, exponents, keys, out):
+    """out[i] += Σ_j (w + k mod 2³²)(w′ + k′ mod 2³²) mod 2⁶⁴, w and w′ the halves of word j; is one odd?
 
-    Steele, Lea & Flood (2014), "Fast splittable pseudorandom number generators". `signs` has the sign bits of
-    the numbers in a word; the sum carries into each that is not zero, and does not carry on.
+    The sum is NH of Black, Halevi, Krawczyk, Krovetz & Rogaway (1999), "UMAC": of rows that differ, one pair
+    in 2³² has one hash. −0 counts as 0: the sum of the other bits carries into the sign of each number that
+    is not zero, and no further. A number is odd, infinite or NaN, where its exponent has no bit that is zero.
     """
-    others = ~signs
+    others, half, shift = ~signs, np.uint64(0xFFFFFFFF), np.uint64(32)
+    odd = np.uint64(0)
     for i in range(len(words)):
         total = np.uint64(0)
         for j in range(words.shape[1]):
             z = words[i, j]
+            odd |= ~((~z & exponents) + others) & signs
             z &= ((z & others) + others) | others
-            z += np.uint64(column + j + 1) * np.uint64(0x9E3779B97F4A7C15)
-            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            total += z ^ (z >> np.uint64(31))
+            low, high = (z + keys[j]) & half, ((z >> shift) + (keys[j] >> shift)) & half
+            total += low * high
         out[i] += total
+    return odd != np.uint64(0)

@@ -100,7 +100,26 @@ def tensor_of(name: str, values: Any, /) -> Tensor:
         if array.size and array.max() > np.iinfo(np.int64).max:
             raise ValueError(f"{name} goes up to {array.max()}; give whole numbers below 2**63")
         dtype = np.dtype(np.int64)
+    if isinstance(values, np.memmap) and not array.flags.writeable and dtype == array.dtype:
+        array = _mapped_privately(values)
     return torch.from_numpy(np.require(array, dtype=dtype, requirements=("C", "W")))
+
+
+def _mapped_privately(array: np.memmap) -> np.ndarray:
+    """A read-only file mapped anew, to be a tensor without a copy: what is written there stays in memory."""
+    whole = array
+    while isinstance(whole.base, np.memmap):
+        whole = whole.base
+    if whole.filename is None or not array.flags.c_contiguous:
+        return np.asarray(array)
+    offset = whole.offset + array.ctypes.data - whole.ctypes.data
+    try:
+        again = np.memmap(whole.filename, array.dtype, "c", offset, array.shape)
+    except (OSError, ValueError):  # the file is there no more, or shorter
+        return np.asarray(array)
+    ends = [0, -1] if array.ndim and len(array) else []
+    same = all(array[end].tobytes() == again[end].tobytes() for end in ends)
+    return np.asarray(again if same else array)
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Worker processes that end with the process that started them, and leave Ctrl-C to it."""
+"""Work spread over worker processes: of this machine, or of whatever `elsewhere` names.
+
+Those of this machine end with the process that started them, and leave Ctrl-C to it.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
+from contextvars import ContextVar
+from itertools import islice
 from typing import Any, TypeVar
 
 import joblib
@@ -16,28 +21,56 @@ import joblib
 from kdtheory.doors import door
 from kdtheory.progress import silence
 
-__all__ = ["spread"]
+__all__ = ["LOST", "Engine", "elsewhere", "interrupts_held", "spread", "workers_elsewhere"]
 
 _T = TypeVar("_T")
+Engine = Callable[..., Iterator[Any]]
+"""What does tasks in the place of processes: called with the function, the tasks, what they share, and how
+many may be under way at once."""
+LOST = "a worker process was killed, or memory ran out"
 _LOOKS = 0.5
 """Seconds between two looks of a worker at whether its parent is still there."""
+_ELSEWHERE: ContextVar[tuple[Engine, Callable[[], int]] | None] = ContextVar("elsewhere", default=None)
 
 
 @door
-def spread(function: Callable[..., _T], tasks: Sequence[tuple[Any, ...]], /, *, jobs: int) -> Iterator[_T]:
-    """function(*task) of each task, by worker processes, in the order in which they are ready.
+def spread(
+    function: Callable[..., _T],
+    tasks: Iterable[tuple[Any, ...]],
+    /,
+    *,
+    jobs: int,
+    shared: tuple[Any, ...] = (),
+    ahead: int | None = None,
+) -> Iterator[_T]:
+    """function(*shared, *task) of each task, by worker processes, in the order in which they are ready.
 
     Args:
         function: what to call, importable by name.
-        tasks: its arguments, one tuple a call.
-        jobs: worker processes; −1 for one a core.
+        tasks: its arguments, one tuple a call; they are asked for as they are handed out.
+        jobs: worker processes; −1 for one a core. Elsewhere, as within `kdtheory.clusters.on_cluster`, it is
+            all workers there.
+        shared: what comes before the arguments of every call, sent once to each worker elsewhere.
+        ahead: tasks handed out and not yet taken back, at most; None for all.
 
     Raises:
         ValueError: `jobs` is 0.
-        ChildProcessError: a worker ended before its task did.
+        ChildProcessError: a worker ended before its task did, and nobody else can do it.
     """
     if jobs == 0:
         raise ValueError("jobs = 0 runs nothing; give a number of processes, or -1 for all cores")
+    if (there := _ELSEWHERE.get()) is not None:
+        yield from there[0](function, tasks, shared, ahead)
+        return
+    left = ((*shared, *task) for task in tasks)
+    if ahead is None:
+        yield from _here(function, left, jobs)
+        return
+    while some := list(islice(left, ahead)):
+        yield from _here(function, some, jobs)
+
+
+def _here(function: Callable[..., _T], tasks: Iterable[tuple[Any, ...]], jobs: int) -> Iterator[_T]:
     # No backend is named: it is loky unless the caller's `joblib.parallel_config` names another.
     parallel = joblib.Parallel(
         n_jobs=jobs,
@@ -46,13 +79,13 @@ def spread(function: Callable[..., _T], tasks: Sequence[tuple[Any, ...]], /, *, 
         initializer=_end_with,
         initargs=(os.getpid(),),
     )
-    with _interrupts_held():
+    with interrupts_held():
         results = parallel(joblib.delayed(function)(*task) for task in tasks)
     try:
         for result in results:  # noqa: UP028 — `yield from` would close them without the care below
             yield result
     except BrokenExecutor as error:
-        raise ChildProcessError("a worker process was killed, or memory ran out") from error
+        raise ChildProcessError(LOST) from error
     finally:
         with warnings.catch_warnings():  # that tasks are given up is what closing is for
             warnings.simplefilter("ignore")
@@ -60,7 +93,23 @@ def spread(function: Callable[..., _T], tasks: Sequence[tuple[Any, ...]], /, *, 
 
 
 @contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
+def elsewhere(engine: Engine, workers: Callable[[], int], /) -> Iterator[None]:
+    """Within the block all that is spread goes to `engine`, and `workers()` says how many work there."""
+    token = _ELSEWHERE.set((engine, workers))
+    try:
+        yield
+    finally:
+        _ELSEWHERE.reset(token)
+
+
+def workers_elsewhere() -> int | None:
+    """How many work elsewhere now, at least 1; None where work is done on this machine."""
+    there = _ELSEWHERE.get()
+    return None if there is None else max(1, there[1]())
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
     """SIGINT waits until the block is left, and never reaches the processes that are started in it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield

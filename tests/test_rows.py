@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,13 +80,15 @@ def copies(x: Tensor, dtype: torch.dtype) -> Tensor:
 def any_hash(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the hash says of two rows must not matter."""
 
-    def two_values(words: np.ndarray, signs: np.uint64, column: int, out: np.ndarray) -> None:
+    def two_values(words: np.ndarray, signs: np.uint64, exponents: np.uint64, keys: Any, out: Any) -> bool:
         out[:] = (words & ~signs).sum(1) % 2
+        return False
 
-    def one_value(words: np.ndarray, signs: np.uint64, column: int, out: np.ndarray) -> None:
+    def one_value(words: np.ndarray, signs: np.uint64, exponents: np.uint64, keys: Any, out: Any) -> bool:
         out[:] = 7
+        return False
 
-    poor: dict[str, Callable[..., None]] = {"two values": two_values, "one value": one_value}
+    poor: dict[str, Callable[..., bool]] = {"two values": two_values, "one value": one_value}
     if request.param in poor:
         monkeypatch.setattr(module, "_add_hash", poor[request.param])
 
@@ -198,14 +202,14 @@ def test_every_column_counts(dtype: torch.dtype, width: int) -> None:
     for parts in ((rows,), (rows[:, :1], rows), (rows, rows[:, -1:])):
         assert EqualRows({"x": SideBySide(parts)}).pairs("x", "x").tolist() == [[width + 1, 0]]
         kind = ((dtype, False),) * len(parts)
-        assert len(np.unique(module._Rows(parts, kind).hashes())) == width + 1, "the hash sees them all"
+        assert len(np.unique(module._Rows(parts, kind).hashes()[0])) == width + 1, "the hash sees them all"
 
 
 def test_the_hash_tells_one_side_from_the_other() -> None:
     one, two = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]])
     sides = torch.cat([one, two]), torch.cat([two, one])
     kind = ((torch.float32, False),) * 2
-    assert len(np.unique(module._Rows(sides, kind).hashes())) == 2
+    assert len(np.unique(module._Rows(sides, kind).hashes()[0])) == 2
     assert EqualRows({"x": SideBySide(sides)}).pairs("x", "x").tolist() == []
 
 
@@ -235,9 +239,29 @@ def test_the_hash_tells_rows_apart() -> None:
     onehot = np.eye(5, dtype=np.uint64)[:, None] << np.arange(4, 64, dtype=np.uint64)[:, None]
     words = np.concatenate([values, onehot.reshape(-1, 5)])
     out = np.zeros(len(words), dtype=np.uint64)
-    module._add_hash(words, np.uint64(0), 0, out)
+    zero = np.uint64(0)
+    assert not module._add_hash(words, zero, zero, module._keys(0, 5), out)
     assert len(np.unique(out)) == len(words)
-    assert len(np.unique(out >> np.uint64(32))) > len(words) - 5, "the upper half alone does nearly as well"
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dtype", [one for one in COMPARED if one.is_floating_point])
+@pytest.mark.parametrize("odd", [math.inf, -math.inf, math.nan])
+def test_one_reading_says_whether_all_numbers_are_finite(
+    odd: float, dtype: torch.dtype, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BLOCK", 96)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    info = torch.finfo(dtype)
+    fine = torch.tensor([0.0, -0.0, info.max, info.min, info.tiny, -info.smallest_normal, 1.0]).to(dtype)
+    table = fine.repeat(5, 1)
+    hashes, finite = module.hashed(table)
+    assert (finite, len(np.unique(hashes))) == (True, 1)
+    for row, column in product(range(5), range(7)):
+        wrong = table.clone()
+        wrong[row, column] = odd
+        assert not module.hashed(wrong)[1]
+    assert module.hashed(torch.full((3, 5), -1))[1]
 
 
 def test_parts_side_by_side_have_one_number_of_rows() -> None:

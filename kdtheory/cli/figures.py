@@ -12,6 +12,7 @@ from kdtheory.cli.app import RUNS, app, out_console
 from kdtheory.cli.layout import item, prose
 from kdtheory.cli.look import Bibliography, Words, read_bibliographies
 from kdtheory.cli.names import complete_studies, known_study, named_in
+from kdtheory.cli.where import Address, working_on
 from kdtheory.files import latest_run, read_json, write_file
 from kdtheory.progress import progress_bar
 from kdtheory.scripts import study_paths, study_title
@@ -33,6 +34,7 @@ def study(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the figures.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of IDX files, for a study of images.")] = None,
+    cluster: Address = None,
     redraw: Annotated[
         bool, typer.Option("--redraw", help="Draw from the table there is; compute nothing.")
     ] = False,
@@ -47,7 +49,8 @@ def study(
         raise ValueError("no study is named; see `kdtheory study --list`, or give the path of a script")
     script = known_study(name, studies)
     place = out or (RUNS / "figures" if small else figures)
-    with progress_bar(_label(script, figures, small or redraw), quiet=quiet):
+    bar = progress_bar(_label(script, figures, small or redraw), quiet=quiet)
+    with working_on(cluster, quiet=quiet), bar:
         from kdtheory.study import load_study, redraw_study, run_study
 
         chosen = load_study(str(script))

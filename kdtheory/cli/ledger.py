@@ -19,6 +19,7 @@ from kdtheory.cli.app import INTERRUPTED, RUNS, Ended, app, err_console, out_con
 from kdtheory.cli.layout import coloured, item, prose
 from kdtheory.cli.look import AsJson, Bibliography, Chapter, Words, read_bibliographies
 from kdtheory.cli.names import chosen_claims
+from kdtheory.cli.where import Address, working_on
 from kdtheory.files import SCHEMA
 from kdtheory.progress import progress_bar
 
@@ -34,6 +35,7 @@ def verify_claims(
     tier: Annotated[str, typer.Option(help="quick or full: sample sizes, never what is claimed.")] = "quick",
     seed: Annotated[int, typer.Option(help="The integer that all random streams hang on.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes; -1 for all cores.")] = -1,
+    cluster: Address = None,
     data: Annotated[Path | None, typer.Option(help="Folder of IDX files instead of the digits.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Directory of the run; a new one under runs/.")] = None,
@@ -51,7 +53,8 @@ def verify_claims(
     if resume and out is None:
         raise ValueError("--resume needs --out: name the directory of the run to go on with")
     start = time.perf_counter()
-    with progress_bar("claims", total=len(claims), lines=not as_json, quiet=quiet) as tell:
+    bar = progress_bar("claims", total=len(claims), lines=not as_json, quiet=quiet)
+    with working_on(cluster, quiet=quiet or as_json), bar as tell:
         from kdtheory.claims import Plan
         from kdtheory.ledger import exit_code
         from kdtheory.records import as_document

@@ -7,6 +7,7 @@ from kdtheory.ntk.effective_logits import distillation_slope, effective_logits, 
 from kdtheory.ntk.empirical import EmpiricalKernel, SlowKernelWarning
 from kdtheory.ntk.infinite_conv import InfiniteConvNet
 from kdtheory.ntk.infinite_mlp import InfiniteMLP
+from kdtheory.ntk.iterative import IterativeSolution, gram_product, iterative_solution
 from kdtheory.ntk.kernel import Kernel
 from kdtheory.ntk.linear import LinearKernel
 from kdtheory.ntk.linearised import (
@@ -22,6 +23,7 @@ __all__ = [
     "EmpiricalKernel",
     "InfiniteConvNet",
     "InfiniteMLP",
+    "IterativeSolution",
     "Kernel",
     "LinearKernel",
     "LinearisedTraining",
@@ -30,6 +32,8 @@ __all__ = [
     "distillation_slope",
     "effective_logits",
     "fill_gram",
+    "gram_product",
+    "iterative_solution",
     "linearised_training",
     "ntk_vector_product",
     "overruling_soft_ratio",

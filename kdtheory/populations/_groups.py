@@ -16,7 +16,7 @@ import torch
 
 from kdtheory.networks import Architecture
 
-__all__ = ["evaluation_groups", "run_groups", "training_groups"]
+__all__ = ["evaluation_groups", "in_runs", "run_groups", "training_groups"]
 
 _EVALUATION_NUMBERS = 2**24
 _CACHE_NUMBERS = 2**21
@@ -26,7 +26,7 @@ _MOST_MEMBERS = 16
 def evaluation_groups(architecture: Architecture, members: int, examples: int) -> list[slice]:
     """Groups whose activations stay below 64 MiB in float32."""
     each = max(1, architecture.activations * examples)
-    return _slices(members, math.ceil(members / max(1, _EVALUATION_NUMBERS // each)))
+    return in_runs(members, math.ceil(members / max(1, _EVALUATION_NUMBERS // each)))
 
 
 def training_groups(
@@ -45,18 +45,19 @@ def training_groups(
     each = architecture.activations * examples + inputs + held * architecture.size
     if device.type != "cpu":
         free, _ = torch.cuda.mem_get_info(device)
-        return _slices(members, math.ceil(members * each / max(each, free // 16)))
+        return in_runs(members, math.ceil(members * each / max(each, free // 16)))
     if members <= _MOST_MEMBERS and members * each <= _CACHE_NUMBERS:
         # So little work that two threads would wait for the interpreter: one group, its products in parallel.
         return [slice(0, members)]
     most = min(_MOST_MEMBERS, max(1, _CACHE_NUMBERS // each))
     threads = min(members, torch.get_num_threads())
     rounds = math.ceil(members / (most * threads))
-    return _slices(members, min(members, rounds * threads))
+    return in_runs(members, min(members, rounds * threads))
 
 
-def _slices(members: int, groups: int) -> list[slice]:
-    """`members` in consecutive runs whose lengths differ by at most one."""
+def in_runs(members: int, groups: int) -> list[slice]:
+    """`members` in at most so many consecutive runs, whose lengths differ by at most one."""
+    groups = min(groups, members)
     edges = [members * group // groups for group in range(groups + 1)]
     return [slice(low, high) for low, high in itertools.pairwise(edges)]
 

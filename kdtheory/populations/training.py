@@ -19,13 +19,14 @@ from kdtheory.populations._checks import (
     checked_start,
 )
 from kdtheory.populations._descent import Loss, Task, descend, is_plain
-from kdtheory.populations._groups import run_groups, training_groups
+from kdtheory.populations._groups import in_runs, run_groups, training_groups
 from kdtheory.populations.population import Population
 from kdtheory.progress import Progress, told
 from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 from kdtheory.types import as_torch_starts, resolve_device
 from kdtheory.validate import check_at_least
+from kdtheory.workers import spread, workers_elsewhere
 
 __all__ = ["Loss", "train"]
 
@@ -53,7 +54,8 @@ def train(
 
     Member i is what the plain torch loop would make of it: `torch.optim.SGD` or `Adam` with torch's
     defaults, started at the i-th initialisation. It does not depend on how many members there are nor, to
-    rounding, on the groups that the members are trained in.
+    rounding, on the groups that the members are trained in, or on the workers that train them within
+    `kdtheory.clusters.on_cluster`; there the loss must be one that they can import.
 
     Args:
         architecture: the networks' shape.
@@ -122,5 +124,23 @@ def _train(task: Task, params: Tensor, progress: Progress) -> Population:
         last_loss[group], gradient_norm[group] = descend(task, params, group, tell)
 
     with told(progress, "training") as tell:
-        run_groups(groups, work, members * task.steps, tell, params.device)
+        if (workers := workers_elsewhere()) is None:
+            run_groups(groups, work, members * task.steps, tell, params.device)
+        else:
+            done = 0
+            sent = [(group.start, group.stop) for group in in_runs(members, max(len(groups), workers))]
+            for (low, high), *found in spread(_descended, sent, jobs=-1, shared=(task, params)):
+                params[low:high], last_loss[low:high], gradient_norm[low:high] = found
+                done += (high - low) * task.steps
+                tell(done, members * task.steps)
     return Population(task.architecture, params, last_loss, gradient_norm, task.steps)
+
+
+def _descended(
+    task: Task, params: Tensor, low: int, high: int
+) -> tuple[tuple[int, int], Tensor, Tensor, Tensor]:
+    """A group by a worker elsewhere, which gives back what one here writes in its place."""
+    group = slice(low, high)
+    params = params.clone()  # others have what was sent in common
+    losses, norms = descend(task, params, group, lambda _: None)
+    return (low, high), params[group].clone(), losses, norms

@@ -21,6 +21,7 @@ from kdtheory.transfer_risk.bounds import (
 from kdtheory.transfer_risk.curves import NestedStudents, TransferCurve, nested_students, transfer_curve
 from kdtheory.transfer_risk.functions import KernelFunction, angle_between, interpolant, linear_function
 from kdtheory.transfer_risk.inefficiency import data_inefficiency, flipped_teacher
+from kdtheory.transfer_risk.large import LargeTransferCurve, large_transfer_curve
 from kdtheory.transfer_risk.linear_students import (
     phuong19_margin_rate,
     phuong19_student,
@@ -30,6 +31,7 @@ from kdtheory.transfer_risk.linear_students import (
 __all__ = [
     "AngleTail",
     "KernelFunction",
+    "LargeTransferCurve",
     "NestedStudents",
     "TransferCurve",
     "acute_angles",
@@ -43,6 +45,7 @@ __all__ = [
     "isotropic_angle_tail",
     "ji20_transfer_risk",
     "label_free_transfer_risk",
+    "large_transfer_curve",
     "linear_function",
     "misjudging_probability",
     "nested_students",

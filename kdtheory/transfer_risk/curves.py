@@ -32,7 +32,7 @@ from kdtheory.transfer_risk.bounds import (
 from kdtheory.transfer_risk.functions import KernelFunction
 from kdtheory.validate import check_at_least, check_finite
 
-__all__ = ["NestedStudents", "TransferCurve", "nested_students", "transfer_curve"]
+__all__ = ["NestedStudents", "TransferCurve", "checked_sizes", "nested_students", "transfer_curve"]
 
 
 @door
@@ -96,7 +96,7 @@ def nested_students(
     >>> students.outputs.flatten(), students.squared_norms.flatten()
     (tensor([3., 7.]), tensor([ 9., 25.]))
     """
-    sizes = _checked_sizes(sizes, len(gram))
+    sizes = checked_sizes(sizes, len(gram))
     labels = targets[:, None] if targets.ndim == 1 else targets
     for name, array in (("targets", labels), ("cross", cross), ("diagonal", diagonal)):
         check_finite(name, array)
@@ -222,7 +222,7 @@ def transfer_curve(
     )
 
 
-def _checked_sizes(sizes: Sequence[int], most: int) -> tuple[int, ...]:
+def checked_sizes(sizes: Sequence[int], most: int) -> tuple[int, ...]:
     if not sizes:
         raise ValueError("sizes is empty; give at least one n")
     for size in sizes:

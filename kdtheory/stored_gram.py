@@ -1,0 +1,183 @@
+"""A Gram matrix in a file: larger than memory, made block by block, and gone on with where it was broken off.
+
+Beside the matrix lies a record of the blocks that are finished, each with the sum of its words. Whoever goes
+on looks through them: a block that is not in the file as it was computed, as after a loss of power, is
+computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from kdtheory.doors import door
+from kdtheory.files import Record, read_json, write_json
+from kdtheory.ntk import Kernel
+from kdtheory.ntk.blocks import Block, filled_blocks, gram_blocks
+from kdtheory.progress import Progress, told
+from kdtheory.validate import check_at_least
+
+__all__ = ["stored_gram"]
+
+_PAUSE = 2.0
+"""Seconds between two records: what is computed after the last one is lost with the process."""
+_ROUNDINGS = 100
+
+
+@door
+def stored_gram(
+    kernel: Kernel,
+    rows: Float[Tensor, "n *shape"],
+    path: Path,
+    /,
+    *,
+    block_size: int = 2048,
+    jobs: int = 1,
+    progress: Progress = None,
+) -> np.memmap:
+    """K(x_i, x_j) of all points as a .npy file that any program can map; at most a few blocks in memory.
+
+    The same call goes on with what an earlier one has left, whatever ended it. On one machine and on a
+    cluster, within `kdtheory.clusters.on_cluster`, this process alone writes.
+
+    Args:
+        kernel: any kernel.
+        rows: the points.
+        path: the file, n² numbers of the points' precision; its record is beside it, at `path`.json.
+        block_size: points on a side of a block.
+        jobs: worker processes, −1 for one a core; 1 leaves the work to the threads that torch may use.
+        progress: called with the number of blocks finished and of all. None shows a bar on a terminal and in
+            a notebook, True a line now and then elsewhere, False nothing.
+
+    Returns:
+        The matrix, mapped and read-only.
+
+    Raises:
+        ValueError: `path` is something else, or was begun with other points, another kernel, or blocks of
+            another size; or `block_size` < 1, or jobs is 0.
+
+    >>> import tempfile
+    >>> from kdtheory.ntk import LinearKernel
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     stored_gram(LinearKernel(), 2 * torch.eye(2), Path(folder) / "gram.npy").tolist()
+    [[4.0, 0.0], [0.0, 4.0]]
+    """
+    check_at_least("block_size", block_size, 1)
+    if jobs == 0:
+        raise ValueError("jobs = 0 leaves nobody to work; give 1 or more, or -1 for all cores")
+    blocks = gram_blocks(len(rows), block_size)
+    record = path.with_name(f"{path.name}.json")
+    asked = {
+        "points": _digest(rows),
+        "shape": list(rows.shape),
+        "dtype": str(rows.dtype),
+        "block": block_size,
+    }
+    out, sums = _opened(path, record, asked)
+    with told(progress, "blocks") as tell:
+        finished = _finished(out, blocks, sums, kernel, rows, path)
+        tell(len(finished), len(blocks))
+        last = time.monotonic()
+        try:
+            left = [block for block in blocks if _name(block) not in finished]
+            for block, values in filled_blocks(kernel, rows, out, left, jobs=jobs):
+                finished[_name(block)] = _sum(values)
+                _released(out)
+                tell(len(finished), len(blocks))
+                if time.monotonic() - last > _PAUSE:
+                    write_json(record, {**asked, "finished": finished})
+                    last = time.monotonic()
+        finally:
+            write_json(record, {**asked, "finished": finished})
+    del out
+    found: np.memmap = np.load(path, mmap_mode="r")
+    return found
+
+
+def _opened(path: Path, record: Path, asked: Record) -> tuple[np.memmap, dict[str, int]]:
+    """The matrix to write to, and the sums of the blocks that a call before this has finished."""
+    n, dtype = asked["shape"][0], np.dtype(asked["dtype"].removeprefix("torch."))
+    if not record.exists():
+        if path.exists():
+            raise ValueError(f"{path} is there, and no record of how it was made; choose another place")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(record, {**asked, "finished": {}})
+        return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(n, n)), {}
+    there = read_json(record)
+    for name, value in asked.items():
+        if there.get(name) != value:
+            raise ValueError(
+                f"{path} was begun with {name} = {there.get(name)}, not {value}; ask the same to go on with "
+                f"it, choose another place, or remove it and {record.name}"
+            )
+    if not path.exists():  # killed between the two
+        return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(n, n)), {}
+    out = np.lib.format.open_memmap(path, mode="r+")
+    if out.shape != (n, n) or out.dtype != dtype:
+        raise ValueError(f"{path} is {out.shape} of {out.dtype}; it was changed, choose another place")
+    return out, there["finished"]
+
+
+def _finished(
+    out: np.memmap, blocks: list[Block], sums: dict[str, int], kernel: Kernel, rows: Tensor, path: Path
+) -> dict[str, int]:
+    """Those of the blocks that are in the file as they were computed; the first is computed again.
+
+    Raises:
+        ValueError: it comes out otherwise, for the kernel is another one.
+    """
+    found, seen = {}, False
+    for i, j in blocks:
+        if (there := sums.get(_name((i, j)))) is None:
+            continue
+        if there == _sum(out[i, j]) == _sum(out[j, i]):
+            if not seen:
+                _check_kernel(kernel, rows[i], rows[j], out[i, j], path)
+                seen = True
+            found[_name((i, j))] = there
+        _released(out)
+    return found
+
+
+@torch.no_grad()
+def _check_kernel(kernel: Kernel, rows: Tensor, columns: Tensor, there: np.ndarray, path: Path) -> None:
+    now = kernel(rows, columns).cpu().numpy()
+    scale = float(np.abs(now).max())
+    if float(np.abs(now - there).max()) > _ROUNDINGS * np.finfo(now.dtype).eps * scale:
+        raise ValueError(
+            f"{path} was begun with another kernel; give the same to go on with it, or choose another place"
+        )
+
+
+def _name(block: Block) -> str:
+    i, j = block
+    return f"{i.start},{j.start}"
+
+
+def _sum(values: np.ndarray) -> int:
+    """Of the words of the numbers, mod 2⁶⁴: the same for a block and its mirror, whatever the order."""
+    words = np.ascontiguousarray(values)
+    return int(words.view(f"u{words.itemsize}").sum(dtype=np.uint64))
+
+
+def _digest(rows: Tensor) -> str:
+    digest = hashlib.sha256()
+    for part in rows.split(max(1, 2**22 // max(1, rows[:1].numel()))):
+        digest.update(part.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _released(out: Any) -> None:
+    """Pages that were written are the file's and no memory of this process, where it can say so."""
+    advise: Callable[[int], None] | None = getattr(out.base, "madvise", None)
+    if advise is not None and hasattr(mmap, "MADV_DONTNEED"):
+        advise(mmap.MADV_DONTNEED)
