@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from kdtheory import MLP, Stream, train
+from kdtheory.iterates import TailAverage
 from kdtheory.losses import label_loss
 from kdtheory.multiview import limit_start, train_limit
 from kdtheory.networks import PatchNetwork
 from kdtheory.problems import MultiViewWorld
-from kdtheory.recipe import HONOURED, SCHEDULES, Recipe, TailAverage
+from kdtheory.recipe import HONOURED, SCHEDULES, Recipe
 from kdtheory.schemes import fit
 from kdtheory.stochastic import train_posterior
 
