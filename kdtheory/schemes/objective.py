@@ -48,6 +48,10 @@ class Objective(nn.Module):
     (['labels', 'loss', 'response'], 2)
     """
 
+    accepts_loss_kwargs = (
+        False  # without it transformers' Trainer sums over accumulated batches, for `**named`
+    )
+
     def __init__(
         self,
         student: nn.Module,
