@@ -29,7 +29,7 @@ from torch import Tensor
 from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_fraction, check_one_of, check_positive
 
-__all__ = ["HONOURED", "SCHEDULES", "Recipe", "TailAverage"]
+__all__ = ["HONOURED", "SCHEDULES", "Recipe"]
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 ScheduleFactory = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
@@ -48,22 +48,28 @@ SCHEDULES: Mapping[str, Callable[[float], float]] = {
 
 _OPTIMIZERS: Mapping[str, OptimizerFactory] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
+_LOW = (torch.bfloat16, torch.float16)
+
 HONOURED: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
-    "a population": {"optimizer": tuple(_OPTIMIZERS), "schedule": tuple(SCHEDULES)},
+    "a population": {"optimizer": tuple(_OPTIMIZERS), "schedule": tuple(SCHEDULES), "autocast": (None,)},
     "a module": {"batch_size": (None,), "dtype": (None,)},
     "a posterior": {
         "optimizer": tuple(_OPTIMIZERS),
         "schedule": tuple(SCHEDULES),
         "weight_decay": (0.0,),
+        "clip_norm": (None,),
         "averaged": (0.0,),
+        "autocast": (None,),
     },
     "the orthogonal limit": {
         "optimizer": ("sgd",),
         "schedule": ("constant",),
         "momentum": (0.0,),
         "weight_decay": (0.0,),
+        "clip_norm": (None,),
         "averaged": (0.0,),
         "batch_size": (None,),
+        "autocast": (None,),
         "dtype": (None, torch.float32, torch.float64),
     },
 }
@@ -72,6 +78,7 @@ HONOURED: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
 _INSTEAD = {
     ("a module", "batch_size"): "; the DataLoader makes the batches, so say it there",
     ("a module", "dtype"): "; convert the module and its data, as by module.double()",
+    ("a population", "autocast"): "; all of it is computed in dtype",
     ("a posterior", "weight_decay"): "; the divergence from the prior is its penalty",
 }
 
@@ -95,11 +102,16 @@ class Recipe:
             also a factory that makes a torch scheduler of the optimiser, stepped once a step.
         momentum: of "sgd".
         weight_decay: λ of the penalty λ‖θ‖²/2, in both named optimisers.
+        clip_norm: c; before each step the gradient g becomes g·min(1, c/(‖g‖ + 1e-6)), the norm over all
+            parameters of one network (Pascanu et al. 2013), before any weight decay; None leaves it.
         averaged: the share of the steps, the last ones, over whose parameters the result is a mean (Polyak &
             Juditsky 1992); 0 takes those after the last step.
         batch_size: rows per step; None takes all, every step.
         dtype: precision of parameters and data; None is what is usual there: float32 for populations and
             posteriors, float64 in the orthogonal limit, a module's own.
+        autocast: torch.bfloat16 or torch.float16, in which a step computes those of a module's layers that
+            gain by it, the teacher's too; parameters keep their own. With float16 the loss is scaled, and a
+            step whose scaled gradient overflows is left out, by `torch.amp.GradScaler`.
 
     Raises:
         ValueError: a number is out of its range, a name is not known, both or neither of `steps` and `epochs`
@@ -123,9 +135,11 @@ class Recipe:
     schedule: str | ScheduleFactory = "constant"
     momentum: float = 0.0
     weight_decay: float = 0.0
+    clip_norm: float | None = None
     averaged: float = 0.0
     batch_size: int | None = None
     dtype: torch.dtype | None = None
+    autocast: torch.dtype | None = None
 
     def __post_init__(self) -> None:
         self._check_length()
@@ -134,10 +148,16 @@ class Recipe:
         if isinstance(self.schedule, str):
             check_one_of("schedule", self.schedule, tuple(SCHEDULES))
         check_fraction("averaged", self.averaged)
+        if self.clip_norm is not None:
+            check_positive("clip_norm", self.clip_norm)
         if self.batch_size is not None:
             check_at_least("batch_size", self.batch_size, 1)
         if self.dtype is not None and not self.dtype.is_floating_point:
             raise ValueError(f"dtype = {self.dtype} has no fractions; give torch.float32 or torch.float64")
+        if self.autocast not in (None, *_LOW):
+            raise ValueError(
+                f"autocast = {self.autocast} is no low precision; give {' or '.join(map(str, _LOW))}"
+            )
 
     def __repr__(self) -> str:
         """The fields that are not as usual."""
@@ -265,28 +285,3 @@ class Recipe:
             raise ValueError(
                 f"optimizer has lr={self.optimizer.keywords['lr']} of its own; give learning_rate= instead"
             )
-
-
-class TailAverage:
-    """The mean of parameters after each of the last ⌈share·steps⌉ steps, kept as it grows."""
-
-    def __init__(self, parameters: Iterable[Tensor], share: float, steps: int, /) -> None:
-        self._parameters = list(parameters) if share and steps else []
-        self._first = steps - math.ceil(share * steps)
-        self._means = [each.detach().clone() for each in self._parameters]
-        self._seen = 0
-
-    @torch.no_grad()
-    def see(self, step: int, /) -> None:
-        """Take in the parameters after `step`, if it is one of the last."""
-        if self._means and step >= self._first:
-            self._seen += 1
-            for mean, now in zip(self._means, self._parameters, strict=True):
-                mean.lerp_(now, 1 / self._seen)
-
-    @torch.no_grad()
-    def settle(self) -> None:
-        """Put the mean in the parameters' place."""
-        if self._seen:
-            for mean, now in zip(self._means, self._parameters, strict=True):
-                now.copy_(mean)

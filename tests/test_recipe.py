@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from kdtheory import MLP, Stream, train
+from kdtheory.iterates import TailAverage
 from kdtheory.losses import label_loss
 from kdtheory.multiview import limit_start, train_limit
 from kdtheory.networks import PatchNetwork
 from kdtheory.problems import MultiViewWorld
-from kdtheory.recipe import HONOURED, SCHEDULES, Recipe, TailAverage
+from kdtheory.recipe import HONOURED, SCHEDULES, Recipe
 from kdtheory.schemes import fit
 from kdtheory.stochastic import train_posterior
 
@@ -65,6 +66,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "momentum": ({"momentum": 0.9}, "momentum = 0.9 is for optimizer='sgd'; leave it at 0 with 'adam'"),
     "much momentum": ({"momentum": 1.5, "optimizer": "sgd"}, "momentum = 1.5 must lie in"),
     "growth": ({"weight_decay": -1.0}, "weight_decay = -1 must be"),
+    "no gradient": ({"clip_norm": 0.0}, "clip_norm = 0 must be"),
+    "high precision": (
+        {"autocast": torch.float32},
+        "autocast = torch.float32 is no low precision; give torch.b",
+    ),
     "average": ({"averaged": 1.5}, "averaged = 1.5 must lie in"),
     "no batch": ({"batch_size": 0}, "batch_size = 0 must be"),
     "whole numbers": ({"dtype": torch.long}, "dtype = torch.int64 has no fractions"),
@@ -129,7 +135,9 @@ OTHERS: dict[str, dict[str, Any]] = {
     "schedule": {"schedule": "cosine"},
     "momentum": {"momentum": 0.9},
     "weight_decay": {"weight_decay": 0.5},
+    "clip_norm": {"clip_norm": 0.01},
     "averaged": {"averaged": 1.0},
+    "autocast": {"autocast": torch.bfloat16},
     "batch_size": {"batch_size": 5},
     "dtype": {"dtype": torch.float32},
     "a double": {"dtype": torch.float64},
@@ -178,7 +186,7 @@ def test_every_training_has_a_row_in_the_table() -> None:
 def test_a_module_is_trained_as_a_population_of_one(schedule: str, optimizer: str) -> None:
     recipe = Recipe(
         steps=9, learning_rate=0.1, optimizer=optimizer, schedule=schedule, averaged=0.4, weight_decay=0.02,
-        momentum=0.5 * (optimizer == "sgd"),
+        momentum=0.5 * (optimizer == "sgd"), clip_norm=0.3,
     )  # fmt: skip
     start = NET.init(Stream(0), members=1, dtype=torch.float64)
     population = train(

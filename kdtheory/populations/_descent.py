@@ -13,9 +13,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kdtheory.doors import inside
+from kdtheory.iterates import TailAverage, clip_rows
 from kdtheory.networks import Architecture, SteppingTape, Tape
 from kdtheory.populations._softmax import ClassesFirst
-from kdtheory.recipe import Recipe, TailAverage
+from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
 __all__ = ["Loss", "Sample", "Task", "descend", "is_plain"]
@@ -106,6 +107,8 @@ def descend(
                 _backward(tape, next(batches), loss)
                 if mask is not None:
                     gradient.mul_(mask)
+                if recipe.clip_norm is not None:
+                    clip_rows(gradient, recipe.clip_norm)
                 optimizer.step()
                 tail.see(step)
             tell(count * len(weights))
@@ -121,7 +124,8 @@ def descend(
 
 def is_plain(recipe: Recipe) -> bool:
     """Whether a step is the gradient times the rate, and nothing is kept of it."""
-    return recipe.optimizer == "sgd" and not (recipe.momentum or recipe.weight_decay or recipe.averaged)
+    kept = recipe.momentum or recipe.weight_decay or recipe.averaged or recipe.clip_norm
+    return recipe.optimizer == "sgd" and not kept
 
 
 def _pull(

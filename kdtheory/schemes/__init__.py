@@ -18,15 +18,18 @@ from kdtheory.schemes.projections import linear_projection
 from kdtheory.schemes.rounds import born_again
 from kdtheory.schemes.teachers import Ensemble
 from kdtheory.schemes.terms import Term, hinton, labels_term, response_term
+from kdtheory.schemes.watching import Moment, Validation
 
 __all__ = [
     "Batches",
     "Comparison",
     "Ensemble",
     "Loop",
+    "Moment",
     "Objective",
     "Term",
     "Trained",
+    "Validation",
     "born_again",
     "compare",
     "distil",

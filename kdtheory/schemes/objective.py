@@ -49,6 +49,10 @@ class Objective(nn.Module):
     (['labels', 'loss', 'response'], 2)
     """
 
+    accepts_loss_kwargs = (
+        False  # without it transformers' Trainer sums over accumulated batches, for `**named`
+    )
+
     def __init__(
         self,
         student: nn.Module,
@@ -68,7 +72,7 @@ class Objective(nn.Module):
         self._reading = Batches((), inputs=inputs, labels=labels, ignore_index=ignore_index)
         self._tutor, self._losses, self._output = (tutor,), dict(losses), output  # in a tuple: no child of it
         self._constant = False
-        self._heard: dict[str, Tensor] | None = None
+        self._heard: tuple[Batch, dict[str, Tensor]] | None = None
         self._looked_at: set[str] = set()
         self.student, self.projections = student, nn.ModuleDict()
         for net, layers in ((student, "student"), (tutor, "teacher")):
@@ -122,7 +126,7 @@ class Objective(nn.Module):
                 self.projections[str(place)] = term.projection(*pair, stream.child(name)).to(pair[0].device)
 
     def of_one_batch(self) -> Objective:
-        """The objective for a loop whose batches are all the same one: the teacher is asked once."""
+        """The objective for a loop whose batches are all the same one: of it the teacher is asked once."""
         self._constant = True
         return self
 
@@ -148,9 +152,12 @@ class Objective(nn.Module):
         paths = self._paths("teacher")
         if self.teacher is None or not paths:
             return {}
-        if self._heard is None or not self._constant:
-            self._heard = self._views(self.teacher, paths, batch, "the teacher")
-        return self._heard
+        if self._heard is not None and self._heard[0] is batch:
+            return self._heard[1]
+        said = self._views(self.teacher, paths, batch, "the teacher")
+        if self._constant and self._heard is None:
+            self._heard = batch, said
+        return said
 
     def _views(self, net: nn.Module, paths: set[str], batch: Batch, name: str) -> dict[str, Tensor]:
         """Layers as they are; logits without what does not count."""

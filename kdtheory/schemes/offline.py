@@ -11,7 +11,8 @@ from kdtheory.batches import Batch, Data, as_batches
 from kdtheory.doors import door
 from kdtheory.networks import Pick
 from kdtheory.recipe import Recipe
-from kdtheory.schemes.loop import LOOP, Loop, Named, Trained, descend, own_copy
+from kdtheory.schemes.ends import Named
+from kdtheory.schemes.loop import LOOP, Loop, Trained, descend, own_copy
 from kdtheory.schemes.objective import Objective
 from kdtheory.schemes.teachers import as_teacher
 from kdtheory.schemes.terms import Term, labels_term
@@ -19,8 +20,6 @@ from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 
 __all__ = ["distil", "fit"]
-
-_NET = "student"
 
 
 @door
@@ -45,7 +44,7 @@ def fit(
         stream: where dropout and the order of the data are drawn.
         output: where the logits are in what the module gives, if that is neither a tensor nor has `.logits`.
         device: where to train; "auto" is CUDA where there is one, else the CPU.
-        loop: which losses are kept, and who is told.
+        loop: which losses are kept, who is told, validation, checkpoints.
 
     Raises:
         ValueError: the data have no batch or no labels, the module does not take them, the labels are no
@@ -89,7 +88,7 @@ def distil(
         stream: where projections, dropout and the order of the data are drawn.
         output: where the logits are in what a module gives, if that is neither a tensor nor has `.logits`.
         device: where to train; "auto" is CUDA where there is one, else the CPU.
-        loop: which losses are kept, and who is told.
+        loop: which losses are kept, who is told, validation, checkpoints.
 
     Raises:
         ValueError: there is no term, a layer is not known or not called, a term asks for labels that the data
@@ -129,8 +128,9 @@ def _trained(
         nets.of_one_batch()
 
     def objective(batch: Batch) -> Named:
-        return {(_NET, name): found for name, found in nets.terms(batch).items()}
+        return {("", name): found for name, found in nets.terms(batch).items()}
 
-    found = descend(nets, objective, batches, recipe=recipe, stream=here, device=device, loop=loop)
-    history, norm, note = found
-    return Trained(learner, history.drop(columns="net"), norm, note)
+    found = descend(
+        nets, objective, batches, recipe=recipe, stream=here, device=device, loop=loop, shown=learner
+    )
+    return Trained(learner, found.history.drop(columns="net"), *found[1:])

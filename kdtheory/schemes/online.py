@@ -14,7 +14,8 @@ from kdtheory.losses import label_loss
 from kdtheory.losses.mutual import PeerDivergence, mean_peer_divergence
 from kdtheory.networks import Pick
 from kdtheory.recipe import Recipe
-from kdtheory.schemes.loop import LOOP, Loop, Named, Trained, descend, own_copy
+from kdtheory.schemes.ends import Named
+from kdtheory.schemes.loop import LOOP, Loop, Trained, descend, own_copy
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 from kdtheory.validate import check_at_least, check_labels, check_not_probs
@@ -55,7 +56,7 @@ def mutual(
         stream: where dropout and the order of the data are drawn.
         output: where the logits are in what a module gives, if that is neither a tensor nor has `.logits`.
         device: where to train; "auto" is CUDA where there is one, else the CPU.
-        loop: which losses are kept, and who is told.
+        loop: which losses are kept, who is told, validation (of all students together), checkpoints.
 
     Returns:
         The students in their order; the losses of each are named "labels" and "peers".
@@ -105,15 +106,12 @@ def mutual(
             named[str(place), "peers"] = (weight, temperature * temperature * apart)
         return named
 
-    batches, here = as_batches(data), stream.child("training")
-    found = descend(cohort, objective, batches, recipe=recipe, stream=here, device=where, loop=loop)
-    history, norm, note = found
+    found = descend(
+        cohort, objective, as_batches(data), recipe=recipe, stream=stream.child("training"), device=where,
+        loop=loop, shown=cohort,
+    )  # fmt: skip
+    histories = [found.history[found.history["net"] == str(place)] for place in range(len(cohort))]
     return [
-        Trained(
-            student,
-            history[history["net"] == str(place)].drop(columns="net").reset_index(drop=True),
-            norm,
-            note,
-        )
-        for place, student in enumerate(cohort)
+        Trained(student, history.drop(columns="net").reset_index(drop=True), *found[1:])
+        for student, history in zip(cohort, histories, strict=True)
     ]

@@ -46,7 +46,8 @@ def born_again(
         recipe: of every round.
         stream: where all randomness comes from.
         device: where to train; "auto" is CUDA where there is one, else the CPU.
-        loop: which losses are kept, and who is told, in every round.
+        loop: which losses are kept, who is told, validation, checkpoints, in every round; a checkpoint's file
+            has the round in its name.
 
     Returns:
         rounds + 1 modules, the one trained on labels first.
@@ -63,11 +64,12 @@ def born_again(
     """
     check_at_least("rounds", rounds, 1)
     terms = hinton(temperature=1.0, weight=0.5) if losses is None else losses
-    how: dict[str, Any] = {"recipe": recipe, "device": device, "loop": loop}
-    line = [fit(_fresh(make, stream.child(0)), data, stream=stream.child(0), **how)]
+    how: dict[str, Any] = {"recipe": recipe, "device": device}
+    line = [fit(_fresh(make, stream.child(0)), data, stream=stream.child(0), **how, loop=loop.child(0))]
     for turn in range(1, rounds + 1):
         here, teacher = stream.child(turn), line[-1].module
-        line.append(distil(_fresh(make, here), teacher, data, losses=terms, stream=here, **how))
+        fresh = _fresh(make, here)
+        line.append(distil(fresh, teacher, data, losses=terms, stream=here, **how, loop=loop.child(turn)))
     return line
 
 

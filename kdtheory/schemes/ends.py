@@ -1,0 +1,96 @@
+"""What is looked at before the first step and after the last: batches, losses, the gradient norm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from kdtheory.batches import Batch, Batches
+
+__all__ = ["Loss", "Named", "check_smallest", "check_start", "last_look", "measure_again", "total"]
+
+Named = Mapping[tuple[str, str], tuple[float, Tensor]]
+"""(net, term) ↦ (weight, value)."""
+Loss = Callable[[Batch], Named]
+
+
+def check_smallest(nets: nn.Module, data: Batches) -> None:
+    """Torch's normalisations over the batch refuse a single example, which may only come at the end."""
+    norms = [type(part).__name__ for part in _batch_norms(nets)]
+    if norms and data.smallest() == 1:
+        raise ValueError(
+            f"the last batch of an epoch has one example, over which {norms[0]} has no statistics; give the "
+            "DataLoader drop_last=True or another batch size"
+        )
+
+
+def check_start(named: Named) -> None:
+    """Refuse what was NaN before anything was trained; later NaNs are seen in the gradient norm."""
+    for (_, loss), (_, value) in named.items():
+        if not bool(torch.isfinite(value.detach())):
+            raise ValueError(
+                f"{loss!r} is {float(value.detach())} before the first step; look for NaN or infinity in the "
+                "inputs and in the networks' parameters"
+            )
+
+
+def total(named: Named) -> Tensor:
+    """Σ weight·value."""
+    return torch.stack([weight * value for weight, value in named.values()]).sum()
+
+
+@torch.no_grad()
+def measure_again(nets: nn.Module, objective: Loss, epoch: Iterator[Batch]) -> None:
+    """Batch statistics at the averaged parameters: plain means over one epoch, as torch's `update_bn`."""
+    norms = [part for part in _batch_norms(nets) if part.track_running_stats]
+    momenta = [part.momentum for part in norms]
+    for part in norms:
+        part.reset_running_stats()
+        part.momentum = None
+    for batch in epoch if norms else ():
+        objective(batch)
+    for part, momentum in zip(norms, momenta, strict=True):
+        part.momentum = momentum
+
+
+def last_look(
+    nets: nn.Module,
+    parameters: Sequence[Tensor],
+    objective: Loss,
+    epoch: Iterator[Batch],
+    decay: float,
+) -> tuple[float, str]:
+    """The gradient norm, or NaN and why not; running statistics are left as they were, whatever happens."""
+    kept = {name: value.clone() for name, value in nets.named_buffers()}
+    try:
+        return _gradient_norm(parameters, objective, epoch, decay), ""
+    except (Exception, KeyboardInterrupt) as error:
+        why = str(error).strip().partition("\n")[0] or "interrupted"
+        return math.nan, f"no gradient norm after the last step ({type(error).__name__}: {why})"
+    finally:
+        for name, value in nets.named_buffers():
+            value.copy_(kept[name])
+
+
+def _gradient_norm(
+    parameters: Sequence[Tensor], objective: Loss, epoch: Iterator[Batch], decay: float
+) -> float:
+    """The norm of the mean gradient over the examples of one epoch, and of the penalty decay·‖θ‖²/2."""
+    whole, count = [torch.zeros_like(value) for value in parameters], 0
+    for batch in epoch:
+        gradients = torch.autograd.grad(total(objective(batch)), parameters, allow_unused=True)
+        for part, gradient in zip(whole, gradients, strict=True):
+            if gradient is not None:
+                part.add_(gradient, alpha=len(batch.inputs))
+        count += len(batch.inputs)
+    if decay:
+        for part, value in zip(whole, parameters, strict=True):
+            part.add_(value.detach(), alpha=decay * count)
+    return float(torch.stack([part.square().sum() for part in whole]).sum().sqrt()) / count
+
+
+def _batch_norms(nets: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [part for part in nets.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]

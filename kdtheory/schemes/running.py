@@ -1,0 +1,99 @@
+"""A training on its way: how far it is, what was noted, and all that a checkpoint holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kdtheory.schemes.ends import Loss, Named, check_start
+from kdtheory.schemes.passes import Passes
+from kdtheory.schemes.stepping import Stepper
+from kdtheory.schemes.watching import Callback, Moment, Watch
+
+__all__ = ["Run"]
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+class Run:
+    """Steps one after the other, by a stepper, on the batches of some passes, watched or not."""
+
+    def __init__(
+        self, nets: nn.Module, stepper: Stepper, passes: Passes, watch: Watch | None, title: str, /
+    ) -> None:
+        self._nets, self._stepper, self._passes, self._watch = nets, stepper, passes, watch
+        self._title = _ADDRESS.sub("", title)
+        self.step, self.ended = 0, False
+        self.rows: list[tuple[Any, ...]] = []
+
+    def take(
+        self, objective: Loss, steps: int, callbacks: Sequence[Callback], shown: nn.Module, *, every: int
+    ) -> None:
+        """One step, and who looks on after it."""
+        named = self._stepper.losses(objective, next(self._passes))
+        if self.step == 0:
+            check_start(named)
+        self._stepper.take(self.step, named)
+        self.step += 1
+        if callbacks:
+            moment = Moment(self.step, steps, self._stepper.learning_rate, shown, named)
+            with self._passes.undrawn():
+                answers = [callback(moment) for callback in callbacks]  # all are called
+            self.ended = True in answers
+        if self._watch is not None and self._watch.look(self.step, steps):
+            self.ended = True
+        if (self.step - 1) % every == 0 or self.step == steps or self.ended:
+            self.rows += _rows(self.step - 1, named)
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on as if nothing had happened."""
+        return {
+            "title": self._title,
+            "step": self.step,
+            "ended": self.ended,
+            "rows": self.rows,
+            "nets": _values(self._nets),
+            "stepper": self._stepper.state(),
+            "passes": self._passes.state(),
+            "watch": None if self._watch is None else self._watch.state(),
+        }
+
+    @torch.no_grad()
+    def load(self, state: Any, /) -> None:
+        """Go on from a state.
+
+        Raises:
+            ValueError: it is that of another training.
+        """
+        self._check(state)
+        for name, value in _values(self._nets).items():
+            value.copy_(state["nets"][name])
+        self.step, self.ended, self.rows = state["step"], state["ended"], state["rows"]
+        self._stepper.load(state["stepper"])
+        self._passes.load(state["passes"])
+        if self._watch is not None:
+            self._watch.load(state["watch"])
+
+    def _check(self, state: Any) -> None:
+        title = state.get("title") if isinstance(state, Mapping) else None
+        if title != self._title:
+            raise ValueError(f"the checkpoint is of {title}, and this is {self._title}; give another path")
+        ours, theirs = ({name: (each.shape, each.dtype) for name, each in values.items()}
+                        for values in (_values(self._nets), state["nets"]))  # fmt: skip
+        if ours != theirs:
+            raise ValueError("the checkpoint is of networks of other shapes; give another path")
+        if (state["watch"] is None) != (self._watch is None):
+            raise ValueError("the checkpoint and this training differ in their validation; give another path")
+
+
+def _values(nets: nn.Module) -> dict[str, Tensor]:
+    return dict([*nets.named_parameters(), *nets.named_buffers()])
+
+
+def _rows(step: int, named: Named) -> list[tuple[Any, ...]]:
+    """step, net, loss, weight, value."""
+    return [(step, *key, weight, float(value.detach())) for key, (weight, value) in named.items()]
