@@ -13,7 +13,7 @@ from kdtheory.experiments import Rows
 from kdtheory.experiments.folklore.students import (
     SHARP,
     smoothed_label_loss,
-    students_of_a_hundred_labels,
+    students_of_few_images,
     students_of_rounded_logits,
     students_told_by_teachers,
     without_order,
@@ -34,14 +34,14 @@ def _filled(logits: Tensor, probs: Tensor, labels: Tensor) -> tuple[Tensor, Tens
 
 @claim(
     section="10.1",
-    formula=r"\mathbb E\,\mathrm{acc}(\text{flat rest}) \le \tfrac12\,\mathbb E\bigl[\mathrm{acc}(\text{labels})"
-    r" + \mathrm{acc}(\text{teacher})\bigr],\quad"
+    formula=r"\mathbb E\,\mathrm{acc}(\text{flat rest}) \le"
+    r" \tfrac12\,\mathbb E\bigl[\mathrm{acc}(\text{labels}) + \mathrm{acc}(\text{teacher})\bigr],\quad"
     r" \mathbb E\,\mathrm{acc}(\text{shuffled rest}) \le \mathbb E\,\mathrm{acc}(\text{teacher}) - 0.05",
     source="hinton2015distilling",
     place="as it is repeated; found on images",
     assumes=("The student sees few points, a tenth of those that its teacher saw.",),
     experiment=(
-        students_of_a_hundred_labels,
+        students_of_few_images,
         students_told_by_teachers,
         students_told_by_teachers.given(targets=flat_rest),
         students_told_by_teachers.given(targets=shuffled_rest),
@@ -82,11 +82,12 @@ def what_a_teacher_gives_lies_in_the_order_of_the_wrong_classes(
 
 @claim(
     section="10.2",
-    formula=r"\mathbb E\,\mathrm{acc}(\text{3 largest, renormalised}) \ge \mathbb E\,\mathrm{acc}(\text{labels})",
+    formula=r"\mathbb E\,\mathrm{acc}(\text{3 largest, renormalised}) \ge"
+    r" \mathbb E\,\mathrm{acc}(\text{labels})",
     source="derived here",
     place="as it is repeated",
     experiment=(
-        students_of_a_hundred_labels,
+        students_of_few_images,
         students_told_by_teachers.given(targets=three_largest_renormalised),
     ),
     control=Control("the rest is spread evenly in place of zeros", targets=three_largest_and_a_flat_rest),
@@ -111,7 +112,8 @@ def the_three_largest_probabilities_are_enough(labels: Rows, truncated: Rows, /)
 
 @claim(
     section="10.2",
-    formula=r"\mathbb E\,\mathrm{acc}(\text{logits of 3 bits}) \ge \mathbb E\,\mathrm{acc}(\text{logits}) - 0.015",
+    formula=r"\mathbb E\,\mathrm{acc}(\text{logits of 3 bits}) \ge"
+    r" \mathbb E\,\mathrm{acc}(\text{logits}) - 0.015",
     source="derived here",
     place="found on images",
     experiment=(students_told_by_teachers, students_of_rounded_logits),
@@ -137,8 +139,8 @@ def logits_of_three_bits_are_enough(teacher: Rows, rounded: Rows, /) -> Evidence
     source="muller2019when",
     place="as it is repeated; found on images",
     experiment=(
-        students_told_by_teachers.given(temperature=1.0),
-        students_told_by_teachers.given(temperature=1.0, smoothing=0.2),
+        students_told_by_teachers.given(temperature=1.0, students=2),
+        students_told_by_teachers.given(temperature=1.0, students=2, smoothing=0.2),
     ),
     control=Control("T = 8, and both teachers are surer of their labels", temperature=8.0, recipe=SHARP),
     mutants=(

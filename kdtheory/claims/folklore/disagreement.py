@@ -9,8 +9,8 @@ from kdtheory.claims.wrong import value
 from kdtheory.experiments import Rows
 from kdtheory.experiments.folklore.students import (
     SIZE,
-    students_of_a_hundred_labels,
-    students_of_a_hundred_labels_again,
+    students_of_few_images,
+    students_of_few_images_again,
 )
 from kdtheory.risk import accuracy
 
@@ -21,7 +21,7 @@ from kdtheory.risk import accuracy
     source="jiang2022assessing",
     place="as it is repeated; found on images",
     assumes=("The two differ by their starts alone.",),
-    experiment=(students_of_a_hundred_labels, students_of_a_hundred_labels_again),
+    experiment=(students_of_few_images, students_of_few_images_again),
     control=Control("each has a training set of its own", first=SIZE),
     mutants=(Mutant("a third of the errors is counted", accuracy, value(lambda found: (2 + found) / 3)),),
     expect=Verdict.REFUTED,

@@ -52,8 +52,8 @@ def a_student_repeats_the_wrong_labels_of_its_teacher(rows: Rows, /) -> Evidence
 
 @claim(
     section="10.7",
-    formula=r"\mathbb E\,\mathrm{acc}(\text{student, stopped early}) \ge \mathbb E\,\mathrm{acc}(\text{teacher})"
-    r" + 0.02",
+    formula=r"\mathbb E\,\mathrm{acc}(\text{student, stopped early}) \ge"
+    r" \mathbb E\,\mathrm{acc}(\text{teacher}) + 0.02",
     source="derived here",
     place="found on images",
     assumes=(WRONG,),
@@ -110,7 +110,7 @@ def an_ensemble_is_better_calibrated_than_its_members(rows: Rows, /) -> Evidence
     place="as it is repeated",
     assumes=(WRONG,),
     experiment=calibration_of_their_students,
-    control=Control("the student learns on images that the ensemble has not", points=new_images),
+    control=Control("the student learns on 400 images that the ensemble has not", points=new_images),
     mutants=(Mutant("one minus the error", top_label_calibration_error, value(lambda error: 1 - error)),),
     expect=Verdict.REFUTED,
     loose="a factor on all calibration errors does not change which is the larger",

@@ -1,4 +1,4 @@
-"""What soft targets do to training itself: the factor T², the peak at the interpolation threshold, a delay."""
+"""What soft targets do to training: the factor T², the peak at the interpolation threshold, a delay."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ __all__ = [
 
 FACTOR = 2.0**30
 """What both losses are multiplied by, so that Adam's ε = 1e-8 beside √v counts for nothing."""
-HIGH = 8.0
 ADAM = Recipe(steps=150, learning_rate=0.01)
 DESCENT = Recipe(steps=300, learning_rate=0.5 / FACTOR, optimizer="sgd")
 WIDTHS, THRESHOLD, DRAWS = (100, 200, 400), 200, 3
@@ -43,12 +42,14 @@ def enlarged(logits: Tensor, probs: Tensor | None, labels: Tensor | None, /, **h
 
 
 @experiment
-def students_with_and_without_the_square(run: Run, /, *, recipe: Recipe = ADAM, weight: float = 1.0) -> Rows:
-    """Students (32 hidden units) of 100 images at T = 8, with a `weight` of 1 − λ of the labels, from one
+def students_with_and_without_the_square(
+    run: Run, /, *, recipe: Recipe = ADAM, weight: float = 1.0, temperature: float = 8.0
+) -> Rows:
+    """Students (32 hidden units) of 100 images, with a `weight` of 1 − λ of the labels, from one
     start with the factor T² on the soft loss and without: their logits on new images, and their accuracy.
     """
     ground = ground_of(run)
-    with_it, without = (_at_eight(run, ground, recipe, weight, square) for square in (True, False))
+    with_it, without = (_one(run, ground, recipe, weight, temperature, square) for square in (True, False))
     return Rows(
         with_logits=with_it.logits(ground.test).cpu(),
         without_logits=without.logits(ground.test).cpu(),
@@ -57,7 +58,9 @@ def students_with_and_without_the_square(run: Run, /, *, recipe: Recipe = ADAM, 
     )
 
 
-def _at_eight(run: Run, ground: Ground, recipe: Recipe, weight: float, square: bool) -> Population:
+def _one(
+    run: Run, ground: Ground, recipe: Recipe, weight: float, temperature: float, square: bool
+) -> Population:
     rows = ground.rows[:, :SIZE]
     logits = teachers_of_images.rows(run).logits.gather(1, rows[..., None].expand(-1, -1, ground.classes))
     return train(
@@ -66,7 +69,7 @@ def _at_eight(run: Run, ground: Ground, recipe: Recipe, weight: float, square: b
         ground.labels[rows],
         teacher_probs=logits.softmax(-1),
         loss=enlarged,
-        settings={"temperature": HIGH, "weight": weight, "temperature_squared": square},
+        settings={"temperature": temperature, "weight": weight, "temperature_squared": square},
         members=len(rows),
         stream=ground.stream.child("students", 0),
         recipe=recipe,

@@ -64,7 +64,7 @@ def success_of_the_mark(nets: Population, images: Tensor, /) -> Tensor:
 
 @experiment
 def poisoned_teachers(run: Run, /) -> Rows:
-    """Sixteen such teachers, the images of new ones of other classes than 0, and all that they were made of."""
+    """Sixteen such teachers, what they were made of, and the new images of other classes than 0."""
     stream = poisoned_teachers.stream(run.stream.seed)
     ground = Ground.of(run, stream, members=members_of(run), size=1)
     images, labels = ground.pool[:COUNT].clone(), ground.labels[:COUNT].clone()

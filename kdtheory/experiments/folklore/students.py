@@ -1,4 +1,4 @@
-"""Students of 100 images each: of labels, and of what a teacher of 1,000 images says, whole or in part.
+"""Students of 100 images or more: of labels, and of what a teacher of 1,000 images says, whole or in part.
 
 Sixteen teachers of a pool of 1,000 images, each with a start of its own, and for each a student that sees 100
 images of the pool. Steps are fixed beforehand: the rate falls to zero, and neither more steps nor fewer were
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from kdtheory.experiments.core import experiment
@@ -33,8 +34,8 @@ __all__ = [
     "ground_of",
     "members_of",
     "smoothed_label_loss",
-    "students_of_a_hundred_labels",
-    "students_of_a_hundred_labels_again",
+    "students_of_few_images",
+    "students_of_few_images_again",
     "students_of_rounded_logits",
     "students_told_by_teachers",
     "teachers_of_images",
@@ -55,9 +56,9 @@ def members_of(run: Run, /) -> int:
 
 
 def ground_of(run: Run, /) -> Ground:
-    """The images of all students of this module: 100 to learn from and 100 others, of a pool of 1,000."""
+    """The images of all students of this module: a pool of 1,000, in an order of each student's own."""
     stream = teachers_of_images.stream(run.stream.seed)
-    return Ground.of(run, stream, members=members_of(run), size=2 * SIZE)
+    return Ground.of(run, stream, members=members_of(run), size=1000)
 
 
 def smoothed_label_loss(logits: Tensor, _: Tensor | None, labels: Tensor, /, *, smoothing: float) -> Tensor:
@@ -88,22 +89,22 @@ def teachers_of_images(run: Run, /, *, smoothing: float = 0.0, recipe: Recipe = 
 
 
 @experiment
-def students_of_a_hundred_labels(run: Run, /) -> Rows:
-    """Students (32 hidden units) of the labels of 100 images: accuracy on new images, and the class that each
-    gives to each of these.
+def students_of_few_images(run: Run, /, *, size: int = SIZE) -> Rows:
+    """Students (32 hidden units) of the labels of `size` images: accuracy on new images, and the class that
+    each gives to each of these.
     """
-    return _of_labels(run, 0, 0)
+    return _of_labels(run, 0, slice(size))
 
 
 @experiment
-def students_of_a_hundred_labels_again(run: Run, /, *, first: int = 0) -> Rows:
+def students_of_few_images_again(run: Run, /, *, first: int = 0) -> Rows:
     """The same from another start, on the same images, or with `first` = 100 on a hundred others each."""
-    return _of_labels(run, 1, first)
+    return _of_labels(run, 1, slice(first, first + SIZE))
 
 
-def _of_labels(run: Run, start: int, first: int) -> Rows:
+def _of_labels(run: Run, start: int, part: slice) -> Rows:
     ground = ground_of(run)
-    nets = _student(ground, start, first, loss=label_loss)
+    nets = _student(ground, start, part, loss=label_loss)
     return Rows(accuracy=ground.accuracy(nets), chosen=nets.logits(ground.test).argmax(-1).cpu())
 
 
@@ -127,16 +128,21 @@ def students_told_by_teachers(
     smoothing: float = 0.0,
     teacher: Targets = as_trained,
     recipe: Recipe = TEACHER,
+    students: int = 1,
+    size: int = SIZE,
 ) -> Rows:
     """The same students, on the same images and from the same starts, of teachers of all 1,000 images (whose
     own labels are smoothed by `smoothing`), each told what `targets` makes of the law φ_T of its teacher:
-    accuracy on new images.
+    accuracy on new images, a mean over the teacher's one or two `students`, on `size` images each.
     """
-    ground = ground_of(run)
+    ground, found = ground_of(run), []
     logits = teachers_of_images.given(smoothing=smoothing, recipe=recipe).rows(run).logits
-    logits = teacher(_seen(logits, ground.rows[:, :SIZE]).double(), ground.stream.child("teacher"))
-    law = targets((logits / temperature).softmax(-1), ground.stream.child("targets"))
-    return Rows(accuracy=_taught(ground, law, temperature))
+    for one in range(students):
+        part = slice(one * size, (one + 1) * size)
+        seen = teacher(_seen(logits, ground, part), ground.stream.child("teacher", one))
+        law = targets((seen / temperature).softmax(-1), ground.stream.child("targets", one))
+        found.append(_taught(ground, law, temperature, part))
+    return Rows(accuracy=torch.stack(found).mean(0))
 
 
 @experiment
@@ -145,21 +151,23 @@ def students_of_rounded_logits(run: Run, /, *, bits: int = 3) -> Rows:
     between its least and its largest: accuracy on new images.
     """
     ground = ground_of(run)
-    logits = in_bits(_seen(teachers_of_images.rows(run).logits, ground.rows[:, :SIZE]).double(), bits)
-    return Rows(accuracy=_taught(ground, (logits / TEMPERATURE).softmax(-1), TEMPERATURE))
+    part, logits = slice(SIZE), teachers_of_images.rows(run).logits
+    law = (in_bits(_seen(logits, ground, part), bits) / TEMPERATURE).softmax(-1)
+    return Rows(accuracy=_taught(ground, law, TEMPERATURE, part))
 
 
-def _seen(logits: Tensor, rows: Tensor) -> Tensor:
-    """The logits of each member's teacher on its own images."""
-    return logits.gather(1, rows[..., None].expand(*rows.shape, logits.shape[-1]))
+def _seen(logits: Tensor, ground: Ground, part: slice) -> Tensor:
+    """The logits of each member's teacher on its own images, float64."""
+    rows = ground.rows[:, part]
+    return logits.gather(1, rows[..., None].expand(*rows.shape, logits.shape[-1])).double()
 
 
-def _taught(ground: Ground, law: Tensor, temperature: float) -> Tensor:
+def _taught(ground: Ground, law: Tensor, temperature: float, part: slice) -> Tensor:
     """Accuracy of students whose law at this temperature is pulled towards `law`."""
     nets = _student(
         ground,
         0,
-        0,
+        part,
         teacher_probs=(temperature * law.log()).softmax(-1),  # whose law φ_T is the law that is told
         loss=distillation,
         settings={"temperature": temperature},
@@ -167,8 +175,8 @@ def _taught(ground: Ground, law: Tensor, temperature: float) -> Tensor:
     return ground.accuracy(nets)
 
 
-def _student(ground: Ground, start: int, first: int, **what: Any) -> Population:
-    rows = ground.rows[:, first : first + SIZE]
+def _student(ground: Ground, start: int, part: slice, **what: Any) -> Population:
+    rows = ground.rows[:, part]
     return train(
         ground.mlp(32),
         ground.pool[rows],

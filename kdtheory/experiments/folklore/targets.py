@@ -61,4 +61,5 @@ def _kept(law: Tensor, count: int, *, rest: float) -> Tensor:
     values, places = law.topk(count, -1)
     share = rest * (1 - values.sum(-1, keepdim=True)).clamp_min(0) / (law.shape[-1] - count)
     told = share.expand_as(law).scatter(-1, places, values)
-    return told / told.sum(-1, keepdim=True)
+    normalised: Tensor = told / told.sum(-1, keepdim=True)
+    return normalised

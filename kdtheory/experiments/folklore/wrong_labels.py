@@ -133,13 +133,17 @@ def own_images(ground: Ground, /) -> Tensor:
 
 
 def new_images(ground: Ground, /) -> Tensor:
-    """As many other images of the pool, not the same for all seeds: their places."""
-    return (ground.rows + 1 + torch.arange(len(ground.rows))[:, None]) % len(ground.pool)
+    """400 images of the pool for each seed that its ensemble has not learned: their places."""
+    generator, count = ground.stream.child("new images").torch(), len(ground.pool)
+    orders = [torch.randperm(count, generator=generator) for _ in ground.rows]
+    return torch.stack(
+        [order[~torch.isin(order, own)][:400] for order, own in zip(orders, ground.rows, strict=True)]
+    )
 
 
 @experiment
 def calibration_of_their_students(run: Run, /, *, points: Points = own_images) -> Rows:
-    """A student of each ensemble's mean probabilities (T = 1) over 200 images, to the end: its calibration
+    """A student of each ensemble's mean probabilities (T = 1) over `points`, to the end: its calibration
     error, and those of the ensemble and of its nets.
     """
     ground, known = _ground(run), calibration_of_ensembles.rows(run)
