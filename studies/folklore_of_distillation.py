@@ -92,9 +92,10 @@ CLAIMS = (
 CONFIG: dict[str, Any] = {
     "statements": True,
     "sizes": (100, 300, 1000),
+    "other_sizes": (100, 300),
     "temperatures": (1.0, 2.0, 4.0, 8.0),
 }
-SMALL = {"statements": False, "sizes": (20,), "temperatures": ()}
+SMALL = {"statements": False, "sizes": (20,), "other_sizes": (20,), "temperatures": ()}
 PANELS = 4
 ROWS = 2
 SIZE = (11.0, 10.5)
@@ -108,20 +109,29 @@ def run(
     data: Path | None = None,
     statements: bool,
     sizes: Sequence[int],
+    other_sizes: Sequence[int],
     temperatures: Sequence[float],
 ) -> list[dict[str, Any]]:
     """Rows: data, panel, section, what is compared, under which condition, the member, and its value."""
     rows = []
     for source in [None] if data is None else [None, data]:
         one = Run(stream, data=source, device="cpu")
-        name = one.images.name.partition("/")[0]
-        said = _statements(one) if statements else ()
-        for panel in (said, _by_size(one, sizes), _by_temperature(one, temperatures)):
-            rows += [
-                {"data": name, **words, "member": place, "points": 100 * float(value)}
-                for words, values in panel
-                for place, value in enumerate(values)
-            ]
+        panels = [
+            _statements(one) if statements else (),
+            _by_size(one, sizes if source is None else other_sizes),
+            _by_temperature(one, temperatures if source is None else ()),
+        ]
+        rows += [
+            {
+                "data": one.images.name.partition("/")[0],
+                **words,
+                "member": place,
+                "points": 100 * float(value),
+            }
+            for panel in panels
+            for words, values in panel
+            for place, value in enumerate(values)
+        ]
     return rows
 
 

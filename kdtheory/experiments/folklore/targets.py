@@ -53,7 +53,8 @@ def in_bits(logits: Tensor, bits: int, /) -> Tensor:
     """The logits of each example, [*batch k], rounded to 2^bits levels from its least to its largest."""
     low, high = logits.amin(-1, keepdim=True), logits.amax(-1, keepdim=True)
     step = (high - low) / (2**bits - 1)
-    return low + ((logits - low) / step).round() * step
+    rounded: Tensor = low + ((logits - low) / step).round() * step
+    return rounded
 
 
 def _kept(law: Tensor, count: int, *, rest: float) -> Tensor:
