@@ -1,0 +1,140 @@
+"""What soft targets do to training: the factor T², the peak at the interpolation threshold, a delay."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from kdtheory.doors import inside
+from kdtheory.experiments.core import experiment
+from kdtheory.experiments.folklore.students import SHARP, SIZE, ground_of, teachers_of_images
+from kdtheory.experiments.rows import Rows
+from kdtheory.experiments.run import Run
+from kdtheory.experiments.schemes.students import Ground
+from kdtheory.losses import distillation, label_loss
+from kdtheory.networks import MLP
+from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
+from kdtheory.self_distillation.mixing import ridge
+
+__all__ = [
+    "ADAM",
+    "DESCENT",
+    "errors_around_the_threshold",
+    "students_from_large_starts",
+    "students_with_and_without_the_square",
+]
+
+FACTOR = 2.0**30
+"""What both losses are multiplied by, so that Adam's ε = 1e-8 beside √v counts for nothing."""
+ADAM = Recipe(steps=150, learning_rate=0.01)
+DESCENT = Recipe(steps=300, learning_rate=0.5 / FACTOR, optimizer="sgd")
+WIDTHS, THRESHOLD, DRAWS = (100, 200, 400), 200, 3
+
+
+def enlarged(logits: Tensor, probs: Tensor | None, labels: Tensor | None, /, **how: Any) -> Tensor:
+    """2³⁰ times the loss of distillation."""
+    return FACTOR * inside(distillation)(logits, probs, labels, **how)
+
+
+@experiment
+def students_with_and_without_the_square(
+    run: Run, /, *, recipe: Recipe = ADAM, weight: float = 1.0, temperature: float = 8.0
+) -> Rows:
+    """Students (32 hidden units) of 100 images, with a `weight` of 1 − λ of the labels, from one
+    start with the factor T² on the soft loss and without: their logits on new images, and their accuracy.
+    """
+    ground = ground_of(run)
+    with_it, without = (_one(run, ground, recipe, weight, temperature, square) for square in (True, False))
+    return Rows(
+        with_logits=with_it.logits(ground.test).cpu(),
+        without_logits=without.logits(ground.test).cpu(),
+        with_accuracy=ground.accuracy(with_it),
+        without_accuracy=ground.accuracy(without),
+    )
+
+
+def _one(
+    run: Run, ground: Ground, recipe: Recipe, weight: float, temperature: float, square: bool
+) -> Population:
+    rows = ground.rows[:, :SIZE]
+    logits = teachers_of_images.rows(run).logits.gather(1, rows[..., None].expand(-1, -1, ground.classes))
+    return train(
+        ground.mlp(32),
+        ground.pool[rows],
+        ground.labels[rows],
+        teacher_probs=logits.softmax(-1),
+        loss=enlarged,
+        settings={"temperature": temperature, "weight": weight, "temperature_squared": square},
+        members=len(rows),
+        stream=ground.stream.child("students", 0),
+        recipe=recipe,
+        device=ground.device,
+    )
+
+
+@experiment
+def errors_around_the_threshold(run: Run, /, *, penalty: float = 1e-9) -> Rows:
+    """Least squares on 100, 200 and 400 random features of 200 real images, with a ridge `penalty`, fitted to
+    the logits of a teacher of all 1,000 and to the labels: the share of new images that each gets wrong,
+    means over three draws of features and images for each of 16 teachers.
+    """
+    ground, logits = ground_of(run), teachers_of_images.rows(run).logits.double()
+    labels = one_hot(ground.labels, ground.classes).double()
+    soft, hard = zip(*(_errors(ground, one, labels, n, penalty) for n, one in enumerate(logits)), strict=True)
+    return Rows(width=WIDTHS, soft=torch.stack(soft), hard=torch.stack(hard))
+
+
+def _errors(
+    ground: Ground, logits: Tensor, labels: Tensor, member: int, penalty: float
+) -> tuple[Tensor, Tensor]:
+    """Errors at each width of what is fitted to a teacher's logits, and to the labels."""
+    both = torch.cat([one - one.mean(-1, keepdim=True) for one in (logits, labels)], dim=-1)
+    stream, found = ground.stream.child("features", member), torch.zeros(2, len(WIDTHS), dtype=torch.float64)
+    for draw, (place, width) in itertools.product(range(DRAWS), enumerate(WIDTHS)):
+        generator = stream.child(draw).torch()
+        rows = torch.randperm(len(labels), generator=generator)[:THRESHOLD]
+        weights = torch.randn(ground.pool.shape[1], width, dtype=torch.float64, generator=generator)
+        seen, new = ((images.double() @ weights / 8).relu() for images in (ground.pool[rows], ground.test))
+        fitted = (new @ ridge(seen, both[rows], penalty=penalty)).unflatten(-1, (2, -1)).argmax(-1)
+        found[:, place] += (fitted != ground.test_labels[:, None]).double().mean(0) / DRAWS
+    return found[0], found[1]
+
+
+@experiment
+def students_from_large_starts(
+    run: Run, /, *, temperature: float = 1.0, weight_decay: float = 0.02, steps: int = 300
+) -> Rows:
+    """Nets of two hidden layers of 32 units whose starts are 8 times the usual ones, and who learn 100 images
+    by Adam with weight decay: they fit their images long before they know others. After so many steps the
+    accuracy on new images of those that learn labels and of those that learn from a sharp teacher, and the
+    share of their own images that the former give their label.
+    """
+    ground, rows = ground_of(run), ground_of(run).rows[:, :SIZE]
+    architecture = MLP((ground.pool.shape[1], 32, 32, ground.classes))
+    stream = ground.stream.child("large starts")
+    how: dict[str, Any] = {
+        "members": len(rows),
+        "stream": stream,
+        "recipe": Recipe(steps=steps, learning_rate=0.005, weight_decay=weight_decay),
+        "initial": 8 * architecture.init(stream, members=len(rows), dtype=torch.float64),
+        "device": ground.device,
+    }
+    points, labels = ground.pool[rows], ground.labels[rows]
+    teachers = teachers_of_images.given(recipe=SHARP).rows(run).logits
+    logits = teachers.gather(1, rows[..., None].expand(-1, -1, ground.classes))
+    alone = train(architecture, points, labels, loss=label_loss, **how)
+    taught = train(
+        architecture,
+        points,
+        teacher_probs=logits.softmax(-1),
+        loss=distillation,
+        settings={"temperature": temperature},
+        **how,
+    )
+    fitted = (alone.logits(points).argmax(-1).cpu() == labels).double().mean(-1)
+    return Rows(labels=ground.accuracy(alone), taught=ground.accuracy(taught), fitted=fitted)
