@@ -31,11 +31,8 @@ class Answer:
         told: heading ↦ what comes below the table, as what would make the limit smaller.
         rest: heading ↦ what else there is, for who asks for all.
 
-    >>> print(Answer("One is known", ("at most", "line"), (("1 %", "one"),)))
-    One is known.
-    <BLANKLINE>
-    at most  line
-    1 %      one
+    >>> Answer("One is known", ("at most", "line"), (("1 %", "one"),)).text().splitlines()
+    ['One is known.', '', 'at most  line', '1 %      one']
     """
 
     sentence: str

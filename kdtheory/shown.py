@@ -1,6 +1,6 @@
 """How results show themselves: frames that are whole at the width of a terminal, HTML of notebooks, bars.
 
-A `Frame` has every column; printed, it shows as many of the first as fit, none of them cut, and names the
+A `Frame` has every column; shown, it has as many of the first as fit, none of them cut, and names the
 others. What a picture needs of matplotlib is pandas' own.
 """
 
@@ -16,9 +16,9 @@ __all__ = ["Frame", "bars", "in_html"]
 
 
 class Frame(pd.DataFrame):
-    """A table whose printed form has whole rows: the first columns that fit, then the names of the others.
+    """A table whose text has whole rows: the first columns that fit, then the names of the others.
 
-    >>> print(Frame({"a": [1], "b": ["x" * 80], "c": [2.0]}))
+    >>> Frame({"a": [1], "b": ["x" * 80], "c": [2.0]})
        a
     0  1
     (further columns: b, c)
