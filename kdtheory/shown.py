@@ -6,6 +6,7 @@ others. What a picture needs of matplotlib is pandas' own.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -36,8 +37,10 @@ class Frame(pd.DataFrame):
         kept = len(names)
         while kept > 1 and _width(plain.iloc[:, :kept]) > width:
             kept -= 1
-        left = f"\n(further columns: {', '.join(map(str, names[kept:]))})" if kept < len(names) else ""
-        return _text(plain.iloc[:, :kept]) + left
+        told = _text(plain.iloc[:, :kept])
+        if kept == len(names):
+            return told
+        return f"{told}\n" + textwrap.fill(f"(further columns: {', '.join(map(str, names[kept:]))})", width)
 
 
 def _text(frame: pd.DataFrame) -> str:

@@ -131,9 +131,7 @@ class Certificates:
     @property
     def ahead(self) -> tuple[str, ...]:
         """What would make the limit smaller, each with the number that it would give, computed."""
-        if self.best_line is None:
-            return ()
-        if not self.vacuous:
+        if self.best_line is not None and not self.vacuous:
             told = shorter(self.best_line, self.lines[self.best_line])
         else:
             sizes = {name: bound.needed for name, bound in self.lines.items() if bound.certificate}
