@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections.abc
-import difflib
 import inspect
 import os
 import types
@@ -18,7 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["Kind", "kind_of", "near"]
+from kdtheory._near import near
+
+__all__ = ["Kind", "kind_of"]
 
 _REAL = frozenset((torch.float64, torch.float32, torch.float16, torch.bfloat16))
 _UNSIGNED = (torch.uint8, torch.uint16, torch.uint32, torch.uint64)
@@ -70,12 +71,6 @@ def kind_of(hint: Any) -> Kind | None:
     if hint in _PLAIN:
         return _PLAIN[hint]
     return _instance(hint) if inspect.isclass(hint) and hint is not object else None
-
-
-def near(value: Any, choices: Sequence[str]) -> str:
-    """; did you mean 'this'? where one of the choices is close."""
-    close = difflib.get_close_matches(value.lower(), choices, 1) if isinstance(value, str) else []
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def shown(value: Any) -> str:

@@ -5,12 +5,13 @@ A source is the key of an entry, or `DERIVED`: the statement is the claim's own.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
+
+from kdtheory._near import near
 
 __all__ = ["DERIVED", "bibtex", "check_source", "citation", "keys", "own_entries", "read"]
 
@@ -116,9 +117,7 @@ def _is_derived(key: str) -> bool:
 def _entry(key: str) -> Any:
     entries = {**_own(), **_READ}
     if key not in entries:
-        near = difflib.get_close_matches(key, [*entries, DERIVED], n=1)
-        hint = (
-            f"did you mean {near[0]!r}?" if near else "see `kdtheory list --json` for the sources there are"
-        )
-        raise ValueError(f"source {key!r} is not in the bibliography; {hint}")
+        there = "; see `kdtheory list --json` for the sources there are"
+        hint = near(key, [*entries, DERIVED], otherwise=there)
+        raise ValueError(f"source {key!r} is not in the bibliography{hint}")
     return entries[key]

@@ -14,7 +14,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from itertools import chain
 
-from kdtheory._kinds import near
+from kdtheory._near import near
 from kdtheory.claims import REGISTRY, Claim, Judgement, Plan, Verdict, examine, judge_family
 from kdtheory.claims.evidence import Evidence
 from kdtheory.claims.examined import Examined

@@ -7,9 +7,10 @@ that come with the package.
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
+
+from kdtheory._near import near
 
 __all__ = ["find_study", "study_paths", "study_title"]
 
@@ -44,9 +45,8 @@ def find_study(name: str, folders: Sequence[Path] = (), /) -> Path:
         return Path(name)
     known = study_paths(*folders)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "see `kdtheory study --list`"
-        raise ValueError(f"study {name!r} is not known; {hint}")
+        hint = near(name, known, otherwise="; see `kdtheory study --list`")
+        raise ValueError(f"study {name!r} is not known{hint}")
     return known[name]
 
 

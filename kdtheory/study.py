@@ -2,10 +2,11 @@
 
 A study is a Python file with a docstring (its first line is the title), `CONFIG` (keyword arguments of
 `run`), `SMALL` (those that are otherwise in the small configuration), `CLAIMS` (the claims it illustrates),
-`run(stream, **config) → rows` and `draw(ax, rows)`; with `PANELS` > 1, `draw` gets an array of axes, in
-`ROWS` rows where the script says so.
-`SIZE` is the figure's width and height in inches, where it is not 6.4 × 4.4 a panel. One whose `run` has an
-argument `data` reads real images: those of a folder of IDX files, or the embedded digits where it is None.
+`run(stream, **config) → rows` and `draw(ax, rows)`; with `PANELS` > 1, `draw` gets an array of so many axes,
+which stand two in a row, or in `ROWS` rows.
+`SIZE` is the figure's width and height in inches, where it is not 16 cm and what the rows need. One whose
+`run` has an argument `data` reads real images: those of a folder of IDX files, or the embedded digits where
+it is None. A figure is drawn from its table alone, so that it can be drawn again without measuring.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ from matplotlib.figure import Figure
 
 from kdtheory.digest import source_digest
 from kdtheory.files import read_json, sweep, write_file, write_json
+from kdtheory.plots import STYLE, panels
 from kdtheory.scripts import find_study
 from kdtheory.streams import Stream
 
-__all__ = ["Study", "commit", "load_study", "made_by_other_code", "redraw_study", "run_study"]
+__all__ = ["Study", "commit", "drawn", "load_study", "made_by_other_code", "redraw_study", "run_study"]
 
 _REQUIRED = ("CLAIMS", "CONFIG", "SMALL", "run", "draw")
 
@@ -49,8 +51,8 @@ class Study:
     config: Mapping[str, Any]
     small: Mapping[str, Any]
     panels: int
-    lines: int
-    size: tuple[float, float]
+    lines: int | None
+    size: tuple[float, float] | None
     run: Callable[..., Sequence[Mapping[str, Any]]]
     draw: Callable[[Any, pd.DataFrame], None]
 
@@ -71,7 +73,6 @@ def load_study(name: str, /, *folders: Path) -> Study:
     for part in ("CONFIG", "SMALL"):
         _check_settings(module, part)
     title, _, description = (inspect.getdoc(module) or path.stem).partition("\n")
-    panels, lines = getattr(module, "PANELS", 1), getattr(module, "ROWS", 1)
     return Study(
         name=path.stem,
         title=title.strip(),
@@ -79,9 +80,9 @@ def load_study(name: str, /, *folders: Path) -> Study:
         claims=tuple(module.CLAIMS),
         config=module.CONFIG,
         small={**module.CONFIG, **module.SMALL},
-        panels=panels,
-        lines=lines,
-        size=getattr(module, "SIZE", (6.4 * panels / lines, 4.4 * lines)),
+        panels=getattr(module, "PANELS", 1),
+        lines=getattr(module, "ROWS", None),
+        size=getattr(module, "SIZE", None),
         run=module.run,
         draw=module.draw,
     )
@@ -115,7 +116,7 @@ def _check_settings(module: ModuleType, part: str) -> None:
 def run_study(
     study: Study, out: Path, /, *, seed: int = 0, small: bool = False, data: Path | None = None
 ) -> pd.DataFrame:
-    """Run a study and write `out/NAME/`: table.csv, figure.svg, figure.png, run.json.
+    """Run a study and write `out/NAME/`: table.csv, figure.svg, figure.png, caption.md, run.json.
 
     Args:
         study: the study.
@@ -198,6 +199,7 @@ def _words(study: Study) -> dict[str, Any]:
 def _write_pictures(study: Study, rows: pd.DataFrame, place: Path) -> None:
     for form, content in _pictures(study, rows).items():
         write_file(place / f"figure.{form}", content)
+    write_file(place / "caption.md", f"**{study.title}**\n\n{study.description}\n".encode())
 
 
 def _images(study: Study, data: Path | None) -> dict[str, Path | None]:
@@ -212,14 +214,21 @@ def _images(study: Study, data: Path | None) -> dict[str, Path | None]:
 def _pictures(study: Study, rows: pd.DataFrame) -> dict[str, bytes]:
     """The figure as SVG and PNG; the SVG is the same for the same rows."""
     pictures = {}
-    with mpl.rc_context({"svg.hashsalt": study.name, "font.size": 10, "axes.grid": True, "grid.alpha": 0.25}):
-        figure = Figure(figsize=study.size, layout="constrained")
-        study.draw(figure.subplots(study.lines, study.panels // study.lines), rows)
+    with mpl.rc_context({"svg.hashsalt": study.name, **STYLE}):
+        figure = drawn(study, rows)
         for form, metadata in (("svg", {"Date": None}), ("png", {})):
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=form, dpi=150, metadata=metadata)
+            figure.savefig(buffer, format=form, dpi=200, metadata=metadata)
             pictures[form] = buffer.getvalue()
     return pictures
+
+
+def drawn(study: Study, rows: pd.DataFrame, /) -> Figure:
+    """The study's figure of its table, in the style of all figures."""
+    with mpl.rc_context(STYLE):
+        figure, axes = panels(study.panels, rows=study.lines, size=study.size)
+        study.draw(axes, rows)
+    return figure
 
 
 def _versions() -> dict[str, str]:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kdtheory._kinds import near
+from kdtheory._near import near
 from kdtheory.types import at_least_float32
 
 __all__ = [

@@ -70,7 +70,7 @@ def run(
                 ]
                 megabytes = sum(array.nbytes for array in data.values()) / 1e6
                 facts = {"points": n, "classes": classes, "dtype": dtype, "data_mb": round(megabytes, 2)}
-                rows.append(facts | _figures(turns) | {"earlier": commit if folder else "none"})
+                rows.append(facts | _figures(turns) | {"earlier": f"commit {commit}" if folder else "none"})
     return rows
 
 
@@ -81,7 +81,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
         for dtype, line in rows.groupby("dtype", sort=False):
             for side, color in _COLOURS.items():
                 values = line[side + column].astype(float)
-                name = f"{'commit ' + line['earlier'].iloc[0] if side else 'this package'}, {dtype}"
+                name = f"{line['earlier'].iloc[0] if side else 'this package'}, {dtype}"
                 if values.notna().any():
                     ax.plot(line["points"], values, _STYLES[dtype], color=PALETTE[color], label=name)
         ax.set_yscale("log" if rows[column].min() > 0 else "linear")

@@ -30,7 +30,6 @@ from kdtheory.streams import Stream
 CLAIMS: tuple[str, ...] = ()
 CONFIG: dict[str, Any] = {"repeats": 1, "commit": "2487e95"}
 SMALL: dict[str, Any] = {}  # one turn is the least
-SIZE = (6.4, 3.6)
 
 _NAME = "kd_gradient_is_the_closed_form"
 _COMMANDS = {

@@ -136,7 +136,7 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
             ax.plot(ratio, shown.index, marker, color=color, label=label)
     ax.set_xscale("log")
     names = [f"{case}, {kind[5:]} bit" for case, kind in zip(shown["case"], shown["dtype"], strict=True)]
-    ax.set_yticks(shown.index, names, fontsize=7)
+    ax.set_yticks(shown.index, names, fontsize=7.1)
     ax.set_xlabel("time, in units of this package's")
     ax.set_ylabel("")
     legend_above(ax, columns=2)

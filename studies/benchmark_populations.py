@@ -51,7 +51,7 @@ SMALL: dict[str, Any] = CONFIG | {
     "loop_steps": 20,
     "repeats": 3,
 }
-PANELS = 2
+PANELS, ROWS = 2, 2
 
 _RATES = {"sgd": 0.1, "adam": 1e-3}
 _SIDES = {
@@ -124,7 +124,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
             if at:
                 ax.plot(*zip(*at, strict=True), marker, color=color, label=label)
         ax.axvline(1, color=PALETTE["black"], linewidth=1)
-        ax.set_yticks(range(len(cells)), [f"n = {n}, {opt}, {m}" for (n, opt, m), _ in cells], fontsize=8)
+        ax.set_yticks(range(len(cells)), [f"n = {n}, {opt}, {m}" for (n, opt, m), _ in cells])
         ax.invert_yaxis()
         ax.set_xscale("log")
         ax.set_xticks([1, 2, 3, 4, 6, 8], ["1", "2", "3", "4", "6", "8"])

@@ -142,8 +142,8 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
         ax.set_yscale("log")
         ax.set_ylim(low, high)
         ax.set_xlabel("temperature γ of the bound")
-        ax.set_ylabel("terms of the bound (1 and above say nothing)")
+        ax.set_ylabel("terms of the bound (grey: says nothing)")
         first = part.iloc[0]
-        errors = f"errors {first['teacher_error']:.3f} (teacher), {first['student_error']:.3f} (student)"
-        panel_letter(ax, letter, f"{form}; {first['images']}, {errors}")
+        errors = f"wrong: teacher {first['teacher_error']:.1%}, student {first['student_error']:.1%}"
+        panel_letter(ax, letter, f"{form}; {first['images']}\n{errors}")
     legend_above(axes[0], columns=6)

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from kdtheory import Certificates, certify
 from kdtheory.datasets import digits
 from kdtheory.losses.features import attention_transfer
-from kdtheory.plots import draw_certificates, panel_letter
+from kdtheory.plots import draw_certificates, legend_above, panel_letter
 from kdtheory.recipe import Recipe
 from kdtheory.schemes import Term, Trained, distil, evaluate, fit, hinton
 from kdtheory.streams import Stream
@@ -35,7 +35,7 @@ CLAIMS = (
 )
 CONFIG = {"train": 1000, "holdout": 397, "steps": 200, "student_steps": 600}
 SMALL = {"train": 200, "holdout": 100, "steps": 5, "student_steps": 5}
-PANELS = 2
+PANELS, ROWS = 2, 2
 
 _FARTHEST = 1e3
 """Room for the words beside the bounds."""
@@ -107,7 +107,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
         ax.axvspan(1, _FARTHEST, color="0.92", zorder=0)
         ax.set_xlim(right=_FARTHEST)
         ax.set_xlabel("its error is at most")
-        ax.set_ylabel("bound")
+    legend_above(axes[0], columns=4)
 
 
 def _networks(

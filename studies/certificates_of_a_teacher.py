@@ -43,7 +43,7 @@ from kdtheory.certify import LABEL_RECIPE, WitnessPlan, certify
 from kdtheory.datasets import Images, load_splits
 from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP
-from kdtheory.plots import PALETTE, draw_certificates, panel_letter
+from kdtheory.plots import PALETTE, draw_certificates, in_digits, legend_above, panel_letter
 from kdtheory.populations import train
 from kdtheory.recipe import Recipe
 from kdtheory.roles import ROLES
@@ -56,7 +56,7 @@ CLAIMS = (
 )
 CONFIG = {"hidden": (512, 512), "epochs": 40, "members": 4, "versions_of": ("fashion-mnist",)}
 SMALL = {"hidden": (64,), "epochs": 40, "members": 2, "versions_of": ()}
-PANELS = 2
+PANELS, ROWS = 2, 2
 
 DELTA = 0.05
 SHARES = {
@@ -139,12 +139,12 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
     draw_certificates(axes[0], rows)
     first = rows.iloc[0]
     counts = f"{first['learned']:,} labels, {first['unlabelled']:,} without"
-    panel_letter(axes[0], "a", f"{first['images']}, {counts}; δ = {DELTA:g} over all but the hold-out")
+    panel_letter(axes[0], "a", f"{first['images']}, {counts}; δ = {DELTA:g} in all")
     ax, totals = axes[1], rows[rows["term"] == "total"].reset_index(drop=True)
     needed = totals["needed"].astype(float)
     ax.plot(needed, needed.index, "o", color=PALETTE["blue"])
     for place, value in needed.items():
-        words = "at no size" if math.isnan(value) else f"{float(format(value, '.3g')):,g}"
+        words = "at no size" if math.isnan(value) else in_digits(value)
         at = 1.0 if math.isnan(value) else value
         ax.annotate(
             words, (at, place), (8, 0), textcoords="offset points", va="center", fontsize="small",
@@ -161,6 +161,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
     ax.set_xlabel("points needed to say anything")
     ax.legend(loc="lower right", fontsize="small")
     panel_letter(ax, "b", "where each bound stops being vacuous")
+    legend_above(axes[0], columns=4)
 
 
 def _linear(teacher: nn.Module, images: Images, stream: Stream) -> nn.Module:

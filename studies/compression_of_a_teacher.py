@@ -139,7 +139,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
             _draw_set(pair, rows[rows["data"] == sets[place]])
         name = sets[place] if place < len(sets) else "not in this run"
         for ax, letter, title in zip(
-            pair, letters, ("accuracy (dotted: the teacher)", "distilled less trained on labels"), strict=True
+            pair, letters, ("accuracy (dotted: the teacher)", "gain over labels"), strict=True
         ):
             ax.set_xlabel("bits, as a share of the teacher's")
             ax.set_ylabel("difference of accuracy" if ax is pair[1] else "accuracy on unseen images")

@@ -131,13 +131,13 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
         ax.set_yscale("log")
         ax.set_ylabel("excess risk of the students (nats)")
         counts_axis(ax, part["n"], label="sample size $N$")
-        panel_letter(ax, letter, f"{world}; {_accuracies(part)}")
+        panel_letter(ax, letter, f"{world}\n{_accuracies(part)}")
     legend_above(axes[0], columns=4)
 
 
 def _accuracies(rows: pd.DataFrame) -> str:
     of = rows.groupby("labels")["teacher_accuracy"].first()
-    return f"accuracy: calibrated {of['calibrated']:.1%}, over-confident {of['over-confident']:.1%}"
+    return f"right: calibrated {of['calibrated']:.1%}, the other {of['over-confident']:.1%}"
 
 
 def _note_slopes(ax: Any, rows: pd.DataFrame) -> None:

@@ -47,7 +47,7 @@ from kdtheory.losses.relations import (
     relational_distance_loss,
     similarity_preserving,
 )
-from kdtheory.plots import PALETTE, panel_letter
+from kdtheory.plots import PALETTE, legend_above, panel_letter
 from kdtheory.recipe import Recipe
 from kdtheory.schemes import (
     Comparison,
@@ -186,7 +186,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
         _draw_gains(ax, here[here["term"] != "labels"], names[1:])
         plain = here[here["term"] == "labels"]
         said = (
-            f"{data}: labels {plain['mean'].iloc[0]:.1%}, teacher {plain['teacher'].iloc[0]:.1%}"
+            f"{data}\nlabels {plain['mean'].iloc[0]:.1%}, teacher {plain['teacher'].iloc[0]:.1%}"
             if data
             else ""
         )
@@ -198,8 +198,8 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
             axes[2], range(len(names)), here, "longer", shift=0.3 * place - 0.15,
             color=PALETTE[("black", "vermillion")[place]], marker="os"[place], label=str(data),
         )  # fmt: skip
-    _finish(axes[2], names, "accuracy after all steps less after half of them")
-    axes[2].legend(fontsize="small")
+    _finish(axes[2], names, "gain by the last half of the steps")
+    legend_above(axes[0], axes[2], columns=5)
     panel_letter(axes[2], "c", f"{rows['steps'].max()} steps against {rows['steps'].min()}")
 
 
@@ -212,10 +212,14 @@ def _draw_gains(ax: Any, rows: pd.DataFrame, names: list[str]) -> None:
             ax, range(len(names)), here, "gain", shift=0.25 * (place - (len(factors) - 1) / 2), color=colors,
             marker="v^"[factor > 1] if factor != 1 else "o", label=None,
         )  # fmt: skip
-        ax.plot([], [], "v^"[factor > 1] if factor != 1 else "o", color="0.4", label=f"{factor:g} × the rule")
-    if factors:
-        ax.legend(fontsize="small", title="weight", loc="lower left")
-    _finish(ax, names, "gain in accuracy over labels (points of 100)")
+        ax.plot(
+            [],
+            [],
+            "v^"[factor > 1] if factor != 1 else "o",
+            color="0.4",
+            label=f"{factor:g} × the rule's weight",
+        )
+    _finish(ax, names, "gain over labels (points of 100)")
 
 
 def _whiskers(ax: Any, places: Iterable[int], rows: pd.DataFrame, of: str, **style: Any) -> None:
@@ -235,7 +239,6 @@ def _finish(ax: Any, names: Sequence[str], label: str) -> None:
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlabel(label)
-    ax.set_ylabel("what is matched beside the labels")
 
 
 def _ground(images: Images, stream: Stream, steps: int) -> _Ground:

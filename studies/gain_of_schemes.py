@@ -133,6 +133,10 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
         ax.set_ylabel("gain in accuracy over labels (points of 100)")
         panel_letter(ax, letter, title)
     axes[0].set_yscale("symlog", linthresh=15)
+    for level in (15, -15):  # where the axis changes from linear to logarithmic
+        axes[0].axhline(level, color="0.4", linewidth=0.8, linestyle=":")
+    axes[0].text(0.97, 0.30, "beyond the dotted lines\nthe axis is logarithmic", color="0.4",
+                 transform=axes[0].transAxes, ha="right", fontsize="small")  # fmt: skip
     axes[0].set_yticks(
         [-80, -40, -15, -10, -5, 0, 5, 10, 15], ["−80", "−40", "−15", "−10", "−5", "0", "5", "10", "15"]
     )

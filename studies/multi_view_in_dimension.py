@@ -52,7 +52,6 @@ SMALL = {
     "shortened": 20,
 }
 PANELS = 3
-SIZE = (11.5, 4.3)
 
 _WORLDS: dict[str, Design] = {"binary, as printed": GENTLE, "six classes": LARGER}
 _ARMS = {

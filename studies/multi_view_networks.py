@@ -41,7 +41,6 @@ CLAIMS = (
 CONFIG = {"networks": 960, "shown": 64, "every": 10, "sizes": (1, 2, 3, 4, 5, 6, 8)}
 SMALL = {"networks": 48, "shown": 8, "every": 50, "sizes": (1, 2, 3)}
 PANELS = 3
-SIZE = (11.5, 4.9)
 
 
 def run(

@@ -4,7 +4,7 @@ Multi-view data with six classes in the orthogonal limit: networks, their ensemb
 from it (T = 4); means over two training sets a cell, without intervals. Over the chance p of a foreign
 feature and the share μ of single-view points, and over the number of training points n and the power q:
 (a, c) the share of all views that students hold, and below it that of single networks; (b, d) the test
-accuracy of students, of single networks, and the share of the gap between these and the ensemble that
+accuracy of students, of single nets, and the share of the gap between these and the ensemble that
 students close. Framed: students at 0.99 or more that close 80 % or more, as the claim asks; its own world,
 n = 360, is not among the cells. The norm of the noise patches is s ∝ n^{1/q} in (c, d), which keeps the
 speed of memorising beside that of learning.
@@ -52,8 +52,7 @@ SMALL = {
     "students": 2,
     "replicates": 1,
 }
-PANELS, ROWS = 4, 2
-SIZE = (11.5, 8.6)
+PANELS = 4
 
 REACHED, CLOSED = 0.99, 0.8
 """The thresholds of the claim for students: test accuracy, and share of the gap closed."""
@@ -139,9 +138,10 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
     rows = rows.assign(closed=(rows["distilled"] - rows["single"]) / gap)
     power = rows[rows["map"] == "power"].assign(across=lambda own: own["q"].map("{:g}".format))
     noise = rows[rows["map"] == "noise"].assign(across=lambda own: own["p"].map("{:g}".format))
-    views, accuracies = "views held: student, single", "accuracy: student, single; gap closed"
+    views = "views held by students (above)\nand single networks (below)"
+    accuracies = "accuracy of students, of single nets,\ngap closed (framed: both high)"
     for ax, letter, title, part, y in zip(
-        axes.flat, "abcd", (views, accuracies) * 2, (noise, noise, power, power), ("mu", "mu", "n", "n"),
+        axes, "abcd", (views, accuracies) * 2, (noise, noise, power, power), ("mu", "mu", "n", "n"),
         strict=True,
     ):  # fmt: skip
         _draw_map(ax, part, y, VIEWS if title is views else ACCURACIES)

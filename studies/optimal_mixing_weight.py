@@ -119,11 +119,14 @@ def _draw_noise(ax: Any, rows: pd.DataFrame) -> None:
         ax.plot(line["std"], line["exact"], color=PALETTE[color], linewidth=1.2)
         interval = line["measured"], line["low"], line["high"]
         points(ax, line["std"], *interval, color=PALETTE[color], label=rf"$\lambda$ = {penalty:g}")
-    for level in (0, 1):
+    for level in (-1, 0, 1):
         ax.axhline(level, color="0.5", linewidth=0.8, linestyle=":")
     ax.set_xscale("log")
     ax.set_yscale("symlog", linthresh=1)
     ax.set_ylim(-4, 30)
+    ax.text(
+        0.97, 0.04, "logarithmic beyond ±1 (dotted)", transform=ax.transAxes, ha="right", fontsize="small"
+    )
     ax.set_xlabel(r"standard deviation $\sigma$ of the labels' noise")
     ax.set_ylabel(r"best weight $\xi^*$ of the teacher")
     ax.legend(loc="upper left", fontsize="small")
@@ -136,7 +139,7 @@ def _draw_penalty(ax: Any, rows: pd.DataFrame) -> None:
         ax.axvline(best, color=PALETTE[color], linewidth=0.8, linestyle=":")
     ax.set_xscale("log")
     ax.set_xlabel(r"penalty $\lambda$ (dotted: the best one, $R'(\lambda) = 0$)")
-    ax.set_ylabel("gain of the best mixture (% of the teacher's risk)")
+    ax.set_ylabel("gain of the best mixture\n(% of the teacher's risk)")
     ax.set_ylim(top=100)
     ax.legend(loc="upper left", fontsize="small")
 
@@ -149,7 +152,7 @@ def _draw_digits(ax: Any, rows: pd.DataFrame) -> None:
     ax.axhline(0, color="0.5", linewidth=0.8, linestyle=":")
     ax.axvline(1, color="0.5", linewidth=0.8, linestyle=":")
     ax.set_xlabel(r"weight $\xi$ of the teacher")
-    ax.set_ylabel("error minus the teacher's (percentage points)")
+    ax.set_ylabel("error minus the teacher's\n(percentage points)")
     ax.legend(loc="best", fontsize="small")
 
 

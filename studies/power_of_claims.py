@@ -143,11 +143,11 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
         for x, count in enumerate(line):
             shade = "white" if count > counts.to_numpy().max() / 2 else "black"
             ax.text(x, y, str(count) if count else "·", ha="center", va="center", color=shade)
-    ax.set_xticks(range(len(levels)), levels)
+    ax.set_xticks(range(len(levels)), [level.replace(" ", "\n") for level in levels])
     ax.set_yticks(range(len(names)), [str(name) for name in names])
     ax.set_xlabel("smallest error in the scaled constant that is noticed")
     ax.set_ylabel("chapter")
-    ax.set_title("Claims by what they would notice")
+    ax.set_title("claims by what they would notice", loc="left", fontsize="medium")
 
 
 def _rank(row: pd.Series, levels: list[str]) -> int:

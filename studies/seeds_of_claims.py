@@ -40,7 +40,7 @@ from kdtheory.claims.evidence import Evidence, Identity, Joint, WorstRatio, from
 from kdtheory.files import Record, read_json, write_json
 from kdtheory.ledger import examined
 from kdtheory.plain import plain
-from kdtheory.plots import PALETTE
+from kdtheory.plots import PALETTE, WIDTH
 from kdtheory.streams import Stream
 from kdtheory.study import commit
 
@@ -53,8 +53,8 @@ SMALL = {
     "claims": ("kd_gradient_is_the_closed_form", "teacher_error_is_variance_plus_squared_bias"),
     "quick": 2, "slow_quick": 1, "full": 1, "under_s": 5.0, "jobs": 1, "records": None,
 }  # fmt: skip
-PANELS = 2
-SIZE = (15.0, 6.5)
+PANELS, ROWS = 2, 2
+SIZE = (WIDTH, 9.2)
 OTHERS = [1.0] * 500
 LEVEL = 0.05 / (len(OTHERS) + 1)
 _SHOWN, _DIGITS = 30, 12.0
@@ -239,7 +239,9 @@ def draw(axes: Sequence[Axes], rows: pd.DataFrame) -> None:
     axes[0].set_xlabel(f"least decided seed: powers of ten beyond {LEVEL:.1g}")
     pieces = int(2 * rows[["quick_seeds", "full_seeds"]].to_numpy().sum())
     axes[0].set_title(
-        f"a  {pieces - int(rows['otherwise'].sum())} of {pieces} verdicts as declared", loc="left"
+        f"a  {pieces - int(rows['otherwise'].sum())} of {pieces} verdicts as declared",
+        loc="left",
+        fontsize="medium",
     )
     used = {
         f"{tier}_tolerance_used": (PALETTE["blue"], marker, f"claim, {tier} tier")
@@ -250,7 +252,7 @@ def draw(axes: Sequence[Axes], rows: pd.DataFrame) -> None:
     axes[1].axvline(1, color=PALETTE["vermillion"], lw=1)
     axes[1].set_xscale("log")
     axes[1].set_xlabel("worst seed: share of the tolerance used")
-    axes[1].set_title("b  what no chance decides", loc="left")
+    axes[1].set_title("b  what no chance decides", loc="left", fontsize="medium")
 
 
 def _dots(
@@ -268,6 +270,5 @@ def _dots(
             values.loc[order, column], range(len(order)), marker,
             color=colour, mfc=face, ms=5, alpha=0.85, label=label,
         )  # fmt: skip
-    ax.set_yticks(range(len(order)), [rows.loc[at, "claim"].replace("_", " ")[:60] for at in order], size=7)
-    ax.set_ylabel("claim")
-    ax.legend(fontsize=7)
+    ax.set_yticks(range(len(order)), [rows.loc[at, "claim"].replace("_", " ")[:52] for at in order], size=7.1)
+    ax.legend()

@@ -175,7 +175,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
         ax.yaxis.set_minor_formatter(NullFormatter())
         counts_axis(ax, rows["n"], label="labelled images n")
         ax.set_ylabel(title)
-        panel_letter(ax, letter, f"{title}; {rows['images'].iloc[0]}, δ = {_DELTA:g} each")
+        panel_letter(ax, letter, f"{title}\n{rows['images'].iloc[0]}, δ = {_DELTA:g} each")
     legend_above(axes[0], columns=4)
 
 

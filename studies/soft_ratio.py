@@ -54,6 +54,7 @@ SMALL: dict[str, Any] = {
 PANELS = 3
 
 _COLORS = (PALETTE["black"], PALETTE["blue"], PALETTE["green"], PALETTE["vermillion"])
+_RATIO_COLORS = (PALETTE["orange"], PALETTE["purple"], PALETTE["sky"], "0.4")
 _WINDOW = 25
 
 
@@ -98,27 +99,27 @@ def run(
 def draw(axes: Any, rows: pd.DataFrame) -> None:
     """Inefficiency over n; risk over the soft ratio in both worlds."""
     part = rows[rows["part"] == "inefficiency"]
-    for color, (rho, line) in zip(reversed(_COLORS), part.groupby("soft_ratio"), strict=False):
+    for color, (rho, line) in zip(_RATIO_COLORS, part.groupby("soft_ratio"), strict=False):
         drawn = line["n"], line["mean"], line["low"], line["high"]
         band(axes[0], *drawn, color=color, label=rf"$\rho$ = {rho:g}")
     counts_axis(axes[0], part["n"], label="points seen $n$")
     axes[0].set_xticks(part["n"].unique()[::2])
     axes[0].set_xscale("linear")
     axes[0].set_ylabel("data inefficiency $I(n)$")
-    axes[0].legend(fontsize="small")
     for ax, world in zip(axes[1:], ("six dimensions", "images"), strict=True):
         for color, (share, line) in zip(_COLORS, rows[rows["part"] == world].groupby("share"), strict=False):
             drawn = line["soft_ratio"], line["mean"], line["low"], line["high"]
             band(ax, *drawn, color=color, label=f"teacher wrong on {share:.0%}")
             best = line.loc[line["mean"].idxmin()]
-            ax.plot(best["soft_ratio"], best["mean"], "*", color=color, markersize=13, zorder=5)
-        ax.axvline(0.5, color="0.6", linewidth=1, zorder=0)
+            ax.plot(best["soft_ratio"], best["mean"], "*", color=color, markersize=9, zorder=5)
+        ax.axvline(0.5, color="0.6", linewidth=1, zorder=0, label=r"$\rho$ = ½")
+        ax.plot([], [], "*", color="0.4", markersize=9, label="least risk")
         ax.set_xlabel(r"soft ratio $\rho$, the weight of the teacher")
         ax.set_ylabel("transfer risk")
     titles = ("a perfect teacher", "six dimensions, $n$ = 100", "digits, $n$ = 200")
     for ax, letter, title in zip(axes, "abc", titles, strict=True):
         panel_letter(ax, letter, title)
-    legend_above(axes[1], columns=4)
+    legend_above(axes[0], axes[1], columns=4)
 
 
 def _inefficiency(stream: Stream, shown: Sequence[float], orders: int, most: int) -> Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kdtheory.claims import REGISTRY, Plan, Verdict
@@ -163,6 +164,13 @@ def test_a_ledger_is_a_table_of_named_columns() -> None:
     assert (frame.mutants_noticed["x"], frame.control_verdict["y"]) == (1, "SUPPORTED")
     assert ("BLIND" in ledger._repr_html_(), len(ledger)) == (True, 2)
     assert [one.name for one in ledger.unexpected] == ["y"]
+    assert ledger._repr_html_().startswith("<p>otherwise: y</p>")
+    assert repr(frame).splitlines()[0].split()[:2] == ["verdict", "as_expected"]
+    assert max(map(len, repr(frame).splitlines())) <= 80
+    pd.testing.assert_frame_equal(ledger[0].to_frame(), frame.iloc[:1], check_dtype=False)
+    assert "x: SUPPORTED, expected" not in ledger[0]._repr_html_()
+    counts = {patch.get_width() for patch in ledger.plot().patches}
+    assert counts == {0, 1} or counts == {1}
     with pytest.raises(AttributeError):
         ledger[0].verdict = Verdict.REFUTED  # type: ignore[misc]
 

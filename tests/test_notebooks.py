@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 import torch
 from torch import nn
 
 from kdtheory import MLP, Stream, train
 from kdtheory.bounds import Bound
-from kdtheory.bounds.result import shown_in_html, terms_frame
+from kdtheory.bounds.result import terms_frame
 from kdtheory.certify import certify
 from kdtheory.recipe import Recipe
 from kdtheory.schemes import Loop, fit
+from kdtheory.shown import Frame, bars, in_html
+from kdtheory.transfer_risk import TransferCurve
 
 MET = {"independent draws": True}
 
@@ -29,12 +32,14 @@ def test_named_bounds_are_one_frame() -> None:
 
 def test_a_bound_and_certificates_show_what_they_say() -> None:
     one = bound(0.3, risk=0.1, radius=0.2)
-    assert one._repr_html_() == shown_in_html(one.coverage, one.to_frame())
+    assert one._repr_html_() == in_html(one.coverage, one.to_frame())
     assert "with probability at least 0.95" in one._repr_html_()
-    assert "&lt;b&gt;" in shown_in_html("<b>", pd.DataFrame({"a": [1]}))
+    assert "&lt;b&gt;" in in_html("<b>", pd.DataFrame({"a": [1]}))
     says, points = torch.eye(2).repeat(100, 1), torch.arange(200.0)[:, None]
     found = certify({"holdout": says}, holdout=(points, torch.tensor([0, 1] * 100)), fixed_in_advance=True)
-    assert "by the best of them (holdout)" in found._repr_html_()
+    assert found._repr_html_().startswith(
+        "<p><b>Of 200 points that it had not seen 0 were classified wrongly;"
+    )
     assert "<table" in found._repr_html_()
 
 
@@ -48,6 +53,7 @@ def test_a_population_and_a_history_are_frames() -> None:
     assert frame.index.name == "member"
     assert torch.equal(torch.tensor(frame["last_loss"].to_numpy()), population.last_loss)
     assert "3 members of" in population._repr_html_()
+    assert sum(bar.get_height() for bar in population.plot().patches) == 3
     data = [(torch.eye(2), torch.tensor([0, 1]))]
     seen: list[int] = []
     training = {
@@ -60,3 +66,34 @@ def test_a_population_and_a_history_are_frames() -> None:
     assert list(losses.iloc[:, 0]) == list(trained.history["value"])
     assert "gradient norm" in trained._repr_html_()
     assert trained.plot().get_xlabel() == "step"
+
+
+def test_frames_are_whole_at_eighty_columns() -> None:
+    frame = terms_frame(
+        {"distillation_by_margins": bound(0.3, **{"student's complexity": 1e14, "radius": 0.2})}
+    )
+    told = repr(frame).splitlines()
+    assert max(map(len, told)) <= 80
+    assert all(name in told[0] for name in ("line", "term", "value", "kind"))
+    assert told[-1] == "(further columns: delta, vacuous, needed, bound)"
+    assert "..." not in repr(frame)
+    assert list(frame["needed"].isna()) == [True] * 3, "all columns are there"
+    assert repr(Frame({"a": range(100)})) == repr(pd.DataFrame({"a": range(100)}))
+
+
+def test_bounds_and_certificates_are_drawn_by_their_terms() -> None:
+    one, large = bound(0.3, risk=0.1, radius=0.2), bound(40.0, risk=40.0)
+    widths = [bar.get_width() for bar in one.plot().patches]
+    assert widths == pytest.approx([0.1, 0.2])
+    ax = bars({"one": one.terms, "large": large.terms}, label="at most")
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["one", "large"]
+    assert ax.get_xlim()[1] == 1.2
+    assert (ax.get_xlabel(), ax.yaxis_inverted()) == ("at most", True)
+
+
+def test_a_curve_shows_itself() -> None:
+    ones = torch.tensor([0.5, 0.25])
+    curve = TransferCurve((5, 10), *[ones * k for k in range(1, 8)])
+    assert [list(line.get_xdata()) for line in curve.plot().lines] == [[5, 10]] * 5
+    assert list(curve.plot().lines[0].get_ydata()) == [0.5, 0.25]
+    assert "<table" in curve._repr_html_()

@@ -46,7 +46,7 @@ def test_a_study_leaves_table_figures_and_its_configuration(folder: Path) -> Non
     rows = run_study(study, folder / "figures", seed=4)
     place = folder / "figures" / "line"
     assert sorted(path.name for path in place.iterdir()) == [
-        "figure.png", "figure.svg", "run.json", "table.csv",
+        "caption.md", "figure.png", "figure.svg", "run.json", "table.csv",
     ]  # fmt: skip
     pd.testing.assert_frame_equal(pd.read_csv(place / "table.csv"), rows)
     told = read_json(place / "run.json")

@@ -6,15 +6,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from html import escape
 from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 
 from kdtheory.doors import door
+from kdtheory.shown import Frame, bars, in_html
 from kdtheory.validate import check_at_least, check_fraction
 
-__all__ = ["Bound", "shown_in_html", "size_needed", "terms_frame"]
+__all__ = ["Bound", "size_needed", "terms_frame"]
 
 _LARGEST_SIZE = 2**52  # the limits of counts go up to 2^53
 
@@ -109,20 +110,24 @@ class Bound:
     def to_frame(self) -> pd.DataFrame:
         """One row for each term and one, `total`, for the value."""
         named = [*self.terms.items(), ("total", self.value)]
-        return pd.DataFrame(
+        return Frame(
             {
-                "bound": self.name,
                 "term": [name for name, _ in named],
                 "value": [float(value) for _, value in named],
-                "delta": self.delta,
                 "kind": self.kind,
+                "delta": self.delta,
                 "vacuous": self.vacuous,
                 "needed": pd.array([self.needed] * len(named), dtype="Int64"),
+                "bound": self.name,
             }
         )
 
+    def plot(self) -> Any:
+        """One bar, of its terms; the axes."""
+        return bars({self.name: self.terms}, label=f"{self.what} is at most", most=self.trivial)
+
     def _repr_html_(self) -> str:
-        return shown_in_html(self.coverage, self.to_frame())
+        return in_html(self.coverage, self.to_frame())
 
 
 def terms_frame(lines: Mapping[str, Bound], /) -> pd.DataFrame:
@@ -130,12 +135,7 @@ def terms_frame(lines: Mapping[str, Bound], /) -> pd.DataFrame:
     frames = [bound.to_frame() for bound in lines.values()]
     for name, frame in zip(lines, frames, strict=True):
         frame.insert(0, "line", name)
-    return pd.concat(frames, ignore_index=True)
-
-
-def shown_in_html(statement: str, frame: pd.DataFrame, /) -> str:
-    """A statement above its table, as a notebook shows it."""
-    return f"<p>{escape(statement)}</p>{frame.to_html(index=False)}"
+    return Frame(pd.concat(frames, ignore_index=True))
 
 
 @door

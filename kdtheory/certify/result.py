@@ -9,20 +9,26 @@ from typing import Any
 
 import pandas as pd
 
+from kdtheory.answers import AHEAD, RESTS, Answer, percent
 from kdtheory.bounds import Bound
-from kdtheory.bounds.result import shown_in_html, terms_frame
+from kdtheory.bounds.result import terms_frame
+from kdtheory.certify.meaning import in_words, known, least_by_a_witness, shorter
+from kdtheory.certify.plan import WitnessPlan
 from kdtheory.certify.ship import Shipped
 from kdtheory.doors import door
+from kdtheory.shown import bars
 
 __all__ = ["OWN_PARTS", "Certificates"]
 
 OWN_PARTS = "own"
 """What stands for a version where the caller gave the parts of δ."""
 
-_SCHEMA = 3
+_SCHEMA = 4
 """2: `parts`, `share` of each bound (0 where it has none), lines that are shown without a share.
-3: `shipped`, networks to ship where they were asked for, and `of` what a bound is."""
+3: `shipped`, networks to ship where they were asked for, and `of` what a bound is.
+4: `statement` is a sentence of counts and percentages, `ahead` what would make its limit smaller."""
 
+_WITNESS = "`certify(…, witness='holdout')`"
 _ONE_CALL = "one call counts, not the best of several calls, plans or seeds"
 
 
@@ -69,10 +75,14 @@ class Certificates:
         return tuple(self.lines.values())
 
     @property
+    def _all(self) -> dict[str, Bound]:
+        """The bounds on the teacher and those on the networks to ship."""
+        return {**self.lines, **{name: one.bound for name, one in self.shipped.items()}}
+
+    @property
     def shares(self) -> dict[str, float]:
         """How δ is split over the lines that take a share of it."""
-        bounds = {**self.lines, **{name: one.bound for name, one in self.shipped.items()}}
-        return {name: bound.delta for name, bound in bounds.items() if name not in self.unshared}
+        return {name: bound.delta for name, bound in self._all.items() if name not in self.unshared}
 
     @property
     def best_line(self) -> str | None:
@@ -101,29 +111,84 @@ class Certificates:
 
     @property
     def statement(self) -> str:
-        """What is certified, as a sentence: at the δ of all, for the best one was chosen afterwards."""
-        if self.best is None:
-            return "no certificate: every number is a heuristic"
-        claim = f"with probability at least {1 - self.delta:g} all certificates hold, and by the best of them"
-        nothing = ": that says nothing" if self.vacuous else ""
-        said = (
-            f"{claim} ({self.best_line}) the error is at most {self.best.value:.6g}{nothing}{self._to_ship}"
-        )
-        return f"{said}; {_ONE_CALL}"
+        """What is known, with percentages, at the δ of all, for the best one was chosen afterwards."""
+        if self.best is None or self.best_line is None:
+            return "Nothing is certified: every number rests on something that is not so"
+        if self.vacuous:
+            least = percent(self.best.value)
+            return f"Nothing is known of its error: the least certificate ({self.best_line}) is {least}"
+        said = known(self.best_line, self.best, self.delta)
+        return f"{said[0].upper()}{said[1:]}{self._to_ship}"
 
     @property
     def _to_ship(self) -> str:
         """What is certified of the network to ship, as a clause."""
         if self.best_shipped is None:
             return ""
-        return f", that of {self.best_shipped} at most {self.shipped[self.best_shipped].bound.value:.6g}"
+        limit = percent(self.shipped[self.best_shipped].bound.value)
+        return f", and that of {self.best_shipped}, another network to ship, at most {limit}"
+
+    @property
+    def ahead(self) -> tuple[str, ...]:
+        """What would make the limit smaller, each with the number that it would give, computed."""
+        if self.best_line is not None and not self.vacuous:
+            told = shorter(self.best_line, self.lines[self.best_line])
+        else:
+            sizes = {name: bound.needed for name, bound in self.lines.items() if bound.certificate}
+            told = tuple(
+                f"{name} would say something from {size:,} points on" for name, size in sizes.items() if size
+            )
+        return (*told, *self._by_a_witness)
+
+    @property
+    def _by_a_witness(self) -> tuple[str, ...]:
+        """What a witness could give, where there are the points for one and none was asked for."""
+        if "train" not in self.points or any(name.startswith("witness") for name in self.lines):
+            return ()
+        points, share = {"unlabelled": self.points["train"], **self.points}, WitnessPlan().held_out
+        least = percent(least_by_a_witness(points, delta=self.delta, held_out=share))
+        told = (
+            f"a witness ({_WITNESS}) gives {least} at best, where it errs on none of the labels kept from it"
+        )
+        if "unlabelled" in self.points:
+            return (f"{told} and differs nowhere",)
+        return (f"{told} and differs at none of {points['unlabelled']:,} unlabelled points, which it needs",)
+
+    @property
+    def answer(self) -> Answer:
+        """The sentence, the lines by worth and in words, what would make the limit smaller, and the rest."""
+        rows = self._all
+        by_worth = sorted(rows, key=lambda name: _worth(rows[name]))
+        shares = tuple(f"{name}: {share:.4g}" for name, share in self.shares.items())
+        met = () if self.best is None else tuple(s for s, holds in self.best.assumptions.items() if holds)
+        return Answer(
+            self.statement,
+            ("at most", "line", "what is counted"),
+            tuple((percent(rows[name].value), name, in_words(name, rows[name])) for name in by_worth),
+            {AHEAD: self.ahead, RESTS: (*met, _ONE_CALL)},
+            {
+                "Terms": tuple(
+                    f"{name} ({bound.name}): {_terms(bound)}" for name, bound in self._all.items()
+                ),
+                f"Shares of δ = {self.delta:g}, fixed before anything was computed": shares,
+                "Left out": tuple(f"{name}: {reason}" for name, reason in self.skipped.items()),
+            },
+        )
+
+    def __str__(self) -> str:
+        return self.answer.text()
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each term of each bound, and one, `total`, for its value."""
         return terms_frame(self.lines)
 
+    def plot(self) -> Any:
+        """One bar for each line, of its terms; the axes."""
+        terms = {name: bound.terms for name, bound in self.lines.items()}
+        return bars(terms, label="the teacher's error is at most")
+
     def _repr_html_(self) -> str:
-        return shown_in_html(self.statement, self.to_frame())
+        return self.answer.html()
 
     def to_json(self) -> dict[str, Any]:
         """The same, and the assumptions, in plain types: what `json.dumps` takes, without NaN or infinity."""
@@ -133,6 +198,7 @@ class Certificates:
             "best": self.best_line,
             "vacuous": self.vacuous,
             "statement": self.statement,
+            "ahead": list(self.ahead),
             "points": dict(self.points),
             "parts": self.parts,
             "bounds": [_plain(name, bound, self.shares.get(name, 0.0)) for name, bound in self.lines.items()],
@@ -141,6 +207,15 @@ class Certificates:
             ],
             "skipped": dict(self.skipped),
         }
+
+
+def _worth(bound: Bound) -> tuple[int, float]:
+    """Certificates that say something first, then heuristics, then what says nothing; each by its value."""
+    return (2 if bound.vacuous else 0 if bound.certificate else 1), bound.value
+
+
+def _terms(bound: Bound) -> str:
+    return " + ".join(f"{term} {value:.4g}" for term, value in bound.terms.items() if value)
 
 
 def _plain(line: str, bound: Bound, share: float) -> dict[str, Any]:

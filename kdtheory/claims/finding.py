@@ -12,6 +12,7 @@ from kdtheory.claims.evidence import Evidence, Failure
 from kdtheory.claims.examined import Examined, Told, Tried
 from kdtheory.claims.power import Power, noticed, smallest
 from kdtheory.claims.verdict import Judgement, Verdict, with_controls
+from kdtheory.shown import Frame, in_html
 
 __all__ = ["READ_LITERALLY", "Finding", "Ledger", "Notices", "Outcome", "Part", "Score", "Trial", "finding"]
 
@@ -125,6 +126,15 @@ class Finding(Told):
         """The reason why a statement is expected to be refuted: erratum, or reading; else empty."""
         return "" if self.expected is not Verdict.REFUTED else "reading" if self.reading else "erratum"
 
+    def to_frame(self) -> pd.DataFrame:
+        """One row, as of a ledger."""
+        return _frame([self])
+
+    def _repr_html_(self) -> str:
+        expected = "" if self.as_expected else f", expected {self.expected.name}"
+        said = f"{self.name}: {self.verdict.name}{expected}. {self.statement}"
+        return in_html(said, self.to_frame().T.rename_axis(" "))
+
     @property
     def would_notice(self) -> str:
         """The smallest errors that are noticed, in words: "4% more, 8% less"; empty where none was tried."""
@@ -168,21 +178,33 @@ class Ledger:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a claim, by name."""
-        return pd.DataFrame([_row(one) for one in self.findings]).set_index("claim")
+        return _frame(self.findings)
+
+    def plot(self) -> Any:
+        """How many claims of each chapter came out how; the axes."""
+        chapters = [f"chapter {one.section.split('.')[0]}" if one.section else "own" for one in self.findings]
+        verdicts = [one.verdict.name for one in self.findings]
+        table = pd.crosstab(pd.Series(chapters, name=""), pd.Series(verdicts, name=""))
+        return table.plot.barh(stacked=True, xlabel="claims")
 
     def _repr_html_(self) -> str:
-        return str(self.to_frame().to_html())
+        otherwise = ", ".join(one.name for one in self.unexpected)
+        said = f"{len(self)} claims, all as expected" if not otherwise else f"otherwise: {otherwise}"
+        return in_html(said, self.to_frame())
+
+
+def _frame(findings: Sequence[Finding]) -> pd.DataFrame:
+    return Frame(pd.DataFrame([_row(one) for one in findings]).set_index("claim"))
 
 
 def _row(one: Finding) -> dict[str, Any]:
     score = one.mutants
     return {
         "claim": one.name,
-        "section": one.section,
-        "statement": one.statement,
-        "expected": one.expected.name,
         "verdict": one.verdict.name,
         "as_expected": one.as_expected,
+        "expected": one.expected.name,
+        "section": one.section,
         "control_verdict": one.control.verdict.name,
         "control_as_expected": one.control.as_expected,
         "key_figure": one.evidence.key_figure,
@@ -190,6 +212,7 @@ def _row(one: Finding) -> dict[str, Any]:
         "mutants_noticed": None if score is None else score.killed,
         "mutants_only_unsure": None if score is None else len(score.unsure),
         "would_notice": one.would_notice,
+        "statement": one.statement,
         "seconds": one.seconds,
     }
 

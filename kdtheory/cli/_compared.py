@@ -1,17 +1,12 @@
-"""What the command `compare` does with its files: reading, planning, guessing, printing."""
+"""What the command `compare` does with its files: reading, planning, guessing."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-from rich.markup import escape
 from torch import Tensor
 
-from kdtheory.bounds import Bound
-from kdtheory.bounds.agreement import ClassAgreement
-from kdtheory.cli.certify import KINDS
-from kdtheory.cli.layout import NUMBERS, WHOLE, WORDS, print_table, prose
 from kdtheory.compare import Answers, Comparison, Guess, LabelPlan, labels_needed, plan_labels, ways_ahead
 from kdtheory.datasets import as_labels, as_logits, read_array, read_table, settled
 from kdtheory.files import read_json, write_json
@@ -19,7 +14,6 @@ from kdtheory.files import read_json, write_json
 __all__ = [
     "check_pairs",
     "guessed",
-    "print_comparison",
     "read_answers",
     "read_labels",
     "read_said",
@@ -121,31 +115,3 @@ def ways_in_words(
             number = "no number of labels" if needed is None else f"about {needed:,} labels"
             lines.append(f"a margin of {margin:g} needs {number} by {way} alone")
     return lines
-
-
-def print_comparison(found: Comparison) -> None:
-    """The lines, the classes, what was left out, and the sentence."""
-    points = ", ".join(f"{count:,} {role}" for role, count in found.points.items())
-    columns = {"line": WHOLE, "of": WORDS, "at most": NUMBERS, "kind": WORDS, "terms": WORDS, "δ": NUMBERS}
-    print_table(
-        f"Student and teacher ({points} points)", columns, [_cells(*one) for one in found.lines.items()]
-    )
-    of_classes = dict.fromkeys(("class", "points", "differ", "at most", "shown"), NUMBERS)
-    print_table("Class by class", of_classes, [_of_class(*one) for one in found.classes.items()])
-    for name, reason in found.skipped.items():
-        prose(f"[dim]{name} left out: {escape(reason)}[/]")
-    for name, bound in found.lines.items():
-        if unmet := [sentence for sentence, met in bound.assumptions.items() if not met]:
-            prose(f"[dim]{name} is a heuristic; it is not so that {escape('; '.join(unmet))}[/]")
-    prose(escape(found.statement))
-
-
-def _cells(name: str, bound: Bound) -> list[str]:
-    kind = f"[{KINDS[bound.kind]}]{bound.kind}[/]" + (", [cyan]vacuous[/]" if bound.vacuous else "")
-    terms = " + ".join(f"{escape(term)} {value:.4g}" for term, value in bound.terms.items() if value)
-    return [name, escape(bound.what), f"{bound.value:.4g}", kind, terms, f"{bound.delta:.4f}"]
-
-
-def _of_class(number: int, one: ClassAgreement) -> list[str]:
-    shown = "" if one.shown is None else "yes" if one.shown else "no"
-    return [str(number), f"{one.points:,}", f"{one.disagreements:,}", f"{one.limit:.4g}", shown]

@@ -8,20 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from kdtheory.cli.app import app
-from kdtheory.cli.layout import NUMBERS, WHOLE, WORDS, print_table, prose
+from kdtheory.cli.layout import print_answer
 from kdtheory.files import write_file, write_json
 
 if TYPE_CHECKING:
-    from kdtheory.bounds import Bound
-    from kdtheory.certify import Certificates
     from kdtheory.datasets import ReadArray
 
 DOUBTED = ("independent", "one_law", "holdout_unseen", "unlabelled_unseen", "unlabelled_apart")
 """Of `kdtheory.certify.ASSUMPTIONS`, what may not hold of files of logits."""
-KINDS = {"certificate": "green", "heuristic": "yellow"}
 SUFFIXES = (".pdf", ".png", ".svg")
 
 
@@ -64,6 +60,9 @@ def certify_files(
         list[str] | None,
         typer.Option(help=f"What does not hold, and makes heuristics: {', '.join(DOUBTED)}."),
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Terms, shares of δ, and what does not apply, too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
     figure: Annotated[Path | None, typer.Option(help="Draw the table: .svg, .png or .pdf.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the JSON document here too.")] = None,
@@ -117,9 +116,8 @@ def certify_files(
     if as_json:
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        for path, array in {**read, labels: truth}.items():
-            prose(f"[dim]{escape(_told(path, array))}[/]")
-        _print(found)
+        told = [_told(path, array) for path, array in {**read, labels: truth}.items()]
+        print_answer(found.answer, told, everything=everything)
     raise typer.Exit(int(found.vacuous))
 
 
@@ -137,45 +135,3 @@ def _told(path: Path, read: ReadArray) -> str:
     names = f" ({', '.join(read.names[:5])}{', …' if len(read.names) > 5 else ''})" if read.names else ""
     parts = [f"{rows:,} rows", f"{columns} column{'s' if columns > 1 else ''}{names}", *read.said]
     return f"{path}: {', '.join(parts)}"
-
-
-def _print(found: Certificates) -> None:
-    points = ", ".join(f"{count:,} {role}" for role, count in found.points.items())
-    columns = {
-        "bound": WHOLE,
-        "at most": NUMBERS,
-        "kind": WORDS,
-        "terms": WORDS,
-        "δ": NUMBERS,
-        "needed": NUMBERS,
-    }
-    table = [_cells(name, bound, name in found.shares) for name, bound in found.lines.items()]
-    best = list(found.lines).index(found.best_line) if found.best_line else None
-    print_table(f"The teacher's error ({points} points)", columns, table, best)
-    for text in _summary(found):
-        prose(text)
-
-
-def _cells(name: str, bound: Bound, has_share: bool) -> list[str]:
-    kind = f"[{KINDS[bound.kind]}]{bound.kind}[/]" + (", [cyan]vacuous[/]" if bound.vacuous else "")
-    terms = " + ".join(f"{escape(term)} {value:.4g}" for term, value in bound.terms.items() if value)
-    needed = "" if bound.needed is None else f"{bound.needed:,}"
-    return [
-        f"{name}\n[dim]{escape(bound.name)}[/]",
-        f"{bound.value:.4g}",
-        kind,
-        terms,
-        f"{bound.delta:.4f}" if has_share else "",
-        needed,
-    ]
-
-
-def _summary(found: Certificates) -> list[str]:
-    lines = [f"[dim]{name} left out: {escape(reason)}[/]" for name, reason in found.skipped.items()]
-    lines.append(f"δ = {found.delta:g} in all, split as in the table before anything was computed")
-    for name, bound in found.lines.items():
-        if unmet := [sentence for sentence, met in bound.assumptions.items() if not met]:
-            lines.append(f"[dim]{name} is a heuristic; it is not so that {escape('; '.join(unmet))}[/]")
-    if found.best is not None:
-        lines.append(f"{found.best_line} rests on this: {escape('; '.join(found.best.assumptions))}")
-    return [*lines, escape(found.statement)]

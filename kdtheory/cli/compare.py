@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from kdtheory.cli.app import app
-from kdtheory.cli.layout import prose
+from kdtheory.cli.layout import print_answer, prose
 from kdtheory.files import write_json
 
 
@@ -68,6 +68,9 @@ def compare_files(
         bool, typer.Option("--repeated-rows", help="Equal rows within a role are chance, not copies.")
     ] = False,
     unmet: Annotated[list[str] | None, typer.Option(help="What does not hold, as in `certify`.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Classes, terms, shares of δ, and what does not apply, too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the JSON document here too.")] = None,
 ) -> None:
@@ -79,7 +82,6 @@ def compare_files(
     from kdtheory.cli._compared import (
         check_pairs,
         guessed,
-        print_comparison,
         read_answers,
         read_labels,
         read_said,
@@ -122,15 +124,15 @@ def compare_files(
     )
     document = found.to_json()
     if guess is not None:
-        document["ahead"] = ways_in_words(guess, found, label, margin, delta)
+        document["ways"] = ways_in_words(guess, found, label, margin, delta)
     if out is not None:
         write_json(out, document)
     if as_json:
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        print_comparison(found)
+        print_answer(found.answer, (), everything=everything)
         if label is not None:
             prose(f"which points to label is in {escape(str(plan))}; give their classes with --answers")
-        for line in document.get("ahead", ()):
+        for line in document.get("ways", ()):
             prose(escape(str(line)))
     raise typer.Exit(int(not found.shown))

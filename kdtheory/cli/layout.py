@@ -11,9 +11,22 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+from kdtheory.answers import Answer
 from kdtheory.cli.app import out_console
 
-__all__ = ["COLOURS", "NUMBERS", "WHOLE", "WORDS", "coloured", "item", "line", "print_table", "prose", "rows"]
+__all__ = [
+    "COLOURS",
+    "NUMBERS",
+    "WHOLE",
+    "WORDS",
+    "coloured",
+    "item",
+    "line",
+    "print_answer",
+    "print_table",
+    "prose",
+    "rows",
+]
 
 COLOURS = {
     "SUPPORTED": "green",
@@ -87,7 +100,23 @@ def print_table(
         for row in cells:
             line(*row)
         return
-    grid = Table(*(Column(name, **settings) for name, settings in columns.items()), title=title)
+    grid = Table(*(Column(name, **settings) for name, settings in columns.items()), title=title or None)
     for n, row in enumerate(cells):
         grid.add_row(*row, style="bold" if n == bold else None)
     out_console.print(grid)
+
+
+def print_answer(answer: Answer, read: Sequence[str], *, everything: bool) -> None:
+    """What is known, first of all; what was read; then the table by worth and what else there is."""
+    prose(f"[bold]{escape(answer.sentence)}.[/]")
+    for text in read:
+        prose(escape(text), style="dim")
+    columns = {name: NUMBERS if j == 0 else WHOLE for j, name in enumerate(answer.columns[:-1])}
+    cells = [[escape(cell) for cell in row] for row in answer.rows]
+    print_table("", columns | {answer.columns[-1]: WORDS}, cells)
+    for heading, lines in answer.paragraphs(everything=everything):
+        prose(f"{escape(heading)}:")
+        for text in lines:
+            prose(f"- {escape(text)}", indent=2)
+    if not everything:
+        prose("`--all` has the terms, the shares of δ, and what does not apply, and why", style="dim")

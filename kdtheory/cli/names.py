@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kdtheory import bibliography
+from kdtheory._near import near, nearest
 from kdtheory.catalogue import catalogue, described, in_order
 from kdtheory.outside import load_claims, offered
 from kdtheory.scripts import find_study, study_paths
@@ -23,7 +23,6 @@ __all__ = [
     "complete_studies",
     "known_study",
     "named_in",
-    "near_one_of",
     "unknown",
 ]
 
@@ -130,20 +129,13 @@ def unknown(kind: str, word: str, known: Iterable[str]) -> str:
     for other, (names, command) in _KINDS.items():
         if other != kind and word in names():
             return f"{said}: it is the name of a {other}; `{command} {word}`"
-    close = difflib.get_close_matches(word, list(known), n=3)
-    if close:
-        return f"{said}; did you mean {' or '.join(map(repr, close))}?"
+    if meant := near(word, known, count=3):
+        return f"{said}{meant}"
     for other, (names, command) in _KINDS.items():
-        if other != kind and (near := difflib.get_close_matches(word, list(names()), n=1, cutoff=0.8)):
-            return f"{said}; did you mean the {other} {near[0]!r}? `{command} {near[0]}`"
+        if other != kind and (close := nearest(word, names(), cutoff=0.8)):
+            return f"{said}; did you mean the {other} {close[0]!r}? `{command} {close[0]}`"
     there = {"study": "kdtheory study --list", "claim": "kdtheory list"}.get(kind, "kdtheory list --json")
     return f"{said}; see `{there}`"
-
-
-def near_one_of(word: str, choices: Iterable[str]) -> str:
-    """How a word that is none of the choices goes on: which is meant, or which there are."""
-    near = difflib.get_close_matches(word, list(choices), n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; choose one of {', '.join(choices)}"
 
 
 def complete_claims(incomplete: str) -> list[str]:

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from kdtheory._near import near
 from kdtheory.cli.app import app
 from kdtheory.cli.layout import prose
-from kdtheory.cli.names import chosen_entries, near_one_of
+from kdtheory.cli.names import chosen_entries
 from kdtheory.files import write_file
 
 KINDS = {
@@ -30,7 +31,8 @@ def new(
 ) -> None:
     """Write a claim, a study or a world that runs, to begin from."""
     if kind not in KINDS:
-        raise ValueError(f"kind = {kind!r}{near_one_of(kind, KINDS)}")
+        there = f"; choose one of {', '.join(KINDS)}"
+        raise ValueError(f"kind = {kind!r}{near(kind, KINDS, otherwise=there)}")
     if not name.isidentifier() or keyword.iskeyword(name) or name.lower() != name or name.startswith("_"):
         raise ValueError(f"name = {name!r} is no name of a function; write it in lower case: my_{kind}")
     if kind == "claim" and name in {entry["name"] for entry in chosen_entries([])}:

@@ -164,6 +164,11 @@ def labels_needed(
     def enough(labels: int) -> bool:
         return limit(guess, labels, unlabelled, delta) <= margin
 
+    return least_size(enough)
+
+
+def least_size(enough: Callable[[int], bool], /) -> int | None:
+    """The number from which something is so, to 1 % of it; None where 10⁶ would not do."""
     low, high = 0, 64
     while not enough(high):
         if high >= _MOST:

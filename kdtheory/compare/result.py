@@ -10,10 +10,13 @@ from typing import Any
 
 import pandas as pd
 
+from kdtheory.answers import AHEAD, RESTS, Answer, confidence, percent
 from kdtheory.bounds import Bound
 from kdtheory.bounds.agreement import ClassAgreement
-from kdtheory.bounds.result import shown_in_html, terms_frame
+from kdtheory.bounds.result import terms_frame
+from kdtheory.compare.meaning import in_words, shorter, what_was_seen
 from kdtheory.doors import door
+from kdtheory.shown import bars
 
 __all__ = ["COST", "ERROR", "Comparison"]
 
@@ -21,7 +24,9 @@ COST = ("cost", "where_they_differ", "agreement")
 """Lines that bound err(s) − err(t) from above."""
 ERROR = ("student_error", "few_labels", "stratified")
 """Lines that bound err(s)."""
-_SCHEMA = 1
+_SCHEMA = 2
+"""2: `statement` is a sentence of counts and percentages, `ahead` what would make its limits smaller."""
+_ONE_CALL = "one call counts, not the best of several"
 
 
 @door
@@ -51,12 +56,13 @@ class Comparison:
         for name in ("lines", "classes", "skipped", "points"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
+    def _least_line(self, names: tuple[str, ...]) -> str | None:
+        certified = [name for name in names if name in self.lines and self.lines[name].certificate]
+        return min(certified, key=lambda name: self.lines[name].value, default=None)
+
     def _least(self, names: tuple[str, ...]) -> Bound | None:
-        certified = [
-            self.lines[name] for name in names if name in self.lines and self.lines[name].certificate
-        ]
-        least = min(certified, key=lambda bound: bound.value, default=None)
-        return None if least is None else replace(least, delta=self.delta)
+        line = self._least_line(names)
+        return None if line is None else replace(self.lines[line], delta=self.delta)
 
     @property
     def cost(self) -> Bound | None:
@@ -77,24 +83,65 @@ class Comparison:
 
     @property
     def statement(self) -> str:
-        """Non-inferiority as a sentence."""
+        """What was seen, and non-inferiority, as a sentence at the δ of all."""
         if self.cost is None:
-            return "no certificate: every number is a heuristic"
-        value = self.cost.value * 100
-        sure, word = f"{100 * (1 - self.delta):g} %", "at most" if value >= 0 else "fewer by at least"
-        said = f"at {sure}, the student errs on {word} {_rounded_up(value):g} points of 100"
-        said += " more than its teacher" if value >= 0 else " than its teacher"
+            return "Nothing is certified: every number rests on something that is not so"
+        value, sure = self.cost.value * 100, confidence(self.delta)
+        word = "at most" if value >= 0 else "fewer by at least"
+        said = f"{what_was_seen(self.lines)}with {sure} confidence the student errs on {word} "
+        said += (
+            f"{_rounded_up(value):g} points of 100" + (" more" if value >= 0 else "") + " than its teacher"
+        )
         if self.margin is not None:
             verb = "shown" if self.shown else "not shown"
-            said += f"; a margin of {100 * self.margin:g} is {verb}"
-        return f"{said} (by {self.cost.name}; one call counts, not the best of several)"
+            said += f": a margin of {100 * self.margin:g} is {verb}"
+        return f"{said[0].upper()}{said[1:]}"
+
+    @property
+    def ahead(self) -> tuple[str, ...]:
+        """What would make the limit of the cost smaller, each with its number; all of them computed."""
+        line = self._least_line(COST)
+        return () if line is None else shorter(line, self.lines[line], margin=self.margin)
+
+    @property
+    def answer(self) -> Answer:
+        """The sentence, the lines in words, what would make its limit smaller, and the rest."""
+        by_worth = sorted(self.lines.items(), key=lambda one: (not one[1].certificate, one[1].value))
+        met = () if self.cost is None else tuple(s for s, holds in self.cost.assumptions.items() if holds)
+        by_class = {"Class by class of the teacher": tuple(_in_words(*one) for one in self.classes.items())}
+        asked = any(one.shown is not None for one in self.classes.values())
+        return Answer(
+            self.statement,
+            ("at most", "line", "what is bounded"),
+            tuple((percent(bound.value), name, in_words(name, bound)) for name, bound in by_worth),
+            {AHEAD: self.ahead, RESTS: (*met, _ONE_CALL), **(by_class if asked else {})},
+            {
+                **({} if asked else by_class),
+                "Terms": tuple(
+                    f"{name} ({bound.name}): "
+                    + " + ".join(f"{t} {v:.4g}" for t, v in bound.terms.items() if v)
+                    for name, bound in self.lines.items()
+                ),
+                f"Shares of δ = {self.delta:g}, fixed before anything was computed": tuple(
+                    f"{name}: {bound.delta:.4g}" for name, bound in self.lines.items()
+                ),
+                "Left out": tuple(f"{name}: {reason}" for name, reason in self.skipped.items()),
+            },
+        )
+
+    def __str__(self) -> str:
+        return self.answer.text()
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each term of each bound, and one, `total`, for its value."""
         return terms_frame({name: replace(bound, value_at=None) for name, bound in self.lines.items()})
 
+    def plot(self) -> Any:
+        """One bar for each line, of its terms; the axes."""
+        return bars({name: bound.terms for name, bound in self.lines.items()}, label="at most")
+
     def _repr_html_(self) -> str:
-        return shown_in_html(self.statement, self.to_frame())
+        return self.answer.html()
 
     def to_json(self) -> dict[str, Any]:
         """The same, and the assumptions, in plain types."""
@@ -104,12 +151,20 @@ class Comparison:
             "margin": self.margin,
             "shown": self.shown,
             "statement": self.statement,
+            "ahead": list(self.ahead),
             "points": dict(self.points),
             "parts": self.parts,
             "lines": [_plain(name, bound) for name, bound in self.lines.items()],
             "classes": {str(j): vars(found) for j, found in self.classes.items()},
             "skipped": dict(self.skipped),
         }
+
+
+def _in_words(number: int, one: ClassAgreement) -> str:
+    said = (
+        f"{number}: the two differ at {one.disagreements:,} of {one.points:,}, at most {percent(one.limit)}"
+    )
+    return said if one.shown is None else f"{said}; {'shown' if one.shown else 'not shown'}"
 
 
 def _plain(line: str, bound: Bound) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
+from kdtheory._near import nearest
 from kdtheory.doors import door
 
 __all__ = ["layer", "recorded"]
@@ -28,8 +28,8 @@ def layer(module: nn.Module, path: str, /) -> nn.Module:
     """
     layers: dict[str, nn.Module] = dict(module.named_modules(remove_duplicate=False))
     if path not in layers:
-        near = difflib.get_close_matches(path, layers, n=3, cutoff=0.3) or list(layers)[1:4]
-        known = ", ".join(repr(name) for name in near) or "none: it has no submodules"
+        close = nearest(path, layers, count=3, cutoff=0.3) or list(layers)[1:4]
+        known = ", ".join(map(repr, close)) or "none: it has no submodules"
         raise ValueError(f"layer {path!r} is not known; the nearest layers of this module: {known}")
     return layers[path]
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -60,15 +59,21 @@ class Population:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a member: its last loss, its gradient norm, and whether it diverged."""
-        import pandas as pd
+        from kdtheory.shown import Frame
 
         columns = ("last_loss", "gradient_norm", "diverged")
         found = {name: getattr(self, name).cpu().numpy() for name in columns}
-        return pd.DataFrame(found).rename_axis("member")
+        return Frame(found).rename_axis("member")
 
     def _repr_html_(self) -> str:
         told = f"{len(self)} members of {self.architecture.name} after {self.steps} steps"
-        return f"<p>{escape(told)}</p>{self.to_frame().describe().to_html()}"
+        from kdtheory.shown import in_html
+
+        return in_html(told, self.to_frame().describe().rename_axis(" "))
+
+    def plot(self) -> Any:
+        """How the members' last losses are spread; the axes."""
+        return self.to_frame()["last_loss"].plot.hist(xlabel="last loss of a member")
 
     @torch.no_grad()
     def logits(self, inputs: Float[Tensor, "..."], /) -> Float[Tensor, "members n k"]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 from kdtheory.doors import door
 from kdtheory.ntk.kernel import Kernel
 from kdtheory.ntk.solve import cholesky
+from kdtheory.shown import Frame, in_html
 from kdtheory.transfer_risk.angles import acute_angles, angle_tail, projection_angle
 from kdtheory.transfer_risk.bounds import (
     average_transfer_risk,
@@ -151,7 +153,15 @@ class TransferCurve:
     def to_frame(self) -> pd.DataFrame:
         """One row for each size."""
         names = ("risk", "ji_zhu", "refined", "label_free", "average", "angle", "norm")
-        return pd.DataFrame({"n": self.sizes} | {name: getattr(self, name).tolist() for name in names})
+        return Frame({"n": self.sizes} | {name: getattr(self, name).tolist() for name in names})
+
+    def plot(self) -> Any:
+        """The risk and its bounds over n; the axes."""
+        names = ["risk", "ji_zhu", "refined", "label_free", "average"]
+        return self.to_frame().plot(x="n", y=names, xlabel="points seen n", ylabel="share of fresh points")
+
+    def _repr_html_(self) -> str:
+        return in_html("the transfer risk and its bounds over n", self.to_frame())
 
 
 @door

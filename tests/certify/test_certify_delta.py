@@ -184,7 +184,7 @@ def test_frame_and_json_say_the_same() -> None:
     totals = frame[frame.term == "total"].set_index("line").value
     assert totals.to_dict() == {name: bound.value for name, bound in FOUND.lines.items()}
     assert json.loads(json.dumps(document, allow_nan=False)) == document
-    assert (document["schema"], document["parts"]) == (3, PARTS)
+    assert (document["schema"], document["parts"]) == (4, PARTS)
     assert {bound["line"]: bound["share"] for bound in document["bounds"] if bound["share"]} == FOUND.shares
     assert document["best"] == FOUND.best_line == "holdout"
     assert [bound["value"] for bound in document["bounds"]] == [bound.value for bound in FOUND.bounds]

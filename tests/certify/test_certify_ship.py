@@ -15,6 +15,7 @@ from small_worlds import DELTA, case, first, hot, shop, worst_of_one
 from torch import Tensor, nn
 
 from kdtheory import MLP, Certificates, certify
+from kdtheory.answers import percent
 from kdtheory.certify import LABEL_RECIPE, SHIPPED, ShipPlan, WitnessPlan, ship
 from kdtheory.certify.ship import Shipyard
 from kdtheory.certify.word import Word
@@ -113,7 +114,9 @@ def test_best_line_is_the_teachers_and_the_sentence_names_both(found: Certificat
     assert found.best_line == "witness_holdout"
     assert found.best_shipped in found.shipped
     least = min(one.bound.value for one in found.shipped.values())
-    assert f"that of {found.best_shipped} at most {least:.6g}" in found.statement
+    assert (
+        f"that of {found.best_shipped}, another network to ship, at most {percent(least)}" in found.statement
+    )
     document = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert [row["line"] for row in document["shipped"]] == ["shipped_witness", "shipped_distilled"]
     assert "the distilled network to ship" in document["shipped"][1]["of"]

@@ -300,4 +300,5 @@ def test_the_best_line_is_spoken_of_at_the_delta_of_all() -> None:
     assert FOUND.best.coverage.startswith("with probability at least 0.95 over")
     assert "of one call and not the best of several" in FOUND.best.coverage
     assert FOUND.best.value == FOUND.lines["holdout"].value
-    assert "one call counts, not the best of several calls, plans or seeds" in FOUND.statement
+    assert "with 95 % confidence" in FOUND.statement
+    assert "one call counts, not the best of several calls, plans or seeds" in str(FOUND)

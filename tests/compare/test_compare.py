@@ -36,7 +36,9 @@ def test_every_line_that_applies_and_shares_that_sum_to_delta() -> None:
     cost = found.lines["cost"]
     assert cost.value == difference_upper_limit(*counts, 300, delta=cost.delta)
     assert found.shown
-    assert "at 95 %, the student errs on at most" in found.statement
+    seen = f"the student classified {wrong[0].sum()} wrongly and its teacher {wrong[1].sum()}; with 95 %"
+    assert found.statement.startswith(f"Of 300 labelled points that neither had seen {seen}")
+    assert found.statement.endswith("a margin of 20 is shown")
     assert json.loads(json.dumps(found.to_json()))["shown"] is True
     assert set(found.to_frame().line) == set(found.lines)
 

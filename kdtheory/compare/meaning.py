@@ -1,0 +1,104 @@
+"""What the lines of a comparison mean in words, and what more labels or points would give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from kdtheory.answers import percent
+from kdtheory.bounds import Bound
+from kdtheory.bounds.paired import difference_upper_limit
+from kdtheory.bounds.where_they_differ import planned_upper_limit
+from kdtheory.compare.ahead import least_size
+from kdtheory.inversion import binomial_upper_limit
+
+__all__ = ["MEANINGS", "in_words", "shorter", "what_was_seen"]
+
+_TIMES = 4
+Limit = Callable[[int], float]
+_COST = "the student's error less its teacher's"
+MEANINGS = {
+    "agreement": f"how often the two differ, and so the most of {_COST}; no label is needed",
+    "cost": f"{_COST}, from labels of points drawn at random",
+    "gain": "the teacher's error less its student's, from the same labels",
+    "where_they_differ": f"{_COST}, from labels of planned points at which the two differ",
+    "student_error": "the student's error, by the exact binomial limit",
+    "few_labels": "the student's error, from few labels and how often the two differ on unlabelled points",
+    "stratified": "the student's error, counted apart where the teacher is sure and where it is not",
+}
+"""Line ↦ what is bounded, and from what."""
+
+
+def in_words(line: str, bound: Bound, /) -> str:
+    """What a line means, and that it is no certificate, or says nothing."""
+    if not bound.certificate:
+        unmet = "; ".join(sentence for sentence, met in bound.assumptions.items() if not met)
+        return f"{MEANINGS[line]}. A heuristic: it is not so that {unmet}"
+    return f"{MEANINGS[line]}{'. It says nothing' if bound.vacuous else ''}"
+
+
+def what_was_seen(lines: Mapping[str, Bound], /) -> str:
+    """The counts that the limits rest on, as the beginning of a sentence; empty where there are none."""
+    if "cost" in lines and "student_error" in lines:
+        cost, error = lines["cost"].quantities, lines["student_error"].quantities
+        n, student = int(error["points"]), int(error["errors"])
+        teacher = student - int(cost["lost"]) + int(cost["won"])
+        return (
+            f"of {n:,} labelled points that neither had seen the student classified {student:,} wrongly and "
+            f"its teacher {teacher:,}; "
+        )
+    if "agreement" in lines:
+        n, apart = (int(lines["agreement"].quantities[name]) for name in ("points", "disagreements"))
+        return f"student and teacher differ at {apart:,} of {n:,} points; "
+    return ""
+
+
+def shorter(line: str, bound: Bound, /, *, margin: float | None) -> tuple[str, ...]:
+    """The line's limit with four times as many points, and how many a margin needs, by its own formula.
+
+    The shares that were seen being as they are, and at the line's own share of δ: computed, not guessed.
+    """
+    if (found := _scaling(line, bound)) is None:
+        return ()
+    kind, size, limit = found
+    told = (f"{_TIMES * size:,} {kind} instead of {size:,}: at most {percent(limit(_TIMES * size))}",)
+    if margin is None or bound.value <= margin:
+        return told
+    needed = least_size(lambda number: limit(number) <= margin)
+    if needed is None:
+        return (*told, f"no number of {kind} shows a margin of {percent(margin)}, all shares as they are")
+    return (*told, f"about {needed:,} {kind} show a margin of {percent(margin)}, all shares as they are")
+
+
+def _scaling(line: str, bound: Bound) -> tuple[str, int, Limit] | None:
+    """What may be more of, how many there are, and the limit as a function of their number."""
+    q = {name: int(value) for name, value in bound.quantities.items()}
+    if line == "cost":
+        n = q["points"]
+
+        def difference(size: int) -> float:
+            lost, won = _up(q["lost"], n, size), q["won"] * size // n
+            return difference_upper_limit(min(lost, size - won), won, size, delta=bound.delta)
+
+        return "labels of points drawn at random", n, difference
+    if line == "where_they_differ" and q["labelled"]:
+        return _planned(bound, q)
+    if line == "agreement":
+        n, apart = q["points"], q["disagreements"]
+        return "unlabelled points", n, lambda m: binomial_upper_limit(_up(apart, n, m), m, delta=bound.delta)
+    return None
+
+
+def _planned(bound: Bound, q: Mapping[str, int]) -> tuple[str, int, Limit]:
+    n, apart, others = q["labelled"], q["disagreements"], q["unlabelled points"]
+
+    def limit(size: int) -> float:
+        number = min(size, apart)
+        lost = _up(q["lost"], n, number)
+        return planned_upper_limit(lost, number - lost, number, size, apart, others, delta=bound.delta)
+
+    return "planned labels", n, limit
+
+
+def _up(count: int, points: int, size: int) -> int:
+    """The count that has the share count/points among `size`, rounded up."""
+    return -(-count * size // points)
