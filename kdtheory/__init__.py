@@ -45,6 +45,6 @@ __all__ = [
     "train",
     "verify",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 lazily(__name__)

@@ -106,9 +106,10 @@ class Tree:
 
 def copied(root: Path, package: str, to: Path, besides: dict[str, list[str]]) -> Tree:
     """The package and its tests, in a folder of their own."""
-    for name in (package, "tests"):
-        shutil.copytree(root / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "CHANGELOG.md"):
+    for name in (package, "tests", "docs"):
+        if (root / name).exists():
+            shutil.copytree(root / name, to / name, ignore=shutil.ignore_patterns("__pycache__", "reference"))
+    for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
         if (root / name).exists():
             shutil.copy(root / name, to / name)
     return Tree(to, package, besides)

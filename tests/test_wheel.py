@@ -1,13 +1,18 @@
-"""What `pip install` gives: the wheel is built, installed elsewhere, and every command of it is run there."""
+"""What `pip install` gives, of wheel and sdist: installed elsewhere, and every command of it is run there.
+
+Both are built here, unless `KDTHEORY_DIST` names the folder where they are.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +26,28 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment that has the wheel, and by a path file what the wheel depends on."""
-    folder = tmp_path_factory.mktemp("elsewhere")
-    build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
+def built(kind: str, folder: Path, source: Path = ROOT) -> Path:
+    """The wheel or the sdist: the one that is there, or made from a source tree."""
+    if (there := os.environ.get("KDTHEORY_DIST")) and source == ROOT:
+        (made,) = (ROOT / there).glob("*.whl" if kind == "wheel" else "*.tar.gz")
+        return made
+    build = f"import sys; from hatchling.build import build_{kind}; print(build_{kind}(sys.argv[1]))"
     told = subprocess.run(
-        [sys.executable, "-c", build, str(folder)], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", build, str(folder)], cwd=source, capture_output=True, text=True, check=True
     )
-    wheel = folder / told.stdout.splitlines()[-1]
+    return folder / told.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module", params=["wheel", "sdist"])
+def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that has the package, and by a path file what the package depends on."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    wheel = built(request.param, folder)
+    if request.param == "sdist":
+        with tarfile.open(wheel) as packed:
+            packed.extractall(folder / "source", filter="data")
+        (source,) = (folder / "source").iterdir()
+        wheel = built("wheel", folder, source)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
     python = folder / "venv/bin/python"
     (site,) = (folder / "venv/lib").glob("python*/site-packages")
@@ -87,3 +105,22 @@ def test_every_command_works_from_anywhere(installed: Path, tmp_path: Path) -> N
     files = ["--teacher-logits", "t.npy", "--fixed-in-advance", "--json"]
     assert json.loads(kdtheory("certify", *files, "--labels", "y.npy"))["bounds"]
     assert json.loads(kdtheory("compare", *files, "--labels", "y.npy", "--student-logits", "t.npy"))
+
+
+def test_the_sdist_has_what_its_tests_and_its_documentation_read(tmp_path: Path) -> None:
+    with tarfile.open(built("sdist", tmp_path)) as packed:
+        names = {name.partition("/")[2] for name in packed.getnames()}
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE", "Makefile"):
+        assert name in names
+    assert {"docs/conf.py", "tests/test_docs.py", "tests/blocks.py", "studies/soft_ratio.py"} <= names
+    assert not [name for name in names if name.startswith(("docs/reference", "build", "runs", ".venv"))]
+
+
+def test_all_that_names_a_version_names_the_same() -> None:
+    import kdtheory
+
+    assert f"\nversion: {kdtheory.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(
+        rf"^## \[{re.escape(kdtheory.__version__)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE
+    )

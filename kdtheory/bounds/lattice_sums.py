@@ -3,10 +3,9 @@
 T(p, q) = P[K/n + L/m ≤ s]. A line p + q = e is ruled out piece by piece, p ∈ [a, b], in one of two ways:
 
 - T falls in p and in q, so that it is at most T(a, e − b) there;
-- along the line every term of T has the form exp(K ln p + (n−K) ln(1−p) + L ln q + (m−L) ln(1−q)), whose
-exponent
-  has a second derivative of at least −M for the K and L that matter: ln T + M·p²/2 is convex, and ln T at
-  most its larger value at the two ends and M(b−a)²/8.
+- along the line every term of T has the form exp(K ln p + (n−K) ln(1−p) + L ln q + (m−L) ln(1−q)),
+  whose exponent has a second derivative of at least −M for the K and L that matter: ln T + M·p²/2 is convex,
+  and ln T at most its larger value at the two ends and M(b−a)²/8.
 
 What is left out of a sum is counted in full.
 """

@@ -66,16 +66,13 @@ def compare(
     """How often a student differs from its teacher, and what that costs, at one δ for all bounds.
 
     δ is split before anything is computed, by fixed parts (`PARTS` is their version) of the lines that what
-    is
-    given allows: agreement; err(s) − err(t) and its other side from the hold-out; the same from labels of
-        points
-    where the two differ; err(s) from the hold-out, jointly with the unlabelled points, and by strata of the
-    teacher's confidence; agreement class by class.
+    is given allows: agreement; err(s) − err(t) and its other side from the hold-out; the same from labels of
+    points where the two differ; err(s) from the hold-out, jointly with the unlabelled points, and by strata
+    of the teacher's confidence; agreement class by class.
 
     Args:
         student, teacher: modules, evaluated in evaluation mode and left as they were; or mappings from
-            "holdout"
-            and "unlabelled" to logits (n × k) or class numbers (n).
+            "holdout" and "unlabelled" to logits (n × k) or class numbers (n).
         holdout: labelled points that nobody who made or chose either has seen, as `certify` takes them; where
             both are mappings, the labels alone.
         unlabelled: points without labels, for modules.

@@ -51,14 +51,15 @@ def report(run: Path, figures: Path | None = None, only: Collection[str] = ()) -
     """
     read, drawn = _with_only(read_run(run), only), read_figures(figures)
     claims = entries(read, drawn)
-    placed = {figure.study for entry in claims for figure in entry.figures}
+    further = _further(claims, drawn)
     chapters = [(n, topic, list(some)) for (n, topic), some in groupby(claims, key=_chapter)]
     return page_template("page.html.j2").render(
         run=read,
         ledger=read.ledger,
         claims=claims,
         chapters=chapters,
-        further=[figure for figure in drawn if figure.study not in placed],
+        figures=[*(figure for entry in claims for figure in entry.figures), *further],
+        further=further,
         otherwise=[entry for entry in claims if not entry.finding.as_expected],
         counts=_counts(read.ledger),
         mutation=_mutation(read.ledger),
@@ -77,6 +78,13 @@ def _with_only(run: Run, only: Collection[str]) -> Run:
     if not kept:
         raise ValueError(f"the run {run.name} has none of the claims that are named ({next(iter(only))}, …)")
     return replace(run, ledger=replace(run.ledger, findings=kept))
+
+
+def _further(claims: list[Entry], drawn: list[Figure]) -> list[Figure]:
+    """The figures that illustrate no claim; none on a page of a part of the claims that figures name."""
+    known = {entry.name for entry in claims}
+    whole = all(known.issuperset(figure.claims) for figure in drawn)
+    return [figure for figure in drawn if not figure.claims] if whole else []
 
 
 def _chapter(entry: Entry) -> tuple[int, str]:

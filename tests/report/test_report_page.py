@@ -219,11 +219,26 @@ def test_a_figure_stands_once_with_its_first_claim(page: Page, html: str) -> Non
     assert "See also Excess risk & N in risk_over_n" in page.claims["both_halves_hold"]
 
 
-def test_studies_without_a_claim_here_come_last(html: str) -> None:
+def test_studies_without_a_claim_come_last(run: Path, figures: Path, tmp_path: Path) -> None:
+    of_this_run = tmp_path / "figures"
+    shutil.copytree(figures, of_this_run, ignore=shutil.ignore_patterns("a_claim_of_another_run"))
+    html = report(run, of_this_run)
     last = html[html.index('id="further"') :]
     assert 'id="figure-benchmark_populations"' in last
-    assert 'id="figure-a_claim_of_another_run"' in last
     assert 'id="figure-risk_over_n"' not in last
+
+
+def test_a_page_of_some_claims_has_their_figures_alone(html: str, run: Path, figures: Path) -> None:
+    assert set(re.findall(r'id="at-figure-(\w+)"', html)) == {"risk_over_n"}
+    assert 'id="further"' not in html
+    without = report(run, figures, only=["cross_entropy_reaches_zero"])
+    assert 'id="at-figure' not in without
+
+
+def test_figures_are_listed_with_what_is_searched(html: str) -> None:
+    (listed,) = re.findall(r'<ul id="figures">(.*?)</ul>', html, re.DOTALL)
+    (words,) = re.findall(r'<li data-text="([^"]*)"><a href="#at-figure-risk_over_n">', listed)
+    assert words == "risk_over_n risk over n Excess risk &amp; N in risk_over_n Read the slope."
 
 
 def test_headers_sort_and_controls_have_names(page: Page, html: str) -> None:

@@ -28,11 +28,15 @@
   const text = document.getElementById("filter-text");
   const chapter = document.getElementById("filter-chapter");
   const verdict = document.getElementById("filter-verdict");
-  const fits = (row) => {
+  const figures = [...document.querySelectorAll("#figures li")];
+  const named = (element) => {
     const words = text.value.toLowerCase().split(/\s+/);
+    return words.every((word) => element.dataset.text.toLowerCase().includes(word));
+  };
+  const fits = (row) => {
     const wanted = verdict.value;
     return (
-      words.every((word) => row.dataset.text.toLowerCase().includes(word)) &&
+      named(row) &&
       (!chapter.value || row.dataset.chapter === chapter.value) &&
       (!wanted || row.dataset.verdict === wanted || (wanted === "otherwise" && row.matches(".unexpected")))
     );
@@ -40,7 +44,10 @@
   const filter = () => {
     lines.forEach((row) => { row.hidden = !fits(row); });
     const shown = lines.filter((row) => !row.hidden).length;
-    document.getElementById("shown").textContent = `${shown} of ${lines.length} claims`;
+    const drawn = figures.filter((figure) => named(figure));
+    figures.forEach((figure) => { figure.hidden = !drawn.includes(figure); });
+    const also = figures.length ? `, ${drawn.length} of ${figures.length} figures` : "";
+    document.getElementById("shown").textContent = `${shown} of ${lines.length} claims${also}`;
     document.getElementById("nothing").hidden = shown > 0;
   };
   const form = text.form;
