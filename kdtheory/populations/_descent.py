@@ -15,6 +15,7 @@ from torch import Tensor
 from kdtheory.doors import inside
 from kdtheory.iterates import TailAverage, clip_rows
 from kdtheory.networks import Architecture, SteppingTape, Tape
+from kdtheory.populations._groups import rows_at_once
 from kdtheory.populations._softmax import ClassesFirst
 from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
@@ -85,12 +86,14 @@ def descend(
     loss = task.loss_of(group)
     mask = None if task.kept is None else task.kept[group].to(weights)
     raw = task.sample.rows(lambda array: array[group])
-    sample = _prepared(raw, tape)
-    batches: Iterator[Sample] = repeat(sample)
-    if recipe.batch_size is not None and recipe.batch_size < sample.inputs.shape[1]:
+    examples = rows = raw.inputs.shape[1]
+    if recipe.batch_size is not None and recipe.batch_size < examples:
+        rows = max(recipe.batch_size, rows_at_once(task.architecture, len(weights), examples))
         batches = (
             _prepared(batch, tape) for batch in _minibatches(raw, recipe.batch_size, task.order, group)
         )
+    else:
+        batches = repeat(_prepared(raw, tape))
     stride, factor = max(1, task.steps // _REPORTS), recipe.factor
     tail = TailAverage([weights], recipe.averaged, task.steps)
     plain = mask is None and is_plain(recipe)
@@ -115,7 +118,7 @@ def descend(
         if stepping is not None:
             stepping.settle()
         tail.settle()
-        losses = _backward(tape, sample, loss)
+        losses = _on_all(tape, raw, loss, gradient, rows)
     if mask is not None:
         gradient.mul_(mask)
     gradient.add_(weights, alpha=recipe.weight_decay)
@@ -143,6 +146,18 @@ def _backward(tape: Tape, batch: Sample, loss: Loss) -> Float[Tensor, "members n
     losses, pull = _pull(tape, batch, loss)
     tape.backward(pull)
     return losses
+
+
+def _on_all(tape: Tape, raw: Sample, loss: Loss, gradient: Tensor, rows: int) -> Float[Tensor, "members n"]:
+    """`_backward` on all examples, so many at a time, the mean of their gradients in the tape's array."""
+    examples = raw.inputs.shape[1]
+    losses, total = [], torch.zeros_like(gradient)
+    for start in range(0, examples, rows):
+        part = raw.rows(lambda array, start=start: array[:, start : start + rows])
+        losses.append(_backward(tape, _prepared(part, tape), loss))
+        total.add_(gradient, alpha=losses[-1].shape[1] / examples)
+    gradient.copy_(total)
+    return torch.cat(losses, 1)
 
 
 def _prepared(sample: Sample, tape: Tape) -> Sample:

@@ -16,17 +16,24 @@ import torch
 
 from kdtheory.networks import Architecture
 
-__all__ = ["evaluation_groups", "in_runs", "run_groups", "training_groups"]
+__all__ = ["evaluation_groups", "in_runs", "rows_at_once", "run_groups", "training_groups"]
 
 _EVALUATION_NUMBERS = 2**24
 _CACHE_NUMBERS = 2**21
 _MOST_MEMBERS = 16
+_WHOLE_NUMBERS = 2**26
 
 
 def evaluation_groups(architecture: Architecture, members: int, examples: int) -> list[slice]:
     """Groups whose activations stay below 64 MiB in float32."""
     each = max(1, architecture.activations * examples)
     return in_runs(members, math.ceil(members / max(1, _EVALUATION_NUMBERS // each)))
+
+
+def rows_at_once(architecture: Architecture, members: int, examples: int) -> int:
+    """All examples where the activations of so many members stay below 256 MiB in float32; else fewer."""
+    each = max(1, architecture.activations * members)
+    return examples if each * examples <= _WHOLE_NUMBERS else max(1, _WHOLE_NUMBERS // each)
 
 
 def training_groups(

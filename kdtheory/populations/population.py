@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kdtheory.doors import door
 from kdtheory.networks import Architecture
-from kdtheory.populations._groups import evaluation_groups
+from kdtheory.populations._groups import evaluation_groups, rows_at_once
 from kdtheory.validate import check_positive
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ class Population:
 
     @torch.no_grad()
     def logits(self, inputs: Float[Tensor, "..."], /) -> Float[Tensor, "members n k"]:
-        """The outputs of all members, a few at a time; inputs n × … are shared, members × n × … are own.
+        """The outputs of all members, a few members and points at a time.
+
+        Inputs n × … are shared; members × n × … are own.
 
         Raises:
             ValueError: the inputs do not have the architecture's input shape.
@@ -92,10 +94,16 @@ class Population:
             raise ValueError(f"inputs are for {len(inputs)} members; this population has {len(self)}")
         inputs = inputs.to(self.params)
         groups = evaluation_groups(self.architecture, len(self), inputs.shape[int(own)])
-        parts = [
-            self.architecture.logits(self.params[group], inputs[group] if own else inputs) for group in groups
-        ]
-        return torch.cat(parts)
+        return torch.cat(
+            [self._logits(group, inputs[group] if own else inputs, int(own)) for group in groups]
+        )
+
+    def _logits(self, group: slice, inputs: Tensor, axis: int) -> Tensor:
+        """The outputs of some members, on so many points at a time that memory does not grow with them."""
+        params, examples = self.params[group], inputs.shape[axis]
+        rows = rows_at_once(self.architecture, len(params), examples)
+        parts = [self.architecture.logits(params, part) for part in inputs.split(max(1, rows), axis)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
     def module(self, member: int, /) -> nn.Module:
         """One member as a plain torch module."""
