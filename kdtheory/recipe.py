@@ -230,6 +230,10 @@ class Recipe:
         if self.optimizer == "sgd":
             how["momentum"] = self.momentum
         make = _OPTIMIZERS[self.optimizer]
+        if not (parameters := list(parameters)):
+            raise ValueError("parameters is empty; give at least one tensor to change")
+        if not all(each.is_leaf for each in parameters):
+            raise ValueError("parameters holds what was computed from others; give leaves, each.detach()")
         return make(parameters, lr=self.learning_rate, weight_decay=self.weight_decay, **how)
 
     def _check_length(self) -> None:
@@ -267,10 +271,22 @@ class Recipe:
             )
 
 
+@door
 class TailAverage:
-    """The mean of parameters after each of the last ⌈share·steps⌉ steps, kept as it grows."""
+    """The mean of parameters after each of the last ⌈share·steps⌉ steps, kept as it grows.
+
+    Args:
+        parameters: what is averaged.
+        share: of the steps, in [0, 1].
+        steps: of the whole training.
+
+    Raises:
+        ValueError: a share outside [0, 1], or a negative number of steps.
+    """
 
     def __init__(self, parameters: Iterable[Tensor], share: float, steps: int, /) -> None:
+        check_fraction("share", share)
+        check_at_least("steps", steps, 0)
         self._parameters = list(parameters) if share and steps else []
         self._first = steps - math.ceil(share * steps)
         self._means = [each.detach().clone() for each in self._parameters]
