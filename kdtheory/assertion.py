@@ -5,11 +5,13 @@ from __future__ import annotations
 from kdtheory.claims import Claim, Plan, Verdict
 from kdtheory.claims.evidence import Failure, OutOfScope
 from kdtheory.claims.finding import Finding
+from kdtheory.doors import door
 from kdtheory.ledger import verify
 
 __all__ = ["assert_claim", "shortcomings"]
 
 
+@door
 def assert_claim(
     claim: Claim | str,
     plan: Plan = Plan(mutants=True),  # noqa: B008 — it is frozen
@@ -42,6 +44,7 @@ def assert_claim(
     return found
 
 
+@door
 def shortcomings(found: Finding, /) -> dict[str, str]:
     """Outcomes that are not as declared: the premise, each control, each mutant; empty where nothing."""
     wrong = {}

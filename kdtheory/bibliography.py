@@ -46,6 +46,8 @@ def read(path: str | Path, /) -> tuple[str, ...]:
         ValueError: the file cannot be read or does not parse, an entry lacks author or year, or has the key
             of another paper.
     """
+    if not isinstance(path, str | Path):
+        raise ValueError(f"path = {path!r} must be the path of a BibTeX file")
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -67,8 +69,17 @@ def keys() -> tuple[str, ...]:
 
 
 def own_entries(sources: Iterable[str], /) -> str:
-    """The BibTeX of those of the sources that come from files of one's own; empty where none does."""
-    return "\n\n".join(str(_READ[key].raw).strip() for key in sorted(set(sources) & set(_READ)))
+    """The BibTeX of those of the sources that come from files of one's own; empty where none does.
+
+    Raises:
+        ValueError: what is given is no collection of texts.
+    """
+    if not isinstance(sources, Iterable):
+        raise ValueError(f"sources = {sources!r} must be keys of sources, such as a tuple of texts")
+    wanted = list(sources)
+    if strange := [each for each in wanted if not isinstance(each, str)]:
+        raise ValueError(f"sources holds {strange[0]!r}; give keys of sources, which are texts")
+    return "\n\n".join(str(_READ[key].raw).strip() for key in sorted(set(wanted) & set(_READ)))
 
 
 def bibtex(key: str, /) -> str:

@@ -9,9 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdtheory.doors import door
+from kdtheory.validate import check_at_least, check_fraction, check_positive
+
 __all__ = ["TailAverage", "clip_rows"]
 
 
+@door
 @torch.no_grad()
 def clip_rows(gradients: Tensor, most: float, /) -> None:
     """g·min(1, c/(‖g‖ + 1e-6)) in place for every row, the gradient of one network (Pascanu et al. 2013).
@@ -21,13 +25,26 @@ def clip_rows(gradients: Tensor, most: float, /) -> None:
     >>> rows.norm(dim=-1)
     tensor([1.0000, 0.5000])
     """
+    check_positive("most", most)
     gradients.mul_((most / (gradients.norm(dim=-1, keepdim=True) + 1e-6)).clamp(max=1))
 
 
+@door
 class TailAverage:
-    """The mean of parameters after each of the last ⌈share·steps⌉ steps, kept as it grows."""
+    """The mean of parameters after each of the last ⌈share·steps⌉ steps, kept as it grows.
+
+    Args:
+        parameters: what is averaged.
+        share: of the steps, in [0, 1].
+        steps: of the whole training.
+
+    Raises:
+        ValueError: a share outside [0, 1], or a negative number of steps.
+    """
 
     def __init__(self, parameters: Iterable[Tensor], share: float, steps: int, /) -> None:
+        check_fraction("share", share)
+        check_at_least("steps", steps, 0)
         self._parameters = list(parameters) if share and steps else []
         self._first = steps - math.ceil(share * steps)
         self._means = [each.detach().clone() for each in self._parameters]

@@ -40,6 +40,8 @@ def load_claims(source: str, /) -> tuple[Claim, ...]:
     Raises:
         ValueError: there is no such file or module, it cannot be imported, or it declares no claim.
     """
+    if not isinstance(source, str):
+        raise ValueError(f"source = {source!r} must be a text: the path of a file, or the name of a module")
     module = _from_file(Path(source)) if source.endswith(".py") else _imported(source)
     found = claims_in(module)
     if not found:

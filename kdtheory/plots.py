@@ -41,7 +41,7 @@ WIDTH = 16 / 2.54
 """Of a figure, in inches."""
 SMALLEST = 7.0
 """Points of the smallest letters at that width."""
-STYLE: dict[Any, Any] = {
+STYLE: Any = {
     "font.size": 8.5,
     "axes.labelsize": 8,
     "xtick.labelsize": 7.5,
@@ -193,8 +193,10 @@ def draw_certificates(ax: Axes, frame: pd.DataFrame, /) -> Axes:
     ax.axvspan(1, high, color="0.92", zorder=0)
     ax.text(1.1, len(rows) - 0.35, "says nothing", color="0.4", fontsize="small", va="center")
     if "holdout" in totals:
-        style: dict[str, Any] = {"color": PALETTE["black"], "linestyle": "--", "linewidth": 1, "zorder": 1}
-        ax.axvline(totals["holdout"], **style, label="the hold-out's")
+        mine = "the hold-out's"
+        ax.axvline(
+            totals["holdout"], color=PALETTE["black"], linestyle="--", linewidth=1, zorder=1, label=mine
+        )
     for place, row in enumerate(rows.values()):
         _draw_bound(ax, place, row, low)
     ax.scatter([], [], color=PALETTE["blue"], label="certificate")

@@ -250,6 +250,10 @@ class Recipe:
         if self.optimizer == "sgd":
             how["momentum"] = self.momentum
         make = _OPTIMIZERS[self.optimizer]
+        if not (parameters := list(parameters)):
+            raise ValueError("parameters is empty; give at least one tensor to change")
+        if not all(each.is_leaf for each in parameters):
+            raise ValueError("parameters holds what was computed from others; give leaves, each.detach()")
         return make(parameters, lr=self.learning_rate, weight_decay=self.weight_decay, **how)
 
     def _check_length(self) -> None:

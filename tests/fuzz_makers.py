@@ -133,6 +133,10 @@ def files() -> list[Path]:
             _write_idx(folder / f"{split}-images-idx3-ubyte", pixels)
             _write_idx(folder / f"{split}-labels-idx1-ubyte", classes)
         _FILES.extend(folder / name for name in ("logits.csv", "logits.npy", "logits.npz", "labels.npy"))
+        (folder / "told.json").write_text('{"schema": 1}')
+        (folder / "line.py").write_text('"""A title."""\n')
+        (folder / "papers.bib").write_text("@book{own2026, title = {T}, author = {A, B}, year = {2026}}\n")
+        _FILES.extend(folder / name for name in ("told.json", "line.py", "papers.bib"))
         _FILES.extend((folder / "t10k-labels-idx1-ubyte", folder))
     return _FILES
 

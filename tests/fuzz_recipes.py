@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import numpy as np
@@ -35,14 +36,17 @@ from fuzz_makers import (
     vector,
     wrong,
 )
-from fuzz_values import DIFFERS, NET, PATCHES, SAYS, module, points
+from fuzz_values import DIFFERS, NET, PATCHES, SAYS, TYPES, WORLD, module, points
 from torch import nn
+from torch.func import stack_module_state
 
 from kdtheory import coding, compare, datasets, multiview, networks
+from kdtheory.batches import Batch
 from kdtheory.losses import distillation
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.plain import plain_fields as plan_fields
-from kdtheory.recipe import Recipe
+from kdtheory.recipe import HONOURED, Recipe
+from kdtheory.schemes import hinton
 from kdtheory.streams import Stream
 
 CERTIFIED: dict[str, Maker] = {
@@ -54,12 +58,13 @@ CERTIFIED: dict[str, Maker] = {
     "shares": one(None, {"holdout": 1.0}),
     "witness": always(None),
     "prior": always(None),
+    "ship": always(False),
     "device": always("cpu"),
 }
 COMPARED: dict[str, Maker] = {
-    "student": always({"holdout": SAYS, "unlabelled": SAYS}),
-    "teacher": always({"holdout": DIFFERS, "unlabelled": DIFFERS}),
-    "holdout": always(SAYS),
+    "student": always({"holdout": SAYS[:24], "unlabelled": SAYS}),
+    "teacher": always({"holdout": DIFFERS[:24], "unlabelled": DIFFERS}),
+    "holdout": always(SAYS[:24]),
     "unlabelled": always(None),
     "answers": one(None, lambda draw: compare.Answers(plan(draw), *answers(draw))),
     "margin": one(None, 0.1),
@@ -94,6 +99,7 @@ ARCHITECTURES: dict[str, Maker] = {
 RECIPES: dict[str, dict[str, Maker]] = {
     "batches.class_numbers": {"labels": always(torch.arange(5) % 3), "count": always(5)},
     "batches.Batches": {"data": points, "inputs": always(None), "labels": always(None)},
+    "batches.Batches.read": {"batch": points},
     "batches.Batch": {"labels": always(torch.arange(5) % 3), "ignored": one(None, 2), "logits": rows(3, 5)},
     "bounds": {"errors": wrong, "disagreements": wrong},
     "bounds.result.Bound": TOLD,
@@ -163,9 +169,16 @@ RECIPES: dict[str, dict[str, Maker]] = {
     "losses.truncated": {"teacher": kept},
     "losses.truncated.TopK": {"log_probs": lambda draw: laws(2, 3)(draw).log(), "indices": always(INDICES)},
     "multiview.comparison": {
-        "recipe": lambda draw: multiview.ComparisonPlan(
-            n=20, recipe=Recipe(steps=2, learning_rate=2.0, optimizer="sgd"), student_steps=2
+        "recipe": always(Recipe(steps=2, learning_rate=2.0, optimizer="sgd")),
+        "plan": always(
+            multiview.ComparisonPlan(
+                n=20, recipe=Recipe(steps=2, learning_rate=2.0, optimizer="sgd"), student_steps=2
+            )
         ),
+        "world": always(WORLD),
+        "network": always(PATCHES),
+        "stratified": always(False),
+        "cap": one(math.inf, 2.0),
         "test_points": always(20),
         "members": always(2),
         "self_students": one(None, 1),
@@ -223,6 +236,27 @@ RECIPES: dict[str, dict[str, Maker]] = {
     "problems.multi_view.MultiViewWorld.stratified": {"n": always(20)},
     "problems.relabelled": {"logits": rows(3, 9)},
     "problems.teachers.KernelLogits": {"centres": rows(4, 2)},
+    "ntk.empirical.EmpiricalKernel.stacked": {
+        "parameters": lambda draw: stack_module_state([draw.owner.module] * 2)[0],
+        "rows": lambda draw: draw.normal(3, 4).float(),
+    },
+    "bibliography": {"sources": always(("hinton2015distilling",)), "path": file("papers.bib")},
+    "schemes.objective": {
+        "losses": lambda draw: hinton(2.0, 0.5),
+        "student": module,
+        "teacher": module,
+        "batch": lambda draw: TYPES[Batch](draw),
+        "example": lambda draw: draw.normal(5, 4).float(),
+        "output": always(None),
+    },
+    "recipe.Recipe.check_honoured": {"by": one(*HONOURED)},
+    "recipe.Recipe.optimizer_of": {"parameters": lambda draw: [draw.normal(3).float().requires_grad_()]},
+    "iterates.TailAverage": {
+        "parameters": lambda draw: [draw.normal(3).float()],
+        "share": one(0.5, 1.0),
+        "steps": one(2, 4),
+        "step": one(0, 3),
+    },
     "risk.gradients.network_gradient_noise": {"loss": always(log_loss)},
     "risk.variance_reduction.VarianceReduction": {
         "plain": number(1.0),

@@ -12,6 +12,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from kdtheory import (
     MLP,
     Stream,
+    batches,
     bounds,
     compare,
     compression,
@@ -40,12 +42,18 @@ from kdtheory import (
     transfer_risk,
 )
 from kdtheory.certify import LABEL_RECIPE, Certificates, WitnessPlan, certify_logits
+from kdtheory.claims import REGISTRY, Claim, Plan
+from kdtheory.claims.finding import Finding
 from kdtheory.coding import QuantisedNetwork, quantise
+from kdtheory.experiments import Experiment, Rows, Run
+from kdtheory.iterates import TailAverage
+from kdtheory.ledger import verify
 from kdtheory.losses import CONVENTIONS, Convention, label_loss
 from kdtheory.networks import Architecture
 from kdtheory.ntk import Kernel, LinearKernel
 from kdtheory.populations import Population
 from kdtheory.recipe import Recipe
+from kdtheory.schemes.objective import Objective
 from kdtheory.stochastic import GaussianPosterior
 
 F32, F64 = torch.float32, torch.float64
@@ -172,6 +180,17 @@ def fitted(stream: Stream) -> schemes.Trained:
     return schemes.fit(module(draw), points(draw), **TRAINING, stream=stream)
 
 
+@lru_cache(maxsize=1)
+def once_fitted() -> schemes.Trained:
+    return fitted(Stream(0))
+
+
+@lru_cache(maxsize=1)
+def found() -> Finding:
+    """What the ledger says of a claim that costs little."""
+    return verify("kd_gradient_is_the_closed_form", Plan(mutants=False), progress=False)[0]
+
+
 TYPES: dict[Any, Callable[[Arguments], Any]] = {
     Stream: lambda draw: Stream(draw.random.randrange(5)),
     nn.Module: module,
@@ -243,6 +262,24 @@ TYPES: dict[Any, Callable[[Arguments], Any]] = {
     Certificates: lambda draw: certify_logits(
         draw.normal(30, 3), torch.arange(30) % 3, fixed_in_advance=True
     ),
+    schemes.Trained: lambda draw: once_fitted(),
+    TailAverage: lambda draw: TailAverage([draw.normal(3).float()], 0.5, 4),
+    batches.Batch: lambda draw: batches.Batch(
+        networks.Inputs((draw.normal(5, 4).float(),)), torch.arange(5) % 3
+    ),
+    Objective: lambda draw: Objective(
+        module(draw),
+        module(draw),
+        losses=schemes.hinton(2.0, 0.5),
+        example=draw.normal(5, 4).float(),
+        stream=Stream(0),
+    ),
+    Experiment: lambda draw: Experiment("drawn", lambda run, /, *, n=3: Rows(n=n), {"n": 3}),
+    Run: lambda draw: Run(Stream(0)),
+    Rows: lambda draw: Rows(n=[10, 20], error=[0.5, 0.25]),
+    Claim: lambda draw: REGISTRY["kd_gradient_is_the_closed_form"],
+    Plan: lambda draw: Plan(mutants=False),
+    Finding: lambda draw: found(),
     torch.dtype: lambda draw: draw.one_of(F32, F64),
     torch.device: lambda draw: torch.device("cpu"),
     Path: lambda draw: Path("nowhere"),
