@@ -18,6 +18,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "generate.formula",
     "generate.docstrings",
+    "generate.sidebar",
     "generate",
 ]
 exclude_patterns = ["generate"]
@@ -48,7 +49,7 @@ html_theme_options = {
     "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_nav_level": 1,

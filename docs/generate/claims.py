@@ -205,14 +205,15 @@ def _index(chapters: list[tuple[int, str, list[Entry]]]) -> str:
     ]
     return "\n\n".join(
         [
-            "# Claims by chapter",
+            "# Claims",
             "Each claim has a page: its statement, where it is printed, how it is judged, the control that "
             "must come out otherwise under the very same code, and the wrong versions of the library that it "
             "must notice.",
             table(["chapter", "claims", "expected"], rows),
             "## What a verdict means",
             verdicts,
-            _tree([f"chapters/{number}" for number, _, _ in chapters]),
+            "See also the [errata](errata.md), and [where the sections of the lecture notes went](notes.md).",
+            _tree(["errata", "notes", *(f"chapters/{number}" for number, _, _ in chapters)]),
         ]
     )
 
