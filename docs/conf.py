@@ -32,9 +32,9 @@ autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 88
 add_module_names = False
 napoleon_numpy_docstring = False
+napoleon_custom_sections = ["Returns"]  # types are in the annotations: what stands before a colon is none
 toc_object_entries_show_parents = "hide"
 
 html_theme = "pydata_sphinx_theme"
