@@ -35,8 +35,13 @@ class _InExample:
         return self.inside
 
 
+def in_one_line(text: str) -> str:
+    """The text with the names of arguments that are described together in one line."""
+    return _NAMES_IN_TWO_LINES.sub(r"\1 ", text)
+
+
 def _plain(text: str) -> str:
-    pieces = _NAMES_IN_TWO_LINES.sub(r"\1 ", text).replace("``", "`").split("`")
+    pieces = in_one_line(text).replace("``", "`").split("`")
     if len(pieces) % 2 == 0:
         return _SPECIAL.sub(r"\\\1\2", text).replace("`", r"\`")
     marked = [

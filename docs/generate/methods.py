@@ -7,6 +7,7 @@ import inspect
 import re
 
 from generate.api import homes
+from generate.docstrings import in_one_line
 from generate.text import page, prose, table
 from kdtheory.bounds import Bound
 from kdtheory.catalogue import catalogue
@@ -69,9 +70,9 @@ def _bounds() -> list[list[str]]:
 def _flags(function: object, told: str) -> str:
     parameters = inspect.signature(inspect.unwrap(function)).parameters.values()  # type: ignore[arg-type]
     flags = [one.name for one in parameters if one.annotation in ("bool", bool)]
-    said = {name: text for names, text in _PREMISE.findall(told) for name in names.split(", ")}
+    said = {name: text for names, text in _PREMISE.findall(in_one_line(told)) for name in names.split(", ")}
     sentences = [prose(said[flag].removeprefix("whether ").rstrip(".")) for flag in flags if flag in said]
-    return "<br>".join(sentences) or "none: it is never a certificate"
+    return "<br>".join(dict.fromkeys(sentences)) or "none: it is never a certificate"
 
 
 def _line(line: Line) -> list[str]:
