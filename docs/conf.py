@@ -44,6 +44,7 @@ html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_copy_source = html_show_sourcelink = False
 html_show_sphinx = False
+html_show_search_summary = False  # it fetches pages, which a browser refuses among files
 html_theme_options = {
     "navbar_start": ["navbar-logo"],
     "navbar_persistent": ["search-button"],

@@ -18,6 +18,9 @@ from kdtheory.certify.word import Word
 _PREMISE = re.compile(r"^    ((?:\w+, )*\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 """An argument in the docstring of a function, with what is said of it."""
 
+_MATHEMATICS = ("kdtheory.bounds.", "kdtheory.stochastic.")
+"""Where bounds are; elsewhere functions of a case put these together, as lines of `certify` and `compare`."""
+
 
 def write() -> None:
     """The page of both tables."""
@@ -43,9 +46,11 @@ def write() -> None:
 
 
 def bounds() -> dict[str, object]:
-    """Every public function that returns a `Bound`, by its name in the reference."""
+    """Every function of the mathematics that returns a `Bound`, by its name in the reference."""
     found = {}
     for name in sorted(set(homes().values())):
+        if not name.startswith(_MATHEMATICS):
+            continue
         module, _, own = name.rpartition(".")
         made = getattr(importlib.import_module(module), own)
         if inspect.isroutine(made) and _returns(made) in ("Bound", Bound):
