@@ -18,6 +18,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "generate.formula",
     "generate.docstrings",
+    "generate.sidebar",
     "generate",
 ]
 exclude_patterns = ["generate"]
@@ -31,9 +32,9 @@ autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 88
 add_module_names = False
 napoleon_numpy_docstring = False
+napoleon_custom_sections = ["Returns"]  # types are in the annotations: what stands before a colon is none
 toc_object_entries_show_parents = "hide"
 
 html_theme = "pydata_sphinx_theme"
@@ -43,12 +44,13 @@ html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_copy_source = html_show_sourcelink = False
 html_show_sphinx = False
+html_show_search_summary = False  # it fetches pages, which a browser refuses among files
 html_theme_options = {
     "navbar_start": ["navbar-logo"],
     "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_nav_level": 1,

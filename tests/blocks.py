@@ -21,11 +21,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*?$", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^```([\w{}]*)[^\n]*\n(.*?)^```\s*?$", re.DOTALL | re.MULTILINE)
 _NUMBER = re.compile(r"[-−]?\d+\.\d+(?:[eE][-+]?\d+)?")
 _ALLOWED = 0.02
-SHOWN = ("bibtex", "toml", "yaml", "ini")
-"""Kinds of blocks that are files, to be read and not to be run."""
+SHOWN = ("bibtex", "toml", "yaml", "ini", "none")
+"""Kinds of blocks that are files or drawings, to be read and not to be run."""
 
 
 @dataclass(frozen=True)

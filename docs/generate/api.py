@@ -127,7 +127,7 @@ def _index(modules: list[str]) -> str:
         rows.append(f"- [`{module}`](api/{module}.rst): {prose(first)}")
     tree = "\n".join(f"api/{module}" for module in modules)
     return (
-        "# API reference\n\nEvery public name, once, in the module from which it is shortest to import. The "
+        "# Reference\n\nEvery public name, once, in the module from which it is shortest to import. The "
         "names of `kdtheory` itself are those of everyday use, imported when they are asked for.\n\n"
         + "\n".join(rows)
         + f"\n\n```{{toctree}}\n:hidden:\n\n{tree}\n```\n"

@@ -65,7 +65,7 @@ def write(drawn: Sequence[Drawn]) -> list[Entry]:
     for number, topic, some in chapters:
         page(f"chapters/{number}.md", _chapter_page(number, topic, some, drawn))
     page("claims.md", _index(chapters))
-    page("errata.md", _errata([entry for entry in entries if entry["erratum"]]))
+    page("errata.md", _errata([entry for entry in entries if entry["erratum"]], found))
     page("notes.md", _from_the_notes(entries, drawn))
     return entries
 
@@ -111,8 +111,10 @@ def _claim(entry: Entry, figures: Sequence[Drawn], finding: Finding | None) -> s
 def _verdict_of_run(finding: Finding | None) -> str:
     if finding is None:
         return ""
-    key = exhibit(finding.evidence).key_figure
-    return f"**In the last run:** {pill(finding.verdict.name)} {prose(key)}"
+    shown = exhibit(finding.evidence)
+    sides = [f"{label} {value}" for label, value in shown.numbers if label.startswith("counterexample")]
+    told = "; ".join([shown.key_figure, *sides])
+    return f"**When it was executed:** {pill(finding.verdict.name)} {prose(told)}"
 
 
 def _reading(entry: Entry) -> str:
@@ -205,14 +207,15 @@ def _index(chapters: list[tuple[int, str, list[Entry]]]) -> str:
     ]
     return "\n\n".join(
         [
-            "# Claims by chapter",
+            "# Claims",
             "Each claim has a page: its statement, where it is printed, how it is judged, the control that "
             "must come out otherwise under the very same code, and the wrong versions of the library that it "
             "must notice.",
             table(["chapter", "claims", "expected"], rows),
             "## What a verdict means",
             verdicts,
-            _tree([f"chapters/{number}" for number, _, _ in chapters]),
+            "See also the [errata](errata.md), and [where the sections of the lecture notes went](notes.md).",
+            _tree(["errata", "notes", *(f"chapters/{number}" for number, _, _ in chapters)]),
         ]
     )
 
@@ -222,7 +225,7 @@ def _counted(some: list[Entry]) -> str:
     return " ".join(f"{pill(name)} {count}" for name, count in counts.items() if count)
 
 
-def _errata(entries: list[Entry]) -> str:
+def _errata(entries: list[Entry], found: dict[str, Finding]) -> str:
     misprints = [entry for entry in entries if not entry["reading"]]
     readings = [entry for entry in entries if entry["reading"]]
     return "\n\n".join(
@@ -232,15 +235,15 @@ def _errata(entries: list[Entry]) -> str:
             "lecture notes. The control of each is the mended form, which must be supported under the same "
             "code.",
             "## Misprints",
-            *map(_erratum, misprints),
+            *(_erratum(one, found.get(one["name"])) for one in misprints),
             "## Readings",
             prose(READ_LITERALLY) + ".",
-            *map(_erratum, readings),
+            *(_erratum(one, found.get(one["name"])) for one in readings),
         ]
     )
 
 
-def _erratum(entry: Entry) -> str:
+def _erratum(entry: Entry, finding: Finding | None) -> str:
     mended = "; ".join(prose(one["because"]) for one in entry["controls"])
     return "\n\n".join(
         part
@@ -250,6 +253,7 @@ def _erratum(entry: Entry) -> str:
             prose(entry["statement"]),
             f"```{{math}}\n{entry['formula']}\n```",
             f"**Counterexample.** {paragraphs(entry['how'])}",
+            _verdict_of_run(finding),
             f"**{'Charitable reading' if entry['reading'] else 'Mended'}.** {mended}",
             f"**Read as.** {prose(entry['reading'])}" if entry["reading"] else "",
         )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _SPECIAL = re.compile(r"([\\*|])|(?<=\w)(_)(?!\w)")
 _NAMES_IN_TWO_LINES = re.compile(r"^( *(?:\w+, )*\w+,)\n +(?=(?:\w+, )*\w+: )", re.MULTILINE)
 """Arguments that are described together, which napoleon wants in one line."""
+_TOUCHING = re.compile(r"(``[^`]+``)(?=\w)")
 _LONG_DEFAULT = re.compile(r"=\s*\([^()]{200,}\)")
 
 
@@ -34,14 +35,19 @@ class _InExample:
         return self.inside
 
 
+def in_one_line(text: str) -> str:
+    """The text with the names of arguments that are described together in one line."""
+    return _NAMES_IN_TWO_LINES.sub(r"\1 ", text)
+
+
 def _plain(text: str) -> str:
-    pieces = _NAMES_IN_TWO_LINES.sub(r"\1 ", text).replace("``", "`").split("`")
+    pieces = in_one_line(text).replace("``", "`").split("`")
     if len(pieces) % 2 == 0:
         return _SPECIAL.sub(r"\\\1\2", text).replace("`", r"\`")
     marked = [
         _SPECIAL.sub(r"\\\1\2", piece) if n % 2 == 0 else f"``{piece}``" for n, piece in enumerate(pieces)
     ]
-    return "".join(marked)
+    return _TOUCHING.sub(r"\1\\ ", "".join(marked))
 
 
 def _process(_app: Sphinx, _what: str, name: str, _obj: Any, _options: Any, lines: list[str]) -> None:

@@ -17,7 +17,7 @@ def _inline(writer: Any, node: nodes.math) -> None:
 
 def _block(writer: Any, node: nodes.math_block) -> None:
     opening = writer.starttag(
-        node, "div", CLASS="formula", tabindex="0", role="region", **{"aria-label": "Formula"}
+        node, "div", CLASS="formula", tabindex="0", role="group", **{"aria-label": "Formula"}
     )
     writer.body.append(f"{opening}{mathml(node.astext())}</div>\n")
     raise nodes.SkipNode

@@ -51,7 +51,7 @@ def write(drawn: Sequence[Drawn]) -> None:
     names = "\n".join(f"figures/{one.study}" for one in drawn)
     page(
         "gallery.md",
-        "# Gallery of figures\n\nEvery figure is made by one script of `studies/`, with its table, its "
+        "# Figures\n\nEvery figure is made by one script of `studies/`, with its table, its "
         "configuration and its seed beside it; `kdtheory study NAME` makes it again.\n\n"
         f"## Figures of claims\n\n{thumbnails(about)}\n\n## Benchmarks and worked examples\n\n"
         f"{thumbnails(further)}\n\n```{{toctree}}\n:hidden:\n\n{names}\n```\n",

@@ -7,6 +7,7 @@ import inspect
 import re
 
 from generate.api import homes
+from generate.docstrings import in_one_line
 from generate.text import page, prose, table
 from kdtheory.bounds import Bound
 from kdtheory.catalogue import catalogue
@@ -16,6 +17,9 @@ from kdtheory.certify.word import Word
 
 _PREMISE = re.compile(r"^    ((?:\w+, )*\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 """An argument in the docstring of a function, with what is said of it."""
+
+_MATHEMATICS = ("kdtheory.bounds.", "kdtheory.stochastic.")
+"""Where bounds are; elsewhere functions of a case put these together, as lines of `certify` and `compare`."""
 
 
 def write() -> None:
@@ -42,9 +46,11 @@ def write() -> None:
 
 
 def bounds() -> dict[str, object]:
-    """Every public function that returns a `Bound`, by its name in the reference."""
+    """Every function of the mathematics that returns a `Bound`, by its name in the reference."""
     found = {}
     for name in sorted(set(homes().values())):
+        if not name.startswith(_MATHEMATICS):
+            continue
         module, _, own = name.rpartition(".")
         made = getattr(importlib.import_module(module), own)
         if inspect.isroutine(made) and _returns(made) in ("Bound", Bound):
@@ -69,9 +75,9 @@ def _bounds() -> list[list[str]]:
 def _flags(function: object, told: str) -> str:
     parameters = inspect.signature(inspect.unwrap(function)).parameters.values()  # type: ignore[arg-type]
     flags = [one.name for one in parameters if one.annotation in ("bool", bool)]
-    said = {name: text for names, text in _PREMISE.findall(told) for name in names.split(", ")}
+    said = {name: text for names, text in _PREMISE.findall(in_one_line(told)) for name in names.split(", ")}
     sentences = [prose(said[flag].removeprefix("whether ").rstrip(".")) for flag in flags if flag in said]
-    return "<br>".join(sentences) or "none: it is never a certificate"
+    return "<br>".join(dict.fromkeys(sentences)) or "none: it is never a certificate"
 
 
 def _line(line: Line) -> list[str]:

@@ -68,6 +68,10 @@
     }
   };
   addEventListener("hashchange", openTarget);
+  document.addEventListener("click", (event) => {
+    // A link to where the address points already changes no hash, though its claim may have been closed since.
+    if (event.target.closest('a[href^="#"]')?.hash === location.hash) openTarget();
+  });
   addEventListener("beforeprint", () => openAll(true));
   openTarget();
 })();
