@@ -62,7 +62,8 @@ def trl(case, student, teacher, labels):
 def keras(case, student, teacher, labels):
     import keras
 
-    loss = keras.distillation.LogitsDistillation(temperature=case["temperature"])
+    how = {"keras": {"loss": keras.losses.KLDivergence()}, "keras_default": {}}[case["entry"]]
+    loss = keras.distillation.LogitsDistillation(temperature=case["temperature"], **how)
     identity = keras.layers.Activation("linear")
     inputs = keras.Input((student.shape[-1],), dtype=str(student.dtype).removeprefix("torch."))
     nets = [keras.Model(inputs, identity(inputs)) for _ in range(2)]

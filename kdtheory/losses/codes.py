@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from kdtheory.losses.conventions import Convention, Multipliers
 from kdtheory.losses.divergences import jensen_shannon
 
@@ -15,6 +17,12 @@ _MIXTURE = (
     "(1−β)·p_s·(ln(p_s/m) − KL(p_s‖m)) is no multiple of p_s − p_t. As β → 0 it behaves like "
     "β(p_s − p_t); at β = 0 it jumps to p_s − p_t."
 )
+
+
+def _divergence_of_clipped_logits(student: Tensor, teacher: Tensor) -> Tensor:
+    """Σ t·ln(t/s) of what is no probability, clipped to [1e-7, 1]."""
+    s, t = (logits.clamp(1e-7, 1.0) for logits in (student, teacher))
+    return (t * (t / s).log()).sum(-1)
 
 
 def _on_soft(name: str) -> Multipliers:
@@ -200,7 +208,7 @@ CONVENTIONS: dict[str, Convention] = {
         note="the labels keep their full weight.",
     ),
     "keras": Convention(
-        code="Keras, distillation.Distiller with LogitsDistillation",
+        code="Keras, distillation.Distiller with LogitsDistillation(loss=KLDivergence())",
         checked="executed, keras 3.15.1",
         soft="kl",
         temperature_squared=True,
@@ -211,6 +219,19 @@ CONVENTIONS: dict[str, Convention] = {
         note="its weight is on the *labels*. Probabilities are clipped to [1e-7, 1]: a class to which the "
         "student gives less passes no gradient, so that a student who is wrong by 17 logits and more learns "
         "nothing of the teacher there.",
+    ),
+    "keras_default": Convention(
+        code="Keras, distillation.Distiller with LogitsDistillation()",
+        checked="executed, keras 3.15.1",
+        soft=_divergence_of_clipped_logits,
+        temperature_squared=False,
+        reduction="batchmean",
+        settings={"student_loss_weight": 0.5},
+        multipliers=lambda settings: (1 - settings["student_loss_weight"], settings["student_loss_weight"]),
+        temperature=3.0,
+        differs="its default, the name 'kl_divergence', becomes a function that is not known for the "
+        "divergence, so that no softmax is taken and no T²: Σ t·ln(t/s) of logits over T clipped to [1e-7, 1], "
+        "of which only those in between have a gradient.",
     ),
     "liger_jsd": Convention(
         code="Liger-Kernel, LigerFusedLinearJSDLoss",

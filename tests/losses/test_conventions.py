@@ -106,6 +106,14 @@ def keras(student, teacher, labels, t, student_loss_weight=0.5):
     return student_loss_weight * F.cross_entropy(student, labels) + (1 - student_loss_weight) * soft
 
 
+def keras_default(student, teacher, labels, t, student_loss_weight=0.5):
+    p, q = (
+        torch.minimum(torch.maximum(z / t, torch.tensor(1e-7)), torch.tensor(1.0)) for z in (teacher, student)
+    )
+    soft = F.kl_div(q.log(), p, reduction="batchmean")
+    return student_loss_weight * F.cross_entropy(student, labels) + (1 - student_loss_weight) * soft
+
+
 def liger_jsd(student, teacher, labels, t, weight_soft_loss=0.5, weight_hard_loss=0.5, beta=0.5):
     return weight_soft_loss * _trl(student, teacher, t, beta) + weight_hard_loss * F.cross_entropy(
         student, labels
@@ -137,6 +145,7 @@ RIVALS = {
     ),
     "kd_zoo": (kd_zoo, {"lambda_kd": 0.3}),
     "keras": (keras, {"student_loss_weight": 0.1}),
+    "keras_default": (keras_default, {"student_loss_weight": 0.1}),
     "liger_jsd": (liger_jsd, {"weight_soft_loss": 0.9, "weight_hard_loss": 0.2, "beta": 0.3}),
     "modelopt": (modelopt, {}),
     "modelopt_batchmean": (lambda s, t, y, T: modelopt(s, t, y, T) * K, {}),
