@@ -11,8 +11,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/env"
-"$folder/env/bin/pip" install --quiet --no-compile --no-deps textbrewer==0.2.1.post1
-"$folder/env/bin/pip" install --quiet --no-compile torch==2.13.0 numpy tqdm
+"$folder/env/bin/pip" install --quiet --no-compile textbrewer==0.2.1.post1 torch==2.13.0
 "$folder/env/bin/python" -W ignore - <<'PYTHON'
 from importlib.metadata import version
 

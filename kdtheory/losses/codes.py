@@ -230,8 +230,8 @@ CONVENTIONS: dict[str, Convention] = {
         multipliers=lambda settings: (1 - settings["student_loss_weight"], settings["student_loss_weight"]),
         temperature=3.0,
         differs="its default, the name 'kl_divergence', becomes a function that is not known for the "
-        "divergence, so that no softmax is taken and no T²: Σ t·ln(t/s) of logits over T clipped to [1e-7, 1], "
-        "of which only those in between have a gradient.",
+        "divergence, so that no softmax is taken and no T²: Σ t·ln(t/s) of logits over T clipped to "
+        "[1e-7, 1], of which only those in between have a gradient.",
     ),
     "liger_jsd": Convention(
         code="Liger-Kernel, LigerFusedLinearJSDLoss",
