@@ -41,15 +41,6 @@ def textbrewer(case, student, teacher, labels):
     )
 
 
-def kd_lib(case, student, teacher, labels):
-    from KD_Lib.KD import VanillaKD
-
-    own = {"distil_weight": case["distil_weight"]} if "distil_weight" in case else {}
-    net = torch.nn.Linear(1, 1)
-    made = VanillaKD(net, net, None, None, None, None, temp=case["temperature"], **own)
-    return made.calculate_kd_loss(student, teacher, labels)
-
-
 def trl(case, student, teacher, labels):
     from trl.experimental.gkd import GKDTrainer
 
@@ -117,7 +108,6 @@ def neural_compressor(case, student, teacher, labels):
 CODES = {
     "torchdistill": (torchdistill, "torchdistill"),
     "textbrewer": (textbrewer, "textbrewer"),
-    "kd_lib": (kd_lib, "KD-Lib"),
     "trl": (trl, "trl"),
     "keras": (keras, "keras"),
     "liger": (liger, "liger-kernel"),

@@ -10,8 +10,8 @@ logits 25 apart.
 
 The environment variable KDTHEORY_CODES names a folder with an environment for each code, `NAME/bin/python`;
 with the value "pip" they are made in a temporary folder, one after the other, by pip, and removed. Without
-it the columns of the codes are empty. Entries that are no package are not here: `Convention.checked` says
-what they were derived from.
+it the columns of the codes are empty. Entries that are no package, or one that cannot be imported beside a
+torch for CPUs (KD-Lib), are not here: `Convention.checked` says what they were derived from.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ CONFIG: dict[str, Any] = {
     "codes": (
         "torchdistill",
         "textbrewer",
-        "kd_lib",
         "trl",
         "keras",
         "liger",
@@ -52,7 +51,7 @@ CONFIG: dict[str, Any] = {
     ),
     "temperatures": (1.0, 4.0),
     "dtypes": ("float64", "float32", "bfloat16", "float16"),
-    "jobs": 4,
+    "jobs": 8,
 }
 SMALL: dict[str, Any] = {"codes": ("textbrewer",), "temperatures": (4.0,), "dtypes": ("float64",)}
 SIZE = (7.5, 7.0)
@@ -61,7 +60,6 @@ FOLDER = "KDTHEORY_CODES"
 _PINS: Mapping[str, tuple[str, ...]] = {
     "torchdistill": ("torchdistill==1.1.5",),
     "textbrewer": ("textbrewer==0.2.1.post1",),
-    "kd_lib": ("--no-deps", "KD-Lib==0.0.30"),
     "trl": ("trl==1.16.0",),
     "keras": ("keras==3.15.1", "torch"),
     "liger": ("liger-kernel==0.8.5",),
@@ -70,7 +68,6 @@ _PINS: Mapping[str, tuple[str, ...]] = {
     "neural_compressor": ("neural-compressor==2.6", "torch"),
 }
 _BESIDE: Mapping[str, tuple[str, ...]] = {
-    "kd_lib": ("torch", "torchvision", "tensorboard", "transformers", "tqdm"),
     "neural_compressor": ("six",),
 }
 """What a code needs that does not say so, or cannot be installed with what it says."""
@@ -78,7 +75,6 @@ _SETTINGS: Mapping[str, tuple[dict[str, float], ...]] = {
     "torchdistill": ({}, {"alpha": 0.1}, {"alpha": 0.0}, {"alpha": 0.3, "beta": 0.9}),
     "textbrewer_ce": ({}, {"hard_label_weight": 1.5}),
     "textbrewer_mse": ({}, {"hard_label_weight": 1.5}),
-    "kd_lib": ({}, {"distil_weight": 0.8}),
     "trl_jsd": ({}, {"beta": 0.1}),
     "keras": ({}, {"student_loss_weight": 0.1}),
     "keras_default": ({}, {"student_loss_weight": 0.1}),
@@ -91,7 +87,6 @@ _SETTINGS: Mapping[str, tuple[dict[str, float], ...]] = {
 _ENTRIES: Mapping[str, tuple[str, ...]] = {
     "torchdistill": ("torchdistill", "torchdistill_soft_only"),
     "textbrewer": ("textbrewer_ce", "textbrewer_mse"),
-    "kd_lib": ("kd_lib",),
     "trl": ("trl_forward", "trl_jsd", "trl_reverse"),
     "keras": ("keras", "keras_default"),
     "liger": ("liger_jsd",),

@@ -132,7 +132,7 @@ CONVENTIONS: dict[str, Convention] = {
     ),
     "kd_lib": Convention(
         code="KD_Lib, VanillaKD",
-        checked="executed, KD-Lib 0.0.30",
+        checked="re-derived from source, KD-Lib 0.0.30",
         soft="mse_probs",
         temperature_squared=True,
         reduction="mean",
