@@ -10,7 +10,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/env"
-"$folder/env/bin/pip" install --quiet --no-compile nvidia-modelopt==0.47.0 huggingface_hub torch==2.13.0
+"$folder/env/bin/pip" install --quiet --no-compile nvidia-modelopt==0.47.0 huggingface_hub requests torch==2.13.0
 "$folder/env/bin/python" -W ignore - <<'PYTHON'
 from importlib.metadata import version
 

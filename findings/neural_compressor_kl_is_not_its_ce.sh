@@ -9,7 +9,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/env"
-"$folder/env/bin/pip" install --quiet --no-compile neural-compressor==2.6 six torch==2.13.0
+"$folder/env/bin/pip" install --quiet --no-compile neural-compressor==2.6 six "setuptools<81" torch==2.13.0
 "$folder/env/bin/python" -W ignore - <<'PYTHON'
 from importlib.metadata import version
 

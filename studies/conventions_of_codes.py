@@ -63,12 +63,12 @@ _PINS: Mapping[str, tuple[str, ...]] = {
     "trl": ("trl==1.16.0",),
     "keras": ("keras==3.15.1", "torch"),
     "liger": ("liger-kernel==0.8.5",),
-    "modelopt": ("nvidia-modelopt==0.47.0", "huggingface_hub"),
+    "modelopt": ("nvidia-modelopt==0.47.0", "huggingface_hub", "requests"),
     "silverspoon": ("silverspoon-kd==0.1.0",),
     "neural_compressor": ("neural-compressor==2.6", "torch"),
 }
 _BESIDE: Mapping[str, tuple[str, ...]] = {
-    "neural_compressor": ("six",),
+    "neural_compressor": ("six", "setuptools<81"),
 }
 """What a code needs that does not say so, or cannot be installed with what it says."""
 _SETTINGS: Mapping[str, tuple[dict[str, float], ...]] = {

@@ -107,9 +107,7 @@ def keras(student, teacher, labels, t, student_loss_weight=0.5):
 
 
 def keras_default(student, teacher, labels, t, student_loss_weight=0.5):
-    p, q = (
-        torch.minimum(torch.maximum(z / t, torch.tensor(1e-7)), torch.tensor(1.0)) for z in (teacher, student)
-    )
+    p, q = (F.hardtanh(z / t, 1e-7, 1.0) for z in (teacher, student))
     soft = F.kl_div(q.log(), p, reduction="batchmean")
     return student_loss_weight * F.cross_entropy(student, labels) + (1 - student_loss_weight) * soft
 
@@ -121,7 +119,8 @@ def liger_jsd(student, teacher, labels, t, weight_soft_loss=0.5, weight_hard_los
 
 
 def modelopt(student, teacher, labels, t):
-    return F.kl_div(*_logs(student, teacher, t), reduction="mean", log_target=True) * t**2
+    log_s, log_t = _logs(student, teacher, t)
+    return (log_t.exp() * (log_t - log_s)).mean() * t**2
 
 
 def silverspoon_kl(student, teacher, labels, t, alpha=0.0):
@@ -146,7 +145,7 @@ RIVALS = {
     "kd_zoo": (kd_zoo, {"lambda_kd": 0.3}),
     "keras": (keras, {"student_loss_weight": 0.1}),
     "keras_default": (keras_default, {"student_loss_weight": 0.1}),
-    "liger_jsd": (liger_jsd, {"weight_soft_loss": 0.9, "weight_hard_loss": 0.2, "beta": 0.3}),
+    "liger_jsd": (liger_jsd, {"weight_soft_loss": 2.0, "weight_hard_loss": 0.0, "beta": 0.5}),
     "modelopt": (modelopt, {}),
     "modelopt_batchmean": (lambda s, t, y, T: modelopt(s, t, y, T) * K, {}),
     "silverspoon_kl": (silverspoon_kl, {"alpha": 0.4}),
