@@ -225,6 +225,7 @@ TYPES: dict[Any, Callable[[Arguments], Any]] = {
     datasets.ReadArray: lambda draw: datasets.ReadArray(draw.normal(5, 3).numpy()),
     Recipe: lambda draw: draw.one_of(Recipe(steps=2), Recipe(steps=2, learning_rate=0.1, optimizer="sgd")),
     schemes.Loop: lambda draw: schemes.Loop(),
+    schemes.Validation: lambda draw: schemes.Validation(data=points(draw)),
     schemes.Term: lambda draw: schemes.labels_term(),
     schemes.Batches: lambda draw: schemes.Batches(points(draw)),
     networks.Inputs: lambda draw: networks.Inputs((draw.normal(5, 4).float(),)),

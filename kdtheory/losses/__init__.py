@@ -1,6 +1,7 @@
 """Losses of distillation and of classification: tensors in, tensors out."""
 
-from kdtheory.losses.conventions import CONVENTIONS, Convention
+from kdtheory.losses.codes import CONVENTIONS
+from kdtheory.losses.conventions import Convention
 from kdtheory.losses.divergences import (
     SOFT_TERMS,
     SoftTerm,

@@ -20,12 +20,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.losses.divergences import jensen_shannon
 from kdtheory.losses.response import Reduction, kd_loss
 from kdtheory.losses.softmax import Setting
 from kdtheory.validate import check_same_shape
 
-__all__ = ["CONVENTIONS", "Convention"]
+__all__ = ["Convention"]
 
 Multipliers = Callable[[Mapping[str, Any]], tuple[float, float]]
 _IGNORED = -100  # torch's label for what does not count
@@ -38,6 +37,8 @@ class Convention:
 
     Args:
         code: which code it is, and where in it.
+        checked: at which version, and how: "executed" beside the code by the study `conventions_of_codes`,
+            or "re-derived from source" where it is no package or does not run here.
         soft: the soft term, as `kd_loss` takes it.
         temperature_squared: whether the code multiplies its soft term by T².
         reduction: what the code means its soft term over.
@@ -54,6 +55,7 @@ class Convention:
     """
 
     code: str
+    checked: str
     soft: Any
     temperature_squared: bool
     reduction: Reduction
@@ -83,12 +85,14 @@ class Convention:
         """
         known = self._known(settings)
         bare = self._is_bare(known) or (self.bare_without is not None and labels is None)
-        soft_weight, hard_weight = _soft_only(known) if bare else self.multipliers(known)
+        soft_weight, hard_weight = (1.0, 0.0) if bare else self.multipliers(known)
         share = 1.0
         if self.tokens and labels is not None:
             check_same_shape("labels", labels, "the tokens", student_logits[..., 0])
             counted = labels != _IGNORED
-            student_logits, teacher_logits, labels = student_logits[counted], teacher_logits[counted], None
+            student_logits, teacher_logits, labels = (
+                each[counted] for each in (student_logits, teacher_logits, labels)
+            )
             if not len(student_logits):
                 return student_logits.sum()  # no token counts: 0, and a gradient of 0
         elif self.tokens:
@@ -115,6 +119,7 @@ class Convention:
         Raises:
             ValueError: a setting that this code does not know.
 
+        >>> from kdtheory.losses import CONVENTIONS
         >>> CONVENTIONS["pytorch_tutorial"].rescaling(temperature=2.0, num_classes=10)
         (0.25, 0.75)
         >>> CONVENTIONS["lecture_notes"].rescaling(temperature=2.0, num_classes=10)
@@ -124,7 +129,7 @@ class Convention:
         if self.differs is not None and known.get("beta") != 0:
             return None
         bare = self._is_bare(known)
-        soft_weight, hard_weight = _soft_only(known) if bare else self.multipliers(known)
+        soft_weight, hard_weight = (1.0, 0.0) if bare else self.multipliers(known)
         by_temperature = 1.0 if self.temperature_squared and not bare else 1 / temperature / temperature
         by_classes = 1 / num_classes if self.reduction == "mean" else 1.0
         return soft_weight * by_temperature * by_classes, hard_weight
@@ -139,155 +144,3 @@ class Convention:
 
     def _is_bare(self, known: Mapping[str, Any]) -> bool:
         return self.bare_without is not None and known[self.bare_without] == 0
-
-
-def _on_soft(name: str) -> Multipliers:
-    """One weight λ in front of the soft term, 1 − λ in front of the hard term."""
-    return lambda settings: (settings[name], 1 - settings[name])
-
-
-def _free(soft: str, hard: str) -> Multipliers:
-    """Two weights, neither tied to the other."""
-    return lambda settings: (settings[soft], settings[hard])
-
-
-def _soft_only(settings: Mapping[str, Any]) -> tuple[float, float]:
-    return 1.0, 0.0
-
-
-CONVENTIONS: dict[str, Convention] = {
-    "lecture_notes": Convention(
-        code="CS 541 lecture notes, section 3",
-        soft="cross_entropy",
-        temperature_squared=False,
-        reduction="batchmean",
-        settings={"lambda_": 0.5},
-        multipliers=_on_soft("lambda_"),
-        note="λ and the reduction are left open there; T² is not mentioned.",
-    ),
-    "repdistiller": Convention(
-        code="RepDistiller, distiller_zoo/KD.py",
-        soft="kl",
-        temperature_squared=True,
-        reduction="batchmean",
-        settings={"alpha": 0.9, "gamma": 0.1},
-        multipliers=_free("alpha", "gamma"),
-        temperature=4.0,
-        note="γ weighs the labels, α the teacher; γ is 1 unless the recipe of its scripts (0.1) is given.",
-    ),
-    "mdistiller": Convention(
-        code="mdistiller, mdistiller/distillers/KD.py",
-        soft="kl",
-        temperature_squared=True,
-        reduction="batchmean",
-        settings={"KD_WEIGHT": 0.9, "CE_WEIGHT": 0.1},
-        multipliers=_free("KD_WEIGHT", "CE_WEIGHT"),
-        temperature=4.0,
-    ),
-    "torchdistill": Convention(
-        code="torchdistill, KDLoss",
-        soft="kl",
-        temperature_squared=True,
-        reduction="batchmean",
-        settings={"alpha": 0.5, "beta": None},
-        multipliers=lambda settings: (
-            1 - settings["alpha"] if settings["beta"] is None else settings["beta"],
-            settings["alpha"],
-        ),
-        bare_without="alpha",
-        note="α weighs the *labels*; its other weight β is 1 − α unless given. At α = 0, as without labels, "
-        "both β and T² go away: the soft gradient jumps by βT².",
-    ),
-    "torchdistill_soft_only": Convention(
-        code="torchdistill, KDLoss without targets or with alpha = 0",
-        soft="kl",
-        temperature_squared=False,
-        reduction="batchmean",
-        settings={},
-        multipliers=_soft_only,
-        note="T² goes away together with the hard term: the soft gradient jumps by T² at alpha = 0.",
-    ),
-    "pytorch_tutorial": Convention(
-        code="PyTorch tutorial on knowledge distillation",
-        soft="cross_entropy",
-        temperature_squared=True,
-        reduction="batchmean",
-        settings={"soft_target_loss_weight": 0.25, "ce_loss_weight": 0.75},
-        multipliers=_free("soft_target_loss_weight", "ce_loss_weight"),
-        temperature=2.0,
-        note="its loss is larger than the reference by the constant T²·H(φ_T(z_t)) under the soft weight.",
-    ),
-    "textbrewer_ce": Convention(
-        code="TextBrewer, kd_ce_loss",
-        soft="cross_entropy",
-        temperature_squared=False,
-        reduction="batchmean",
-        settings={"kd_loss_weight": 1.0, "hard_label_weight": 0.0},
-        multipliers=_free("kd_loss_weight", "hard_label_weight"),
-        temperature=4.0,
-    ),
-    "textbrewer_mse": Convention(
-        code="TextBrewer, kd_mse_loss",
-        soft="mse_logits",
-        temperature_squared=False,
-        reduction="mean",
-        settings={"kd_loss_weight": 1.0, "hard_label_weight": 0.0},
-        multipliers=_free("kd_loss_weight", "hard_label_weight"),
-        temperature=4.0,
-        differs="its soft gradient 2(z_s − z_t)/(kT²) is not centred: it also pulls the sum of the logits "
-        "along, which no loss of probabilities sees. Only on centred logits does it tend, as T → ∞, to a "
-        "multiple of the reference.",
-    ),
-    "kd_lib": Convention(
-        code="KD_Lib, VanillaKD",
-        soft="mse_probs",
-        temperature_squared=True,
-        reduction="mean",
-        settings={"distil_weight": 0.5},
-        multipliers=_on_soft("distil_weight"),
-        temperature=20.0,
-        differs="the squared distance of softmaxes sends its gradient through the softmax once more: "
-        "2(T/k)·J(φ_T(z_s))·(φ_T(z_s) − φ_T(z_t)) with J(p) = diag p − ppᵀ, which vanishes for a confident "
-        "wrong student.",
-    ),
-    "trl_forward": Convention(
-        code="TRL, generalized_jsd_loss at beta = 0",
-        soft="kl",
-        temperature_squared=False,
-        reduction="batchmean",
-        settings={},
-        multipliers=_soft_only,
-        temperature=1.0,
-        tokens=True,
-        note="with labels a mean over the tokens whose label is not −100, 0 where there is none; without "
-        "labels the sum over all tokens divided by the number of sequences. There is no hard term. A teacher "
-        "that rules a class out gives NaN there at β = 0 and ½, and a number here.",
-    ),
-    "trl_jsd": Convention(
-        code="TRL, generalized_jsd_loss at 0 < beta < 1",
-        soft=jensen_shannon,
-        soft_settings=("beta",),
-        temperature_squared=False,
-        reduction="batchmean",
-        settings={"beta": 0.5},
-        multipliers=_soft_only,
-        temperature=1.0,
-        tokens=True,
-        differs="a mixture stands between student and teacher: its gradient "
-        "(1−β)·p_s·(ln(p_s/m) − KL(p_s‖m)) is no multiple of p_s − p_t. As β → 0 it behaves like "
-        "β(p_s − p_t); at β = 0 it jumps to p_s − p_t.",
-    ),
-    "trl_reverse": Convention(
-        code="TRL, generalized_jsd_loss at beta = 1",
-        soft="reverse_kl",
-        temperature_squared=False,
-        reduction="batchmean",
-        settings={},
-        multipliers=_soft_only,
-        temperature=1.0,
-        tokens=True,
-        differs="the reverse divergence has gradient p_s·(ln(p_s/p_t) − KL(p_s‖p_t)), no multiple of "
-        "p_s − p_t.",
-    ),
-}
-"""One entry for each code, read from the sources named."""
