@@ -44,6 +44,8 @@ RECORD = "a plain record of results, which the package makes"
 NO_RECIPE = "nothing draws its arguments yet"
 UNREACHED: dict[str, str] = {
     "claims": "run by `verify`, whose tests and ledger they are",
+    "clusters": "starts processes, or waits for a scheduler",
+    "stored_gram": "writes to the disk",
     "cli": "reads a command line; its table of bad input is in test_cli.py",
     "ledger": "runs claims in processes of their own",
     "plain": "reads and writes records; `kind` is a class of the package's",
@@ -56,6 +58,10 @@ UNREACHED: dict[str, str] = {
     "doors": "the decorator of the doors",
     "types.promoted": "a step of other doors, of tensors that they have looked at",
     "types.recordable": "a step of other doors, of tensors that they have looked at",
+    "gathered": "a step of other doors, of batches that they have looked at",
+    "workers.elsewhere": "what `clusters.on_cluster` calls",
+    "workers.interrupts_held": "what `clusters.on_cluster` calls",
+    "workers.workers_elsewhere": "has no arguments",
     "validate": "the checks themselves, which have no arguments of users",
     "assertion": NO_RECIPE,
     "catalogue": NO_RECIPE,
@@ -90,6 +96,8 @@ UNREACHED: dict[str, str] = {
     "compression.perturbation.Perturbation": RECORD,
     "transfer_risk.curves.NestedStudents": RECORD,
     "transfer_risk.curves.TransferCurve": RECORD,
+    "transfer_risk.large.LargeTransferCurve": RECORD,
+    "ntk.iterative.IterativeSolution": RECORD,
     "risk.gradients.GradientNoise": RECORD,
     "risk.teacher.TeacherBiasVariance": RECORD,
     "stats.MeanTest": RECORD,
