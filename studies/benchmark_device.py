@@ -32,7 +32,7 @@ from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 
 CLAIMS: tuple[str, ...] = ()
-CONFIG: dict[str, Any] = {"points": 1000, "dim": 64, "width": 128, "members": 16, "steps": 100, "repeats": 3}
+CONFIG: dict[str, Any] = {"points": 300, "dim": 64, "width": 64, "members": 4, "steps": 30, "repeats": 1}
 SMALL: dict[str, Any] = {"points": 40, "dim": 6, "width": 8, "members": 3, "steps": 5, "repeats": 1}
 
 _CLASSES = 10
