@@ -2,9 +2,9 @@
 
 The same claims are examined by `kdtheory verify --jobs 2` and by `kdtheory verify --cluster local:2`, each
 as a command of its own from start to end, in turns; medians over the turns, and of their ratio. Findings are
-compared without the seconds. *Task* is what a task that does
-nothing costs from the process that waits for it, on the cluster and by a process of joblib's: it is what has
-to be small against the work in a task for more workers to help.
+compared without the seconds. *Task* is what a task that does nothing costs from the process that waits for
+it, on the cluster and by a process of joblib's: it is what has to be small against the work in a task for
+more workers to help.
 
 To look at: the whole run costs at most 1.15 times what two processes cost, and a task less than 20 ms.
 """
