@@ -39,16 +39,16 @@ from kdtheory.transfer_risk import KernelFunction, interpolant, large_transfer_c
 CLAIMS: tuple[str, ...] = ()
 PANELS = 2
 CONFIG: dict[str, Any] = {
-    "stored": (2000, 4000, 8000),
+    "stored": (5000, 10_000, 20_000),
     "dim": 64,
     "depth": 8,
-    "transfer": (1000, 2000, 4000),
-    "exact_up_to": 4000,
-    "landmarks": 500,
+    "transfer": (2500, 5000, 10_000),
+    "exact_up_to": 10_000,
+    "landmarks": 1000,
     "jitter": 1e-2,
     "tolerance": 1e-2,
-    "fresh": 1000,
-    "repeats": 1,
+    "fresh": 2000,
+    "repeats": 2,
 }
 SMALL: dict[str, Any] = {
     "stored": (300, 600), "transfer": (200, 400), "exact_up_to": 200, "landmarks": 50, "fresh": 100,
