@@ -59,6 +59,7 @@ UNREACHED: dict[str, str] = {
     "types.promoted": "a step of other doors, of tensors that they have looked at",
     "types.recordable": "a step of other doors, of tensors that they have looked at",
     "gathered": "a step of other doors, of batches that they have looked at",
+    "rows.hashed": "a step of `roles`, of tables that they have looked at",
     "workers.elsewhere": "what `clusters.on_cluster` calls",
     "workers.interrupts_held": "what `clusters.on_cluster` calls",
     "workers.workers_elsewhere": "has no arguments",

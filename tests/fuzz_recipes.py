@@ -287,6 +287,7 @@ RECIPES: dict[str, dict[str, Maker]] = {
         "teachers": lambda draw: {"one": draw.normal(6, 3).softmax(-1), "two": draw.normal(6, 3).softmax(-1)},
         "teacher_probs": laws(6, 3),
     },
+    "rows.EqualRows": {"known": always({})},
     "transfer_risk.large": {
         "jobs": always(1),
         "landmarks": one(1, 3),
