@@ -86,33 +86,8 @@ def on_cluster(address: str, /) -> Iterator[Cluster]:
     Traceback (most recent call last):
     ValueError: cluster = 'local:0' must be local:N with N ≥ 1, local, or a scheduler's address such as ...
     """
-    try:
-        from distributed import Client, LocalCluster
-        from distributed.versions import VersionMismatchWarning
-    except ModuleNotFoundError as error:
-        raise ValueError(f"cluster = {address!r} needs dask; pip install 'kdtheory[cluster]'") from error
-    workers = _local_workers(address)
-    with ExitStack() as stack, warnings.catch_warnings():
-        warnings.simplefilter("ignore", VersionMismatchWarning)  # said below, in one line
-        place: Any = address
-        if workers is not None:
-            with interrupts_held():
-                place = stack.enter_context(
-                    LocalCluster(
-                        n_workers=workers,
-                        threads_per_worker=1,
-                        memory_limit=None,
-                        dashboard_address="127.0.0.1:0",
-                        silence_logs=100,  # what is lost or given up is told by this process
-                    )
-                )
-        try:
-            client = stack.enter_context(Client(place, timeout=_PATIENCE, set_as_default=False))
-        except (OSError, ValueError, TypeError, ImportError) as error:
-            raise ValueError(
-                f"cluster = {address!r}: no scheduler of dask's answers there within {_PATIENCE} s "
-                f"({type(error).__name__}: {error}); start one by `dask scheduler`, or give local:N"
-            ) from error
+    with ExitStack() as stack:
+        client = _connected(stack, address)
         here = _Home(tuple(_versions().items()), tuple(sys.path), os.getcwd(), os.getpid())
         there = _asked(client, address, here)
 
@@ -123,6 +98,36 @@ def on_cluster(address: str, /) -> Iterator[Cluster]:
 
         with elsewhere(engine, lambda: len(client.scheduler_info(n_workers=-1)["workers"])):
             yield Cluster(client.scheduler.address, there, client.dashboard_link)
+
+
+def _connected(stack: ExitStack, address: str) -> Any:
+    """A client of the scheduler, which is started first where it is to be of this machine."""
+    workers = _local_workers(address)
+    try:
+        from distributed import Client, LocalCluster
+        from distributed.versions import VersionMismatchWarning
+    except ModuleNotFoundError as error:
+        raise ValueError(f"cluster = {address!r} needs dask; pip install 'kdtheory[cluster]'") from error
+    place: Any = address
+    if workers is not None:
+        with interrupts_held():
+            local = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                memory_limit=None,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=100,  # what is lost or given up is told by this process
+            )
+        place = stack.enter_context(local)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VersionMismatchWarning)  # said later, in one line
+            return stack.enter_context(Client(place, timeout=_PATIENCE, set_as_default=False))
+    except (OSError, ValueError, TypeError, ImportError) as error:
+        raise ValueError(
+            f"cluster = {address!r}: no scheduler of dask's answers there within {_PATIENCE} s "
+            f"({type(error).__name__}: {error}); start one by `dask scheduler`, or give local:N"
+        ) from error
 
 
 def _local_workers(address: str) -> int | None:

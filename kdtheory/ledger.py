@@ -20,6 +20,7 @@ from kdtheory.claims.evidence import Evidence
 from kdtheory.claims.examined import Examined
 from kdtheory.claims.finding import Ledger, finding
 from kdtheory.claims.verdict import decisive_p_values
+from kdtheory.datasets import load_images
 from kdtheory.outside import check_sources
 from kdtheory.progress import Progress, told
 from kdtheory.records import RunDirectory, code_of
@@ -107,10 +108,9 @@ def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterat
     if workers_elsewhere() is None and (jobs == 1 or len(groups) == 1):
         found: Iterator[Examined] = (_timed(claim, plan) for group in groups for claim in group)
     else:
-        tasks = [
-            ([(_home(claim), claim.name, code[claim.name]) for claim in group], plan) for group in groups
-        ]
-        found = chain.from_iterable(spread(_examine_by_name, tasks, jobs=jobs))
+        tasks = [([(_home(claim), claim.name, code[claim.name]) for claim in group],) for group in groups]
+        shared = plan, load_images(plan.data).digest if plan.data else None
+        found = chain.from_iterable(spread(_examine_by_name, tasks, jobs=jobs, shared=shared))
     yield from (replace(one, code=code[one.name]) for one in found)
 
 
@@ -137,7 +137,9 @@ def _home(claim: Claim) -> str:
     return home
 
 
-def _examine_by_name(places: Sequence[tuple[str, str, str]], plan: Plan) -> list[Examined]:
+def _examine_by_name(plan: Plan, data: str | None, places: Sequence[tuple[str, str, str]]) -> list[Examined]:
+    if plan.data and load_images(plan.data).digest != data:
+        raise ValueError(f"data = {str(plan.data)!r} holds other images on a worker; give all the same")
     for module, name, code in places:
         importlib.import_module(module)
         if code_of(REGISTRY[name]) != code:

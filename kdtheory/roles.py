@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -78,6 +78,7 @@ class _Points:
 
     role: ClassVar[str]
     inputs: Shaped[Tensor, "n *shape"] | SideBySide
+    hashes: UInt64[np.ndarray, "n"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hashes", _check_inputs(self.role, self.inputs))
@@ -294,7 +295,7 @@ def _rows_of(roles: Sequence[Role]) -> EqualRows:
         if (here := _row_shape(first.inputs)) != (there := _row_shape(second.inputs)):
             shapes = f"{here} in {first.role}, {there}"
             raise ValueError(f"a row has shape {shapes} in {second.role}; give points of one shape")
-    hashes: dict[str, np.ndarray] = {role.role: role.hashes for role in roles}  # type: ignore[union-attr]
+    hashes: dict[str, np.ndarray] = {role.role: role.hashes for role in roles}
     return EqualRows({role.role: role.inputs for role in roles}, hashes)
 
 

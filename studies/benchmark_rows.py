@@ -29,7 +29,7 @@ from kdtheory.streams import Stream
 
 CLAIMS: tuple[str, ...] = ()
 PANELS = 2
-CONFIG: dict[str, Any] = {"points": (10_000, 100_000, 1_000_000), "dim": 784, "repeats": 3}
+CONFIG: dict[str, Any] = {"points": (10_000, 100_000, 1_000_000), "dim": 784, "repeats": 2}
 SMALL: dict[str, Any] = {"points": (1000, 4000), "dim": 40, "repeats": 1}
 
 _BLOCK = 2**21

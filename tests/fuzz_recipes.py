@@ -208,6 +208,13 @@ RECIPES: dict[str, dict[str, Maker]] = {
     "networks.ntk_mlp.NTKMLP": ARCHITECTURES,
     "networks.patches.PatchNetwork": ARCHITECTURES,
     "ntk.blocks.fill_gram": {"out": lambda draw: np.empty((6, 6)), "rows": rows(4), "jobs": always(1)},
+    "ntk.iterative": {
+        "jobs": always(1),
+        "scale": always(None),
+        "landmarks": one(1, 3),
+        "tolerance": one(0.1, 0.01),
+        "most": one(3, 50),
+    },
     "ntk.linearised.weight_change": {"coefficients": lambda draw: draw.normal(3).to(draw.dtype)},
     "plain": {
         "kind": one(float, tuple[float, ...], dict[str, int], bool),
@@ -314,7 +321,19 @@ RECIPES: dict[str, dict[str, Maker]] = {
         "teachers": lambda draw: {"one": draw.normal(6, 3).softmax(-1), "two": draw.normal(6, 3).softmax(-1)},
         "teacher_probs": laws(6, 3),
     },
-    "workers.spread": {"function": always(max), "tasks": always(((1, 2), (4, 3))), "jobs": always(1)},
+    "rows.EqualRows": {"known": always({})},
+    "transfer_risk.large": {
+        "jobs": always(1),
+        "landmarks": one(1, 3),
+        "tolerance": one(0.1, 0.01),
+    },
+    "workers.spread": {
+        "function": always(max),
+        "tasks": always(((1, 2), (4, 3))),
+        "jobs": always(1),
+        "shared": always(()),
+        "ahead": one(None, 1),
+    },
 }
 
 

@@ -246,6 +246,14 @@ TYPES: dict[Any, Callable[[Arguments], Any]] = {
         draw.normal(3, 4),
         sizes=(1, 2),
     ),
+    transfer_risk.LargeTransferCurve: lambda draw: transfer_risk.large_transfer_curve(
+        LinearKernel(),
+        draw.normal(4, 4),
+        transfer_risk.linear_function(draw.normal(4)),
+        draw.normal(3, 4),
+        sizes=(1, 2),
+        jitter=0.1,
+    ),
     schemes.Comparison: lambda draw: schemes.compare(
         {"fit": fitted, "again": fitted},
         points(draw),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -20,8 +21,8 @@ from kdtheory.workers import spread, workers_elsewhere
 __all__ = ["Block", "fill_gram", "filled_blocks", "gram_blocks"]
 
 Block = tuple[slice, slice]
-_AHEAD = 2
-"""Blocks for each worker that are under way at once: one is computed, one is sent or written."""
+_AHEAD = 4
+"""Blocks for each worker that are under way at once: one is computed, others are sent or written."""
 _STORED_AT_ONCE = 256
 
 
@@ -85,7 +86,7 @@ def filled_blocks(
         )
     else:  # copies, for a pickled slice takes all points with it
         work = (((i, j), rows[i].clone(), None if i == j else rows[j].clone()) for i, j in blocks)
-        workers = workers_elsewhere() or abs(jobs)
+        workers = workers_elsewhere() or joblib.effective_n_jobs(jobs)
         done = spread(_block, work, jobs=jobs, shared=(kernel,), ahead=_AHEAD * workers)
     for block, values in done:
         _put(out, block, values)

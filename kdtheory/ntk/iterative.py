@@ -118,12 +118,13 @@ def iterative_solution(
     check_positive("scale", ridge)
     near = _Nystroem.of(kernel, rows, min(landmarks, len(rows)), ridge)
 
-    def product(vector: np.ndarray) -> np.ndarray:
-        return gram_product(kernel, rows, torch.from_numpy(vector), jobs=jobs).numpy() + ridge * vector
+    def product(vector: np.ndarray, dtype: torch.dtype = rows.dtype) -> np.ndarray:
+        v = torch.from_numpy(vector).to(dtype)
+        return gram_product(kernel, rows, v, jobs=jobs).numpy() + ridge * vector
 
     with told(progress, "steps") as tell:
         alpha, steps = _descended(product, near, z, tolerance, most, tell)
-    residual = z - product(alpha)
+    residual = z - product(alpha, torch.float64)
     error = near.energy(residual)
     # αᵀ(2z − Aα) = zᵀA⁻¹z − rᵀA⁻¹r.
     low = float(alpha @ (z + residual))
@@ -148,7 +149,7 @@ def gram_product(
     Args:
         kernel: K.
         rows: X.
-        vector: v; products are in the precision of the kernel, sums of blocks in double precision.
+        vector: v; products of blocks are in its precision, their sums in double precision.
         jobs: as in `iterative_solution`.
 
     >>> from kdtheory.ntk import LinearKernel
@@ -165,8 +166,9 @@ def gram_product(
             out[start:] += _strip(kernel, rows, vector, _BLOCK, start)[1]
         return out
     shared = kernel, rows, vector, _BLOCK
-    for start, part in spread(_strip, [(start,) for start in starts], jobs=jobs, shared=shared):
-        out[start:] += part
+    parts = dict(spread(_strip, [(start,) for start in starts], jobs=jobs, shared=shared))
+    for start in starts:  # in one order, so that the sum is that of one process
+        out[start:] += parts[start]
     return out
 
 
@@ -178,9 +180,9 @@ def _strip(kernel: Kernel, rows: Tensor, vector: Tensor, size: int, start: int) 
     out = torch.zeros(len(left), dtype=torch.float64)
     for i, j in gram_blocks(len(left), size)[: -(-len(left) // size)]:
         block = kernel(left[i], None if i == j else left[j]).cpu()
-        out[i] += (block @ own[j].to(block)).double()
+        out[i] += (block.to(own) @ own[j]).double()
         if i != j:
-            out[j] += (block.mT @ own[i].to(block)).double()
+            out[j] += (block.to(own).mT @ own[i]).double()
     return start, out
 
 
