@@ -34,6 +34,7 @@ SOURCE = "panigrahi2025progressive"
     mutants=(
         Mutant("the bits are counted from the other end", degree_one, value(lambda found: found.flip(-1))),
     ),
+    loose="both sides are scaled alike, and half of their difference lies above the margin",
     cost=3,
 )
 def a_checkpoint_in_transition_knows_the_bits_of_the_parity(rows: Rows, /) -> Evidence:
