@@ -1,5 +1,6 @@
 """Distillation of sequences: laws on V^H, their divergences, sampled gradients, drafts."""
 
+from kdtheory.sequences.conventions import SEQUENCE_CONVENTIONS, SequenceConvention
 from kdtheory.sequences.divergences import (
     next_token_sum,
     sequence_divergence,
@@ -19,7 +20,9 @@ from kdtheory.sequences.speculative import (
 
 __all__ = [
     "ESTIMATORS",
+    "SEQUENCE_CONVENTIONS",
     "Moments",
+    "SequenceConvention",
     "SequenceLaw",
     "acceptance",
     "acceptance_lower_limits",

@@ -1,0 +1,105 @@
+"""Students that see their teacher's idle outputs over noise, and nothing else of what it has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdtheory.doors import inside
+from kdtheory.experiments.core import experiment
+from kdtheory.experiments.rows import Rows
+from kdtheory.experiments.run import Run
+from kdtheory.losses import distillation, label_loss
+from kdtheory.networks import MLP
+from kdtheory.populations import train
+from kdtheory.recipe import Recipe
+from kdtheory.risk import accuracy
+
+__all__ = ["Starts", "another_start", "shared_head", "shared_start", "students_of_idle_outputs"]
+
+MEMBERS, IDLE, HIDDEN = 32, 5, 32
+TEACHER = Recipe(steps=200, learning_rate=0.005, batch_size=100)
+STUDENT = Recipe(steps=300, learning_rate=0.003, batch_size=100)
+
+
+@dataclass(frozen=True, eq=False)
+class Starts:
+    """The starts of the teachers, and others, of one architecture."""
+
+    architecture: MLP
+    teachers: Tensor
+    others: Tensor
+
+
+def shared_start(starts: Starts, /) -> Tensor:
+    """Where the teacher started."""
+    return starts.teachers
+
+
+def another_start(starts: Starts, /) -> Tensor:
+    """A start of the student's own."""
+    return starts.others
+
+
+def shared_head(starts: Starts, /) -> Tensor:
+    """The last layer of the teacher's start, below it a layer of the student's own."""
+    own, theirs = (starts.architecture.unpack(one) for one in (starts.others, starts.teachers))
+    return starts.architecture.pack({**own, **{name: theirs[name] for name in list(theirs)[-2:]}})
+
+
+def idle_distillation(logits: Tensor, probs: Tensor, labels: Tensor | None, /) -> Tensor:
+    """The divergence of the idle outputs' softmax from the teacher's."""
+    return inside(distillation)(logits[..., -IDLE:], probs[..., -IDLE:], labels)
+
+
+def class_loss(logits: Tensor, probs: Tensor | None, labels: Tensor, /) -> Tensor:
+    """The cross-entropy of the labels over the class outputs; the idle ones stay out of it."""
+    return inside(label_loss)(logits[..., :-IDLE], probs, labels)
+
+
+@experiment
+def students_of_idle_outputs(run: Run, /, *, start: Callable[[Starts], Tensor] = shared_start) -> Rows:
+    """32 nets of 32 hidden units learn the labels of 1,000 real images by their class outputs; students, from
+    where `start` says, learn the softmax of five idle outputs of theirs over 1,000 images of noise, uniform
+    in [−1, 1]: accuracy of both on new images, by the class outputs, which no student was ever taught.
+    """
+    images, stream = run.images, run.stream
+    order = torch.randperm(images.num_images, generator=stream.child("images").torch())[:2000]
+    seen, new = order.split(1000)
+    members = run.size(quick=MEMBERS, full=4 * MEMBERS)
+    net = MLP((images.dim, HIDDEN, images.num_classes + IDLE))
+    teachers, others = (
+        net.init(stream.child(name), members=members, dtype=torch.float64) for name in ("teachers", "others")
+    )
+    trained = train(
+        net,
+        images.inputs[seen],
+        images.labels[seen],
+        loss=class_loss,
+        members=members,
+        stream=stream.child("teachers"),
+        recipe=TEACHER,
+        initial=teachers,
+        device=run.device,
+    )
+    noise = 2 * torch.rand(members, 1000, images.dim, generator=stream.child("noise").torch()) - 1
+    idle = trained.logits(noise)[..., -IDLE:].softmax(-1)
+    students = train(
+        net,
+        noise,
+        teacher_probs=torch.nn.functional.pad(idle, (images.num_classes, 0)),
+        loss=idle_distillation,
+        members=members,
+        stream=stream.child("students"),
+        recipe=STUDENT,
+        initial=start(Starts(net, teachers, others)),
+        device=run.device,
+    )
+    found = [
+        accuracy(nets.logits(images.inputs[new])[..., :-IDLE].cpu(), images.labels[new])
+        for nets in (students, trained)
+    ]
+    return Rows(accuracy=found[0], of_teacher=found[1], classes=images.num_classes)

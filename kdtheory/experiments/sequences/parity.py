@@ -1,0 +1,97 @@
+"""A sparse parity: checkpoints of networks that learn it, and students of one checkpoint after another."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from kdtheory.experiments.core import experiment
+from kdtheory.experiments.rows import Rows
+from kdtheory.experiments.run import Run
+from kdtheory.losses import distillation, label_loss
+from kdtheory.networks import MLP
+from kdtheory.populations import Population, train
+from kdtheory.recipe import Recipe
+from kdtheory.risk import accuracy
+
+__all__ = ["checkpoints_of_a_parity", "degree_one", "students_in_two_courses"]
+
+DIM, SUPPORT, MEMBERS = 10, 3, 48
+TEACHER, STUDENT = MLP((DIM, 64, 2)), MLP((DIM, 24, 2))
+BEFORE, DURING, AFTER = 30, 120, 600
+HALF = Recipe(steps=150, learning_rate=0.003, batch_size=64)
+
+
+def cube() -> tuple[Tensor, Tensor]:
+    """All points of {−1, 1}¹⁰, and whether the product of their first three coordinates is 1."""
+    points = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=DIM)))
+    return points, (points[:, :SUPPORT].prod(1) > 0).long()
+
+
+def degree_one(values: Tensor, points: Tensor, /) -> Tensor:
+    """f̂({i}) = E f(x) x_i over all points, for each coordinate i: [*, points] to [*, coordinates]."""
+    coefficients: Tensor = values @ points.to(values) / len(points)
+    return coefficients
+
+
+@experiment
+def checkpoints_of_a_parity(run: Run, /, *, steps: int = DURING) -> Rows:
+    """48 nets (64 hidden units) that learn by Adam, from minibatches of 64, the parity of three of ten bits,
+    at all 1,024 points, after `steps` steps: accuracy; the mean size of the exact coefficients of degree one
+    of p(1) − p(0) at the three bits, and at the other seven; and their probabilities.
+    """
+    points, labels = cube()
+    nets = train(
+        TEACHER,
+        points,
+        labels,
+        loss=label_loss,
+        members=run.size(quick=MEMBERS, full=4 * MEMBERS),
+        stream=checkpoints_of_a_parity.stream(run.stream.seed),
+        recipe=HALF.but(steps=steps),
+        device=run.device,
+    )
+    probs = nets.logits(points).softmax(-1).cpu()
+    sizes = degree_one((probs[..., 1] - probs[..., 0]).double(), points).abs()
+    return Rows(
+        accuracy=accuracy(probs, labels),
+        inside=sizes[:, :SUPPORT].mean(1),
+        outside=sizes[:, SUPPORT:].mean(1),
+        probs=probs,
+    )
+
+
+@experiment
+def students_in_two_courses(run: Run, /, *, first: int = AFTER) -> Rows:
+    """Students (24 hidden units) of these nets: 150 steps on the checkpoint in the transition and 150 on the
+    final one, or the first 150 on the checkpoint of step `first`: accuracy of both at all points.
+    """
+    found = [_after_two_courses(run, course) for course in (DURING, first)]
+    return Rows(progressive=found[0], rival=found[1])
+
+
+def _after_two_courses(run: Run, first: int) -> Tensor:
+    points, labels = cube()
+    halfway: Population | None = None
+    for course in (first, AFTER):
+        probs = checkpoints_of_a_parity.given(steps=course).rows(run).probs
+        halfway = train(
+            STUDENT,
+            points,
+            teacher_probs=probs,
+            loss=distillation,
+            members=len(probs),
+            stream=students_in_two_courses.stream(run.stream.seed).child(course),
+            recipe=HALF,
+            initial=_start(run, len(probs)) if halfway is None else halfway.params,
+            device=run.device,
+        )
+    assert halfway is not None
+    return accuracy(halfway.logits(points).cpu(), labels)
+
+
+def _start(run: Run, members: int) -> Tensor:
+    stream = students_in_two_courses.stream(run.stream.seed).child("start")
+    return STUDENT.init(stream, members=members, dtype=torch.float64)
