@@ -86,6 +86,7 @@ def descend(
     loss = task.loss_of(group)
     mask = None if task.kept is None else task.kept[group].to(weights)
     raw = task.sample.rows(lambda array: array[group])
+    batches: Iterator[Sample]
     examples = rows = raw.inputs.shape[1]
     if recipe.batch_size is not None and recipe.batch_size < examples:
         rows = max(recipe.batch_size, rows_at_once(task.architecture, len(weights), examples))
@@ -153,7 +154,7 @@ def _on_all(tape: Tape, raw: Sample, loss: Loss, gradient: Tensor, rows: int) ->
     examples = raw.inputs.shape[1]
     losses, total = [], torch.zeros_like(gradient)
     for start in range(0, examples, rows):
-        part = raw.rows(lambda array, start=start: array[:, start : start + rows])
+        part = raw.rows(partial(torch.narrow, dim=1, start=start, length=min(rows, examples - start)))
         losses.append(_backward(tape, _prepared(part, tape), loss))
         total.add_(gradient, alpha=losses[-1].shape[1] / examples)
     gradient.copy_(total)
