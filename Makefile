@@ -51,7 +51,7 @@ docs: $(DOCS)
 CHROMIUM ?= chromium
 BROWSER := .venv/.ready-browser
 test-browser: docs $(BROWSER)
-	command -v $(CHROMIUM) > /dev/null || apt-get install --yes --quiet chromium
+	command -v $(CHROMIUM) > /dev/null || { apt-get update --quiet && apt-get install --yes --quiet chromium; }
 	$(BIN)/kdtheory report --run build/errata --out build/report.html
 	CHROMIUM=$$(command -v $(CHROMIUM)) $(BIN)/python -m pytest --numprocesses 0 \
 		--override-ini python_files='check_*.py' tests/browser $(ARGS)
