@@ -322,7 +322,7 @@ def draw(axes: np.ndarray, rows: pd.DataFrame) -> None:
         panel_letter(ax, letter, f"{name}: as said, and with one thing changed")
     axes[0, 1].set_yticklabels([])
     _draw_sizes(axes[1, 0], rows[rows["panel"] == "points"])
-    panel_letter(axes[1, 0], "c", "what the wrong classes are worth, by the number of images")
+    panel_letter(axes[1, 0], "c", "what the wrong classes are worth")
     _draw_smoothing(axes[1, 1], rows[(rows["panel"] == "smoothing") & (rows["data"] == first)])
     panel_letter(axes[1, 1], "d", f"a smoothed teacher, by temperature ({first})")
 
