@@ -322,19 +322,19 @@ def draw(axes: np.ndarray, rows: pd.DataFrame) -> None:
         panel_letter(ax, letter, f"{name}: as said, and with one thing changed")
     axes[0, 1].set_yticklabels([])
     _draw_sizes(axes[1, 0], rows[rows["panel"] == "points"])
-    panel_letter(axes[1, 0], "c", "what the wrong classes are worth, by the number of images")
+    panel_letter(axes[1, 0], "c", "what the wrong classes are worth")
     _draw_smoothing(axes[1, 1], rows[(rows["panel"] == "smoothing") & (rows["data"] == first)])
     panel_letter(axes[1, 1], "d", f"a smoothed teacher, by temperature ({first})")
 
 
 def _draw_statements(ax: Any, rows: pd.DataFrame) -> None:
-    names = list(dict.fromkeys(zip(rows["section"], rows["what"], strict=True)))
+    names = list(dict.fromkeys(rows["what"]))
     colors = {"as said": PALETTE["blue"], "otherwise": PALETTE["vermillion"]}
-    keys = ["section", "what", "side", "condition"]
+    keys = ["what", "side", "condition"]
     for key, own in rows.groupby(keys, sort=False):
-        section, what, side, condition = map(str, key)
+        what, side, condition = map(str, key)
         lower = side == "otherwise"
-        place = names.index((section, what)) + (0.2 if lower else -0.2)
+        place = names.index(what) + (0.2 if lower else -0.2)
         ax.plot(own["points"], np.full(len(own), place), ".", color=colors[side], alpha=0.45, markersize=5)
         ax.plot(own["points"].mean(), place, "|", color=colors[side], markersize=13, markeredgewidth=2)
         ax.annotate(
@@ -345,7 +345,7 @@ def _draw_statements(ax: Any, rows: pd.DataFrame) -> None:
     ax.set_xscale("symlog", linthresh=1)
     ax.set_xlim(-100, 20000)
     ax.set_xticks([-100, -10, -1, 0, 1, 10, 100], ["−100", "−10", "−1", "0", "1", "10", "100"])
-    ax.set_yticks(range(len(names)), [f"{section} {what}" for section, what in names], fontsize=9)
+    ax.set_yticks(range(len(names)), names, fontsize=9)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlabel("percentage points")
     ax.set_ylabel("what is compared")

@@ -133,7 +133,7 @@ def students_told_by_teachers(
 ) -> Rows:
     """The same students, on the same images and from the same starts, of teachers of all 1,000 images (whose
     own labels are smoothed by `smoothing`), each told what `targets` makes of the law φ_T of its teacher:
-    accuracy on new images, a mean over the teacher's one or two `students`, on `size` images each.
+    accuracy on new images, a mean over the teacher's `students`, one or more, on `size` images each.
     """
     ground, found = ground_of(run), []
     logits = teachers_of_images.given(smoothing=smoothing, recipe=recipe).rows(run).logits
