@@ -21,7 +21,7 @@ from kdtheory.experiments.schemes.students import Ground
 from kdtheory.losses import distillation, label_loss
 from kdtheory.populations import Population, train
 from kdtheory.recipe import Recipe
-from kdtheory.risk import top_label_calibration_error
+from kdtheory.risk import accuracy, top_label_calibration_error
 
 __all__ = [
     "EARLY",
@@ -87,10 +87,10 @@ def students_of_wrong_labels(run: Run, /, *, steps: int = LONG, temperature: flo
     student = _taught(ground, ground.pool[ground.rows], teacher.softmax(-1), 1, steps, temperature)
     wrong, own = _wrong_labels(ground)[:, :WRONG], student.logits(ground.pool[ground.rows]).cpu()
     return Rows(
-        repeated=_share(own[:, :WRONG], wrong),
-        repeated_by_teacher=_share(teacher[:, :WRONG], wrong),
+        repeated=accuracy(own[:, :WRONG], wrong),
+        repeated_by_teacher=accuracy(teacher[:, :WRONG], wrong),
         accuracy=ground.accuracy(student),
-        of_teacher=_share(taught.new[:, 0], ground.test_labels.expand(len(wrong), -1)),
+        of_teacher=accuracy(taught.new[:, 0], ground.test_labels.expand(len(wrong), -1)),
     )
 
 
@@ -102,7 +102,7 @@ def rounds_of_students(run: Run, /, *, steps: int = LONG, rounds: int = 3) -> Ro
     """
     ground, taught = _ground(run), nets_of_wrong_labels.rows(run)
     told, points = taught.pool[:, 0].gather(1, _places(ground)), ground.pool[ground.rows]
-    accuracies = [_share(taught.new[:, 0], ground.test_labels.expand(len(told), -1))]
+    accuracies = [(taught.new[:, 0].argmax(-1) == ground.test_labels).double().mean(-1)]
     for turn in range(1, rounds + 1):
         student = _taught(ground, points, told.softmax(-1), turn, steps, TEMPERATURE)
         told = student.logits(points).cpu()
@@ -173,11 +173,6 @@ def _taught(
         device=ground.device,
         **what,
     )
-
-
-def _share(logits: Tensor, labels: Tensor) -> Tensor:
-    """The share of each row's examples that are given these labels."""
-    return (logits.argmax(-1) == labels).double().mean(-1)
 
 
 def _calibration(probs: Tensor, ground: Ground) -> tuple[Tensor, Tensor]:
