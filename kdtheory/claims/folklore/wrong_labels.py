@@ -8,7 +8,7 @@ from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Evidence, MeanInequality
 from kdtheory.claims.folklore.wrong import NEXT_TEACHER, NO_CONSTANT
 from kdtheory.claims.verdict import Verdict
-from kdtheory.claims.wrong import value
+from kdtheory.claims.wrong import scaled, value
 from kdtheory.experiments import Rows
 from kdtheory.experiments.folklore.wrong_labels import (
     EARLY,
