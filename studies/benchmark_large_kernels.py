@@ -31,7 +31,7 @@ from sklearn.kernel_ridge import KernelRidge
 
 from kdtheory.datasets import digits
 from kdtheory.ntk import InfiniteMLP
-from kdtheory.plots import PALETTE, counts_axis, legend_above, panel_letter
+from kdtheory.plots import PALETTE, counts_axis, panel_letter
 from kdtheory.stored_gram import stored_gram
 from kdtheory.streams import Stream
 from kdtheory.transfer_risk import KernelFunction, interpolant, large_transfer_curve
@@ -97,7 +97,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
     for ax, letter, (part, other) in zip(axes, "ab", _NAMES.items(), strict=True):
         table = rows[rows["part"] == part]
         for side, color, name in (("", "blue", part), ("rival_", "black", other)):
-            for column, line, unit in (("seconds", "o-", "seconds"), ("memory_mb", "s--", "MB")):
+            for column, line, unit in (("seconds", "o-", "s"), ("memory_mb", "s--", "MB")):
                 ax.plot(
                     table["points"], table[side + column].clip(lower=0.1), line, color=PALETTE[color],
                     label=f"{name}, {unit}",
@@ -105,7 +105,8 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
         ax.set_yscale("log")
         counts_axis(ax, table["points"], label="points")
         panel_letter(ax, letter, part)
-        legend_above(ax, columns=2)
+        ax.set_ylim(top=100 * ax.get_ylim()[1])  # room for the key
+        ax.legend(loc="upper left", fontsize="small")
 
 
 _NAMES = {"in a file": "in memory", "without the matrix": "KernelRidge"}

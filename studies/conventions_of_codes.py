@@ -54,7 +54,7 @@ CONFIG: dict[str, Any] = {
     "jobs": 8,
 }
 SMALL: dict[str, Any] = {"codes": ("textbrewer",), "temperatures": (4.0,), "dtypes": ("float64",)}
-SIZE = (7.5, 7.0)
+SIZE = (16 / 2.54, 7.0)
 
 FOLDER = "KDTHEORY_CODES"
 _PINS: Mapping[str, tuple[str, ...]] = {

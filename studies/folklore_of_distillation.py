@@ -4,12 +4,12 @@ Every dot is one network (or one ensemble, one teacher with its students) of 16 
 starts and, where they see few images, on images of their own; steps were fixed beforehand. The pool has
 1,000 images, students see 100 of them (200 where labels are wrong, 500 inputs where they are noise). The
 guesses that were written down before the runs, and why some were wrong, stand with the claims.
-(a, b) What each statement compares, in percentage points: as it is said (blue), and with the one thing that
-turns it over (vermilion); bars are means. The axis is linear within one point and logarithmic beyond. (a)
-digits, (b) the images of `--data`.
-(c) Why the order of the wrong classes was guessed to be worth little: accuracy of students of n images,
+(a) What each statement compares, in percentage points: as it is said (blue), and with the one thing that
+turns it over (vermilion); bars are means. The axis is linear within one point and logarithmic beyond.
+Dots are digits, crosses the images of `--data`.
+(b) Why the order of the wrong classes was guessed to be worth little: accuracy of students of n images,
 above students of their labels, of all that their teacher says, with the wrong classes in even shares, in an
-order of chance. Digits are filled, other images hollow. (d) A smoothed teacher (ε = 0.2) against one of
+order of chance. Digits are filled, other images hollow. (c) A smoothed teacher (ε = 0.2) against one of
 labels by the temperature of the students: for teachers as in the rest (circles) and for surer ones, trained
 at four times the rate (squares). Digits.
 """
@@ -96,9 +96,9 @@ CONFIG: dict[str, Any] = {
     "temperatures": (1.0, 2.0, 4.0, 8.0),
 }
 SMALL = {"statements": False, "sizes": (20,), "other_sizes": (20,), "temperatures": ()}
-PANELS = 4
-ROWS = 2
-SIZE = (11.0, 10.5)
+PANELS = 3
+ROWS = 3
+SIZE = (16 / 2.54, 14.0)
 
 _ARMS = {"all": as_told, "even shares": flat_rest, "order of chance": shuffled_rest}
 
@@ -314,38 +314,36 @@ def _by_temperature(run: Run, temperatures: Sequence[float]) -> Iterator[tuple[d
 
 
 def draw(axes: np.ndarray, rows: pd.DataFrame) -> None:
-    """Statements of each data set above, the number of points and the temperature below."""
-    first, *others = rows["data"].unique()
-    other = others[0] if others else first
-    for ax, letter, name in ((axes[0, 0], "a", first), (axes[0, 1], "b", other)):
-        _draw_statements(ax, rows[(rows["data"] == name) & (rows["panel"] == "statements")])
-        panel_letter(ax, letter, f"{name}: as said, and with one thing changed")
-    axes[0, 1].set_yticklabels([])
-    _draw_sizes(axes[1, 0], rows[rows["panel"] == "points"])
-    panel_letter(axes[1, 0], "c", "what the wrong classes are worth")
-    _draw_smoothing(axes[1, 1], rows[(rows["panel"] == "smoothing") & (rows["data"] == first)])
-    panel_letter(axes[1, 1], "d", f"a smoothed teacher, by temperature ({first})")
+    """The statements, the number of points, and the temperature, one below the other."""
+    first = rows["data"].unique()[0]
+    _draw_statements(axes[0], rows[rows["panel"] == "statements"], first)
+    panel_letter(axes[0], "a", "as said, and with one thing changed")
+    _draw_sizes(axes[1], rows[rows["panel"] == "points"])
+    panel_letter(axes[1], "b", "what the wrong classes are worth")
+    _draw_smoothing(axes[2], rows[(rows["panel"] == "smoothing") & (rows["data"] == first)])
+    panel_letter(axes[2], "c", f"a smoothed teacher, by temperature ({first})")
 
 
-def _draw_statements(ax: Any, rows: pd.DataFrame) -> None:
+def _draw_statements(ax: Any, rows: pd.DataFrame, first: str) -> None:
     names = list(dict.fromkeys(rows["what"]))
     colors = {"as said": PALETTE["blue"], "otherwise": PALETTE["vermillion"]}
-    keys = ["what", "side", "condition"]
+    keys = ["data", "what", "side", "condition"]
     for key, own in rows.groupby(keys, sort=False):
-        what, side, condition = map(str, key)
+        data, what, side, condition = map(str, key)
         lower = side == "otherwise"
-        place = names.index(what) + (0.2 if lower else -0.2)
-        ax.plot(own["points"], np.full(len(own), place), ".", color=colors[side], alpha=0.45, markersize=5)
+        place = names.index(what) + (0.25 if lower else -0.25)
+        marker = "." if data == first else "x"
+        ax.plot(own["points"], np.full(len(own), place), marker, color=colors[side], alpha=0.45, markersize=5)
         ax.plot(own["points"].mean(), place, "|", color=colors[side], markersize=13, markeredgewidth=2)
         ax.annotate(
             condition, (1, place), (-3, 0), ("axes fraction", "data"), "offset points",
-            ha="right", va="center", fontsize=8, color=colors[side],
+            ha="right", va="center", fontsize=7.2, color=colors[side],
         )  # fmt: skip
     ax.axvline(0, color="gray", linewidth=0.8)
     ax.set_xscale("symlog", linthresh=1)
-    ax.set_xlim(-100, 20000)
-    ax.set_xticks([-100, -10, -1, 0, 1, 10, 100], ["−100", "−10", "−1", "0", "1", "10", "100"])
-    ax.set_yticks(range(len(names)), names, fontsize=9)
+    ax.set_xlim(-100, 5000)
+    ax.set_xticks([-100, -10, 0, 10, 100], ["−100", "−10", "0", "10", "100"])
+    ax.set_yticks(range(len(names)), names, fontsize=7.5)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlabel("percentage points")
     ax.set_ylabel("what is compared")
@@ -368,7 +366,7 @@ def _draw_sizes(ax: Any, rows: pd.DataFrame) -> None:
         )  # fmt: skip
     ax.axhline(0, color="gray", linewidth=0.8)
     ax.set_xticks(range(len(sizes)), [f"{int(size):,}" for size in sizes])
-    ax.set_xlabel("images that the student sees (its teacher saw 1,000)")
+    ax.set_xlabel("images (its teacher saw 1,000)")
     ax.set_ylabel("accuracy above a student of labels, points")
     ax.legend(fontsize=8, frameon=False)
 

@@ -73,6 +73,8 @@ UNREACHED: dict[str, str] = {
     "answers": "what results are told by; they make it themselves",
     "shown": "what results are shown by; they make it themselves",
     "checkpoints": "writes to the disk",
+    "iterates.TailAverage.load": "a step of checkpoints, of what `state` has given",
+    "sequences.conventions": "what other codes compute; the tests of the table call every entry",
     "tensor_trees": "a step of other doors, of what they have made",
     "schemes.loop.Loop.child": "a step of cohorts, of the loop that they were given",
     "problems.teachers.TeacherLogits": "abstract",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -157,7 +158,9 @@ def spoiled(draw: Arguments, value: Tensor) -> Any:
     """A tensor in another type, shape or place, or with entries that it should not have."""
     more = ODD_REALS if value.is_floating_point() else () if value.dtype == torch.bool else ODD_CLASSES
     try:
-        return draw.one_of(*ODD_TENSORS, *more)(value)
+        with warnings.catch_warnings():  # torch's, of what it is asked for here
+            warnings.simplefilter("ignore")
+            return draw.one_of(*ODD_TENSORS, *more)(value)
     except (
         RuntimeError,
         IndexError,

@@ -253,7 +253,10 @@ def test_one_reading_says_whether_all_numbers_are_finite(
     monkeypatch.setattr(module, "_BLOCK", 96)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     info = torch.finfo(dtype)
-    fine = torch.tensor([0.0, -0.0, info.max, info.min, info.tiny, -info.smallest_normal, 1.0]).to(dtype)
+    fine = torch.tensor(
+        [0.0, -0.0, info.max, info.min, info.tiny, -info.smallest_normal, 1.0], dtype=torch.float64
+    )
+    fine = fine.to(dtype)
     table = fine.repeat(5, 1)
     hashes, finite = module.hashed(table)
     assert (finite, len(np.unique(hashes))) == (True, 1)

@@ -60,7 +60,7 @@ def test_every_verdict_is_counted_and_drawn(study: Study) -> None:
     assert (rows["otherwise"] == 0).all()
     assert (rows["library"] == "as now").all()
     figure = Figure(figsize=study.size, layout="constrained")
-    study.draw(figure.subplots(study.lines, study.panels), rows)
+    study.draw(figure.subplots(study.lines, study.panels // study.lines).ravel(), rows)
     figure.draw_without_rendering()
     assert all(ax.get_xlabel() and ax.get_ylabel() and ax.get_title(loc="left") for ax in figure.axes)
 

@@ -104,7 +104,7 @@ def _gain(case: Case, delta: float) -> Bound:
     found = paired_difference(
         case.wrong("teacher"), case.wrong("student"), delta=delta, **case.flags("holdout")
     )
-    return replace(found, what="the teacher's error less the student's")
+    return replace(found, what="the teacher's error minus the student's")
 
 
 def _student_error(case: Case, delta: float) -> Bound:
@@ -147,7 +147,7 @@ def _targeted(case: Case, delta: float) -> Bound:
             "won": losses,
             "disagreements": apart,
         },
-        what="the student's error less the teacher's",
+        what="the student's error minus the teacher's",
     )
 
 

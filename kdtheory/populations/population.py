@@ -73,7 +73,7 @@ class Population:
 
     def plot(self) -> Any:
         """How the members' last losses are spread; the axes."""
-        return self.to_frame()["last_loss"].plot.hist(xlabel="last loss of a member")
+        return self.to_frame()[["last_loss"]].plot.hist(xlabel="last loss of a member", legend=False)
 
     @torch.no_grad()
     def logits(self, inputs: Float[Tensor, "..."], /) -> Float[Tensor, "members n k"]:

@@ -132,7 +132,7 @@ def test_a_bound_has_terms_assumptions_and_a_sentence() -> None:
     assert bound.certificate
     assert bound.quantities["lost"] == 2
     assert sum(bound.terms.values()) == pytest.approx(bound.value)
-    assert "the student's error less the teacher's is at most" in bound.coverage
+    assert "the student's error minus the teacher's is at most" in bound.coverage
     assert not paired_difference(
         student, teacher, delta=0.05, **flags | {"fixed_in_advance": False}
     ).certificate
