@@ -62,7 +62,9 @@ def test_every_verdict_is_counted_and_drawn(study: Study) -> None:
     figure = Figure(figsize=study.size, layout="constrained")
     study.draw(figure.subplots(study.lines, study.panels // study.lines).ravel(), rows)
     figure.draw_without_rendering()
-    assert all(ax.get_xlabel() and ax.get_ylabel() and ax.get_title(loc="left") for ax in figure.axes)
+    titled = [ax for ax in figure.axes if ax.get_title(loc="left")]
+    assert len(titled) == study.panels
+    assert all(ax.get_xlabel() and (ax.get_ylabel() or ax.get_yticklabels()) for ax in titled)
 
 
 def test_what_came_out_otherwise_is_told_with_its_seed(study: Study, tmp_path: Path) -> None:
