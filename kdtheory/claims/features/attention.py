@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ _Masks = Callable[..., tuple[Tensor, Tensor]]
 
 
 def _swapped(right: _Masks) -> _Masks:
-    def wrong(student: Tensor, teacher: Tensor, /, **settings: float) -> tuple[Tensor, Tensor]:
+    def wrong(student: Tensor, teacher: Tensor, /, **settings: Any) -> tuple[Tensor, Tensor]:
         spatial, channel = right(student, teacher, **settings)
         channels, positions = student.shape[1], student.shape[2] * student.shape[3]
         return spatial * channels / positions, channel * positions / channels
@@ -64,7 +65,7 @@ def _joint_form_at(temperature_of: Callable[[float], float]) -> Wrong:
 
 
 def _places_one_behind(right: _Masks) -> _Masks:
-    def wrong(*maps: Tensor, **settings: float) -> tuple[Tensor, Tensor]:
+    def wrong(*maps: Tensor, **settings: Any) -> tuple[Tensor, Tensor]:
         spatial, channel = right(*maps, **settings)
         return spatial.flatten(1).roll(1, 1).reshape(spatial.shape), channel
 
