@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Equality, Evidence, Identity, Joint
@@ -16,7 +16,7 @@ from kdtheory.experiments.worlds import scrambled
 from kdtheory.risk.gradients import network_gradient_noise
 
 
-def _half_way_to_hard(*world: Tensor) -> tuple[Tensor, ...]:
+def _half_way_to_hard(*world: Any) -> tuple[Any, ...]:
     *rest, probs, weights = world
     hard = torch.nn.functional.one_hot(probs.argmax(-1), probs.shape[-1]).to(probs.dtype)
     return (*rest, (probs + hard) / 2, weights)
