@@ -87,12 +87,10 @@ def descend(
     mask = None if task.kept is None else task.kept[group].to(weights)
     raw = task.sample.rows(lambda array: array[group])
     batches: Iterator[Sample]
-    examples = rows = raw.inputs.shape[1]
-    if recipe.batch_size is not None and recipe.batch_size < examples:
-        rows = max(recipe.batch_size, rows_at_once(task.architecture, len(weights), examples))
-        batches = (
-            _prepared(batch, tape) for batch in _minibatches(raw, recipe.batch_size, task.order, group)
-        )
+    examples = raw.inputs.shape[1]
+    size = min(recipe.batch_size or examples, examples)
+    if size < examples:
+        batches = (_prepared(batch, tape) for batch in _minibatches(raw, size, task.order, group))
     else:
         batches = repeat(_prepared(raw, tape))
     stride, factor = max(1, task.steps // _REPORTS), recipe.factor
@@ -119,7 +117,11 @@ def descend(
         if stepping is not None:
             stepping.settle()
         tail.settle()
-        losses = _on_all(tape, raw, loss, gradient, rows)
+        if size < examples:
+            rows = max(size, rows_at_once(task.architecture, len(weights), examples))
+            losses = _on_all(tape, raw, loss, gradient, rows)
+        else:
+            losses = _backward(tape, next(batches), loss)
     if mask is not None:
         gradient.mul_(mask)
     gradient.add_(weights, alpha=recipe.weight_decay)
