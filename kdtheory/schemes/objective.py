@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from kdtheory.batches import Batch, Batches, Part
 from kdtheory.doors import door
 from kdtheory.networks import Pick, copied, layer, recorded
-from kdtheory.schemes.teachers import as_teacher, pick_of
+from kdtheory.schemes.teachers import FirstLook, as_teacher, pick_of
 from kdtheory.schemes.terms import Layers, Term
 from kdtheory.streams import Stream
-from kdtheory.validate import check_not_probs
 
 __all__ = ["Objective", "check_terms"]
 
@@ -73,7 +72,7 @@ class Objective(nn.Module):
         self._tutor, self._losses, self._output = (tutor,), dict(losses), output  # in a tuple: no child of it
         self._constant = False
         self._heard: tuple[Batch, dict[str, Tensor]] | None = None
-        self._looked_at: set[str] = set()
+        self._first = FirstLook()
         self.student, self.projections = student, nn.ModuleDict()
         for net, layers in ((student, "student"), (tutor, "teacher")):
             for path in self._paths(layers):
@@ -163,9 +162,7 @@ class Objective(nn.Module):
         """Layers as they are; logits without what does not count."""
         with recorded(net, paths - {""}) as found:
             logits = batch.inputs.logits(net, pick=pick_of(net, self._output), name=name)
-        if name not in self._looked_at:
-            self._looked_at.add(name)
-            check_not_probs(name, logits)
+        self._first.at(name, logits)
         if "" in paths:
             found[""] = batch.counted(logits)
         return found

@@ -16,9 +16,10 @@ from kdtheory.networks import Pick
 from kdtheory.recipe import Recipe
 from kdtheory.schemes.ends import Named
 from kdtheory.schemes.loop import LOOP, Loop, Trained, descend, own_copy
+from kdtheory.schemes.teachers import FirstLook
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
-from kdtheory.validate import check_at_least, check_labels, check_not_probs
+from kdtheory.validate import check_at_least, check_labels
 
 __all__ = ["mutual"]
 
@@ -77,7 +78,7 @@ def mutual(
     where = resolve_device(device)
     cohort = nn.ModuleList(own_copy(student, where) for student in students)
 
-    looked_at = set()
+    first = FirstLook()
 
     def objective(batch: Batch) -> Named:
         labels = batch.counted_labels
@@ -88,9 +89,7 @@ def mutual(
             for place, student in enumerate(cohort)
         ]
         for place, own in enumerate(logits):
-            if place not in looked_at:
-                looked_at.add(place)
-                check_not_probs(f"student {place}", own)
+            first.at(f"student {place}", own)
             if own.shape != logits[0].shape:
                 raise ValueError(
                     f"students give logits of shape {tuple(own.shape)} and {tuple(logits[0].shape)}; "

@@ -16,6 +16,19 @@ from kdtheory.validate import check_not_probs
 __all__ = ["Ensemble", "as_teacher", "pick_of"]
 
 
+class FirstLook:
+    """Refuses a net that gives probabilities, where its logits are seen first; later ones cost nothing."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def at(self, name: str, logits: Tensor, /) -> None:
+        """Look at the logits of the net of that name, if it is their first time."""
+        if name not in self._seen:
+            self._seen.add(name)
+            check_not_probs(name, logits)
+
+
 @door
 class Ensemble(nn.Module):
     """ln (1/M) Σ_m φ_1(z_m): modules whose probabilities are averaged, with log-probabilities as its logits.
@@ -41,7 +54,7 @@ class Ensemble(nn.Module):
         if not members:
             raise ValueError("members is empty; give one module or more")
         self.members, self.output = nn.ModuleList(members), output
-        self._looked_at: set[str] = set()
+        self._first = FirstLook()
 
     def forward(self, *args: Any, **named: Any) -> Tensor:
         """The log-probabilities of the mean."""
@@ -50,9 +63,7 @@ class Ensemble(nn.Module):
             own = inputs.mapped(Tensor.clone)  # a member may write on it
             said, name = member(*own.args, **own.named), f"member {place}"
             logits = logits_in(said, examples=len(inputs), pick=self.output, name=name)
-            if name not in self._looked_at:
-                self._looked_at.add(name)
-                check_not_probs(name, logits)
+            self._first.at(name, logits)
             logs.append(logits.log_softmax(-1))
         return torch.stack(logs).logsumexp(0) - math.log(len(self.members))
 
