@@ -241,13 +241,18 @@ class Outcome:
     given: str = ""
 
 
+def built(draw: Arguments, door: Door) -> tuple[list[Any], list[Any], dict[str, Any]]:
+    """The object whose method the door is, if it is one, and good arguments by position and by name."""
+    start = [instance(draw, door.owner, door.name.rpartition(".")[0])] if door.owner else []
+    draw.owner = start[0] if start else None
+    return start, *drawn(draw, door.call, door.name, bound=bool(door.owner))
+
+
 def called(door: Door, random: Random, *, most: int = 2) -> Outcome:
     """One call with good arguments, of which none, one or two, at most so many, are replaced by odd ones."""
     draw = Arguments(random)
     try:
-        start = [instance(draw, door.owner, door.name.rpartition(".")[0])] if door.owner else []
-        draw.owner = start[0] if start else None
-        args, named = drawn(draw, door.call, door.name, bound=bool(door.owner))
+        start, args, named = built(draw, door)
     except Exception as error:
         return Outcome("unbuilt", f"{type(error).__name__}: {error}")
     for _ in range(min(most, random.choice((0, 1, 1, 1, 2)))):

@@ -42,6 +42,7 @@ from kdtheory import (
     transfer_risk,
 )
 from kdtheory.certify import LABEL_RECIPE, Certificates, WitnessPlan, certify_logits
+from kdtheory.checkpoints import Checkpoint
 from kdtheory.claims import REGISTRY, Claim, Plan
 from kdtheory.claims.finding import Finding
 from kdtheory.coding import QuantisedNetwork, quantise
@@ -318,6 +319,7 @@ NAMED: dict[str, Callable[[Arguments], Any]] = {
     "schedule": lambda draw: "constant",
     "multipliers": lambda draw: lambda settings: (1.0, 0.0),
     "optimizer": lambda draw: "sgd",
+    "checkpoint": lambda draw: Checkpoint(path="nowhere", resume=draw.one_of(True, False)),
 }
 CALLABLES: dict[str, Callable[[Arguments], Any]] = {
     "loss": lambda draw: label_loss,
@@ -329,6 +331,7 @@ CALLABLES: dict[str, Callable[[Arguments], Any]] = {
     "value_at": lambda draw: lambda n: 3 / n**0.5,
     "projection": lambda draw: draw.one_of(None, nn.Identity()),
     "value": lambda draw: draw.one_of(None, nn.Identity()),
+    "callbacks": lambda draw: lambda now: now.step == 2,
     "make": lambda draw: lambda: nn.Sequential(nn.Linear(4, 3)),
     "factory": lambda draw: lambda: nn.Sequential(nn.Linear(4, 3)),
     "outputs": lambda draw: lambda params: params.sum() * torch.ones(3, dtype=params.dtype),

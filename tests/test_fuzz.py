@@ -7,7 +7,8 @@ from random import Random
 
 import jaxtyping
 import pytest
-from fuzz_doors import UNREACHED, called, doors, reason
+from fuzz_doors import UNREACHED, built, called, doors, reason
+from fuzz_values import Arguments
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,14 @@ def test_a_door_gives_a_value_or_a_sentence(package: str) -> None:
         assert outcome.fate in ("accepted", "refused"), f"{door.name}: {outcome}"  # type: ignore[attr-defined]
 
     holds()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_good_arguments_are_known_for_every_door(package: str) -> None:
+    for name, door in DOORS.items():
+        if name.split(".")[0] == package:
+            for draws in range(DRAWS):
+                built(Arguments(Random(f"{draws} {name}")), door)
 
 
 @pytest.mark.parametrize("package", PACKAGES)
