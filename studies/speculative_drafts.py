@@ -155,11 +155,12 @@ def _draw_acceptance(ax: Any, rows: pd.DataFrame) -> None:
 def _draw_tokens(ax: Any, rows: pd.DataFrame) -> None:
     for color, name in (("blue", "TV"), ("vermillion", "KL(draft‖target)")):
         of_loss = rows[rows["loss"] == name].groupby("proposed")
-        tests = {count: mean_test(line["value"].to_numpy()) for count, line in of_loss}
-        low, high = zip(*(test.interval() for test in tests.values()), strict=True)
-        means = [test.mean for test in tests.values()]
-        ax.plot(list(tests), of_loss["formula"].mean(), color=PALETTE[color], linewidth=1.2)
-        points(ax, list(tests), means, low, high, color=PALETTE[color], label=name)
+        tests = [mean_test(line["value"].to_numpy()) for _, line in of_loss]
+        low, high = zip(*(test.interval() for test in tests), strict=True)
+        closed = of_loss["formula"].mean()
+        ax.plot(closed.index, closed, color=PALETTE[color], linewidth=1.2)
+        means = [test.mean for test in tests]
+        points(ax, closed.index, means, low, high, color=PALETTE[color], label=name)
     ax.set_xlabel(r"proposed tokens $\gamma$ (lines: the formula at the mean $\alpha$)")
     ax.set_ylabel("tokens for one call of the target")
     ax.legend(loc="upper left")
@@ -219,7 +220,8 @@ def _decoded(
 def _drawn(laws: Tensor, generator: torch.Generator) -> Tensor:
     """One token of each law, which need not sum to one; of a law that is zero, any."""
     safe = laws + (laws.sum(-1, keepdim=True) <= 0)
-    return safe.flatten(0, 1).multinomial(1, generator=generator).view(*laws.shape[:2], 1)
+    drawn: Tensor = safe.flatten(0, 1).multinomial(1, generator=generator).view(*laws.shape[:2], 1)
+    return drawn
 
 
 def _measured(
