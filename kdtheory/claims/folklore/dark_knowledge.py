@@ -96,6 +96,7 @@ def what_a_teacher_gives_lies_in_the_order_of_the_wrong_classes(
         Mutant("zeros are filled up before the temperature", distillation, arguments(_filled)),
     ),
     expect=Verdict.REFUTED,
+    reading="“the three largest” is read as renormalised, with zeros for the rest",
     loose=NO_CONSTANT,
     cost=1.5,
 )
@@ -148,6 +149,7 @@ def logits_of_three_bits_are_enough(teacher: Rows, rounded: Rows, /) -> Evidence
         NEXT_TEACHER,
     ),
     expect=Verdict.REFUTED,
+    reading="it is read as said of every temperature, T = 1 too",
     loose=NO_CONSTANT,
     cost=8,
 )

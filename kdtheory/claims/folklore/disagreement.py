@@ -25,6 +25,7 @@ from kdtheory.risk import accuracy
     control=Control("each has a training set of its own", first=SIZE),
     mutants=(Mutant("a third of the errors is counted", accuracy, value(lambda found: (2 + found) / 3)),),
     expect=Verdict.REFUTED,
+    reading="“one recipe” is read as one training set, too",
     cost=1,
 )
 def two_networks_of_one_recipe_disagree_as_often_as_they_err(one: Rows, other: Rows, /) -> Evidence:

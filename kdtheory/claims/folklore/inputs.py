@@ -28,6 +28,7 @@ from kdtheory.risk import accuracy
     control=Control("the noise is centred: uniform in [−½, ½]", inputs=centred_noise),
     mutants=(Mutant("every answer is counted as right", accuracy, constant(1.0)),),
     expect=Verdict.REFUTED,
+    reading="“noise” is read as pixels uniform in [0, 1]",
     cost=2,
 )
 def students_can_be_taught_on_uniform_noise(rows: Rows, /) -> Evidence:
@@ -53,6 +54,7 @@ def students_can_be_taught_on_uniform_noise(rows: Rows, /) -> Evidence:
     control=Control("over noise around 0, where pixels are as large as the mark", inputs=centred_noise),
     mutants=(Mutant("failures are counted", success_of_the_mark, value(lambda found: 1 - found)),),
     expect=Verdict.REFUTED,
+    reading="it is read as said of students of clean images",
     cost=2,
 )
 def a_backdoor_travels_with_its_teacher(rows: Rows, /) -> Evidence:

@@ -90,6 +90,7 @@ def beside_labels_the_square_is_the_weight_of_the_teacher(rows: Rows, /) -> Evid
     control=Control("ridge regression", penalty=0.01),
     mutants=(Mutant("a penalty is added", ridge, given(penalty=lambda one: one + 0.01)),),
     expect=Verdict.REFUTED,
+    reading="it is read as said of least squares without a penalty",
     loose="a factor on outputs does not change which is the largest",
     cost=4,
 )
@@ -119,6 +120,7 @@ def soft_targets_remove_the_interpolation_peak(rows: Rows, /) -> Evidence:
     control=Control("T = 4", temperature=4.0),
     mutants=(Mutant("T = 4", distillation, given(temperature=4.0)),),
     expect=Verdict.REFUTED,
+    reading="it is read as said of every temperature, T = 1 too",
     loose=NO_CONSTANT,
     cost=5,
 )

@@ -36,6 +36,7 @@ _ROUND = 60
     control=Control("the student is trained to the end", steps=LONG),
     mutants=(Mutant("labels that are not repeated are counted", accuracy, value(lambda found: 1 - found)),),
     expect=Verdict.REFUTED,
+    reading="it is read as said of students that are stopped early, too",
     loose=NO_CONSTANT,
     cost=2,
 )
@@ -82,6 +83,7 @@ def stopped_early_a_student_is_better_than_a_teacher_of_wrong_labels(rows: Rows,
     control=Control("the networks are trained until they know the wrong labels", steps=LONG),
     mutants=(Mutant("one minus the error", top_label_calibration_error, value(lambda error: 1 - error)),),
     expect=Verdict.REFUTED,
+    reading="it is read as said of networks that are less sure than they are right, too",
     loose="a factor on all calibration errors does not change which is the larger",
     cost=2,
 )
@@ -112,6 +114,7 @@ def an_ensemble_is_better_calibrated_than_its_members(rows: Rows, /) -> Evidence
     control=Control("the student learns on 400 images that the ensemble has not", points=new_images),
     mutants=(Mutant("one minus the error", top_label_calibration_error, value(lambda error: 1 - error)),),
     expect=Verdict.REFUTED,
+    reading="it is read as said of students of the images that the ensemble has learned",
     loose="a factor on all calibration errors does not change which is the larger",
     cost=3,
 )
@@ -137,6 +140,7 @@ def a_student_inherits_the_calibration_of_its_ensemble(rows: Rows, /) -> Evidenc
     mutants=(Mutant("students are counted too high by a tenth", accuracy, scaled(1.1)),),
     power=Scaled(accuracy, towards="more"),
     expect=Verdict.REFUTED,
+    reading="it is read as said of rounds that run to the end",
     cost=3,
 )
 def rounds_of_self_distillation_help(rows: Rows, /) -> Evidence:

@@ -116,6 +116,7 @@ def gradient_of_an_estimator_is_not_the_gradient_of_what_it_estimates(rows: Rows
     control=Control("k2, half the squared logarithm of the ratio", estimator=k2),
     mutants=(Mutant("k2 in the place of k3", estimator_moments, given(estimator="k2")),),
     expect=Verdict.REFUTED,
+    reading="a good estimate of a divergence is read as a loss that descends it",
     power=Scaled(estimator_moments, entry="gradient"),
 )
 def k3_as_a_loss_descends_the_reverse_divergence(rows: Rows, /) -> Evidence:

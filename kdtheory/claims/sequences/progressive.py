@@ -67,6 +67,7 @@ def a_checkpoint_in_transition_knows_the_bits_of_the_parity(rows: Rows, /) -> Ev
         ),
     ),
     expect=Verdict.REFUTED,
+    reading="“sooner” is read as for every parity, easy ones too",
     loose="a factor on the loss does not move its minimum, and accuracies have no constant",
     cost=4,
 )
