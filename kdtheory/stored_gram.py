@@ -12,7 +12,7 @@ import mmap
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -84,15 +84,14 @@ def stored_gram(
         "block": block_size,
     }
     out, sums = _opened(path, record, asked)
-    with told(progress, "blocks") as tell:
+    with told(progress, "blocks") as tell, _Pieces(path, out) as file:
         finished = _finished(out, blocks, sums, kernel, rows, path)
         tell(len(finished), len(blocks))
         last = time.monotonic()
         try:
             left = [block for block in blocks if _name(block) not in finished]
-            for block, values in filled_blocks(kernel, rows, out, left, jobs=jobs):
+            for block, values in filled_blocks(kernel, rows, file, left, jobs=jobs):
                 finished[_name(block)] = _sum(values)
-                _released(out)
                 tell(len(finished), len(blocks))
                 if time.monotonic() - last > _PAUSE:
                     write_json(record, {**asked, "finished": finished})
@@ -102,6 +101,31 @@ def stored_gram(
     del out
     found: np.memmap = np.load(path, mmap_mode="r")
     return found
+
+
+class _Pieces:
+    """The file of a matrix that takes blocks as an array does, each row of one as a piece of its own.
+
+    Written, not mapped: a mapped page costs a fault when it is touched, and is this process's memory.
+    """
+
+    def __init__(self, path: Path, matrix: np.memmap) -> None:
+        self._path, self._start, self._columns = path, matrix.offset, matrix.shape[1]
+
+    def __enter__(self) -> Self:
+        self._file = self._path.open("r+b", buffering=0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def __setitem__(self, block: Block, values: np.ndarray) -> None:
+        i, j = block
+        for number, row in enumerate(np.ascontiguousarray(values), i.start):
+            self._file.seek(self._start + row.itemsize * (number * self._columns + j.start))
+            piece = memoryview(row).cast("B")
+            while piece:  # a device may take less at once than it is given
+                piece = piece[self._file.write(piece) :]
 
 
 def _opened(path: Path, record: Path, asked: Record) -> tuple[np.memmap, dict[str, int]]:
