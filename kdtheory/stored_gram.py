@@ -12,7 +12,7 @@ import mmap
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,7 +112,7 @@ class _Pieces:
     def __init__(self, path: Path, matrix: np.memmap) -> None:
         self._path, self._start, self._columns = path, matrix.offset, matrix.shape[1]
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> _Pieces:
         self._file = self._path.open("r+b", buffering=0)
         return self
 
