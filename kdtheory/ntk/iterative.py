@@ -23,7 +23,6 @@ from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.ntk.blocks import gram_blocks
 from kdtheory.ntk.kernel import Kernel
 from kdtheory.progress import Progress, Tell, told
 from kdtheory.validate import check_at_least, check_finite, check_positive
@@ -72,10 +71,13 @@ def iterative_solution(
     landmarks: int = 1000,
     tolerance: float = 1e-2,
     most: int = 500,
+    kept_mb: float = 256.0,
     jobs: int = 1,
     progress: Progress = None,
 ) -> IterativeSolution:
-    """α with (Θ + jitter·κ·I)α ≈ z, in memory of n·landmarks numbers; Θ is computed at each step and dropped.
+    """α with (Θ + jitter·κ·I)α ≈ z, in memory of n·landmarks numbers and `kept_mb`.
+
+    Blocks of Θ for which there is no room are computed at each step and dropped.
 
     `error` is a certificate of the matrix as it is computed in the precision of the points, up to the
     rounding of sums: in float32 the entries themselves are off by about 1e-6 of them.
@@ -90,6 +92,8 @@ def iterative_solution(
             about n/5, are fewer steps and a smaller `error` for the same residual.
         tolerance: when to end: at `error` ≤ tolerance·√(zᵀA⁻¹z).
         most: steps after which it ends all the same.
+        kept_mb: megabytes of blocks that are kept from step to step, half of Θ where they all find room; 0
+            keeps none. Workers keep none.
         jobs: worker processes; 1 leaves the work to the threads that torch may use. Within
             `kdtheory.clusters.on_cluster`, all workers there.
         progress: called with (steps, `most`). None shows a bar on a terminal and in a notebook, True a line
@@ -116,11 +120,14 @@ def iterative_solution(
         raise ValueError("targets are all zero, and so is the solution; give others")
     ridge = jitter * (float(kernel.diagonal(rows).double().mean()) if scale is None else scale)
     check_positive("scale", ridge)
+    if not kept_mb >= 0:
+        raise ValueError(f"kept_mb is {kept_mb:g}; give 0 or more megabytes")
+    kept = _Kept(kernel, rows, kept_mb)
     near = _Nystroem.of(kernel, rows, min(landmarks, len(rows)), ridge)
 
     def product(vector: np.ndarray, dtype: torch.dtype = rows.dtype) -> np.ndarray:
         v = torch.from_numpy(vector).to(dtype)
-        return gram_product(kernel, rows, v, jobs=jobs).numpy() + ridge * vector
+        return _product(kept, v, jobs).numpy() + ridge * vector
 
     with told(progress, "steps") as tell:
         alpha, steps = _descended(product, near, z, tolerance, most, tell)
@@ -157,33 +164,63 @@ def gram_product(
     [3.0, 6.0]
     """
     check_finite("vector", vector)
+    return _product(_Kept(kernel, rows, 0.0), vector, jobs)
+
+
+class _Kept:
+    """Blocks of a kernel's matrix, computed when they are asked for, and kept as far as there is room."""
+
+    def __init__(self, kernel: Kernel, rows: Tensor, megabytes: float) -> None:
+        self.kernel, self.rows, self._room = kernel, rows, megabytes * 1e6
+        self._blocks: dict[tuple[int, int], Tensor] = {}
+
+    def block(self, i: slice, j: slice) -> Tensor:
+        there = self._blocks.get((i.start, j.start))
+        if there is None:
+            there = self.kernel(self.rows[i], None if i == j else self.rows[j]).cpu()
+            if there.nbytes <= self._room:
+                self._room -= there.nbytes
+                self._blocks[i.start, j.start] = there
+        return there
+
+
+@torch.no_grad()
+def _product(kept: _Kept, vector: Tensor, jobs: int) -> Tensor:
     if jobs == 0:
         raise ValueError("jobs = 0 leaves nobody to work; give 1 or more, or -1 for all cores")
+    rows = kept.rows
     out = torch.zeros(len(rows), dtype=torch.float64)
     starts = range(0, len(rows), _BLOCK)
     if jobs == 1 and workers_elsewhere() is None:
         for start in starts:
-            out[start:] += _strip(kernel, rows, vector, _BLOCK, start)[1]
+            out[start:] += _strip(kept, vector, _BLOCK, start)
         return out
-    shared = kernel, rows, vector, _BLOCK
-    parts = dict(spread(_strip, [(start,) for start in starts], jobs=jobs, shared=shared))
+    shared = kept.kernel, rows, vector, _BLOCK
+    parts = dict(spread(_strip_elsewhere, [(start,) for start in starts], jobs=jobs, shared=shared))
     for start in starts:  # in one order, so that the sum is that of one process
         out[start:] += parts[start]
     return out
 
 
 @torch.no_grad()
-def _strip(kernel: Kernel, rows: Tensor, vector: Tensor, size: int, start: int) -> tuple[int, Tensor]:
+def _strip_elsewhere(
+    kernel: Kernel, rows: Tensor, vector: Tensor, size: int, start: int
+) -> tuple[int, Tensor]:
+    return start, _strip(_Kept(kernel, rows, 0.0), vector, size, start)
+
+
+def _strip(kept: _Kept, vector: Tensor, size: int, start: int) -> Tensor:
     """What the blocks of one row, from the diagonal on, and their mirrors give to the entries from it on."""
-    left = rows[start:]
-    own = vector[start:]
-    out = torch.zeros(len(left), dtype=torch.float64)
-    for i, j in gram_blocks(len(left), size)[: -(-len(left) // size)]:
-        block = kernel(left[i], None if i == j else left[j]).cpu()
-        out[i] += (block.to(own) @ own[j]).double()
-        if i != j:
-            out[j] += (block.to(own).mT @ own[i]).double()
-    return start, out
+    n = len(vector)
+    own = slice(start, min(start + size, n))
+    out = torch.zeros(n - start, dtype=torch.float64)
+    for first in range(start, n, size):
+        other = slice(first, min(first + size, n))
+        block = kept.block(own, other).to(vector)
+        out[: own.stop - start] += (block @ vector[other]).double()
+        if first != start:
+            out[first - start : other.stop - start] += (block.mT @ vector[own]).double()
+    return out
 
 
 def _runs(n: int) -> Iterator[slice]:

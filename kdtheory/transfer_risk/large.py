@@ -69,6 +69,7 @@ def large_transfer_curve(
     targets: Float[Tensor, "n"] | None = None,
     landmarks: int = 1000,
     tolerance: float = 1e-2,
+    kept_mb: float = 256.0,
     jobs: int = 1,
     progress: Progress = None,
 ) -> LargeTransferCurve:
@@ -84,8 +85,8 @@ def large_transfer_curve(
         sizes: the n, ascending.
         jitter: relative to the mean of K(x, x) over the first max(sizes) points; positive here.
         targets: what the students learn; z_*(X) where not given.
-        landmarks, tolerance, jobs, progress: as in `kdtheory.ntk.iterative_solution`; the smaller the
-            tolerance, the narrower the interval.
+        landmarks, tolerance, kept_mb, jobs, progress: as in `kdtheory.ntk.iterative_solution`; the smaller
+            the tolerance, the narrower the interval.
 
     Raises:
         ValueError: as `iterative_solution`, or the sizes do not ascend within the points.
@@ -108,7 +109,7 @@ def large_transfer_curve(
     for n in sizes:
         found = iterative_solution(
             kernel, inputs[:n], taught[:n], jitter=jitter, scale=scale, landmarks=landmarks,
-            tolerance=tolerance, jobs=jobs, progress=progress,
+            tolerance=tolerance, kept_mb=kept_mb, jobs=jobs, progress=progress,
         )  # fmt: skip
         student = _outputs(kernel, inputs[:n], found.coefficients, fresh)
         wrong, sure = student.sign() != truth.sign(), student.abs() > found.error * roots

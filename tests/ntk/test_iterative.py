@@ -41,6 +41,33 @@ def test_products_are_those_of_the_matrix(n: int, jobs: int) -> None:
     torch.testing.assert_close(gram_product(KERNEL, x, v, jobs=jobs), KERNEL(x) @ v, rtol=1e-12, atol=1e-12)
 
 
+class Counted(InfiniteMLP):
+    """A kernel that counts the entries that it is asked for."""
+
+    entries = 0
+
+    def __call__(self, rows: Tensor, columns: Tensor | None = None, /) -> Tensor:
+        self.entries += len(rows) * len(rows if columns is None else columns)
+        return super().__call__(rows, columns)
+
+
+@pytest.mark.parametrize("room", [0, 3, 6, 100])
+def test_blocks_are_kept_as_far_as_there_is_room_and_change_no_digit(room: int) -> None:
+    x = points(288)
+    z = oracle()(x)
+    settings = {"jitter": 1e-3, "landmarks": 20, "tolerance": 1e-3}
+    plain = iterative_solution(KERNEL, x, z, **settings, kept_mb=0.0)
+    kernel, block = Counted(3, weight_std=2**0.5), 96 * 96
+    found = iterative_solution(kernel, x, z, **settings, kept_mb=room * 8 * block / 1e6)
+    assert torch.equal(found.coefficients, plain.coefficients)
+    assert found.error == plain.error
+    assert found.iterations == plain.iterations >= 5
+    kept = min(room, 6)  # of the six blocks on and above the diagonal
+    products = found.iterations + 1
+    before = 20 * 20 + 20 * len(x)  # for the preconditioner
+    assert kernel.entries == before + block * (kept + (6 - kept) * products)
+
+
 @pytest.mark.parametrize("landmarks", [3, 60, 160])
 @pytest.mark.parametrize("jitter", [1e-1, 1e-3, 1e-5])
 @pytest.mark.parametrize("tolerance", [1e-1, 1e-4])
@@ -141,6 +168,8 @@ def test_an_error_half_as_large_would_not_hold() -> None:
         ({"jitter": 1.0, "most": 0}, "most"),
         ({"jitter": 1.0, "scale": 0.0}, "scale"),
         ({"jitter": 1.0, "jobs": 0}, "jobs"),
+        ({"jitter": 1.0, "kept_mb": -1.0}, "kept_mb"),
+        ({"jitter": 1.0, "kept_mb": float("nan")}, "kept_mb"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict, said: str) -> None:
