@@ -44,7 +44,7 @@ CONFIG: dict[str, Any] = {
     "depth": 8,
     "transfer": (2500, 5000, 10_000),
     "exact_up_to": 10_000,
-    "landmarks": 1000,
+    "landmarks": 500,
     "jitter": 1e-2,
     "tolerance": 1e-2,
     "fresh": 2000,

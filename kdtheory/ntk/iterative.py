@@ -30,7 +30,7 @@ from kdtheory.workers import spread, workers_elsewhere
 
 __all__ = ["IterativeSolution", "gram_product", "iterative_solution"]
 
-_BLOCK = 2048
+_BLOCK = 1024
 _ROUNDINGS = 10
 
 
