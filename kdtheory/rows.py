@@ -37,7 +37,7 @@ COMPARED = (
 )  # fmt: skip
 """The types of number whose rows can be compared."""
 
-_BLOCK = 2**21
+_BLOCK = 2**23
 _WORD = 8
 # The sign bits and the exponent bits of the numbers in a word.
 _BITS = dict.fromkeys(COMPARED, (np.uint64(0), np.uint64(0))) | {
@@ -250,6 +250,9 @@ def _words(values: Tensor) -> UInt64[np.ndarray, "rows words"]:
 
 def _labels(tables: Sequence[_Rows], hashes: UInt64[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
     """For each row of all tables, one after the other, a place of the row, the same for equal ones."""
+    ordered = np.sort(hashes)
+    if bool((ordered[1:] != ordered[:-1]).all()):
+        return np.arange(len(hashes))
     leaders = _leaders(hashes)
     doubtful = np.flatnonzero(leaders != np.arange(len(leaders)))
     while len(doubtful):
@@ -297,17 +300,18 @@ def _add_hash(words, signs, exponents, keys, out):
 
     The sum is NH of Black, Halevi, Krawczyk, Krovetz & Rogaway (1999), "UMAC": of rows that differ, one pair
     in 2³² has one hash. −0 counts as 0: the sum of the other bits carries into the sign of each number that
-    is not zero, and no further. A number is odd, infinite or NaN, where its exponent has no bit that is zero.
+    is not zero, and no further. A number is odd, infinite or NaN, where its exponent has no bit that is zero:
+    one more in its last place carries into the sign.
     """
     others, half, shift = ~signs, np.uint64(0xFFFFFFFF), np.uint64(32)
-    odd = np.uint64(0)
+    odd, lowest = np.uint64(0), exponents & ~(exponents << np.uint64(1))
     for i in range(len(words)):
         total = np.uint64(0)
         for j in range(words.shape[1]):
             z = words[i, j]
-            odd |= ~((~z & exponents) + others) & signs
+            odd |= (z & exponents) + lowest
             z &= ((z & others) + others) | others
             low, high = (z + keys[j]) & half, ((z >> shift) + (keys[j] >> shift)) & half
             total += low * high
         out[i] += total
-    return odd != np.uint64(0)
+    return (odd & signs) != np.uint64(0)
