@@ -421,7 +421,7 @@ def test_a_killed_run_resumes_to_the_same_ledger(folder: Path) -> None:
     killed = subprocess.Popen(
         [*command, "--out", "killed"], stdout=subprocess.DEVNULL, start_new_session=True
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not list(folder.glob("killed/claims/[!.]*.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(killed.pid, signal.SIGKILL)

@@ -1,4 +1,7 @@
-"""Headless Chromium for pages in files, and what is asked of each of them; without it nothing is skipped."""
+"""Headless Chromium for pages in files, and what is asked of each of them; without it nothing is skipped.
+
+What only these tests need is imported where it is used: every run of pytest reads this file.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,24 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "build/site"
 REPORT = ROOT / "build/report.html"
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 400, "height": 800}
-Opened = Callable[..., Page]
+Opened = Callable[..., "Page"]
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     assert chromium, "there is no chromium; `make test-browser` installs it, or CHROMIUM names one"
     with sync_playwright() as playwright:
@@ -57,6 +64,8 @@ def opened(browser: Browser) -> Iterator[Opened]:
 
 def violations(page: Page) -> list[str]:
     """What axe-core has to say against the page, one line each."""
+    from axe_playwright_python.sync_playwright import Axe
+
     found = Axe().run(page).response["violations"]
     return [
         f"{one['id']}: {node['target']} {node['failureSummary']}"
