@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -114,15 +115,15 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
         ),
         strict=True,
     ):
-        low, high = rows["misfit"].min() * 0.7, rows["misfit"].max() * 1.4
-        ax.plot([low, high], [low, high], color="0.4", linewidth=1, linestyle="--")
+        said = np.geomspace(0.7 * rows["misfit"].min(), 1.4 * rows["misfit"].max(), 200)
+        ax.plot(said, said, color="0.4", linewidth=1, linestyle="--", zorder=0)
         ax.axhline(0, color="0.4", linewidth=0.8)
         ax.set_xscale("log")
         ax.set_yscale("symlog", linthresh=_LINEAR)
         ax.set_xlabel("misfit, said before training (nats)")
         ax.set_ylabel(what)
         panel_letter(ax, letter, title)
-    axes[0].legend(title="labels of the teacher", loc="upper left")
+    axes[0].legend(title="labels of the teacher", loc="lower right")
 
 
 def _net(width: int, classes: int) -> nn.Sequential:

@@ -187,7 +187,8 @@ def _seen(tokens: Tensor, places: Tensor, seen: int) -> Tensor:
 def _logits(nets: Population, tokens: Tensor, places: Tensor, seen: int) -> Tensor:
     """members × sequences × places × shades, each member on its own tokens."""
     inputs = _seen(tokens, places, seen)
-    return nets.logits(inputs.flatten(1, 2)).unflatten(1, inputs.shape[1:3])
+    logits = nets.logits(inputs.flatten(1, 2))
+    return logits.view(*inputs.shape[:3], SHADES)
 
 
 def _decoded(
