@@ -18,7 +18,17 @@ from kdtheory.populations import train
 from kdtheory.recipe import Recipe
 from kdtheory.risk import accuracy
 
-__all__ = ["Starts", "another_start", "shared_head", "shared_start", "students_of_idle_outputs"]
+__all__ = [
+    "Starts",
+    "another_start",
+    "centred_noise",
+    "normal_noise",
+    "own_images",
+    "shared_head",
+    "shared_start",
+    "students_of_idle_outputs",
+    "uniform_noise",
+]
 
 MEMBERS, IDLE, HIDDEN = 32, 5, 32
 TEACHER = Recipe(steps=200, learning_rate=0.005, batch_size=100)
@@ -50,6 +60,26 @@ def shared_head(starts: Starts, /) -> Tensor:
     return starts.architecture.pack({**own, **{name: theirs[name] for name in list(theirs)[-2:]}})
 
 
+def uniform_noise(images: Tensor, members: int, generator: torch.Generator, /) -> Tensor:
+    """Pixels uniform in [0, 1], as many images as the teacher has learned."""
+    return torch.rand(members, *images.shape, generator=generator)
+
+
+def centred_noise(images: Tensor, members: int, generator: torch.Generator, /) -> Tensor:
+    """Pixels uniform in [−1, 1]."""
+    return 2 * uniform_noise(images, members, generator) - 1
+
+
+def normal_noise(images: Tensor, members: int, generator: torch.Generator, /) -> Tensor:
+    """Standard normal pixels."""
+    return torch.randn(members, *images.shape, generator=generator)
+
+
+def own_images(images: Tensor, members: int, _: torch.Generator, /) -> Tensor:
+    """The images that the teacher has learned."""
+    return images.expand(members, -1, -1)
+
+
 def idle_distillation(logits: Tensor, probs: Tensor, labels: Tensor | None, /) -> Tensor:
     """The divergence of the idle outputs' softmax from the teacher's."""
     return inside(distillation)(logits[..., -IDLE:], probs[..., -IDLE:], labels)
@@ -61,10 +91,16 @@ def class_loss(logits: Tensor, probs: Tensor | None, labels: Tensor, /) -> Tenso
 
 
 @experiment
-def students_of_idle_outputs(run: Run, /, *, start: Callable[[Starts], Tensor] = shared_start) -> Rows:
+def students_of_idle_outputs(
+    run: Run,
+    /,
+    *,
+    start: Callable[[Starts], Tensor] = shared_start,
+    inputs: Callable[[Tensor, int, torch.Generator], Tensor] = centred_noise,
+) -> Rows:
     """32 nets of 32 hidden units learn the labels of 1,000 real images by their class outputs; students, from
-    where `start` says, learn the softmax of five idle outputs of theirs over 1,000 images of noise, uniform
-    in [−1, 1]: accuracy of both on new images, by the class outputs, which no student was ever taught.
+    where `start` says, learn the softmax of five idle outputs of theirs over 1,000 `inputs`, noise uniform in
+    [−1, 1] or others: accuracy of both on new images, by the class outputs, which no student was ever taught.
     """
     images, stream = run.images, run.stream
     order = torch.randperm(images.num_images, generator=stream.child("images").torch())[:2000]
@@ -85,11 +121,11 @@ def students_of_idle_outputs(run: Run, /, *, start: Callable[[Starts], Tensor] =
         initial=teachers,
         device=run.device,
     )
-    noise = 2 * torch.rand(members, 1000, images.dim, generator=stream.child("noise").torch()) - 1
-    idle = trained.logits(noise)[..., -IDLE:].softmax(-1)
+    shown = inputs(images.inputs[seen], members, stream.child("noise").torch())
+    idle = trained.logits(shown)[..., -IDLE:].softmax(-1)
     students = train(
         net,
-        noise,
+        shown,
         teacher_probs=torch.nn.functional.pad(idle, (images.num_classes, 0)),
         loss=idle_distillation,
         members=members,
