@@ -21,6 +21,7 @@ from kdtheory.risk import accuracy
 __all__ = [
     "Starts",
     "another_start",
+    "centred_images",
     "centred_noise",
     "normal_noise",
     "own_images",
@@ -78,6 +79,11 @@ def normal_noise(images: Tensor, members: int, generator: torch.Generator, /) ->
 def own_images(images: Tensor, members: int, _: torch.Generator, /) -> Tensor:
     """The images that the teacher has learned."""
     return images.expand(members, -1, -1)
+
+
+def centred_images(images: Tensor, members: int, _: torch.Generator, /) -> Tensor:
+    """The images that the teacher has learned, minus their mean."""
+    return (images - images.mean(0)).expand(members, -1, -1)
 
 
 def idle_distillation(logits: Tensor, probs: Tensor, labels: Tensor | None, /) -> Tensor:
