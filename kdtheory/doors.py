@@ -251,6 +251,8 @@ def check_axes(shapes: Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]], /)
 
 def _together(one: Any, other: Any) -> Any:
     """The axes to which two shapes, or two lengths, broadcast; None where they do not."""
+    if one == other:
+        return one
     try:
         found = torch.broadcast_shapes(*((size,) if isinstance(size, int) else size for size in (one, other)))
     except RuntimeError:

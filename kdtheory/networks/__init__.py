@@ -16,7 +16,7 @@ from kdtheory._lazy import lazily
 
 if TYPE_CHECKING:
     from kdtheory.networks.architecture import Architecture, SteppingTape, Tape
-    from kdtheory.networks.calls import Inputs, Pick, check_ready, logits_in, outputs_in
+    from kdtheory.networks.calls import Asked, Inputs, Pick, check_ready, logits_in, outputs_in
     from kdtheory.networks.company import CLOSE, alike, check_alone, closeness, left_as_it_was
     from kdtheory.networks.copies import copied
     from kdtheory.networks.layers import layer, recorded
@@ -31,6 +31,7 @@ __all__ = [
     "MLP",
     "NTKMLP",
     "Architecture",
+    "Asked",
     "Erf",
     "Inputs",
     "ModuleArchitecture",

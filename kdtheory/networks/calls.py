@@ -16,9 +16,9 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from kdtheory.doors import door, passing
+from kdtheory.doors import door, inside, passing
 
-__all__ = ["Inputs", "Pick", "check_ready", "logits_in", "outputs_in"]
+__all__ = ["Asked", "Inputs", "Pick", "check_ready", "logits_in", "outputs_in"]
 
 Pick = int | str | Callable[[Any], Tensor]
 """Which part of a module's output its logits are: a place, a key or attribute, or a function of it."""
@@ -111,6 +111,37 @@ class Inputs:
     def logits(self, net: nn.Module, /, *, pick: Pick | None = None, name: str = "the module") -> Tensor:
         """Logits of two classes or more: one logit is ln(p₁/p₀)."""
         return _two(self.outputs(net, pick=pick, name=name))
+
+
+class Asked:
+    """A module that is asked batch after batch: its parts are looked at once, and again where it fails.
+
+    Args:
+        net: the module.
+        pick: as `Inputs.logits`.
+        name: what messages call the module.
+    """
+
+    def __init__(self, net: nn.Module, *, pick: Pick | None = None, name: str = "the module") -> None:
+        self.net, self._pick, self._name = net, pick, name
+        self._copy: Callable[[Tensor], Tensor] | None = None
+
+    def logits(self, inputs: Inputs, /) -> Tensor:
+        """As `Inputs.logits`; a module that has moved, or has another precision now, is looked at again."""
+        if self._copy is not None:
+            args, named = _mapped(self._copy, inputs.args), _mapped(self._copy, inputs.named)
+            try:
+                output = self.net(*args, **named)
+            except _OUT_OF_MEMORY:
+                raise
+            except Exception:  # told below, if it comes again
+                self._copy = None
+            else:
+                read = inside(outputs_in)
+                return _two(read(output, examples=len(inputs), pick=self._pick, name=self._name, by="output"))
+        logits = inputs.logits(self.net, pick=self._pick, name=self._name)
+        self._copy = _for(self.net)
+        return logits
 
 
 @door

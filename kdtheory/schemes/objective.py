@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kdtheory.batches import Batch, Batches, Part
 from kdtheory.doors import door
-from kdtheory.networks import Pick, copied, layer, recorded
+from kdtheory.networks import Asked, Pick, copied, layer, recorded
 from kdtheory.schemes.teachers import FirstLook, as_teacher, pick_of
 from kdtheory.schemes.terms import Layers, Term
 from kdtheory.streams import Stream
@@ -70,6 +70,7 @@ class Objective(nn.Module):
         tutor = None if teacher is None else copied(as_teacher(teacher, output)).eval()
         self._reading = Batches((), inputs=inputs, labels=labels, ignore_index=ignore_index)
         self._tutor, self._losses, self._output = (tutor,), dict(losses), output  # in a tuple: no child of it
+        self._asked: dict[str, Asked] = {}
         self._constant = False
         self._heard: tuple[Batch, dict[str, Tensor]] | None = None
         self._first = FirstLook()
@@ -132,7 +133,7 @@ class Objective(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Objective:
         if self.teacher is not None:
             self.teacher._apply(fn)
-        self._heard = None
+        self._heard, self._asked = None, {}
         super()._apply(fn, recurse)
         return self
 
@@ -160,8 +161,11 @@ class Objective(nn.Module):
 
     def _views(self, net: nn.Module, paths: set[str], batch: Batch, name: str) -> dict[str, Tensor]:
         """Layers as they are; logits without what does not count."""
+        asked = self._asked.get(name)
+        if asked is None or asked.net is not net:
+            asked = self._asked[name] = Asked(net, pick=pick_of(net, self._output), name=name)
         with recorded(net, paths - {""}) as found:
-            logits = batch.inputs.logits(net, pick=pick_of(net, self._output), name=name)
+            logits = asked.logits(batch.inputs)
         self._first.at(name, logits)
         if "" in paths:
             found[""] = batch.counted(logits)

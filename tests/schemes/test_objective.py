@@ -107,3 +107,43 @@ def test_bad_objectives_are_refused() -> None:
 def test_a_net_with_several_entries_is_called_as_it_is() -> None:
     objective = Objective(Net(), Net(), losses=TERMS)
     assert float(objective(points())["loss"].detach()) > 0
+
+
+def test_a_net_that_has_changed_since_the_last_batch_is_looked_at_again() -> None:
+    torch.manual_seed(0)
+    x, y = torch.randn(6, 4), torch.randint(0, 3, (6,))
+    objective = Objective(nn.Linear(4, 3), nn.Linear(4, 3), losses=hinton(2.0, 0.5))
+    single = objective((x, y))["loss"].item()
+    objective.student.double()  # by its owner, not through the objective
+    assert objective((x, y))["loss"].item() == pytest.approx(single, rel=1e-6)
+    objective.double()
+    assert objective((x, y))["loss"].dtype == torch.float64
+    objective.float()
+    assert objective((x, y))["loss"].item() == pytest.approx(single, rel=1e-6)
+    other = nn.Linear(4, 3)
+    objective.student = other
+    objective((x, y))["loss"].backward()
+    assert other.weight.grad is not None
+    with pytest.raises(ValueError, match="the student does not take a batch of shape"):
+        objective((torch.randn(6, 5), y))
+    assert objective((x, y))["loss"].isfinite()
+    objective.student = nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(8, 3))
+    with pytest.raises(ValueError, match=r"the (student|teacher) does not take"):
+        objective((torch.randint(0, 5, (6, 2)), y))
+
+
+def test_a_net_that_writes_on_its_inputs_changes_no_later_batch() -> None:
+    class Writes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(x.mul_(0.5))
+
+    x, y = torch.randn(6, 4), torch.randint(0, 3, (6,))
+    before = x.clone()
+    objective = Objective(Writes(), Writes(), losses=hinton(2.0, 0.5))
+    values = {objective((x, y))["loss"].item() for _ in range(3)}
+    assert len(values) == 1
+    assert torch.equal(x, before)
