@@ -167,7 +167,7 @@ def collate(examined: Sequence[Examined], plan: Plan, /, *, alpha: float = 0.05)
         others = [p for m, share in enumerate(shares) if m != n for p in share]
 
         def in_its_place(evidence: Evidence, others: list[float] = others) -> Judgement:
-            """What is judged in the place of the premise of this claim."""
+            """The piece that is judged in the place of the premise of this claim."""
             return judge_family([evidence], alpha=alpha, others=others)[0]
 
         findings.append(finding(one, judged[n], [next(rest) for _ in one.controls], in_its_place))

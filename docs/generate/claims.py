@@ -157,7 +157,7 @@ def _power(entry: Entry) -> str:
 
 
 def _functions(name: str) -> str:
-    """What a claim puts to the test: the functions whose wrong versions it must notice."""
+    """The functions that a claim puts to the test: those whose wrong versions it must notice."""
     from generate.api import link
 
     tried = sorted({link(mutant.target) for mutant in REGISTRY[name].mutants} - {""})

@@ -103,13 +103,13 @@ class BesideCounts:
 
     @property
     def mean(self) -> Cells:
-        """Of wL/κ."""
+        """The mean of wL/κ."""
         found: Cells = self.weight / self.group * self.trials * self.rates
         return found
 
     @property
     def variance(self) -> Cells:
-        """Of wL/κ."""
+        """The variance of wL/κ."""
         found: Cells = (self.weight / self.group) ** 2 * self.trials * self.rates * (1 - self.rates)
         return found
 

@@ -186,7 +186,7 @@ def _student(
 def _plans(
     witness: str | WitnessPlan | None, ship: bool | ShipPlan, prior: float | nn.Module | None
 ) -> tuple[WitnessPlan | None, ShipPlan | None]:
-    """What is to be trained, by witnesses' plan and ship's."""
+    """The networks to be trained, by witnesses' plan and ship's."""
     if isinstance(witness, str):
         witness = WitnessPlan() if witness == "distil" else WitnessPlan((witness,))
     wanted = ship if isinstance(ship, ShipPlan) else ShipPlan() if ship else None

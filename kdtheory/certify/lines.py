@@ -90,7 +90,7 @@ class Line:
         return tuple(labelled_role(case) if role == "labelled" else role for role in self.tests)
 
     def assumed(self, case: Case, /, *, own_shares: bool) -> dict[str, bool]:
-        """What it rests on by the caller's word, as sentences, and whether that holds."""
+        """The caller's words that it rests on, as sentences, and whether that holds."""
         roles = self.roles(case)
         names = ["independent", *self.rests]
         names += ["holdout_unseen"] * ("holdout" in roles)

@@ -1,4 +1,4 @@
-"""What the commands share: the application, where it prints, and how it ends."""
+"""The common part of all commands: the application, where it prints, and how it ends."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ out_console, err_console = Console(), Console(stderr=True)
 
 
 _USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
-"""What the parser of arguments raises; typer names its subclasses only."""
+"""The errors of the parser of arguments; typer names its subclasses only."""
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as of a process that SIGINT has ended."""
 

@@ -107,7 +107,7 @@ def print_table(
 
 
 def print_answer(answer: Answer, read: Sequence[str], *, everything: bool) -> None:
-    """What is known, first of all; what was read; then the table by worth and what else there is."""
+    """Print what is known, first of all; what was read; then the table by worth and what else there is."""
     prose(f"[bold]{escape(answer.sentence)}.[/]")
     for text in read:
         prose(escape(text), style="dim")

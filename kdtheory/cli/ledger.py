@@ -106,7 +106,7 @@ def _resumable(place: Path) -> Iterator[None]:
 
 
 def _asked(claims: list[Claim], plan: Plan, alpha: float) -> dict[str, Any]:
-    """What a run is asked for; a resumed run must ask the same. Reads the data once, at the door."""
+    """The settings of a run; a resumed run must ask the same. Reads the data once, at the door."""
     from kdtheory.datasets import load_images
 
     images = load_images(plan.data)

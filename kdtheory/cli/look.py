@@ -98,7 +98,7 @@ def _named(name: str, source: str | None) -> list[dict[str, Any]]:
 
 
 def _told(entry: dict[str, Any]) -> dict[str, str]:
-    """What a claim says of itself, as rows."""
+    """The declaration of a claim, as rows."""
     controls = [f"{one['because']}: {_settings(one['overrides'])}" for one in entry["controls"]]
     place = f", {entry['place']}" if entry["place"] else ""
     seeds = ", ".join(map(str, entry["tuned_on"]))

@@ -1,4 +1,4 @@
-"""What the words of a command line mean: names and patterns of claims, files, modules; or something else."""
+"""The meaning of a command line's words: names and patterns of claims, files, modules; or something else."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _KINDS: dict[str, tuple[Callable[[], Iterable[str]], str]] = {
 
 
 def chosen_entries(words: Sequence[str], chapter: int | None = None) -> list[Entry]:
-    """What the claims that are meant say of themselves; the package's own are not imported.
+    """The declarations of the claims that are meant; the package's own are not imported.
 
     Raises:
         ValueError: a word means nothing, or nothing is left.
@@ -84,7 +84,7 @@ def _entries(claims: Iterable[Claim]) -> dict[str, Entry]:
 def _meant(
     words: Sequence[str], known: Mapping[str, Entry], load: Callable[[str], Mapping[str, Entry]]
 ) -> list[Entry]:
-    """What the words mean: names, patterns, files and modules; all that is known where there is no word."""
+    """The entries that the words mean: names, patterns, files and modules; all where there is no word."""
     found: list[Entry] = [] if words else list(known.values())
     for word in words:
         if word in known:

@@ -174,7 +174,7 @@ def gram_product(
 
 @torch.no_grad()
 def _strip(kernel: Kernel, rows: Tensor, vector: Tensor, size: int, start: int) -> tuple[int, Tensor]:
-    """What the blocks of one row, from the diagonal on, and their mirrors give to the entries from it on."""
+    """The share of one row's blocks, from the diagonal on, and of their mirrors in the entries from it on."""
     left = rows[start:]
     own = vector[start:]
     out = torch.zeros(len(left), dtype=torch.float64)

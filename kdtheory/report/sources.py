@@ -1,4 +1,4 @@
-"""What a report is made of: the records of one ended run, and the figures of the studies."""
+"""The material of a report: the records of one ended run, and the figures of the studies."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Figure:
 
 
 def read_run(run: Path, /) -> Run:
-    """What is left of an ended run.
+    """The remains of an ended run.
 
     Raises:
         ValueError: the directory holds no ledger, or a file is missing or damaged.

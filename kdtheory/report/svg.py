@@ -16,7 +16,7 @@ _KEPT = {
     "line", "polyline", "polygon", "text", "tspan", "textPath", "clipPath", "mask", "marker", "pattern",
     "linearGradient", "radialGradient", "stop",
 }  # fmt: skip
-"""What draws. Scripts, links, animations (which can set a link's target) and foreign objects do not."""
+"""Elements that draw; scripts, links, animation (which can set links) and foreign objects do not."""
 _PROPERTY = re.compile(
     r"(fill|stroke|font|text|clip|marker|stop|color|opacity|shape-rendering|image-rendering|mix-blend-mode|"
     r"letter-spacing|word-spacing|dominant-baseline|baseline-shift|paint-order|vector-effect|visibility|"

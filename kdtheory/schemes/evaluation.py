@@ -1,4 +1,4 @@
-"""What a trained module is worth: accuracy, calibration, and fidelity to its teacher."""
+"""Evaluation of a trained module: accuracy, calibration, and fidelity to its teacher."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def what_compression_costs_has_an_exact_limit(rows: Rows, /) -> Evidence:
     cost=3,
 )
 def labels_where_two_networks_differ_say_what_the_student_costs(rows: Rows, /) -> Evidence:
-    """What a student costs hangs on the points where it differs from its teacher alone, and has an exact
+    """The cost of a student hangs on the points where it differs from its teacher alone, and has an exact
     limit from labels of random ones of these: a hundred of them are worth two thousand labels at random.
 
     "worth": where the two differ at 0.04 of all points, the teacher right at 0.6 of them and the student at
