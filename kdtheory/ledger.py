@@ -11,9 +11,9 @@ import importlib
 import time
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from itertools import chain
 
+from kdtheory import __version__
 from kdtheory._near import near
 from kdtheory.claims import REGISTRY, Claim, Judgement, Plan, Verdict, examine, judge_family
 from kdtheory.claims.evidence import Evidence
@@ -172,7 +172,7 @@ def collate(examined: Sequence[Examined], plan: Plan, /, *, alpha: float = 0.05)
 
         findings.append(finding(one, judged[n], [next(rest) for _ in one.controls], in_its_place))
     decisions = sum(map(len, shares))
-    return Ledger(version("kdtheory"), plan.seed, plan.tier, alpha, decisions, tuple(findings))
+    return Ledger(__version__, plan.seed, plan.tier, alpha, decisions, tuple(findings))
 
 
 def exit_code(ledger: Ledger, /) -> int:

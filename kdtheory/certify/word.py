@@ -50,7 +50,7 @@ class Word:
         ValueError: `fixed` is no bool, or a name is not known.
 
     >>> Word(True, ("one_law",)).sentences(("one_law",))
-    {'the unlabelled points are independent draws from the law of the labelled ones': False}
+    {'the unlabelled points are independent draws from the distribution of the labelled ones': False}
     """
 
     fixed: bool

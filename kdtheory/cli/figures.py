@@ -28,7 +28,7 @@ def study(
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="The studies there are, with titles.")] = False,
     small: Annotated[bool, typer.Option("--small", help="The small configuration: a look.")] = False,
-    seed: Annotated[int, typer.Option(help="The integer that the study's stream hangs on.")] = 0,
+    seed: Annotated[int, typer.Option(help="The integer that the study's stream depends on.")] = 0,
     studies: Annotated[
         Path | None, typer.Option(help="Folder of studies, beside studies/ and those of the package.")
     ] = None,

@@ -80,7 +80,7 @@ def rows(entries: Mapping[str, str]) -> None:
     told = {name: text for name, text in entries.items() if text}
     if not out_console.is_terminal:
         for name, text in told.items():
-            for part in text.splitlines():
+            for part in filter(str.strip, text.splitlines()):
                 line(name, escape(part))
         return
     grid = Table("", Column("", overflow="fold"), show_header=False, box=None, padding=(0, 2, 0, 0))

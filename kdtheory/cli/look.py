@@ -17,8 +17,8 @@ from kdtheory.cli.layout import coloured, item, prose, rows
 from kdtheory.cli.names import chosen_entries, complete_claims, unknown
 from kdtheory.files import SCHEMA, latest_run, read_json
 
-_WORDS = "Names, patterns ('kd_*'), files (mine.py) or modules (package.module)."
-Words = Annotated[list[str] | None, typer.Argument(help=_WORDS, autocompletion=complete_claims)]
+_MEANT = "Names, patterns ('kd_*'), files (mine.py) or modules (package.module)"
+Words = Annotated[list[str] | None, typer.Argument(help=f"{_MEANT}.", autocompletion=complete_claims)]
 Chapter = Annotated[int | None, typer.Option(help="Only this chapter.")]
 Bibliography = Annotated[
     list[Path] | None,
@@ -30,7 +30,10 @@ Runs = Annotated[Path, typer.Option(help="Where runs are kept, or one run.")]
 
 @app.command("list")
 def list_claims(
-    names: Words = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"{_MEANT}, or words of statements.", autocompletion=complete_claims),
+    ] = None,
     chapter: Chapter = None,
     expected: Annotated[str | None, typer.Option(help="Only what is expected so: REFUTED, …")] = None,
     runs: Runs = RUNS,
@@ -39,7 +42,7 @@ def list_claims(
 ) -> None:
     """List the claims: section, name, what is expected, the last verdict, statement."""
     read_bibliographies(papers_of_own)
-    entries = chosen_entries(names or [], chapter)
+    entries = chosen_entries(names or [], chapter, told=True)
     if expected is not None:
         entries = _expected(entries, expected.upper())
     last = _verdicts(runs)

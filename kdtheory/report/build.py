@@ -20,7 +20,8 @@ from kdtheory.claims.finding import READ_LITERALLY, Ledger
 from kdtheory.files import Record
 from kdtheory.report.entry import Entry, entries
 from kdtheory.report.evidence import kinds
-from kdtheory.report.numerals import numeral, rows
+from kdtheory.report.indices import indexed
+from kdtheory.report.numerals import numeral, reworded, rows
 from kdtheory.report.sources import Figure, Run, read_figures, read_run
 
 __all__ = ["page_template", "report"]
@@ -116,6 +117,7 @@ def page_template(name: str) -> jinja2.Template:
     environment.filters |= {
         "numeral": numeral,
         "prose": _prose,
+        "reworded": reworded,
         "word": _word,
         "cell": _cell,
         "capitalize_first": _capitalised,
@@ -135,10 +137,15 @@ def _verbatim(name: str) -> Markup:
 
 
 def _prose(text: str) -> Markup:
-    """Text in which `names` between backticks are code."""
-    pieces = str(escape(text)).split("`")
-    coded = [piece if n % 2 == 0 else f"<code>{piece}</code>" for n, piece in enumerate(pieces)]
-    return Markup("".join(coded)) if len(pieces) % 2 else escape(text)
+    """Text in which `names` between backticks are code, and z_s has its index."""
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:
+        return escape(text)
+    shown = (
+        f"<code>{escape(piece)}</code>" if n % 2 else indexed(piece, escape=lambda part: str(escape(part)))
+        for n, piece in enumerate(pieces)
+    )
+    return Markup("".join(shown))
 
 
 def _word(verdict: Verdict | str) -> str:
