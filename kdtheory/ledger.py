@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -61,8 +61,14 @@ def verify(
             outside (0, 1), or a record is damaged.
         ChildProcessError: a worker process was killed; the records that are there are kept.
     """
+    if not isinstance(claims, Claim | str | Iterable):
+        raise ValueError(f"claims = {claims!r} must be claims, or names of claims")
     chosen = _named([claims] if isinstance(claims, Claim | str) else list(claims))
     check_fraction("alpha", alpha, open_interval=True)
+    if not isinstance(plan, Plan):
+        raise ValueError(f"plan = {plan!r} must be a Plan; give Plan(seed=…)")
+    if isinstance(jobs, bool) or not isinstance(jobs, int):
+        raise ValueError(f"jobs = {jobs!r} must be a whole number of processes, or -1 for all cores")
     if jobs == 0:
         raise ValueError("jobs = 0 runs nothing; give a number of processes, or -1 for all cores")
     check_sources(chosen)

@@ -103,14 +103,15 @@ def _named(name: str, source: str | None) -> list[dict[str, Any]]:
 def _told(entry: dict[str, Any]) -> dict[str, str]:
     """The declaration of a claim, as rows."""
     controls = [f"{one['because']}: {_settings(one['overrides'])}" for one in entry["controls"]]
-    place = f", {entry['place']}" if entry["place"] else ""
+    paper, place = bibliography.citation(entry["source"]), entry["place"]
+    where = ", ".join(dict.fromkeys(filter(None, (paper, place))))
     seeds = ", ".join(map(str, entry["tuned_on"]))
     return {
         "claim": f"{entry['name']}  ({_place(entry)})",
         "statement": entry["statement"],
         "judged": entry["how"] or "as it is stated",
         "formula": entry["formula"],
-        "source": f"{bibliography.citation(entry['source'])}{place}  [{entry['source']}]",
+        "source": where if paper == entry["source"] else f"{where}  [{entry['source']}]",
         "assumes": "\n".join(entry["assumes"]) or "nothing",
         "premise": _settings(entry["premise"]),
         "control" if len(controls) == 1 else "controls": "\n".join(
