@@ -124,7 +124,8 @@ def _verdict_of_run(finding: Finding | None) -> str:
         return ""
     shown = exhibit(finding.evidence)
     sides = [(label.partition("· ")[2], value) for label, value in shown.numbers if "counterexample" in label]
-    against = ", ".join(f"{label} {value}" for label, value in sides if value != "—")
+    names = {"lhs": "left side", "rhs": "right side"}
+    against = ", ".join(f"{names.get(label, label)} {value}" for label, value in sides if value != "—")
     told = shown.key_figure + (f"; a counterexample: {against}" if against else "")
     return f"**When it was executed:** {pill(finding.verdict.name)} {prose(told)}"
 

@@ -144,6 +144,8 @@ def known_study(word: str, folder: Path | None) -> Path:
     folders = [folder] if folder else []
     if word.endswith(".py") or word in study_paths(*folders):
         return find_study(word, folders)
+    if Path(f"{word}.py").is_file():
+        return Path(f"{word}.py")
     raise ValueError(unknown("study", word, study_paths(*folders)))
 
 

@@ -11,7 +11,7 @@ _GROUP = r"\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}"
 _INDEX = re.compile(
     rf"(?<=[^\s_^])(?:_(?:{_GROUP}|(\|\w\||[*∞]|[^\W_](?![A-Za-z0-9])))|\^(?:{_GROUP}|([*∞]|[A-Za-z0-9]+|[^\W_])))"
 )
-_NAME = re.compile(r"(?<![A-Za-z])(?!max$|min$|sup$|inf$)[A-Za-z]{2,}$")
+_NAME = re.compile(r"(?<![A-Za-z])(?!max$|min$|sup$|inf$)[a-z][A-Za-z]+$")
 
 
 def indexed(text: str, /, *, escape: Callable[[str], str] = str) -> str:
@@ -27,7 +27,7 @@ def indexed(text: str, /, *, escape: Callable[[str], str] = str) -> str:
     parts, at = [], 0
     for found in _INDEX.finditer(text):
         grouped, bare, *high = found.groups()
-        if bare and bare.isascii() and _NAME.search(text[: found.start()]):
+        if bare and bare.isascii() and found.start() > at and _NAME.search(text[: found.start()]):
             continue
         tag, within = ("sup", high[0] or high[1]) if found[0][0] == "^" else ("sub", grouped or bare)
         inner = indexed(within, escape=escape)

@@ -86,6 +86,7 @@ def test_delimiters_of_a_given_size_are_signs() -> None:
     [
         ("KL(φ_T(z_t)‖φ_T(z_s))", "KL(φ<sub>T</sub>(z<sub>t</sub>)‖φ<sub>T</sub>(z<sub>s</sub>))"),
         ("f(x_i)_{y_i} < 2^n", "f(x<sub>i</sub>)<sub>y<sub>i</sub></sub> < 2<sup>n</sup>"),
+        ("Rad_n, Rad^vec_n", "Rad<sub>n</sub>, Rad<sup>vec</sup><sub>n</sub>"),
         ("max_{j≠y} f_j", "max<sub>j≠y</sub> f<sub>j</sub>"),
         ("top_k, may_share, q_old, a _b_ c", "top_k, may_share, q_old, a _b_ c"),
     ],
