@@ -23,6 +23,7 @@ from kdtheory.report.evidence import kinds
 from kdtheory.report.indices import indexed
 from kdtheory.report.numerals import numeral, reworded, rows
 from kdtheory.report.sources import Figure, Run, read_figures, read_run
+from kdtheory.report.svg import Shared
 
 __all__ = ["page_template", "report"]
 
@@ -35,7 +36,7 @@ _SIGNS = {
     Verdict.OUT_OF_SCOPE: "–",
     Verdict.ERROR: "!",
 }
-_LONGEST_TABLE = 60
+_LONGEST_TABLE = 12
 
 
 def report(run: Path, figures: Path | None = None, only: Collection[str] = ()) -> str:
@@ -50,16 +51,21 @@ def report(run: Path, figures: Path | None = None, only: Collection[str] = ()) -
         ValueError: the run has not ended, has none of the claims,
             a file is missing or damaged, or `figures` is no directory.
     """
-    read, drawn = _with_only(read_run(run), only), read_figures(figures)
+    shared = Shared()
+    read, drawn = _with_only(read_run(run), only), read_figures(figures, shared)
     claims = entries(read, drawn)
     further = _further(claims, drawn)
     chapters = [(n, topic, list(some)) for (n, topic), some in groupby(claims, key=_chapter)]
+    shown = [*(figure for entry in claims for figure in entry.figures), *further]
+    style, shapes = shared.definitions(figure.svg or "" for figure in shown)
     return page_template("page.html.j2").render(
         run=read,
         ledger=read.ledger,
         claims=claims,
         chapters=chapters,
-        figures=[*(figure for entry in claims for figure in entry.figures), *further],
+        figures=shown,
+        shared_style=style,
+        shared_shapes=shapes,
         further=further,
         otherwise=[entry for entry in claims if not entry.finding.as_expected],
         counts=_counts(read.ledger),
