@@ -148,7 +148,7 @@ def test_text_from_records_is_escaped(html: str) -> None:
 
 
 def test_formulas_are_typeset_or_shown_as_latex(page: Page, html: str) -> None:
-    assert sum(tag == "math" for tag, _ in page.elements) == 5
+    assert sum(tag == "math" for tag, _ in page.elements) == 6
     assert r'<code class="latex">\nosuchcommand{x} = 1</code>' in html
     assert "<code>twice(x)</code> = x + x &lt; ∞" in html
 
