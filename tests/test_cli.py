@@ -518,3 +518,24 @@ def test_the_shell_completes_names() -> None:
 
 def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "--version")[:2] == (0, f"kdtheory {kdtheory.__version__}\n")
+
+
+def test_help_has_names_and_summaries_whole_at_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    told = run(capsys, "--help")[1]
+    assert "..." not in told
+    told += run(capsys, "certify", "--help")[1] + run(capsys, "compare", "--help")[1]
+    assert "…" not in told
+    assert "--not-fixed-in-advance" in told
+    assert max(map(len, told.splitlines())) <= 80
+
+
+def test_a_study_in_the_folder_is_named_without_its_ending(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    run(capsys, "new", "study", "begun_here")
+    code, out, err = run(capsys, "study", "begun_here", "--small", "--quiet")
+    assert code == 0, err
+    assert "begun_here" in out

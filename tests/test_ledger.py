@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -234,10 +235,11 @@ def test_a_resumed_run_examines_only_what_is_missing(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_kinds_of_arguments_are_refused(claims: object, more: dict, message: str) -> None:
+    bare = inspect.unwrap(verify)  # without the check of types that tests add
     with pytest.raises(ValueError, match=message):
-        verify(claims, **more)
+        bare(claims, **more)
     with pytest.raises(ValueError, match="plan = 0 must be a Plan"):
-        verify(CHEAP[0], 0)
+        bare(CHEAP[0], 0)
 
 
 def test_an_empty_ledger_and_a_bad_alpha_are_refused() -> None:

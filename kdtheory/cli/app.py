@@ -32,6 +32,7 @@ app = typer.Typer(
     epilog=_EXAMPLES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # which cuts the names of options at 80 columns
 )
 out_console, err_console = Console(), Console(stderr=True)
 

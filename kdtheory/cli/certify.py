@@ -21,7 +21,7 @@ DOUBTED = ("independent", "one_law", "holdout_unseen", "unlabelled_unseen", "unl
 SUFFIXES = (".pdf", ".png", ".svg")
 
 
-@app.command("certify")
+@app.command("certify", short_help="Bound a network's error from files of logits.")
 def certify_files(
     teacher_logits: Annotated[Path, typer.Option(help="On the labelled points: n × k.")],
     labels: Annotated[Path, typer.Option(help="Their class numbers, 0 to k − 1.")],

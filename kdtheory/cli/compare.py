@@ -14,7 +14,7 @@ from kdtheory.cli.layout import print_answer, prose
 from kdtheory.files import write_json
 
 
-@app.command("compare")
+@app.command("compare", short_help="Compare a student with its teacher, from files.")
 def compare_files(
     fixed_in_advance: Annotated[
         bool,

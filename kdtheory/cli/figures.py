@@ -20,7 +20,7 @@ from kdtheory.scripts import study_paths, study_title
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing while it runs.")]
 
 
-@app.command()
+@app.command(short_help="Make a figure and its table.")
 def study(
     name: Annotated[
         str | None,
@@ -81,7 +81,7 @@ def _seconds(name: str, figures: Path) -> float | None:
     return seconds
 
 
-@app.command()
+@app.command(short_help="Make one offline HTML page of a run.")
 def report(
     names: Words = None,
     run: Annotated[Path | None, typer.Option(help="Directory of a run; the newest under runs/.")] = None,

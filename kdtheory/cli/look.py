@@ -28,7 +28,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 Runs = Annotated[Path, typer.Option(help="Where runs are kept, or one run.")]
 
 
-@app.command("list")
+@app.command("list", short_help="List the claims, by chapter, words, pattern or verdict.")
 def list_claims(
     names: Annotated[
         list[str] | None,
@@ -73,7 +73,7 @@ def _expected(entries: list[dict[str, Any]], verdict: str) -> list[dict[str, Any
     return found
 
 
-@app.command()
+@app.command(short_help="Show one claim: how it is judged, controls, last verdict.")
 def show(
     name: Annotated[str, typer.Argument(help="Name of a claim.", autocompletion=complete_claims)],
     runs: Runs = RUNS,

@@ -15,11 +15,11 @@ __all__ = ["MEANINGS", "in_words", "shorter", "what_was_seen"]
 
 _TIMES = 4
 Limit = Callable[[int], float]
-_COST = "the student's error less its teacher's"
+_COST = "the student's error minus its teacher's"
 MEANINGS = {
     "agreement": f"how often the two differ, and so the most of {_COST}; no label is needed",
     "cost": f"{_COST}, from labels of points drawn at random",
-    "gain": "the teacher's error less its student's, from the same labels",
+    "gain": "the teacher's error minus its student's, from the same labels",
     "where_they_differ": f"{_COST}, from labels of planned points at which the two differ",
     "student_error": "the student's error, by the exact binomial limit",
     "few_labels": "the student's error, from few labels and how often the two differ on unlabelled points",
