@@ -79,7 +79,7 @@ def main() -> None:
         _refuse(str(error))
     except _USAGE as error:
         if type(error).__name__ == "NoArgsIsHelpError":
-            error.show()
+            typer.echo(error.ctx.get_help())
             sys.exit(2)
         _refuse(f"{error.format_message()}; --help says what there is")
     sys.exit(code)
