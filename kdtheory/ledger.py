@@ -12,6 +12,7 @@ import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 from kdtheory import __version__
 from kdtheory._near import near
@@ -87,7 +88,7 @@ def verify(
     return ledger
 
 
-def _named(claims: Sequence[Claim | str]) -> list[Claim]:
+def _named(claims: Sequence[Any]) -> list[Claim]:
     """The claims, some of which may be given by name."""
     if not claims:
         raise ValueError("there is no claim to verify; name at least one")
