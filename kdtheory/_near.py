@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["near", "nearest"]
 
 
-def nearest(value: Any, choices: Iterable[str], /, *, count: int = 1, cutoff: float = 0.6) -> list[str]:
+def nearest(value: Any, choices: Iterable[str], /, *, count: int = 1, cutoff: float = 0.65) -> list[str]:
     """The choices that are most like a text, the likest first; none of what is no text.
 
     >>> nearest("Houldout", ["holdout", "train"])

@@ -1,4 +1,4 @@
-"""What a result says to whoever acts on it: one sentence, a table by worth, what would tighten it.
+"""The words of a result for whoever acts on it: one sentence, a table by worth, what would tighten it.
 
 Limits are rounded upwards: what is printed is never less than what was proved.
 """
@@ -42,7 +42,7 @@ class Answer:
     rest: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def paragraphs(self, *, everything: bool = False) -> list[tuple[str, tuple[str, ...]]]:
-        """What comes below the table: headings and lines."""
+        """Headings and lines below the table."""
         shown = [*self.told.items(), *(self.rest.items() if everything else ())]
         return [(heading, lines) for heading, lines in shown if lines]
 

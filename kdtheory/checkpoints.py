@@ -59,7 +59,7 @@ class Checkpoint:
         return replace(self, path=path.with_name(f"{path.stem}-{name}{path.suffix}"))
 
     def load(self) -> Any:
-        """What was kept, or None where nothing was.
+        """The state that was kept, or None where nothing was.
 
         Raises:
             ValueError: there is a file and `resume` is not asked for, or it cannot be read.

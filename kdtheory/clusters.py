@@ -147,7 +147,7 @@ def _local_workers(address: str) -> int | None:
 
 @dataclass(frozen=True)
 class _Home:
-    """What a worker must have in common with the process whose tasks it does.
+    """The things that a worker must have in common with the process whose tasks it does.
 
     Args:
         versions: of Python and of what computes.
@@ -181,7 +181,7 @@ class _Home:
 
 @cache
 def _versions() -> dict[str, str]:
-    """Of Python, of what computes, and of this package also a digest of its sources."""
+    """The versions of Python, of what computes, and of this package, with a digest of its sources."""
     found = {"python": platform.python_version()}
     for name in _ALIKE:
         try:
@@ -273,7 +273,7 @@ def _called(home: _Home, function: Callable[..., Any], *arguments: Any) -> Any:
 
 @cache
 def _seen(home: _Home) -> str:
-    """Of a worker that joined later, too; once in each process."""
+    """Whether this worker, which may have joined later, can take part: asked once in each process."""
     from distributed import get_worker
 
     return home.enter(get_worker())

@@ -1,4 +1,4 @@
-"""What is done to gradients and parameters between steps: clipping, and means of iterates."""
+"""Operations on gradients and parameters between steps: clipping, and means of iterates."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TailAverage:
                 mean.lerp_(now, 1 / self._seen)
 
     def state(self) -> dict[str, Any]:
-        """What has been seen, for `load`."""
+        """The state so far, for `load`."""
         return {"means": self._means, "seen": self._seen}
 
     @torch.no_grad()

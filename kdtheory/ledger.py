@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from itertools import chain
+from typing import Any
 
+from kdtheory import __version__
 from kdtheory._near import near
 from kdtheory.claims import REGISTRY, Claim, Judgement, Plan, Verdict, examine, judge_family
 from kdtheory.claims.evidence import Evidence
@@ -61,8 +62,14 @@ def verify(
             outside (0, 1), or a record is damaged.
         ChildProcessError: a worker process was killed; the records that are there are kept.
     """
+    if not isinstance(claims, Claim | str | Iterable):
+        raise ValueError(f"claims = {claims!r} must be claims, or names of claims")
     chosen = _named([claims] if isinstance(claims, Claim | str) else list(claims))
     check_fraction("alpha", alpha, open_interval=True)
+    if not isinstance(plan, Plan):
+        raise ValueError(f"plan = {plan!r} must be a Plan; give Plan(seed=…)")
+    if isinstance(jobs, bool) or not isinstance(jobs, int):
+        raise ValueError(f"jobs = {jobs!r} must be a whole number of processes, or -1 for all cores")
     if jobs == 0:
         raise ValueError("jobs = 0 runs nothing; give a number of processes, or -1 for all cores")
     check_sources(chosen)
@@ -81,7 +88,7 @@ def verify(
     return ledger
 
 
-def _named(claims: Sequence[Claim | str]) -> list[Claim]:
+def _named(claims: Sequence[Any]) -> list[Claim]:
     """The claims, some of which may be given by name."""
     if not claims:
         raise ValueError("there is no claim to verify; name at least one")
@@ -167,12 +174,12 @@ def collate(examined: Sequence[Examined], plan: Plan, /, *, alpha: float = 0.05)
         others = [p for m, share in enumerate(shares) if m != n for p in share]
 
         def in_its_place(evidence: Evidence, others: list[float] = others) -> Judgement:
-            """What is judged in the place of the premise of this claim."""
+            """The piece that is judged in the place of the premise of this claim."""
             return judge_family([evidence], alpha=alpha, others=others)[0]
 
         findings.append(finding(one, judged[n], [next(rest) for _ in one.controls], in_its_place))
     decisions = sum(map(len, shares))
-    return Ledger(version("kdtheory"), plan.seed, plan.tier, alpha, decisions, tuple(findings))
+    return Ledger(__version__, plan.seed, plan.tier, alpha, decisions, tuple(findings))
 
 
 def exit_code(ledger: Ledger, /) -> int:

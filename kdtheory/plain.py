@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -91,11 +92,14 @@ def made(kind: Any, value: Any, where: str, /) -> Any:
         ValueError: a field is missing or of another type.
     """
     _checked(value, dict, where, "an object")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     names = [entry.name for entry in dataclasses.fields(kind)]
     if lacking := [name for name in names if name not in value]:
         raise ValueError(f"{where} lacks {lacking[0]!r}; it is damaged, or was edited")
     return kind(**{name: restored(hints[name], value[name], f"{where}.{name}") for name in names})
+
+
+_hints = functools.cache(typing.get_type_hints)
 
 
 def _key(kind: Any, key: str, where: str) -> Any:

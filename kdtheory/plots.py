@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 WIDTH = 16 / 2.54
-"""Of a figure, in inches."""
+"""The size of a figure, in inches."""
 SMALLEST = 7.0
 """Points of the smallest letters at that width."""
 STYLE: Any = {
@@ -51,7 +51,7 @@ STYLE: Any = {
     "axes.grid": True,
     "grid.alpha": 0.25,
 }
-"""What every figure has in common."""
+"""The common settings of all figures."""
 
 PALETTE = {
     "black": "#000000",

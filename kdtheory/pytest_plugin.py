@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Seed, tier, data, α, and whether mutants are run."""
     group = parser.getgroup("kdtheory", "claims of kdtheory")
     group.addoption("--claims", action=argparse.BooleanOptionalAction, default=True, help="Collect claims.")
-    group.addoption("--claims-seed", type=int, default=0, help="What all random streams hang on.")
+    group.addoption("--claims-seed", type=int, default=0, help="What all random streams depend on.")
     group.addoption("--claims-tier", choices=("quick", "full"), default="quick", help="Sample sizes.")
     group.addoption("--claims-data", type=Path, default=None, help="Folder of IDX files.")
     group.addoption("--claims-alpha", type=float, default=0.05, help="Error rate of all claims together.")

@@ -45,7 +45,7 @@ _SHOWN = 5
 @door
 @dataclass(frozen=True, eq=False)
 class Arguments(SideBySide):
-    """What a module is called with for each point, where that is more than one array.
+    """The arguments of a module for each point, where that is more than one array.
 
     Args:
         names: of each part, or None for what is handed over in order.
@@ -88,7 +88,7 @@ class _Points:
 
     @property
     def called_with(self) -> Inputs | None:
-        """What a module takes of them; None where the points are known by logits alone."""
+        """The inputs of a module; None where the points are known by logits alone."""
         if isinstance(self.inputs, Tensor):
             return Inputs((self.inputs,))
         return self.inputs.inputs if isinstance(self.inputs, Arguments) else None

@@ -196,7 +196,7 @@ class _Rows:
         return max(1, _BLOCK // sum(part[:1].numel() * _WORD for part in self.parts))
 
     def of(self, rows: slice | Tensor, /) -> list[Tensor]:
-        """Of each part the rows asked for, in the type that it is compared in."""
+        """The rows of each part that are asked for, in the type that they are compared in."""
         parts = zip(self.parts, self.kind, strict=True)
         return [_rounded(part.detach()[rows].flatten(1), *how) for part, how in parts]
 

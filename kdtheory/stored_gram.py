@@ -189,7 +189,7 @@ def _name(block: Block) -> str:
 
 
 def _sum(values: np.ndarray) -> int:
-    """Of the words of the numbers, mod 2⁶⁴: the same for a block and its mirror, whatever the order."""
+    """Checksum of the words of the numbers, mod 2⁶⁴: one for a block and its mirror, whatever the order."""
     words = np.ascontiguousarray(values)
     return int(words.view(f"u{words.itemsize}").sum(dtype=np.uint64))
 

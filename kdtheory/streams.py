@@ -27,7 +27,7 @@ class Stream:
     """A named place in a tree of random streams.
 
     Args:
-        seed: the integer that the whole tree hangs on, ≥ 0.
+        seed: the integer that the whole tree depends on, ≥ 0.
         path: the names from the root to this place.
 
     Raises:

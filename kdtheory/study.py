@@ -29,6 +29,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from kdtheory import __version__
 from kdtheory.digest import source_digest
 from kdtheory.files import read_json, sweep, write_file, write_json
 from kdtheory.plots import STYLE, panels
@@ -121,7 +122,7 @@ def run_study(
     Args:
         study: the study.
         out: the folder of all figures.
-        seed: the integer that the study's stream hangs on.
+        seed: the integer that the study's stream depends on.
         small: the small configuration, of seconds, instead of the one of the figure.
         data: a folder of IDX files, for a study that reads real images.
 
@@ -232,8 +233,9 @@ def drawn(study: Study, rows: pd.DataFrame, /) -> Figure:
 
 
 def _versions() -> dict[str, str]:
-    packages = ("kdtheory", "torch", "numpy", "scipy", "pandas", "matplotlib", "scikit-learn")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    packages = ("torch", "numpy", "scipy", "pandas", "matplotlib", "scikit-learn")
+    own = {"python": platform.python_version(), "kdtheory": __version__}
+    return own | {name: version(name) for name in packages}
 
 
 def commit() -> str:

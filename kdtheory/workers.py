@@ -25,7 +25,7 @@ __all__ = ["LOST", "Engine", "elsewhere", "interrupts_held", "spread", "workers_
 
 _T = TypeVar("_T")
 Engine = Callable[..., Iterator[Any]]
-"""What does tasks in the place of processes: called with the function, the tasks, what they share, and how
+"""A doer of tasks in the place of processes: called with the function, the tasks, what they share, and how
 many may be under way at once."""
 LOST = "a worker process was killed, or memory ran out"
 _LOOKS = 0.5

@@ -81,7 +81,7 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
 
 
 class _World:
-    """What all cases share."""
+    """The data that all cases share."""
 
     def __init__(self, x: Tensor, stream: Stream, width: int, members: int, recipe: Recipe) -> None:
         self.x, self.y, self.stream = x, torch.arange(len(x)) % _CLASSES, stream

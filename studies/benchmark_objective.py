@@ -1,4 +1,4 @@
-"""What an objective costs in a plain loop, against the same loss written by hand.
+"""The cost of an objective in a plain loop, against the same loss written by hand.
 
 A row is one pair of networks, student and teacher, and one batch. By hand: both forward passes, the teacher's
 without gradients, λT²·`kl_div` + (1−λ)·`cross_entropy` of torch, the backward pass. Ours: the same by

@@ -131,7 +131,7 @@ def _on_one_set(
 
 
 def draw(axes: Any, rows: pd.DataFrame) -> None:
-    """Compressed, and then distilled; distilled less label-trained; for each set of images."""
+    """Compressed, and then distilled; distilled minus label-trained; for each set of images."""
     sets = list(dict.fromkeys(rows["data"]))
     for place, letters in enumerate(("ab", "cd")):
         pair = axes[2 * place : 2 * place + 2]

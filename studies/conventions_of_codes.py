@@ -70,7 +70,7 @@ _PINS: Mapping[str, tuple[str, ...]] = {
 _BESIDE: Mapping[str, tuple[str, ...]] = {
     "neural_compressor": ("six", "setuptools<81"),
 }
-"""What a code needs that does not say so, or cannot be installed with what it says."""
+"""The packages that a code needs and does not name, or cannot be installed with what it says."""
 _SETTINGS: Mapping[str, tuple[dict[str, float], ...]] = {
     "torchdistill": ({}, {"alpha": 0.1}, {"alpha": 0.0}, {"alpha": 0.3, "beta": 0.9}),
     "textbrewer_ce": ({}, {"hard_label_weight": 1.5}),
@@ -218,7 +218,7 @@ def _ours(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[fl
 
 
 def _theirs(code: str, arrays: Mapping[str, np.ndarray], cases: list[dict[str, Any]]) -> Any:
-    """What the code says of the cases, or None where there is no such code."""
+    """The losses that the code gives in the cases, or None where there is no such code."""
     with _python(code) as python, tempfile.TemporaryDirectory() as folder:
         if python is None:
             return None

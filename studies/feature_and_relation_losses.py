@@ -10,7 +10,7 @@ the images that `--data` names (Fashion-MNIST in the figure), averaged down to 1
 
 (a, b) Mean gains in last-step accuracy over the same student trained on labels alone, on images that nothing
 was trained on; bars are 95 % Student intervals over students, paired. (c) Whether all has converged: the same
-students, at the rule's weight, after all steps less after half of them. The table has the weights, the
+students, at the rule's weight, after all steps minus after half of them. The table has the weights, the
 objective over the last tenth of the steps, its fall in that tenth as a share of its whole fall, and gradient
 norms; the attention, non-local and flow-matrix losses are norms, whose gradient does not vanish at their
 least.

@@ -1,4 +1,4 @@
-"""What people say of distillation, on real images, each with what makes it true and what does not.
+"""Folklore of distillation, on real images, each with what makes it true and what does not.
 
 Every dot is one network (or one ensemble, one teacher with its students) of 16 that were trained from
 starts and, where they see few images, on images of their own; steps were fixed beforehand. The pool has
@@ -151,7 +151,7 @@ def _told(run: Run, **settings: Any) -> Tensor:
 
 
 def _pairs(run: Run) -> Iterator[tuple[str, str, Mapping[str, Tensor]]]:
-    """What each statement compares: as it is said, and with the one thing that turns it over."""
+    """The arms of each statement: as it is said, and with the one thing that turns it over."""
     labels = students_of_few_images.rows(run)
     yield (
         "10.1",

@@ -1,4 +1,4 @@
-"""Whether any verdict hangs on the seed: every claim and its control at many seeds.
+"""Whether any verdict depends on the seed: every claim and its control at many seeds.
 
 Each claim and its control at the quick tier, at seeds 0 to 49 where that takes under 5 s and at 0 to 9 where
 it takes longer, and at the full tier at two seeds; judged at the level that a whole ledger leaves to each

@@ -300,10 +300,10 @@ def test_certify_refuses_bad_files_in_one_line(
     [
         (["verify", "no_such_claim"], "claim 'no_such_claim' is not known"),
         (["verify", FAST[0][:-1]], f"did you mean '{FAST[0]}'"),
-        (["verify", "--chapter", "99"], "chapter = 99: of the claims there is none in it"),
+        (["verify", "--chapter", "99"], "chapter = 99 has none of the claims; they are of 1 Resp"),
         (
             ["verify", FAST[0], "--chapter", "2"],
-            "named there is none in it; they are of 1 Resp",
+            "has none of the claims that are meant; they are of 1 Resp",
         ),
         (["verify", "zz*"], "no claim's name is like 'zz*'"),
         (["verify", "nowhere.py"], "there is no file 'nowhere.py'"),
@@ -488,6 +488,10 @@ def test_what_is_piped_is_one_line_an_item(capsys: pytest.CaptureFixture[str]) -
 
 def test_patterns_and_last_verdicts(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     run(capsys, "verify", FAST[0], "--jobs", "1", "--out", "runs/one")
+    told = json.loads(run(capsys, "list", "temperature gradient", "--json")[1])
+    assert FAST[0] in {one["name"] for one in told}
+    assert len(told) < 10
+    assert run(capsys, "verify", "temperature gradient")[0] == 2
     told = json.loads(run(capsys, "list", FAST[0][:-1] + "*", FAST[0], "--json")[1])
     assert [(one["name"], one["last_verdict"]) for one in told] == [(FAST[0], REGISTRY[FAST[0]].expect.name)]
     out = run(capsys, "show", FAST[0], "--runs", "runs/one")[1]
@@ -514,3 +518,24 @@ def test_the_shell_completes_names() -> None:
 
 def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "--version")[:2] == (0, f"kdtheory {kdtheory.__version__}\n")
+
+
+def test_help_has_names_and_summaries_whole_at_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    told = run(capsys, "--help")[1]
+    assert "..." not in told.split("Commands:")[1]
+    told += run(capsys, "certify", "--help")[1] + run(capsys, "compare", "--help")[1]
+    assert "…" not in told
+    assert "--not-fixed-in-advance" in told
+    assert max(map(len, told.splitlines())) <= 80
+
+
+def test_a_study_in_the_folder_is_named_without_its_ending(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    run(capsys, "new", "study", "begun_here")
+    code, out, err = run(capsys, "study", "begun_here", "--small", "--quiet")
+    assert code == 0, err
+    assert "begun_here" in out

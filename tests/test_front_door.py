@@ -102,3 +102,20 @@ def test_functions_are_cited_by_the_paper_in_their_name() -> None:
 
 def test_what_may_not_hold_of_files_is_listed_in_the_help() -> None:
     assert set(DOUBTED) == set(ASSUMPTIONS) - {"prior_unseen", "start_unseen"}
+
+
+def test_claims_are_imported_when_the_registry_is_first_read(tmp_path: Path) -> None:
+    code = f"""
+import sys, threading
+import kdtheory.claims.response.temperature
+import kdtheory.report, kdtheory.claims as claims
+chapters = lambda: sum(name.startswith("kdtheory.claims.bounds") for name in sys.modules)
+before, found = chapters(), []
+threads = [threading.Thread(target=lambda: found.append(len(claims.REGISTRY))) for _ in range(4)]
+[one.start() for one in threads], [one.join() for one in threads]
+there = dict(claims.REGISTRY)
+same = found[0] == len(there) == len({{**claims.REGISTRY}})
+print(before, chapters() > 1, len(set(found)), same, {NAME!r} in there)
+print(list(there) == sorted(there, key=lambda name: there[name].order))
+"""
+    assert python(code, tmp_path).split() == ["0", "True", "1", "True", "True", "True"]

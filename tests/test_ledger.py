@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -165,6 +166,7 @@ def test_a_ledger_is_a_table_of_named_columns() -> None:
     assert ("BLIND" in ledger._repr_html_(), len(ledger)) == (True, 2)
     assert [one.name for one in ledger.unexpected] == ["y"]
     assert ledger._repr_html_().startswith("<p>otherwise: y</p>")
+    assert str(ledger) == f"otherwise: y\n{frame}"
     assert repr(frame).splitlines()[0].split()[:2] == ["verdict", "as_expected"]
     assert max(map(len, repr(frame).splitlines())) <= 80
     pd.testing.assert_frame_equal(ledger[0].to_frame(), frame.iloc[:1], check_dtype=False)
@@ -219,6 +221,25 @@ def test_a_resumed_run_examines_only_what_is_missing(tmp_path: Path) -> None:
         resumed = verify(CHEAP, Plan(), directory=directory, progress=lambda *done: seen.append(done))
     assert seen == [(2, 3), (3, 3)]
     assert without_seconds(resumed) == without_seconds(whole)
+
+
+@pytest.mark.parametrize(
+    ("claims", "more", "message"),
+    [
+        (5, {}, "claims = 5 must be claims"),
+        ([5], {}, "claims holds 5"),
+        ("no_such_claim", {}, "is not known"),
+        ([], {}, "no claim to verify"),
+        (CHEAP[0], {"jobs": "2"}, "jobs = '2' must be a whole number"),
+        (CHEAP[0], {"jobs": 0}, "jobs = 0 runs nothing"),
+    ],
+)
+def test_wrong_kinds_of_arguments_are_refused(claims: object, more: dict, message: str) -> None:
+    bare = inspect.unwrap(verify)  # without the check of types that tests add
+    with pytest.raises(ValueError, match=message):
+        bare(claims, **more)
+    with pytest.raises(ValueError, match="plan = 0 must be a Plan"):
+        bare(CHEAP[0], 0)
 
 
 def test_an_empty_ledger_and_a_bad_alpha_are_refused() -> None:

@@ -71,6 +71,23 @@ def test_unknown_paths_name_the_nearest():
         layer(nn.Linear(1, 1), "relu")
 
 
+@pytest.mark.parametrize(("path", "shape"), [("[0]", (4, 3)), ("[1][0]", (1, 3))])
+def test_a_part_of_an_output_is_named_behind_the_path(path: str, shape: tuple[int, ...]):
+    module = nn.LSTM(2, 3)
+    with recorded(module, [path]) as said:
+        module(torch.ones(4, 2))
+    assert said[path].shape == shape
+
+
+@pytest.mark.parametrize(
+    ("path", "message"), [("[2]", "no '2'"), ("[name]", "no 'name' in its output, which has a")]
+)
+def test_a_part_that_is_not_there_is_refused(path: str, message: str):
+    module = nn.LSTM(2, 3)
+    with recorded(module, [path]), pytest.raises(ValueError, match=message):
+        module(torch.ones(4, 2))
+
+
 def test_an_output_that_is_no_tensor_is_named():
     module = nn.LSTM(2, 3)
     with (

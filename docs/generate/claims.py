@@ -21,6 +21,17 @@ from kdtheory.records import read_ledger
 from kdtheory.report.evidence import exhibit
 
 Entry = dict[str, Any]
+_SPELLED = {word: word.upper() for word in ("jsd", "kd", "kl", "pac", "svd", "vc")} | {
+    "adam": "Adam",
+    "bayes": "Bayes",
+    "bernstein": "Bernstein",
+    "gaussian": "Gaussian",
+    "gibbs": "Gibbs",
+    "occam": "Occam",
+    "relu": "ReLU",
+    "renyi": "Rényi",
+}
+"""Words of names that are written otherwise in a title."""
 _SIGNS = {"SUPPORTED": "✓", "REFUTED": "✗", "VACUOUS": "∅"}
 NOTES = {1: "3.1", 2: "3.2 and 3.3", 3: "2, 4 and 5", 4: "6", 5: "7", 6: "8", 7: "9"}
 """Chapter ↦ the sections of the lecture notes that it goes through; the other chapters go beyond them."""
@@ -28,7 +39,7 @@ NOTES = {1: "3.1", 2: "3.2 and 3.3", 3: "2, 4 and 5", 4: "6", 5: "7", 6: "8", 7:
 
 def title(entry: Entry) -> str:
     """The name as a sentence is read."""
-    name = str(entry["name"]).replace("_", " ")
+    name = " ".join(_SPELLED.get(word, word) for word in str(entry["name"]).split("_"))
     return name[:1].upper() + name[1:]
 
 
@@ -112,8 +123,10 @@ def _verdict_of_run(finding: Finding | None) -> str:
     if finding is None:
         return ""
     shown = exhibit(finding.evidence)
-    sides = [f"{label} {value}" for label, value in shown.numbers if label.startswith("counterexample")]
-    told = "; ".join([shown.key_figure, *sides])
+    sides = [(label.partition("· ")[2], value) for label, value in shown.numbers if "counterexample" in label]
+    names = {"lhs": "left side", "rhs": "right side"}
+    against = ", ".join(f"{names.get(label, label)} {value}" for label, value in sides if value != "—")
+    told = shown.key_figure + (f"; a counterexample: {against}" if against else "")
     return f"**When it was executed:** {pill(finding.verdict.name)} {prose(told)}"
 
 
@@ -157,7 +170,7 @@ def _power(entry: Entry) -> str:
 
 
 def _functions(name: str) -> str:
-    """What a claim puts to the test: the functions whose wrong versions it must notice."""
+    """The functions that a claim puts to the test: those whose wrong versions it must notice."""
     from generate.api import link
 
     tried = sorted({link(mutant.target) for mutant in REGISTRY[name].mutants} - {""})
@@ -222,7 +235,8 @@ def _index(chapters: list[tuple[int, str, list[Entry]]]) -> str:
 
 def _counted(some: list[Entry]) -> str:
     counts = {verdict.name: sum(one["expected"] == verdict.name for one in some) for verdict in Verdict}
-    return " ".join(f"{pill(name)} {count}" for name, count in counts.items() if count)
+    shown = (f'<span class="counted">{pill(name)} {count}</span>' for name, count in counts.items() if count)
+    return " ".join(shown)
 
 
 def _errata(entries: list[Entry], found: dict[str, Finding]) -> str:
@@ -266,7 +280,9 @@ def _from_the_notes(entries: list[Entry], drawn: Sequence[Drawn]) -> str:
     for entry in entries:
         if entry["chapter"] in NOTES:
             figures = [one for one in drawn if entry["name"] in one.claims]
-            pictures = ", ".join(f"[{prose(one.study)}](figures/{one.study}.md)" for one in figures)
+            pictures = ", ".join(
+                f"[{prose(one.study.replace('_', ' '))}](figures/{one.study}.md)" for one in figures
+            )
             own = entry["place"].removeprefix("Section ") if entry["source"] == "shen2021deep" else ""
             where = own.split(";")[0] or NOTES[entry["chapter"]]
             rows.append([prose(where), f"[{prose(title(entry))}](claims/{entry['name']}.md)", pictures])

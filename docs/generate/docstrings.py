@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 _SPECIAL = re.compile(r"([\\*|])|(?<=\w)(_)(?!\w)")
 _NAMES_IN_TWO_LINES = re.compile(r"^( *(?:\w+, )*\w+,)\n +(?=(?:\w+, )*\w+: )", re.MULTILINE)
 """Arguments that are described together, which napoleon wants in one line."""
-_TOUCHING = re.compile(r"(``[^`]+``)(?=\w)")
+_LETTER = re.compile(r"\w")
+_WITH_TYPE, _COLON = ("attribute", "data", "property"), "\ue000"
+"""Of these, what stands before a colon in the first line is read as a type: meanwhile it is another sign."""
 _LONG_DEFAULT = re.compile(r"=\s*\([^()]{200,}\)")
 
 
@@ -44,25 +46,36 @@ def _plain(text: str) -> str:
     pieces = in_one_line(text).replace("``", "`").split("`")
     if len(pieces) % 2 == 0:
         return _SPECIAL.sub(r"\\\1\2", text).replace("`", r"\`")
-    marked = [
-        _SPECIAL.sub(r"\\\1\2", piece) if n % 2 == 0 else f"``{piece}``" for n, piece in enumerate(pieces)
-    ]
-    return _TOUCHING.sub(r"\1\\ ", "".join(marked))
+    told = ""
+    for n, piece in enumerate(pieces):
+        if n % 2:
+            told += f"``{piece}``" + ("\\ " if _LETTER.match(pieces[n + 1]) else "")
+        else:
+            told += _SPECIAL.sub(r"\\\1\2", piece)
+    return told
 
 
-def _process(_app: Sphinx, _what: str, name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
+def _process(_app: Sphinx, what: str, name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
     if name.startswith("kdtheory"):
         lines[:] = escaped(lines)
+        if what in _WITH_TYPE and lines:
+            lines[0] = lines[0].replace(":", _COLON)
+
+
+def _put_back(_app: Sphinx, what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
+    if what in _WITH_TYPE:
+        lines[:] = [line.replace(_COLON, ":") for line in lines]
 
 
 def _sign(*event: Any) -> tuple[str, str] | None:
-    """A signature whose default is a long table, with three dots for the table."""
+    """A signature with three dots for a default that is a long table, or made anew for each call."""
     signature, returned = event[-2:]
-    short = _LONG_DEFAULT.sub("=...", signature or "")
+    short = _LONG_DEFAULT.sub("=...", signature or "").replace("<factory>", "...")
     return None if short == (signature or "") else (short, returned)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", _process, priority=100)  # before the sections are read
+    app.connect("autodoc-process-docstring", _put_back, priority=900)
     app.connect("autodoc-process-signature", _sign)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -7,7 +7,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from kdtheory.report.formula import mathml
+from kdtheory.report.formula import formulas, mathml
 
 
 def _inline(writer: Any, node: nodes.math) -> None:
@@ -19,7 +19,7 @@ def _block(writer: Any, node: nodes.math_block) -> None:
     opening = writer.starttag(
         node, "div", CLASS="formula", tabindex="0", role="group", **{"aria-label": "Formula"}
     )
-    writer.body.append(f"{opening}{mathml(node.astext())}</div>\n")
+    writer.body.append(f"{opening}{formulas(node.astext())}</div>\n")
     raise nodes.SkipNode
 
 

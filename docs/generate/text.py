@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from kdtheory.report.indices import indexed
+
 MADE = Path(__file__).parents[1] / "reference"
 """Where every page that is made from the code goes."""
 
@@ -13,13 +15,19 @@ _written: set[Path] = set()
 
 
 def prose(text: str) -> str:
-    """Text in which only `names` between backticks are marked up, in one line."""
-    pieces = " ".join(text.split()).split("`")
+    """Text in which only `names` between backticks and indices (z_s) are marked up, in one line."""
+    words = " ".join(text.split())
+    pieces = words.split("`")
     if len(pieces) % 2 == 0:
-        return _SPECIAL.sub(r"\\\1", " ".join(text.split())).replace("`", r"\`")
+        return _literal(words).replace("`", r"\`")
     return "".join(
-        _SPECIAL.sub(r"\\\1", piece) if n % 2 == 0 else f"`{piece}`" for n, piece in enumerate(pieces)
+        f"`{piece}`" if n % 2 else indexed(piece, escape=_literal) for n, piece in enumerate(pieces)
     )
+
+
+def _literal(text: str) -> str:
+    """Text with every sign that means something in Markdown behind a backslash."""
+    return _SPECIAL.sub(r"\\\1", text)
 
 
 def paragraphs(text: str) -> str:

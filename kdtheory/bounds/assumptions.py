@@ -5,7 +5,7 @@ None of it can be read off the points: each is the caller's word, a flag without
 
 from __future__ import annotations
 
-DRAWN = "the points are independent draws from the law in question"
+DRAWN = "the points are independent draws from the distribution in question"
 FIXED = "the predictor was fixed before the points were drawn"
 EACH_FIXED = "each predictor was fixed before its own point was drawn"
 GUESSED = "the guess was made without the points"
@@ -23,7 +23,7 @@ KERNEL_FIXED = "the kernel, the candidates of γ and their shares of δ were fix
 STUDENT_FIXED = "the student was fixed before the labelled points were drawn"
 CANDIDATES_FIXED = "the candidates of γ and their shares of δ were fixed before any of the points were drawn"
 UNSEEN = "the unlabelled points were drawn after the predictor and its witness were fixed"
-ONE_LAW = "the unlabelled points are independent draws from the law of the labelled ones"
+ONE_LAW = "the unlabelled points are independent draws from the distribution of the labelled ones"
 WITNESS_FIXED_FIRST = "the witness was fixed before either sample was drawn"
 PREDICTOR_FIXED_FIRST = "the predictor was fixed before either sample was drawn"
 DISJOINT = "no point is in both samples"

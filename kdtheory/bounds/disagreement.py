@@ -91,7 +91,7 @@ def disagreement_transfer(
             witness a fresh g at each point.
         delta: δ₂.
         drawn_afterwards: whether the points were drawn after f and g (or Q) were fixed.
-        same_law: whether the unlabelled points are independent draws from the law of the labelled ones.
+        same_law: whether the unlabelled points are independent draws from the distribution of labelled ones.
         method: for several witnesses, as in `disagreement_limit`.
 
     Raises:

@@ -75,8 +75,8 @@ def hsu21_distillation(
         drawn_afterwards: whether the unlabelled points were drawn after f and g were fixed; not asked for,
             and not printed, where there is a joint complexity.
         independent_draws: whether the points are independent draws.
-        same_law: whether the unlabelled points are independent draws from the law of the labelled ones (or
-            one of the density ratio given).
+        same_law: whether the unlabelled points are independent draws from the distribution of labelled
+            ones (or one of the density ratio given).
 
     Raises:
         ValueError: γ, δ, a complexity, p_j or the density ratio out of range, or logits or labels that are.
@@ -197,7 +197,7 @@ def hsu21_as_printed(
     """
     check_fraction("delta", delta, open_interval=True)
     check_weight("weight", weight)
-    check_positive("number of points less one", len(labels) - 1)
+    check_positive("number of points minus one", len(labels) - 1)
     check_complexity("margin_complexity", margin_complexity)
     losses = 1 - softmax_confidence(student_logits, labels, gamma=gamma)
     loss = 2 * float(losses.detach().double().mean())

@@ -8,7 +8,7 @@ McNemar's question (1947) as an interval: of n labelled points b were lost (s �
 
 where q = p₊ + p₋ is the nuisance parameter, C its exact interval from b + c at β = δ/200 (Berger & Boos
 1994),
-and T(r, q) the chance that a·b − c̃·c is as low as it was. The weights a, c̃ hang on the hypothetical q
+and T(r, q) the chance that a·b − c̃·c is as low as it was. The weights a, c̃ depend on the hypothetical q
 alone,
 by bins that are fixed (`signed_counts.weights`). If the true r is missed, then q ∉ C, or a statistic was as
 low as

@@ -52,7 +52,7 @@ def product_disagreement_transfer(
     drawn_afterwards: bool,
     same_law: bool,
 ) -> Bound:
-    """Pr[f ≠ y] ≤ sup{p + q : P₁(p)·P₂(q) ≥ c}, c(1 − ln c) = δ less what the witness has spent.
+    """Pr[f ≠ y] ≤ sup{p + q : P₁(p)·P₂(q) ≥ c}, c(1 − ln c) = δ minus what the witness has spent.
 
     Fisher (1932), the one-sided form derived above; whatever f has seen. P₂ is the binomial tail for one
     witness (or one fresh g at each point), Chernoff's for the means over several. `needed` is a number of
@@ -64,7 +64,7 @@ def product_disagreement_transfer(
             witness a fresh g at each point.
         delta: δ in total.
         drawn_afterwards: whether the unlabelled points were drawn after f and g (or Q) were fixed.
-        same_law: whether they are independent draws from the law of the labelled points.
+        same_law: whether they are independent draws from the distribution of the labelled points.
 
     Raises:
         ValueError: no point, values other than 0 and 1, δ outside (0, 1) or at most what the witness has

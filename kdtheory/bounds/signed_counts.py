@@ -64,7 +64,7 @@ def weights(spread: float, total: float, /, *, delta: float, both: int | None = 
     """Whole weights in the ratio (1 + λ) to (1 − λ), λ = z/(2√(v + z²/4)) ≤ 1, z the normal quantile of δ.
 
     b − c + z√(b + c + …) is about the limit of n·r; its derivative in b + c is λ. So an outcome counts as low
-    by the limit that it would have, and the chance of one as low hardly hangs on q.
+    by the limit that it would have, and the chance of one as low hardly depends on q.
 
     Args:
         spread: v, the variance of b − c and what is beside it.
@@ -103,13 +103,13 @@ class BesideCounts:
 
     @property
     def mean(self) -> Cells:
-        """Of wL/κ."""
+        """The mean of wL/κ."""
         found: Cells = self.weight / self.group * self.trials * self.rates
         return found
 
     @property
     def variance(self) -> Cells:
-        """Of wL/κ."""
+        """The variance of wL/κ."""
         found: Cells = (self.weight / self.group) ** 2 * self.trials * self.rates * (1 - self.rates)
         return found
 

@@ -63,7 +63,7 @@ def joint_disagreement_transfer(
         predictor_fixed_in_advance: whether f was.
         disjoint_samples: whether no point is in both samples.
         independent_draws: whether the labelled points are independent draws.
-        same_law: whether the unlabelled points are independent draws from the law of the labelled ones.
+        same_law: whether the unlabelled points are independent draws from the distribution of labelled ones.
 
     Raises:
         ValueError: no point, values other than 0 and 1, δ outside (0, 1), or a flag neither True nor False.

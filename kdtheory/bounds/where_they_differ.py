@@ -10,10 +10,9 @@ not ruled out,
 
 q = w + l the nuisance parameter, C₁ and C₂ exact intervals at β₁ = β₂ = δ/200, and T the chance of
 a·b − c̃·c + w̃·⌊L/κ⌋ as low as it was (`signed_counts`). A count L is worth about ρ/θ·m/N points of b − c:
-the
-weights hang on the hypothetical R and θ by bins that are fixed. In a bin of R the chance falls with R; so one
-end of each bin above the limit is seen to be ruled out, up to the limit of ρ at β₃ = δ/200 times the end of
-C₁.
+the weights depend on the hypothetical R and θ by bins that are fixed. In a bin of R the chance falls with R;
+so one end of each bin above the limit is seen to be ruled out, up to the limit of ρ at β₃ = δ/200 times the
+end of C₁.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def certify_logits(
     may_share: Iterable[tuple[str, str]] = (),
     may_repeat: Iterable[str] = (),
 ) -> Certificates:
-    """The same from logits alone: on labelled points of one role, and on unlabelled ones.
+    """Certificates from logits alone: on labelled points of one role, and on unlabelled ones.
 
     Tensors or NumPy arrays. A point is known by its logits here: two equal rows in two roles are taken for
     one point, and two in one role for a copy; `may_share` and `may_repeat` say that they are other points,

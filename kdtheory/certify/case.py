@@ -128,7 +128,7 @@ def said_by(
     batch_size: int,
     pick: Pick | None = None,
 ) -> Said:
-    """What a module, or a mapping from roles to logits, says on the points.
+    """The logits of a module, or of a mapping from roles to logits, on the points.
 
     Raises:
         ValueError: it is neither, logits are lacking or unusable, or do not fit the points or their labels.

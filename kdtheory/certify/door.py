@@ -61,7 +61,7 @@ def certify(
     augmentation: versions of one example are no independent draws, and near copies are not noticed.
 
     δ is split before anything is computed: by fixed parts (`PARTS` is their version), 8 for a hold-out or
-    what is tested by one, 2 for coded and stochastic witnesses, ¼ for what hangs on δ hardly at all, or by
+    what is tested by one, 2 for coded and stochastic witnesses, ¼ for what hardly depends on δ, or by
     `shares`. The parts that count are those of the lines that what is given allows; a line that cannot be a
     certificate takes none. One call counts: the best of several, with other plans, seeds or networks, is not
     covered, and δ itself belongs to what is fixed beforehand.
@@ -95,12 +95,13 @@ def certify(
             bounds on their own errors at shares of δ of their own: the hold-out witness, and one network that
             is distilled from it, as a `ShipPlan` may say, on its part of the labels and on the unlabelled
             points. These must be no versions of the training points, nor chosen by them
-            ("unlabelled_apart"); from another law, or seen by the teacher, they may be.
+            ("unlabelled_apart"); from another distribution, or seen by the teacher, they may be.
         may_share: pairs of roles that may have rows in common, as in `check_rows`. That rows of train
             come again by chance is then an assumption of every line that the other role tests, and is not
             believed of more than half of that role.
-        may_repeat: roles in which rows may repeat others; that they do so by chance, the law having atoms, is
-            then an assumption of every line that the role tests, and is not believed of more than half of it.
+        may_repeat: roles in which rows may repeat others; that they do so by chance, as where a distribution
+            has atoms, is then an assumption of every line that the role tests, and is not believed of more
+            than half of it.
         stream: where witnesses take their randomness from; needed for `witness` only.
         device: where witnesses are trained.
         batch_size: of the evaluation; one more batch, of 64 points, sees whether others change the answer.
@@ -186,7 +187,7 @@ def _student(
 def _plans(
     witness: str | WitnessPlan | None, ship: bool | ShipPlan, prior: float | nn.Module | None
 ) -> tuple[WitnessPlan | None, ShipPlan | None]:
-    """What is to be trained, by witnesses' plan and ship's."""
+    """The networks to be trained, by witnesses' plan and ship's."""
     if isinstance(witness, str):
         witness = WitnessPlan() if witness == "distil" else WitnessPlan((witness,))
     wanted = ship if isinstance(ship, ShipPlan) else ShipPlan() if ship else None

@@ -1,8 +1,8 @@
 """The lines of the table: each bound that may apply, what it needs, what it rests on, and its part of δ.
 
 The parts are fixed here and have a version, so that no share of δ depends on the data: eight for a hold-out
-and for what is tested by one, two for coded and stochastic witnesses, whose bounds hang on δ less, a quarter
-for what hangs on δ hardly at all, or holds for a whole class. A line that can never be a certificate takes
+and for what is tested by one, two for coded and stochastic witnesses, whose bounds depend on δ less, a
+quarter for what hardly depends on δ, or holds for a whole class. A line that can never be a certificate takes
 none, nor does one that rests on something that is not so by the caller's word: these are shown without a
 share. Which lines take part depends on what the caller gives, never on what the points or the networks turn
 out to be: where a module is no ReLU net, the parts of the lines that would read its layers are lost.
@@ -90,7 +90,7 @@ class Line:
         return tuple(labelled_role(case) if role == "labelled" else role for role in self.tests)
 
     def assumed(self, case: Case, /, *, own_shares: bool) -> dict[str, bool]:
-        """What it rests on by the caller's word, as sentences, and whether that holds."""
+        """The caller's words that it rests on, as sentences, and whether that holds."""
         roles = self.roles(case)
         names = ["independent", *self.rests]
         names += ["holdout_unseen"] * ("holdout" in roles)

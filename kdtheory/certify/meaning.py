@@ -1,4 +1,4 @@
-"""What the lines mean in words, what is known by the best of them, and what would make it shorter."""
+"""The meaning of lines in words, what is known by the best of them, and what would make it shorter."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ MEANINGS = {
 
 
 def in_words(line: str, bound: Bound, /) -> str:
-    """What a line means, and that it is no certificate, or says nothing."""
+    """The meaning of a line, and that it is no certificate, or says nothing."""
     if not bound.certificate:
         unmet = "; ".join(sentence for sentence, met in bound.assumptions.items() if not met)
         return f"{MEANINGS[line]}. A heuristic: it is not so that {unmet}"
@@ -57,7 +57,7 @@ def in_words(line: str, bound: Bound, /) -> str:
 
 
 def known(line: str, bound: Bound, delta: float, /) -> str:
-    """What is known by a certificate that says something, as a sentence at the δ of all."""
+    """The sentence of a certificate that says something, at the δ of all."""
     limit = f"is at most {percent(bound.value)} with {confidence(delta)} confidence"
     counted = {name: int(bound.quantities.get(name, 0)) for name in ("points", "errors", "unlabelled points")}
     n, errors, others = counted.values()
@@ -75,7 +75,7 @@ def known(line: str, bound: Bound, delta: float, /) -> str:
 
 
 def shorter(line: str, bound: Bound, /) -> tuple[str, ...]:
-    """What more points of each kind would give in this line, the shares that were seen being as they are.
+    """The gain of more points of each kind in this line, the shares that were seen being as they are.
 
     By the bound's own formula at its own share of δ: the numbers are computed. That more labels make better
     networks, too, is left out.
@@ -119,7 +119,7 @@ def _two_limit(bound: Bound, first: tuple[int, int], second: tuple[int, int]) ->
 
 
 def least_by_a_witness(points: Mapping[str, int], /, *, delta: float, held_out: float) -> float:
-    """What a hold-out witness can give at best: it errs on no label kept from it, and differs nowhere.
+    """The best that a hold-out witness can give: it errs on no label kept from it, and differs nowhere.
 
     At all of δ, so that no line of `certify` on as many points is below it.
 

@@ -84,7 +84,7 @@ class ReluNet:
 
     @cached_property
     def layers(self) -> list[Float[Tensor, "_ _"]]:
-        """The same net without biases, on inputs with a 1 appended if there were any."""
+        """An equal net without biases, on inputs with a 1 appended if there were any."""
         return homogeneous_layers(self.weights, self.biases) if self.biased else list(self.weights)
 
     @property
@@ -94,7 +94,7 @@ class ReluNet:
 
     @cached_property
     def norms(self) -> NetNorms:
-        """Of `layers`, none of which may be zero."""
+        """Norms of `layers`, none of which may be zero."""
         return net_norms(self.layers)
 
     @property

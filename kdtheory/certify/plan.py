@@ -17,9 +17,9 @@ __all__ = ["LABEL_RECIPE", "STUDENT_RECIPE", "WITNESSES", "ShipPlan", "WitnessPl
 
 WITNESSES = ("holdout", "coded", "stochastic")
 LABEL_RECIPE = Recipe(epochs=10, least_steps=1000, schedule="cosine", averaged=0.5, batch_size=128)
-"""Of networks trained on labels, where the plan says nothing else."""
+"""The recipe of networks trained on labels, where the plan says nothing else."""
 STUDENT_RECIPE = Recipe(epochs=3, least_steps=1000, batch_size=128)
-"""Of a stochastic student, where the plan says nothing else."""
+"""The recipe of a stochastic student, where the plan says nothing else."""
 
 
 @door

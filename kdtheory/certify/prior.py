@@ -1,4 +1,4 @@
-"""What witnesses start from: networks that do not depend on the labels of the points that test.
+"""The start of witnesses: networks that do not depend on the labels of the points that test.
 
 Where a network is the user's own, learned on other data altogether, every training point may test. Else it
 is learned on the labels of a part of the training points, and the rest test. That a network of the user's own

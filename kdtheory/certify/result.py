@@ -1,4 +1,4 @@
-"""What `certify` returns: bounds that hold together, and what was left out and why."""
+"""The result of `certify`: bounds that hold together, and what was left out and why."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kdtheory.shown import bars
 __all__ = ["OWN_PARTS", "Certificates"]
 
 OWN_PARTS = "own"
-"""What stands for a version where the caller gave the parts of δ."""
+"""The word for a version where the caller gave the parts of δ."""
 
 _SCHEMA = 4
 """2: `parts`, `share` of each bound (0 where it has none), lines that are shown without a share.
@@ -111,7 +111,7 @@ class Certificates:
 
     @property
     def statement(self) -> str:
-        """What is known, with percentages, at the δ of all, for the best one was chosen afterwards."""
+        """The best limit in a sentence, with percentages, at the δ of all, for it was chosen afterwards."""
         if self.best is None or self.best_line is None:
             return "Nothing is certified: every number rests on something that is not so"
         if self.vacuous:
@@ -122,7 +122,7 @@ class Certificates:
 
     @property
     def _to_ship(self) -> str:
-        """What is certified of the network to ship, as a clause."""
+        """The certificate of the network to ship, as a clause."""
         if self.best_shipped is None:
             return ""
         limit = percent(self.shipped[self.best_shipped].bound.value)
@@ -130,7 +130,7 @@ class Certificates:
 
     @property
     def ahead(self) -> tuple[str, ...]:
-        """What would make the limit smaller, each with the number that it would give, computed."""
+        """The means to make the limit smaller, each with the number that it would give, computed."""
         if self.best_line is not None and not self.vacuous:
             told = shorter(self.best_line, self.lines[self.best_line])
         else:
@@ -142,7 +142,7 @@ class Certificates:
 
     @property
     def _by_a_witness(self) -> tuple[str, ...]:
-        """What a witness could give, where there are the points for one and none was asked for."""
+        """The limit that a witness could give, where there are the points for one and none was asked for."""
         if "train" not in self.points or any(name.startswith("witness") for name in self.lines):
             return ()
         points, share = {"unlabelled": self.points["train"], **self.points}, WitnessPlan().held_out
@@ -191,7 +191,7 @@ class Certificates:
         return self.answer.html()
 
     def to_json(self) -> dict[str, Any]:
-        """The same, and the assumptions, in plain types: what `json.dumps` takes, without NaN or infinity."""
+        """The result and its assumptions in plain types: what `json.dumps` takes, without NaN or infinity."""
         return {
             "schema": _SCHEMA,
             "delta": self.delta,

@@ -109,7 +109,7 @@ def _declared(bound: Bound, line: Line, case: Case, assumed: Mapping[str, bool],
 
 
 def _repeats(line: Line, case: Case) -> dict[str, bool]:
-    """What the caller says of rows that come again, which is not believed of more than half of a role.
+    """The caller's word on rows that come again, which is not believed of more than half of a role.
 
     Rows of train matter where they are in a role that tests what may have learned from them. Where a point is
     known by its logits alone, equal rows may well be other points, however many they are.

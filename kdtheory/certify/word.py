@@ -1,4 +1,4 @@
-"""What only the caller can know, and no data can show: each of it is a sentence that the bounds print.
+"""The caller's word on what no data can show: each of it is a sentence that the bounds print.
 
 A role is a promise: points given as `holdout` were not seen by f and g, points given as `unlabelled` by
 nobody. Whoever knows that one of these does not hold names it as `unmet`, and every line that rests on it
@@ -35,12 +35,12 @@ _FIXED = {
     "gamma": CANDIDATES_FIXED,
     "shares": "the shares of δ were fixed without the points that test",
 }
-"""What `fixed_in_advance` stands for, by the line that needs it."""
+"""The meaning of `fixed_in_advance`, by the line that needs it."""
 
 
 @dataclass(frozen=True)
 class Word:
-    """What the caller says.
+    """The caller's word.
 
     Args:
         fixed: whether plan, architectures, candidates of γ and shares were fixed without what tests.
@@ -50,7 +50,7 @@ class Word:
         ValueError: `fixed` is no bool, or a name is not known.
 
     >>> Word(True, ("one_law",)).sentences(("one_law",))
-    {'the unlabelled points are independent draws from the law of the labelled ones': False}
+    {'the unlabelled points are independent draws from the distribution of the labelled ones': False}
     """
 
     fixed: bool
@@ -76,5 +76,5 @@ class Word:
 
 
 def unlabelled_flags(word: Word, /) -> dict[str, bool]:
-    """What a transfer asks of the unlabelled points."""
+    """The assumptions of a transfer on the unlabelled points."""
     return {"drawn_afterwards": word.holds("unlabelled_unseen"), "same_law": word.holds("one_law")}

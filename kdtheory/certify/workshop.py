@@ -160,7 +160,7 @@ class Workshop:
 
     @cached_property
     def prior(self) -> Prior:
-        """What coded and stochastic students start from, and the rows that test them."""
+        """The start of coded and stochastic students, and the rows that test them."""
         if self.own_prior is None:
             return Prior(self.architecture, self.networks.params.cpu(), self.split[1])
         if isinstance(self.own_prior, nn.Module):

@@ -1,7 +1,7 @@
 """Executable claims, a package per chapter, and the core that examines and judges them.
 
-Importing this package registers every claim below it. The first line of a chapter's package is its title; a
-module that is put into one, or beside them, is found without being named anywhere.
+Every claim below this package is registered when the registry is first read. The first line of a chapter's
+package is its title; a module that is put into one, or beside them, is found without being named anywhere.
 """
 
 from kdtheory.claims.core import REGISTRY, Claim, Control, Mutant, Scaled, claim, register_below
@@ -25,4 +25,4 @@ __all__ = [
     "register_below",
     "with_controls",
 ]
-register_below(__name__)
+REGISTRY.expect(__name__)  # type: ignore[attr-defined]

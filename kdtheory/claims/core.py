@@ -13,7 +13,8 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Hashable, Mapping
+import threading
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -152,7 +153,64 @@ class Claim(Filed):
         )
 
 
-REGISTRY: dict[str, Claim] = {}
+class _Registry(dict[str, "Claim"]):
+    """The claims by name; those of a package are imported when any is asked for, and only then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._package = ""
+        self._filling, self._filler = threading.Lock(), 0
+
+    def expect(self, package: str, /) -> None:
+        """Import the modules below a package at the first question."""
+        self._package = package
+
+    def _fill(self) -> None:
+        if not self._package or self._filler == threading.get_ident():
+            return  # what is imported may ask again, and finds what is there so far
+        with self._filling:  # another thread waits until all is there
+            self._filler = threading.get_ident()
+            try:
+                if self._package:
+                    register_below(self._package)
+                    self._package = ""
+            finally:
+                self._filler = 0
+
+    def __getitem__(self, name: str) -> Claim:
+        self._fill()
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self._fill()
+        return super().__contains__(name)
+
+    def __iter__(self) -> Iterator[str]:
+        self._fill()
+        return super().__iter__()
+
+    def __len__(self) -> int:
+        self._fill()
+        return super().__len__()
+
+    def keys(self) -> Any:
+        self._fill()
+        return super().keys()
+
+    def values(self) -> Any:
+        self._fill()
+        return super().values()
+
+    def items(self) -> Any:
+        self._fill()
+        return super().items()
+
+    def get(self, name: str, other: Any = None, /) -> Any:
+        self._fill()
+        return super().get(name, other)
+
+
+REGISTRY: dict[str, Claim] = _Registry()
 
 
 def claim(
@@ -236,7 +294,7 @@ def register_below(package: str, /) -> None:
     """Import every module below a package, so that the claims in it are registered, and put all in order."""
     for module in pkgutil.walk_packages(sys.modules[package].__path__, f"{package}."):
         importlib.import_module(module.name)
-    in_order = sorted(REGISTRY.values(), key=lambda claim: claim.order)
+    in_order = sorted(dict.values(REGISTRY), key=lambda claim: claim.order)
     REGISTRY.clear()
     REGISTRY.update((claim.name, claim) for claim in in_order)
 
@@ -256,7 +314,8 @@ def _incomplete(made: Claim) -> str | None:
         return reasons[0]
     if not made.mutants:
         return "there is no mutant; name at least one wrong version"
-    if made.name in REGISTRY and REGISTRY[made.name].relation.__module__ != made.relation.__module__:
+    there = dict.get(REGISTRY, made.name)  # nothing is imported for the question
+    if there is not None and there.relation.__module__ != made.relation.__module__:
         return "the name is taken; names are unique over the ledger"
     return None
 

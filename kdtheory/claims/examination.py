@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from kdtheory.claims.core import Claim, Mutant
+from kdtheory.claims.core import REGISTRY, Claim, Mutant
 from kdtheory.claims.evidence import Evidence, Failure
 from kdtheory.claims.power import Power, power_of
 from kdtheory.doors import calls_recorded
@@ -103,6 +103,9 @@ def patched(mutant: Mutant, /, *users: Callable[..., Any]) -> Iterator[None]:
     Raises:
         ValueError: nothing refers to the target by name, so that the mutant would change nothing.
     """
+    len(
+        REGISTRY
+    )  # all claims are imported now: what is imported within the block would keep the wrong version
     places = [
         (namespace, name)
         for namespace in _namespaces(mutant.target, users)

@@ -187,10 +187,17 @@ class Ledger:
         table = pd.crosstab(pd.Series(chapters, name=""), pd.Series(verdicts, name=""))
         return table.plot.barh(stacked=True, xlabel="claims")
 
-    def _repr_html_(self) -> str:
+    @property
+    def _said(self) -> str:
         otherwise = ", ".join(one.name for one in self.unexpected)
-        said = f"{len(self)} claims, all as expected" if not otherwise else f"otherwise: {otherwise}"
-        return in_html(said, self.to_frame())
+        claims = f"{len(self)} claim" + "s" * (len(self) != 1)
+        return f"{claims}, all as expected" if not otherwise else f"otherwise: {otherwise}"
+
+    def __str__(self) -> str:
+        return f"{self._said}\n{self.to_frame()}"
+
+    def _repr_html_(self) -> str:
+        return in_html(self._said, self.to_frame())
 
 
 def _frame(findings: Sequence[Finding]) -> pd.DataFrame:

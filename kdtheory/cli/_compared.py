@@ -1,4 +1,4 @@
-"""What the command `compare` does with its files: reading, planning, guessing."""
+"""The command `compare` on files: reading, planning, guessing."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def guessed(
 def ways_in_words(
     guess: Guess, found: Comparison, label: int | None, margin: float | None, delta: float
 ) -> list[str]:
-    """What each way should give with as many labels, and how many a margin needs."""
+    """The limit that each way should give with as many labels, and the labels that a margin needs."""
     labels, others = label or found.points.get("holdout", 100), found.points.get("unlabelled", 0)
     frame = ways_ahead(guess, labels=labels, unlabelled=others, delta=delta)
     lines = [

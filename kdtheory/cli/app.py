@@ -1,4 +1,4 @@
-"""What the commands share: the application, where it prints, and how it ends."""
+"""The common part of all commands: the application, where it prints, and how it ends."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ app = typer.Typer(
     epilog=_EXAMPLES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # which cuts the names of options at 80 columns
 )
 out_console, err_console = Console(), Console(stderr=True)
 
 
 _USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
-"""What the parser of arguments raises; typer names its subclasses only."""
+"""The errors of the parser of arguments; typer names its subclasses only."""
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as of a process that SIGINT has ended."""
 
@@ -78,7 +79,7 @@ def main() -> None:
         _refuse(str(error))
     except _USAGE as error:
         if type(error).__name__ == "NoArgsIsHelpError":
-            error.show()
+            typer.echo(error.ctx.get_help())
             sys.exit(2)
         _refuse(f"{error.format_message()}; --help says what there is")
     sys.exit(code)

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from kdtheory.datasets import ReadArray
 
 DOUBTED = ("independent", "one_law", "holdout_unseen", "unlabelled_unseen", "unlabelled_apart")
-"""Of `kdtheory.certify.ASSUMPTIONS`, what may not hold of files of logits."""
+"""Those of `kdtheory.certify.ASSUMPTIONS` that may not hold of files of logits."""
 SUFFIXES = (".pdf", ".png", ".svg")
 
 
-@app.command("certify")
+@app.command("certify", short_help="Bound a network's error from files of logits.")
 def certify_files(
     teacher_logits: Annotated[Path, typer.Option(help="On the labelled points: n × k.")],
     labels: Annotated[Path, typer.Option(help="Their class numbers, 0 to k − 1.")],
@@ -122,7 +122,7 @@ def certify_files(
 
 
 def _with_mapping(labels: ReadArray, classes: tuple[str, ...] | None) -> ReadArray:
-    """What is said of labels in words: which class each is."""
+    """The sentence on labels in words: which class each is."""
     if labels.array.dtype.kind != "U" or not classes:
         return labels
     mapping = ", ".join(f"{name} = {number}" for number, name in enumerate(classes[:5]))
@@ -130,7 +130,7 @@ def _with_mapping(labels: ReadArray, classes: tuple[str, ...] | None) -> ReadArr
 
 
 def _told(path: Path, read: ReadArray) -> str:
-    """What was read: rows, columns by their names, and how."""
+    """A description of what was read: rows, columns by their names, and how."""
     rows, columns = len(read.array), read.array.shape[1] if read.array.ndim == 2 else 1
     names = f" ({', '.join(read.names[:5])}{', …' if len(read.names) > 5 else ''})" if read.names else ""
     parts = [f"{rows:,} rows", f"{columns} column{'s' if columns > 1 else ''}{names}", *read.said]

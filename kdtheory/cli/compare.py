@@ -14,7 +14,7 @@ from kdtheory.cli.layout import print_answer, prose
 from kdtheory.files import write_json
 
 
-@app.command("compare")
+@app.command("compare", short_help="Compare a student with its teacher, from files.")
 def compare_files(
     fixed_in_advance: Annotated[
         bool,
@@ -43,7 +43,7 @@ def compare_files(
     ] = None,
     label: Annotated[int | None, typer.Option(help="How many points to label where the two differ.")] = None,
     answers: Annotated[Path | None, typer.Option(help="Two columns: planned point, its class.")] = None,
-    seed: Annotated[int, typer.Option(help="What the plan's draw hangs on.")] = 0,
+    seed: Annotated[int, typer.Option(help="The integer that the plan's draw depends on.")] = 0,
     student_error: Annotated[
         float | None, typer.Option(help="A guess, to say what to expect beforehand.")
     ] = None,

@@ -20,7 +20,7 @@ from kdtheory.scripts import study_paths, study_title
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing while it runs.")]
 
 
-@app.command()
+@app.command(short_help="Make a figure and its table.")
 def study(
     name: Annotated[
         str | None,
@@ -28,7 +28,7 @@ def study(
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="The studies there are, with titles.")] = False,
     small: Annotated[bool, typer.Option("--small", help="The small configuration: a look.")] = False,
-    seed: Annotated[int, typer.Option(help="The integer that the study's stream hangs on.")] = 0,
+    seed: Annotated[int, typer.Option(help="The integer that the study's stream depends on.")] = 0,
     studies: Annotated[
         Path | None, typer.Option(help="Folder of studies, beside studies/ and those of the package.")
     ] = None,
@@ -81,7 +81,7 @@ def _seconds(name: str, figures: Path) -> float | None:
     return seconds
 
 
-@app.command()
+@app.command(short_help="Make one offline HTML page of a run.")
 def report(
     names: Words = None,
     run: Annotated[Path | None, typer.Option(help="Directory of a run; the newest under runs/.")] = None,

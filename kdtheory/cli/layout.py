@@ -80,7 +80,7 @@ def rows(entries: Mapping[str, str]) -> None:
     told = {name: text for name, text in entries.items() if text}
     if not out_console.is_terminal:
         for name, text in told.items():
-            for part in text.splitlines():
+            for part in filter(str.strip, text.splitlines()):
                 line(name, escape(part))
         return
     grid = Table("", Column("", overflow="fold"), show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -107,7 +107,7 @@ def print_table(
 
 
 def print_answer(answer: Answer, read: Sequence[str], *, everything: bool) -> None:
-    """What is known, first of all; what was read; then the table by worth and what else there is."""
+    """Print what is known, first of all; what was read; then the table by worth and what else there is."""
     prose(f"[bold]{escape(answer.sentence)}.[/]")
     for text in read:
         prose(escape(text), style="dim")

@@ -8,13 +8,13 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from kdtheory import __version__
 from kdtheory.cli.app import INTERRUPTED, RUNS, Ended, app, err_console, out_console
 from kdtheory.cli.layout import coloured, item, prose
 from kdtheory.cli.look import AsJson, Bibliography, Chapter, Words, read_bibliographies
@@ -33,7 +33,7 @@ def verify_claims(
     names: Words = None,
     chapter: Chapter = None,
     tier: Annotated[str, typer.Option(help="quick or full: sample sizes, never what is claimed.")] = "quick",
-    seed: Annotated[int, typer.Option(help="The integer that all random streams hang on.")] = 0,
+    seed: Annotated[int, typer.Option(help="The integer that all random streams depend on.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes; -1 for all cores.")] = -1,
     cluster: Address = None,
     data: Annotated[Path | None, typer.Option(help="Folder of IDX files instead of the digits.")] = None,
@@ -106,13 +106,13 @@ def _resumable(place: Path) -> Iterator[None]:
 
 
 def _asked(claims: list[Claim], plan: Plan, alpha: float) -> dict[str, Any]:
-    """What a run is asked for; a resumed run must ask the same. Reads the data once, at the door."""
+    """The settings of a run; a resumed run must ask the same. Reads the data once, at the door."""
     from kdtheory.datasets import load_images
 
     images = load_images(plan.data)
     return {
         "schema": SCHEMA,
-        "version": version("kdtheory"),
+        "version": __version__,
         "seed": plan.seed,
         "tier": plan.tier,
         "alpha": alpha,

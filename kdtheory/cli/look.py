@@ -17,8 +17,8 @@ from kdtheory.cli.layout import coloured, item, prose, rows
 from kdtheory.cli.names import chosen_entries, complete_claims, unknown
 from kdtheory.files import SCHEMA, latest_run, read_json
 
-_WORDS = "Names, patterns ('kd_*'), files (mine.py) or modules (package.module)."
-Words = Annotated[list[str] | None, typer.Argument(help=_WORDS, autocompletion=complete_claims)]
+_MEANT = "Names, patterns ('kd_*'), files (mine.py) or modules (package.module)"
+Words = Annotated[list[str] | None, typer.Argument(help=f"{_MEANT}.", autocompletion=complete_claims)]
 Chapter = Annotated[int | None, typer.Option(help="Only this chapter.")]
 Bibliography = Annotated[
     list[Path] | None,
@@ -28,9 +28,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 Runs = Annotated[Path, typer.Option(help="Where runs are kept, or one run.")]
 
 
-@app.command("list")
+@app.command("list", short_help="List the claims, by chapter, words, pattern or verdict.")
 def list_claims(
-    names: Words = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"{_MEANT}, or words of statements.", autocompletion=complete_claims),
+    ] = None,
     chapter: Chapter = None,
     expected: Annotated[str | None, typer.Option(help="Only what is expected so: REFUTED, …")] = None,
     runs: Runs = RUNS,
@@ -39,7 +42,7 @@ def list_claims(
 ) -> None:
     """List the claims: section, name, what is expected, the last verdict, statement."""
     read_bibliographies(papers_of_own)
-    entries = chosen_entries(names or [], chapter)
+    entries = chosen_entries(names or [], chapter, told=True)
     if expected is not None:
         entries = _expected(entries, expected.upper())
     last = _verdicts(runs)
@@ -70,7 +73,7 @@ def _expected(entries: list[dict[str, Any]], verdict: str) -> list[dict[str, Any
     return found
 
 
-@app.command()
+@app.command(short_help="Show one claim: how it is judged, controls, last verdict.")
 def show(
     name: Annotated[str, typer.Argument(help="Name of a claim.", autocompletion=complete_claims)],
     runs: Runs = RUNS,
@@ -98,16 +101,17 @@ def _named(name: str, source: str | None) -> list[dict[str, Any]]:
 
 
 def _told(entry: dict[str, Any]) -> dict[str, str]:
-    """What a claim says of itself, as rows."""
+    """The declaration of a claim, as rows."""
     controls = [f"{one['because']}: {_settings(one['overrides'])}" for one in entry["controls"]]
-    place = f", {entry['place']}" if entry["place"] else ""
+    paper, place = bibliography.citation(entry["source"]), entry["place"]
+    where = ", ".join(dict.fromkeys(filter(None, (paper, place))))
     seeds = ", ".join(map(str, entry["tuned_on"]))
     return {
         "claim": f"{entry['name']}  ({_place(entry)})",
         "statement": entry["statement"],
         "judged": entry["how"] or "as it is stated",
         "formula": entry["formula"],
-        "source": f"{bibliography.citation(entry['source'])}{place}  [{entry['source']}]",
+        "source": where if paper == entry["source"] else f"{where}  [{entry['source']}]",
         "assumes": "\n".join(entry["assumes"]) or "nothing",
         "premise": _settings(entry["premise"]),
         "control" if len(controls) == 1 else "controls": "\n".join(

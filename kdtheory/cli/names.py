@@ -1,4 +1,4 @@
-"""What the words of a command line mean: names and patterns of claims, files, modules; or something else."""
+"""The meaning of a command line's words: names and patterns of claims, files, modules; or something else."""
 
 from __future__ import annotations
 
@@ -37,14 +37,27 @@ _KINDS: dict[str, tuple[Callable[[], Iterable[str]], str]] = {
 """Every kind of name: what there is of it, and the command that takes it."""
 
 
-def chosen_entries(words: Sequence[str], chapter: int | None = None) -> list[Entry]:
-    """What the claims that are meant say of themselves; the package's own are not imported.
+def chosen_entries(words: Sequence[str], chapter: int | None = None, *, told: bool = False) -> list[Entry]:
+    """The declarations of the claims that are meant; the package's own are not imported.
+
+    Args:
+        words: names, patterns, files, modules; all claims where there are none.
+        chapter: only those of it.
+        told: whether a word that is none of these means the claims that have it in their statement.
 
     Raises:
         ValueError: a word means nothing, or nothing is left.
     """
     known = dict(catalogue()["claims"]) | _entries(offered())
-    return _of_chapter(_meant(words, known, lambda word: _entries(load_claims(word))), chapter)
+
+    def load(word: str) -> dict[str, Entry]:
+        return _entries(load_claims(word))
+
+    found: list[Entry] = [] if words else _meant((), known, load)
+    for word in words:
+        telling = [] if not told or word in known else _telling(word, known.values())
+        found += telling or _meant([word], known, load)
+    return _of_chapter(found, chapter)
 
 
 def chosen_claims(words: Sequence[str], chapter: int | None = None) -> list[Claim]:
@@ -84,7 +97,7 @@ def _entries(claims: Iterable[Claim]) -> dict[str, Entry]:
 def _meant(
     words: Sequence[str], known: Mapping[str, Entry], load: Callable[[str], Mapping[str, Entry]]
 ) -> list[Entry]:
-    """What the words mean: names, patterns, files and modules; all that is known where there is no word."""
+    """The entries that the words mean: names, patterns, files and modules; all where there is no word."""
     found: list[Entry] = [] if words else list(known.values())
     for word in words:
         if word in known:
@@ -101,13 +114,24 @@ def _meant(
     return found
 
 
+def _telling(words: str, entries: Iterable[Entry]) -> list[Entry]:
+    """The claims that have all of some words in name, statement or topic."""
+    wanted = words.casefold().split()
+    text = ("name", "statement", "topic")
+    return [
+        one
+        for one in entries
+        if all(word in " ".join(one[key] for key in text).casefold() for word in wanted)
+    ]
+
+
 def _of_chapter(entries: list[Entry], chapter: int | None) -> list[Entry]:
     chosen = [entry for entry in entries if chapter in (None, entry["chapter"])]
     if not chosen:
         there = sorted({(entry["chapter"], entry["topic"]) for entry in entries})
         titles = "; ".join(f"{number} {topic}" for number, topic in dict(there).items())
-        which = "there is" if len(entries) == len(catalogue()["claims"]) else "named there is"
-        raise ValueError(f"chapter = {chapter}: of the claims {which} none in it; they are of {titles}")
+        which = "" if len(entries) == len(catalogue()["claims"]) else " that are meant"
+        raise ValueError(f"chapter = {chapter} has none of the claims{which}; they are of {titles}")
     return in_order(chosen)
 
 
@@ -120,6 +144,8 @@ def known_study(word: str, folder: Path | None) -> Path:
     folders = [folder] if folder else []
     if word.endswith(".py") or word in study_paths(*folders):
         return find_study(word, folders)
+    if Path(f"{word}.py").is_file():
+        return Path(f"{word}.py")
     raise ValueError(unknown("study", word, study_paths(*folders)))
 
 

@@ -27,7 +27,7 @@ _MOST = 10**6
 @door
 @dataclass(frozen=True)
 class Guess:
-    """What is expected of a student and its teacher.
+    """The expectations of a student and its teacher.
 
     Args:
         student: err(s).

@@ -155,7 +155,7 @@ def _said(
     may_repeat: Any,
     batch_size: int,
 ) -> tuple[dict[str, dict[str, Tensor]], Tensor | None]:
-    """What both say on the points of each role, and the labels of the hold-out."""
+    """The answers of both on the points of each role, and the labels of the hold-out."""
     if isinstance(student, nn.Module) and isinstance(teacher, nn.Module):
         roles: list[Role] = []
         if holdout is not None:

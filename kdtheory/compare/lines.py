@@ -39,7 +39,7 @@ _TWO_KINDS = ("holdout", "unlabelled")
 @door
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What student and teacher said, and what is known.
+    """The answers of student and teacher, and all that is known.
 
     Args:
         student, teacher: role ↦ class numbers.

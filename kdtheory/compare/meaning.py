@@ -1,4 +1,4 @@
-"""What the lines of a comparison mean in words, and what more labels or points would give."""
+"""The meaning of a comparison's lines in words, and what more labels or points would give."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["MEANINGS", "in_words", "shorter", "what_was_seen"]
 
 _TIMES = 4
 Limit = Callable[[int], float]
-_COST = "the student's error less its teacher's"
+_COST = "the student's error minus its teacher's"
 MEANINGS = {
     "agreement": f"how often the two differ, and so the most of {_COST}; no label is needed",
     "cost": f"{_COST}, from labels of points drawn at random",
-    "gain": "the teacher's error less its student's, from the same labels",
+    "gain": "the teacher's error minus its student's, from the same labels",
     "where_they_differ": f"{_COST}, from labels of planned points at which the two differ",
     "student_error": "the student's error, by the exact binomial limit",
     "few_labels": "the student's error, from few labels and how often the two differ on unlabelled points",
@@ -29,7 +29,7 @@ MEANINGS = {
 
 
 def in_words(line: str, bound: Bound, /) -> str:
-    """What a line means, and that it is no certificate, or says nothing."""
+    """The meaning of a line, and that it is no certificate, or says nothing."""
     if not bound.certificate:
         unmet = "; ".join(sentence for sentence, met in bound.assumptions.items() if not met)
         return f"{MEANINGS[line]}. A heuristic: it is not so that {unmet}"
@@ -70,7 +70,7 @@ def shorter(line: str, bound: Bound, /, *, margin: float | None) -> tuple[str, .
 
 
 def _scaling(line: str, bound: Bound) -> tuple[str, int, Limit] | None:
-    """What may be more of, how many there are, and the limit as a function of their number."""
+    """The points that there may be more of, their number, and the limit as a function of it."""
     q = {name: int(value) for name, value in bound.quantities.items()}
     if line == "cost":
         n = q["points"]

@@ -35,7 +35,7 @@ class LabelPlan:
         wanted: m, how many were asked for; there are fewer where the two differ at fewer.
         points: N.
         apart: at how many of them s ≠ t.
-        seed: what the draw hangs on.
+        seed: what the draw depends on.
         digest: SHA-256 of what student and teacher said.
     """
 
@@ -125,7 +125,7 @@ def plan_labels(
     Args:
         student, teacher: class numbers at each unlabelled point.
         labels: m.
-        seed: what the draw hangs on.
+        seed: what the draw depends on.
 
     Raises:
         ValueError: shapes differ, the two never differ, m < 1, or a negative seed.

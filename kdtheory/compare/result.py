@@ -1,4 +1,4 @@
-"""What `compare` returns: bounds that hold together, what was left out and why, and the sentence to be
+"""The result of `compare`: bounds that hold together, what was left out and why, and the sentence to be
 shown."""
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Comparison:
 
     @property
     def statement(self) -> str:
-        """What was seen, and non-inferiority, as a sentence at the δ of all."""
+        """The observation, and non-inferiority, as a sentence at the δ of all."""
         if self.cost is None:
             return "Nothing is certified: every number rests on something that is not so"
         value, sure = self.cost.value * 100, confidence(self.delta)
@@ -99,7 +99,7 @@ class Comparison:
 
     @property
     def ahead(self) -> tuple[str, ...]:
-        """What would make the limit of the cost smaller, each with its number; all of them computed."""
+        """The means to make the limit of the cost smaller, each with its number; all of them computed."""
         line = self._least_line(COST)
         return () if line is None else shorter(line, self.lines[line], margin=self.margin)
 
@@ -144,7 +144,7 @@ class Comparison:
         return self.answer.html()
 
     def to_json(self) -> dict[str, Any]:
-        """The same, and the assumptions, in plain types."""
+        """The result and its assumptions in plain types."""
         return {
             "schema": _SCHEMA,
             "delta": self.delta,

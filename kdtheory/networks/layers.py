@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -44,15 +45,16 @@ def recorded(module: nn.Module, paths: Iterable[str], /) -> Iterator[dict[str, T
 
     Args:
         module: any module.
-        paths: of layers whose output is one tensor.
+        paths: of layers whose output is one tensor; of another output a part is named behind the path:
+            "lstm[0]", "encoder[last_hidden_state]".
 
     Yields:
         path ↦ output, filled by every forward pass within the block; when the block ends, however it ends,
         no hook is left on the module.
 
     Raises:
-        ValueError: a layer is not known; in a forward pass, an output that is no tensor; asked for a layer
-            that no forward pass has called.
+        ValueError: a layer is not known; in a forward pass, an output, or its part, that is no tensor; asked
+            for a layer that no forward pass has called.
 
     >>> import torch
     >>> net = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 5))
@@ -64,7 +66,8 @@ def recorded(module: nn.Module, paths: Iterable[str], /) -> Iterator[dict[str, T
     said = _Said()
     with ExitStack() as hooks:
         for path in dict.fromkeys(paths):
-            handle = layer(module, path).register_forward_hook(_recorder(said, path))
+            place, keys = _PATH.fullmatch(path).groups()  # type: ignore[union-attr]  # it matches all there is
+            handle = layer(module, place).register_forward_hook(_recorder(said, path, _KEY.findall(keys)))
             hooks.callback(handle.remove)
         yield said
 
@@ -74,12 +77,28 @@ class _Said(dict[str, Tensor]):
         raise ValueError(f"layer {path!r} took no part in the forward pass; pick a layer that the net calls")
 
 
-def _recorder(said: dict[str, Tensor], path: str) -> Any:
+_PATH, _KEY = re.compile(r"(.*?)((?:\[\w+\])*)", re.DOTALL), re.compile(r"\w+")
+"""A layer, and the part of its output: a place in a tuple, or a name in a mapping."""
+
+
+def _recorder(said: dict[str, Tensor], path: str, keys: list[str]) -> Any:
     def record(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        for key in keys:
+            output = _part(output, key, path)
         if not isinstance(output, Tensor):
             raise ValueError(
-                f"layer {path!r} gives a {type(output).__name__}, not a tensor; pick a layer inside it"
+                f"layer {path!r} gives a {type(output).__name__}, not a tensor; pick a layer inside it, or a "
+                f"part of its output by its place or name, as {path + '[0]'!r}"
             )
         said[path] = output.clone()
 
     return record
+
+
+def _part(output: Any, key: str, path: str) -> Any:
+    """The part of an output by its place or its name."""
+    try:
+        return output[int(key) if key.isdecimal() else key]
+    except (KeyError, IndexError, TypeError, AttributeError):
+        there = list(output) if isinstance(output, Mapping) else f"a {type(output).__name__}"
+        raise ValueError(f"layer {path!r}: there is no {key!r} in its output, which has {there}") from None

@@ -56,7 +56,7 @@ class Pair:
         return here, here if left is right else right.signals(outputs)
 
     def below_signals(self, outputs: slice) -> list[tuple[Array, Array]]:
-        """Of the layer below the last one: a matrix n × w whose Gram matrix is Σ_o δ_o(x)·δ_o(x′)."""
+        """Factor of the layer below the last: n × w, whose Gram matrix is Σ_o δ_o(x)·δ_o(x′)."""
         return [arrays(*(side.slope * _norm(side.weight[outputs]) for side in pair)) for pair in self.below]
 
     def groups(self) -> Iterator[slice]:

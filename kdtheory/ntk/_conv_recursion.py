@@ -23,7 +23,7 @@ __all__ = ["Filters", "Pixels", "pixels", "propagated_images", "roots_of"]
 
 @dataclass(frozen=True)
 class Filters:
-    """What the network is made of: `layers` times a convolution and φ; then pooling, and an affine layer."""
+    """The layers of the network: `layers` times a convolution and φ; then pooling, and an affine layer."""
 
     layers: int
     size: int

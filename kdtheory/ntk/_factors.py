@@ -1,4 +1,4 @@
-"""What a block of points contributes to an empirical kernel, layer by layer.
+"""The contributions of a block of points to an empirical kernel, layer by layer.
 
 The gradient of output o at x for one layer of weights is either an outer product, δ_o(x) h(x)ᵀ, kept as its
 two factors, or a vector that is made from δ_o when it is asked for. Both are contracted with those of another

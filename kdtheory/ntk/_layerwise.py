@@ -214,7 +214,7 @@ def _layer(call: _Call) -> Layer:
 
 
 def scales(layer: nn.Module) -> tuple[float, float]:
-    """What multiplies the weights of a layer, and its bias where that is trained."""
+    """The inputs of a layer's weights, and of its bias where that is trained."""
     weight, bias = (layer.weight_scale, layer.bias_scale) if isinstance(layer, NTKLinear) else (1.0, 1.0)
     trained = layer.bias is not None and layer.bias.requires_grad
     return weight, bias if trained else 0.0
@@ -232,7 +232,7 @@ def _augmented(call: _Call) -> Tensor:
 
 
 def _patches(call: _Call) -> Tensor:
-    """What every position of a convolution (of a sequence) reads, with the column of the bias: n × P × in."""
+    """The patches that positions of a convolution (of a sequence) read, and the bias's column: n × P × in."""
     if isinstance(call.layer, nn.Linear):
         return _augmented(call).flatten(1, -2)
     layer = call.layer

@@ -29,7 +29,7 @@ ACTIVATIONS = ("relu", "erf", "identity")
 
 @dataclass(frozen=True)
 class Layers:
-    """What a fully connected network of infinite width is made of: an affine layer, then `hidden` times φ and
+    """The layers of a fully connected network of infinite width: an affine layer, then `hidden` times φ and
     an affine layer.
     """
 

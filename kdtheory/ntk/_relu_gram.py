@@ -87,7 +87,7 @@ class _Side:
 
 
 class _Own(threading.local):
-    """What one thread needs for a block."""
+    """The memory of one thread for a block."""
 
     def __init__(self, size: int, dtype: np.dtype) -> None:
         self.block = np.empty(size * size, dtype)

@@ -1,4 +1,4 @@
-"""What a student of soft and hard labels converges to: its *effective logits* (Ji & Zhu, 2020).
+"""The limit of a student of soft and hard labels: its *effective logits* (Ji & Zhu, 2020).
 
 For two classes and one logit z, label y ∈ {0, 1}, teacher's logit z_t, soft ratio ρ and temperature T, the
 loss ρ·CE(σ(z_t/T), σ(z/T)) + (1 − ρ)·CE(y, σ(z)) has the slope

@@ -36,7 +36,7 @@ class SlowKernelWarning(UserWarning):
 
 
 class _Outputs(nn.Module):
-    """What a module gives, as a table of outputs."""
+    """The output of a module, as a table."""
 
     def __init__(self, module: nn.Module, pick: Pick | None) -> None:
         super().__init__()

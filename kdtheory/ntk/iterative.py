@@ -210,7 +210,7 @@ def _strip_elsewhere(
 
 
 def _strip(kept: _Kept, vector: Tensor, size: int, start: int) -> Tensor:
-    """What the blocks of one row, from the diagonal on, and their mirrors give to the entries from it on."""
+    """The share of one row's blocks, from the diagonal on, and of their mirrors in the entries from it on."""
     n = len(vector)
     own = slice(start, min(start + size, n))
     out = torch.zeros(n - start, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""What a kernel is: a function of two sets of points that gives their Gram matrix.
+"""A kernel: a function of two sets of points that gives their Gram matrix.
 
 The kernel of infinitely wide networks, the empirical kernel of one network and the linear kernel all have
 this one call form, so that whatever is built on a kernel takes any of them.

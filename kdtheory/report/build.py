@@ -20,8 +20,10 @@ from kdtheory.claims.finding import READ_LITERALLY, Ledger
 from kdtheory.files import Record
 from kdtheory.report.entry import Entry, entries
 from kdtheory.report.evidence import kinds
-from kdtheory.report.numerals import numeral, rows
+from kdtheory.report.indices import indexed
+from kdtheory.report.numerals import numeral, reworded, rows
 from kdtheory.report.sources import Figure, Run, read_figures, read_run
+from kdtheory.report.svg import Shared
 
 __all__ = ["page_template", "report"]
 
@@ -34,7 +36,7 @@ _SIGNS = {
     Verdict.OUT_OF_SCOPE: "–",
     Verdict.ERROR: "!",
 }
-_LONGEST_TABLE = 60
+_LONGEST_TABLE = 12
 
 
 def report(run: Path, figures: Path | None = None, only: Collection[str] = ()) -> str:
@@ -49,16 +51,21 @@ def report(run: Path, figures: Path | None = None, only: Collection[str] = ()) -
         ValueError: the run has not ended, has none of the claims,
             a file is missing or damaged, or `figures` is no directory.
     """
-    read, drawn = _with_only(read_run(run), only), read_figures(figures)
+    shared = Shared()
+    read, drawn = _with_only(read_run(run), only), read_figures(figures, shared)
     claims = entries(read, drawn)
     further = _further(claims, drawn)
     chapters = [(n, topic, list(some)) for (n, topic), some in groupby(claims, key=_chapter)]
+    shown = [*(figure for entry in claims for figure in entry.figures), *further]
+    style, shapes = shared.definitions(figure.svg or "" for figure in shown)
     return page_template("page.html.j2").render(
         run=read,
         ledger=read.ledger,
         claims=claims,
         chapters=chapters,
-        figures=[*(figure for entry in claims for figure in entry.figures), *further],
+        figures=shown,
+        shared_style=style,
+        shared_shapes=shapes,
         further=further,
         otherwise=[entry for entry in claims if not entry.finding.as_expected],
         counts=_counts(read.ledger),
@@ -116,6 +123,7 @@ def page_template(name: str) -> jinja2.Template:
     environment.filters |= {
         "numeral": numeral,
         "prose": _prose,
+        "reworded": reworded,
         "word": _word,
         "cell": _cell,
         "capitalize_first": _capitalised,
@@ -135,10 +143,15 @@ def _verbatim(name: str) -> Markup:
 
 
 def _prose(text: str) -> Markup:
-    """Text in which `names` between backticks are code."""
-    pieces = str(escape(text)).split("`")
-    coded = [piece if n % 2 == 0 else f"<code>{piece}</code>" for n, piece in enumerate(pieces)]
-    return Markup("".join(coded)) if len(pieces) % 2 else escape(text)
+    """Text in which `names` between backticks are code, and z_s has its index."""
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:
+        return escape(text)
+    shown = (
+        f"<code>{escape(piece)}</code>" if n % 2 else indexed(piece, escape=lambda part: str(escape(part)))
+        for n, piece in enumerate(pieces)
+    )
+    return Markup("".join(shown))
 
 
 def _word(verdict: Verdict | str) -> str:

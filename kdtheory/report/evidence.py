@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kdtheory.claims.evidence import Evidence, Joint
 from kdtheory.claims.evidence.record import KINDS
 from kdtheory.plain import plain_fields
-from kdtheory.report.numerals import numeral, rows
+from kdtheory.report.numerals import numeral, reworded, rows
 
 __all__ = ["Exhibit", "Setting", "exhibit", "kinds", "settings"]
 
@@ -65,7 +65,7 @@ def exhibit(evidence: Evidence, /) -> Exhibit:
         numbers["p-value if the claim were true"] = evidence.p_against
     return Exhibit(
         kind=evidence.kind,
-        key_figure=evidence.key_figure,
+        key_figure=reworded(evidence.key_figure),
         numbers=rows(numbers),
         notes=rows(evidence.notes),
         parts={name: exhibit(part) for name, part in _parts(evidence).items()},

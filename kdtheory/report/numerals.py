@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["numeral", "rows"]
+__all__ = ["numeral", "reworded", "rows"]
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -49,6 +50,18 @@ def _real(value: float) -> str:
 
 def _trimmed(digits: str) -> str:
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
+
+
+_WRITTEN = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:(e[-+]?\d+)|(?![\w.]*\w))")
+
+
+def reworded(sentence: str, /) -> str:
+    """A sentence whose powers of ten and minus signs are those of `numeral`; other digits stay.
+
+    >>> reworded("worst error 2.3e-16 of the effect, slope -1.006, 300 trials")
+    'worst error 2.3×10⁻¹⁶ of the effect, slope −1.006, 300 trials'
+    """
+    return _WRITTEN.sub(lambda one: numeral(float(one[0])) if one[1] else one[0].replace("-", "−"), sentence)
 
 
 def rows(values: Mapping[str, Any], /, *, within: str = "") -> list[tuple[str, str]]:

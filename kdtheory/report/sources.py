@@ -1,4 +1,4 @@
-"""What a report is made of: the records of one ended run, and the figures of the studies."""
+"""The material of a report: the records of one ended run, and the figures of the studies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kdtheory import bibliography
 from kdtheory.claims.finding import Ledger
 from kdtheory.files import Record, read_json
 from kdtheory.records import read_ledger
-from kdtheory.report.svg import inline_svg
+from kdtheory.report.svg import Shared, inline_svg
 
 __all__ = ["Figure", "Run", "read_figures", "read_run"]
 
@@ -50,7 +50,7 @@ class Figure:
 
 
 def read_run(run: Path, /) -> Run:
-    """What is left of an ended run.
+    """The remains of an ended run.
 
     Raises:
         ValueError: the directory holds no ledger, or a file is missing or damaged.
@@ -66,8 +66,12 @@ def read_run(run: Path, /) -> Run:
     )
 
 
-def read_figures(figures: Path | None, /) -> list[Figure]:
+def read_figures(figures: Path | None, shared: Shared, /) -> list[Figure]:
     """The figures of all studies below `figures`, by name; none where it is None.
+
+    Args:
+        figures: the folder.
+        shared: what the drawings have in common on the page.
 
     Raises:
         ValueError: `figures` is no directory, or a study's files are damaged.
@@ -76,10 +80,10 @@ def read_figures(figures: Path | None, /) -> list[Figure]:
         return []
     if not figures.is_dir():
         raise ValueError(f"{figures} is no directory; give the one that holds the studies' figures")
-    return [_figure(made.parent) for made in sorted(figures.glob("*/run.json"))]
+    return [_figure(made.parent, shared) for made in sorted(figures.glob("*/run.json"))]
 
 
-def _figure(folder: Path) -> Figure:
+def _figure(folder: Path, shared: Shared) -> Figure:
     made = read_json(folder / "run.json")
     study = folder.name
     title = str(made.get("title") or study.replace("_", " "))
@@ -92,7 +96,7 @@ def _figure(folder: Path) -> Figure:
         title=title,
         description=str(made.get("description") or ""),
         made=made,
-        svg=None if text is None else inline_svg(text, name=_anchor(study), label=title),
+        svg=None if text is None else inline_svg(text, name=_anchor(study), label=title, page=shared),
         table=list(csv.reader(io.StringIO(cells))),
     )
 

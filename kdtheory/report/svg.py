@@ -1,13 +1,19 @@
-"""An SVG file as an element of a page: no prolog, no outside reference, and ids that are its own."""
+"""An SVG file as an element of a page: no prolog, no outside reference, and ids that are its own.
+
+What a drawing repeats is said once for the page (`Shared`): the glyphs of its font, and its styles; and
+numbers have the digits that can be seen.
+"""
 
 from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-__all__ = ["inline_svg"]
+__all__ = ["Shared", "inline_svg"]
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
@@ -16,7 +22,7 @@ _KEPT = {
     "line", "polyline", "polygon", "text", "tspan", "textPath", "clipPath", "mask", "marker", "pattern",
     "linearGradient", "radialGradient", "stop",
 }  # fmt: skip
-"""What draws. Scripts, links, animations (which can set a link's target) and foreign objects do not."""
+"""Elements that draw; scripts, links, animation (which can set links) and foreign objects do not."""
 _PROPERTY = re.compile(
     r"(fill|stroke|font|text|clip|marker|stop|color|opacity|shape-rendering|image-rendering|mix-blend-mode|"
     r"letter-spacing|word-spacing|dominant-baseline|baseline-shift|paint-order|vector-effect|visibility|"
@@ -30,17 +36,78 @@ _REFERENCE = re.compile(r"url\(\s*['\"]?#([\w.:-]+)['\"]?\s*\)")
 _OUTSIDE = re.compile(r"[a-z-]*\(\s*['\"]?\s*[\w+.-]*:|//|\\\\|@", re.IGNORECASE)
 _RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
 _ASIDE = re.compile(r"@[^;{}]*;|/\*.*?\*/", re.DOTALL)
+_NAMED = re.compile(r"#([\w-]+)")
 _SELECTOR = re.compile(r"[\w.#*][\w\s.#*>-]*")
+_ID = re.compile(r"\b(s\d+)\b")
+_REFERRED = re.compile(r"#([\w.:-]+)")
+_TEXTS = {"text", "tspan", "textPath", "style", "desc"}
+_MEASURES = {"d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "width", "height", "points", "transform"}
+_LONG, _AROUND = re.compile(r"-?\b\d+\.\d{3,}\b"), re.compile(r" ?([A-Za-z]) ?")
+_MOVED = re.compile(r"translate\(([-.\d]+) ([-.\d]+)\)")
+_GLYPH, _OUTLINE = "scale(0.015625)", re.compile(r"[\w .-]*")
 _PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[\w+/=\s]*")
 
 
-def inline_svg(text: str, /, *, name: str, label: str) -> Markup:
+@dataclass
+class Shared:
+    """What the drawings of a page share: glyphs by their outlines, words by their glyphs, styles, and ids."""
+
+    glyphs: dict[str, str] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
+    styles: dict[str, str] = field(default_factory=dict)
+    taken: int = 0
+
+    def name(self) -> str:
+        """A short id that nothing else on the page has."""
+        self.taken += 1
+        return f"s{self.taken}"
+
+    def known(self, kind: dict[str, str], said: str) -> str:
+        """The id of a glyph, a word or a style."""
+        if said not in kind:
+            kind[said] = self.name()
+        return kind[said]
+
+    def definitions(self, drawings: Iterable[str], /) -> tuple[Markup, Markup]:
+        """A style sheet, and an element to stand before the drawings: all that they share, once."""
+        used = set(_ID.findall(" ".join(drawings)))
+        words = {name: said for said, name in self.words.items() if name in used}
+        used |= set(_ID.findall(" ".join(words.values())))
+        rules = "".join(f".{name}{{{said}}}" for said, name in self.styles.items() if name in used)
+        glyphs = (
+            f'<path id="{name}" d="{said}" transform="scale(.015625)"/>'
+            for said, name in self.glyphs.items()
+            if name in used
+        )
+        groups = (f'<g id="{name}">{said}</g>' for name, said in words.items())
+        hidden = '<svg width="0" height="0" style="position: absolute" aria-hidden="true"><defs>'
+        inner = "".join([*glyphs, *groups])
+        return Markup(rules), Markup(f"{hidden}{inner}</defs></svg>") if inner else Markup()
+
+
+@dataclass
+class _Names:
+    """The names within a drawing, as they are on the page; None for those that nothing refers to."""
+
+    own: str
+    page: Shared | None
+    used: set[str]
+    given: dict[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self.given:
+            self.given[name] = self.page.name() if self.page else f"{self.own}-{name}"
+        return self.given[name]
+
+
+def inline_svg(text: str, /, *, name: str, label: str, page: Shared | None = None) -> Markup:
     """The drawing as an inline `<svg>`, scaled to the width it is given.
 
     Args:
         text: the SVG file.
-        name: prefixed to every id, so that the clip paths of two figures on one page stay apart.
+        name: its id; prefixed to other ids, so that the clip paths of two figures on one page stay apart.
         label: what the drawing shows, for those who do not see it.
+        page: what it shares with others on a page, which has its `definitions`.
 
     Raises:
         ValueError: the text is not SVG.
@@ -51,13 +118,20 @@ def inline_svg(text: str, /, *, name: str, label: str) -> Markup:
         raise ValueError(f"figure {name} is not SVG ({error}); draw it again") from error
     if root.tag != f"{_SVG}svg":
         raise ValueError(f"figure {name} is not SVG (its root is {root.tag}); draw it again")
-    _clean(root, name)
+    names = _Names(name, page, set(_REFERRED.findall(text)))
+    if page is not None:
+        _share_glyphs(root, names, page)
+    _clean(root, names)
     width, height = root.attrib.pop("width", ""), root.attrib.pop("height", "")
     root.attrib.setdefault("viewBox", f"0 0 {_number(width)} {_number(height)}")
     root.attrib |= {"id": name, "role": "img", "aria-label": label}
     if width:
         root.set("style", f"max-width: {width}")
-    return Markup(ET.tostring(root, encoding="unicode", short_empty_elements=False))
+    return Markup(_written(root, short=page is not None))
+
+
+def _written(element: ET.Element, *, short: bool) -> str:
+    return ET.tostring(element, encoding="unicode", short_empty_elements=short).replace(" />", "/>")
 
 
 def _number(length: str) -> str:
@@ -65,56 +139,130 @@ def _number(length: str) -> str:
     return found.group() if found else "100"
 
 
-def _clean(element: ET.Element, name: str) -> None:
+def _share_glyphs(root: ET.Element, names: _Names, page: Shared) -> None:
+    """Take the outlines of glyphs out of a drawing by matplotlib; the page has each of them once."""
+    for holder in root.iter(f"{_SVG}defs"):
+        for path in list(holder):
+            known, outline = path.get("id", ""), _compact(path.get("d", ""))
+            plain = set(path.attrib) == {"id", "d", "transform"} and path.get("transform") == _GLYPH
+            if path.tag == f"{_SVG}path" and plain and _OUTLINE.fullmatch(outline):
+                names.given[known] = page.known(page.glyphs, outline)
+                holder.remove(path)
+
+
+def _clean(element: ET.Element, names: _Names) -> None:
     element.tag = element.tag.removeprefix(_SVG)
     attributes = dict(element.attrib)
     element.attrib.clear()
     for key, value in attributes.items():
         kept = "href" if key == _HREF else key
-        inner = None if kept.startswith(("{", "on")) else _own(element.tag, kept, value, name)
+        inner = None if kept.startswith(("{", "on")) else _own(element.tag, kept, value, names)
         if inner is not None:
             element.set(kept, inner)
+    if names.page is not None:
+        _shorten(element, names.page)
     if element.tag == "style":
-        element.text = _scoped(element.text or "", name)
-    for child in list(element):
-        child_tag = str(child.tag).removeprefix(_SVG)
-        if child_tag in _KEPT:
-            _clean(child, name)
+        element.text = _scoped(element.text or "", names)
+    elif element.tag not in _TEXTS:
+        element.text = None
+    children = [child for child in element if str(child.tag).removeprefix(_SVG) in _KEPT]
+    for child in children:
+        _clean(child, names)
+        if element.tag not in _TEXTS:
+            child.tail = None
+    element[:] = list(_unwrapped(children)) if names.page is not None else children
+    if names.page is not None and element.tag == "g" and len(element):
+        _share_word(element, names.page)
+
+
+def _share_word(group: ET.Element, page: Shared) -> None:
+    """Take the glyphs of a word out of its group, which then names the word: most stand in several places."""
+    glyphs = {f"#{name}" for name in page.glyphs.values()}
+    if all(one.tag == "use" and one.get("href") in glyphs and not len(one) for one in group):
+        for one in group:
+            for axis in {"x", "y"} & set(one.attrib):  # in units of a font, a hundredth of a word's height
+                one.set(axis, str(round(float(one.attrib[axis]))))
+        said = "".join(_written(one, short=True) for one in group)
+        group.tag, group[:] = "use", []
+        group.set("href", f"#{page.known(page.words, said)}")
+
+
+def _unwrapped(children: list[ET.Element]) -> Iterator[ET.Element]:
+    """Children, in the place of groups that say nothing theirs, and without what is empty."""
+    for child in children:
+        if child.tag in ("g", "defs") and not len(child):
+            continue
+        if child.tag == "g" and not child.attrib:
+            yield from child
         else:
-            element.remove(child)
+            yield child
 
 
-def _own(tag: str, key: str, value: str, name: str) -> str | None:
+def _shorten(element: ET.Element, page: Shared) -> None:
+    """Say an element in fewer words: its style by a class, its numbers in digits that can be seen."""
+    if style := element.attrib.pop("style", ""):
+        element.set("class", page.known(page.styles, style))
+    for key in _MEASURES & set(element.attrib):
+        element.set(key, _compact(element.attrib[key]) if key == "d" else _seen(element.attrib[key]))
+    if element.tag == "use" and (moved := _MOVED.fullmatch(element.get("transform", ""))):
+        del element.attrib["transform"]
+        element.attrib |= {
+            axis: place for axis, place in zip("xy", moved.groups(), strict=True) if place != "0"
+        }
+
+
+def _compact(path: str) -> str:
+    """The commands of a path without what they do not need."""
+    return _AROUND.sub(r"\1", " ".join(_seen(path).split()))
+
+
+def _seen(numbers: str) -> str:
+    """Numbers to three digits or four: a tenth of a point is not seen."""
+    return _LONG.sub(lambda one: _rounded(float(one[0])), numbers)
+
+
+def _rounded(value: float) -> str:
+    size = abs(value)
+    plain = f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 1 else f"{value:.4f}"
+    return plain.rstrip("0").rstrip(".").replace("-0.", "-.").removeprefix("0") or "0"
+
+
+def _own(tag: str, key: str, value: str, names: _Names) -> str | None:
     """The attribute's value with references renamed; None where it points outside the figure."""
     if key == "id":
-        return f"{name}-{value}"
+        return names[value] if names.page is None or value in names.used else None
     if key == "href":
         if value.startswith("#"):
-            return f"#{name}-{value[1:]}"
+            return f"#{names[value[1:]]}"
         return value if tag == "image" and _PICTURE.fullmatch(value) else None
     if key == "style":
-        return _declared(value, name)
-    inner = _REFERENCE.sub(rf"url(#{name}-\1)", value)
+        return _declared(value, names)
+    inner = _renamed(value, names)
     return None if _OUTSIDE.search(_REFERENCE.sub("", value)) else inner
 
 
-def _declared(style: str, name: str) -> str:
+def _renamed(value: str, names: _Names) -> str:
+    return _REFERENCE.sub(lambda found: f"url(#{names[found[1]]})", value)
+
+
+def _declared(style: str, names: _Names) -> str:
     """The declarations of a style that draw, and refer to nothing outside the figure."""
     kept = []
     for declaration in style.split(";"):
         prop, _, value = (part.strip() for part in declaration.partition(":"))
-        inner = _REFERENCE.sub(rf"url(#{name}-\1)", value)
+        inner = _renamed(value, names)
         if _PROPERTY.fullmatch(prop) and _VALUE.fullmatch(inner):
             kept.append(f"{prop}: {inner}")
     return "; ".join(kept)
 
 
-def _scoped(css: str, name: str) -> str:
+def _scoped(css: str, names: _Names) -> str:
     """The rules of the figure's own style sheet, for this figure only: on a page they would reach all."""
     rules = []
     for selectors, body in _RULE.findall(_ASIDE.sub("", css)):
         own = [one for selector in selectors.split(",") if _SELECTOR.fullmatch(one := selector.strip())]
-        if own and (declared := _declared(body, name)):
-            scoped = ", ".join(f"#{name} {one.replace('#', f'#{name}-')}" for one in own)
+        if own and (declared := _declared(body, names)):
+            within = f":where(#{names.own})"  # of no weight, so that the class of an element has more
+            scoped = ", ".join(f"{within} {_NAMED.sub(lambda one: '#' + names[one[1]], one)}" for one in own)
             rules.append(f"{scoped} {{{declared}}}")
     return "\n".join(rules)

@@ -25,7 +25,7 @@ Scheme = Callable[[Stream], Trained]
 @door
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What came of each scheme at each seed.
+    """The outcomes of each scheme at each seed.
 
     Args:
         losses: scheme, seed, step, loss, weight, value: the named losses as training went on.
@@ -41,7 +41,7 @@ class Comparison:
         return _intervals(self.measures, confidence)
 
     def gains(self, over: str, /, *, confidence: float = 0.95) -> pd.DataFrame:
-        """The same for the difference to scheme `over` at the same seed: paired, so that seeds cancel.
+        """Mean and interval of the difference to scheme `over` at each seed: paired, so that seeds cancel.
 
         Raises:
             ValueError: there is no such scheme.

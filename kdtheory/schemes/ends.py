@@ -1,4 +1,4 @@
-"""What is looked at before the first step and after the last: batches, losses, the gradient norm."""
+"""Checks before the first step and after the last: batches, losses, the gradient norm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a trained module is worth: accuracy, calibration, and fidelity to its teacher."""
+"""Evaluation of a trained module: accuracy, calibration, and fidelity to its teacher."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def evaluate(
     """Accuracy, log loss and calibration error on labelled points; agreement with a teacher and KL from it.
 
     Of the module as it stands, after its last step: nothing is chosen on these points. Each net is asked once
-    more for half of the first batch, 64 examples at most, which shows whether its answers hang on each other.
+    more for half of the first batch, 64 examples at most, which shows whether answers depend on each other.
 
     Args:
         module: from inputs to logits, evaluated in evaluation mode.

@@ -32,7 +32,7 @@ __all__ = ["LOOP", "Descended", "Loop", "Trained", "descend", "own_copy"]
 @door
 @dataclass(frozen=True, kw_only=True)
 class Loop:
-    """What goes on beside the steps of the recipe: who is told, who looks on, and what is kept.
+    """Everything beside the steps of the recipe: who is told, who looks on, and what is kept.
 
     A callback that returns True and a `validation` choose after which step the parameters are taken; nothing
     else here changes what is trained.
@@ -72,7 +72,7 @@ class Loop:
 
 
 LOOP = Loop()
-"""What the loop does where nothing is said."""
+"""The options where nothing is said."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +122,7 @@ class Trained:
 
 
 class Descended(NamedTuple):
-    """What came of a training, beside the parameters."""
+    """The results of a training, beside the parameters."""
 
     history: pd.DataFrame
     gradient_norm: float

@@ -1,4 +1,4 @@
-"""What a student minimises, as a module that any loop can call: a batch in, named losses out."""
+"""The objective of a student, as a module that any loop can call: a batch in, named losses out."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Passes(Iterator[Batch]):
         _put_default_states(self._device, state["now"])
 
     def undrawn(self) -> AbstractContextManager[None]:
-        """What the block draws from torch's default generators is put back."""
+        """Put back what the block draws from torch's default generators."""
         return undrawn(self._device)
 
     def _endless(self) -> Iterator[Batch]:
@@ -68,7 +68,7 @@ class Passes(Iterator[Batch]):
 
 @contextmanager
 def undrawn(device: torch.device, /) -> Iterator[None]:
-    """What the block draws from torch's default generators is put back."""
+    """Put back what the block draws from torch's default generators."""
     before = _default_states(device)
     try:
         yield

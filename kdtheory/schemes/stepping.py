@@ -31,7 +31,7 @@ class Stepper:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next step."""
+        """The rate of the next step."""
         return float(self._optimizer.param_groups[0]["lr"])
 
     def losses(self, objective: Loss, batch: Batch, /) -> Named:

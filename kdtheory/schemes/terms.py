@@ -28,8 +28,8 @@ class Term:
         loss: of what the student and the teacher say on a batch, to a scalar; such as those of
             `kdtheory.losses.features` and `kdtheory.losses.relations`.
         weight: ≥ 0.
-        student: the student's layer by its path; "" is its output, the logits. A tuple of paths hands the
-            loss a tuple.
+        student: the student's layer by its path; "" is its output, the logits. "lstm[0]" is a part of
+            what a layer gives; a tuple of paths hands the loss a tuple.
         teacher: the same for the teacher; None hands the loss the labels.
         projection: makes a module that brings the student's features to the teacher's shape and is trained
             along; such as `linear_projection`.

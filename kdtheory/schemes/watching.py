@@ -54,7 +54,7 @@ class Keeper(Protocol):
         """Steps between two keepings; None keeps at the end of each epoch."""
 
     def load(self) -> Any:
-        """What was kept, or None."""
+        """The state that was kept, or None."""
 
     def save(self, state: Any, /) -> None:
         """Keep a tree of tensors and plain values."""

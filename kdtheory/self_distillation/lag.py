@@ -74,7 +74,7 @@ def nagarajan23_lag(
 
     Nagarajan et al. (2023), who compare the student with the teacher at the moment when that one had come as
     far along the top direction. Proof (ours): with s = d/d_max, p = e^{−t_t d_max}, q = e^{−t_s d_max} the
-    difference is p^s + x(1 − p^s) − ‖(p^s, (1−p)^s x)‖_{1/s} at x = q^s: a chord less a strictly convex
+    difference is p^s + x(1 − p^s) − ‖(p^s, (1−p)^s x)‖_{1/s} at x = q^s: a chord minus a strictly convex
     function of x, and both agree at x = 0 and x = 1.
 
     Args:

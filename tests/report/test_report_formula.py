@@ -7,7 +7,8 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from kdtheory.claims import REGISTRY
-from kdtheory.report.formula import mathml, typeset
+from kdtheory.report.formula import formulas, mathml, typeset
+from kdtheory.report.indices import indexed
 
 CONVERTS = (
     r"\frac{\partial L}{\partial z_s} = \lambda T(\varphi_T(z_s) - \varphi_T(z_t)) + (1-\lambda)\varphi_1",
@@ -55,6 +56,40 @@ def test_a_sum_has_its_limits_below_and_above() -> None:
     assert ["".join(child.itertext()) for child in limits] == ["∑", "j=1", "k"]
 
 
-def test_every_registered_formula_converts() -> None:
+def test_every_registered_formula_converts_and_nothing_is_left_as_latex() -> None:
     for claim in REGISTRY.values():
-        assert mathml(claim.formula), claim.name
+        for shown in (mathml(claim.formula), formulas(claim.formula)):
+            assert "\\" not in shown, claim.name
+
+
+@pytest.mark.parametrize(
+    ("latex", "parts"),
+    [
+        (r"a = b,\qquad c\quad d", 3),
+        (r"\left( a \quad b \right)", 1),
+        (r"\begin{aligned} a \quad b \end{aligned}", 1),
+        (r"\sqrt{a \quad b}", 1),
+        (r"\{a\} \quad b", 2),
+    ],
+)
+def test_a_formula_may_be_broken_where_nothing_is_open(latex: str, parts: int) -> None:
+    assert formulas(latex).count("<math") == parts
+
+
+def test_delimiters_of_a_given_size_are_signs() -> None:
+    shown = mathml(r"\sup\bigl\{ r : \Bigl\lceil r \Bigr\rceil \bigr\}")
+    assert all(f">{sign}</mo>" in shown for sign in "{}⌈⌉")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("KL(φ_T(z_t)‖φ_T(z_s))", "KL(φ<sub>T</sub>(z<sub>t</sub>)‖φ<sub>T</sub>(z<sub>s</sub>))"),
+        ("f(x_i)_{y_i} < 2^n", "f(x<sub>i</sub>)<sub>y<sub>i</sub></sub> < 2<sup>n</sup>"),
+        ("Rad_n, Rad^vec_n", "Rad<sub>n</sub>, Rad<sup>vec</sup><sub>n</sub>"),
+        ("max_{j≠y} f_j", "max<sub>j≠y</sub> f<sub>j</sub>"),
+        ("top_k, may_share, q_old, a _b_ c", "top_k, may_share, q_old, a _b_ c"),
+    ],
+)
+def test_indices_in_words_are_set_and_names_are_left(text: str, shown: str) -> None:
+    assert indexed(text) == shown

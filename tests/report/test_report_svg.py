@@ -10,8 +10,9 @@ import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
 
-from kdtheory.report.svg import inline_svg
+from kdtheory.report.svg import Shared, inline_svg
 
+SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = """<?xml version="1.0"?>
 <!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">
 <svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="72pt" height="36pt"
@@ -66,6 +67,9 @@ def test_what_is_embedded_only_draws(way: str) -> None:
     shown = inline_svg(f"{head}{way}<path id='c' d='M 0 0'/></svg>", name="figure-x", label="x")
     assert "EVIL" not in shown
     assert '<path id="figure-x-c" d="M 0 0">' in shown
+    page = Shared()
+    shown = inline_svg(f"{head}{way}<path id='c' d='M 0 0'/></svg>", name="figure-x", label="x", page=page)
+    assert "EVIL" not in "".join([shown, *page.definitions([shown])])
 
 
 def test_what_matplotlib_draws_is_kept() -> None:
@@ -104,6 +108,57 @@ def plotted(salt: str) -> str:
     return out.getvalue()
 
 
+def test_what_is_shared_is_said_once_and_nothing_is_lost() -> None:
+    """Two drawings of a plot: outlines, words and styles are those of the page, and none is lacking."""
+    page = Shared()
+    both = [inline_svg(plotted("same"), name=f"figure-{n}", label="x", page=page) for n in range(2)]
+    style, shapes = page.definitions(both)
+    alone = inline_svg(plotted("same"), name="figure-x", label="x")
+    assert 3 * len(both[0]) < len(alone)
+    ids = re.findall(r'\bid="([^"]+)"', "".join([*both, shapes]))
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r"""(?:url\(#|href="#)([^)"]+)""", "".join([*both, shapes]))) <= set(ids)
+    classes = set(re.findall(r'class="([^"]+)"', "".join(both)))
+    assert classes == set(re.findall(r"\.(s\d+)\{", style))
+    declared = {one for one in re.findall(r'style="([^"]+)"', alone) if "max-width" not in one}
+    assert declared == set(re.findall(r"\{([^}]*)\}", style))
+    outlines = {path.split()[0] for path in re.findall(r'd="([^"]+)" transform="scale', shapes)}
+    assert len(outlines) > 3
+    assert page.definitions([]) == ("", "")
+
+
+def test_a_word_is_the_glyphs_that_it_was() -> None:
+    page = Shared()
+    shown = inline_svg(plotted("same"), name="figure-x", label="x", page=page)
+    shapes = ET.fromstring(page.definitions([shown])[1])
+    groups = {group.get("id"): group for group in shapes.iter("g")}
+    words = [
+        groups[use.get("href", "")[1:]]
+        for use in ET.fromstring(shown).iter("use")
+        if use.get("href", "")[1:] in groups
+    ]
+    before = [group for group in ET.fromstring(plotted("same")).iter(f"{SVG}g") if group.get("transform")]
+    assert [len(word) for word in words] == [len(group.findall(f"{SVG}use")) for group in before]
+    for word, group in zip(words, before, strict=True):
+        for now, then in zip(word, group.findall(f"{SVG}use"), strict=True):
+            moved = re.match(r"translate\(([-\d.]+) ([-\d.]+)\)$", then.get("transform") or "translate(0 0)")
+            if moved:
+                assert abs(float(now.get("x", 0)) - float(moved[1])) <= 0.51
+                assert abs(float(now.get("y", 0)) - float(moved[2])) <= 0.51
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("M 48.126831 178.6 \nL -0.004567 -1.2349 \nz", "M48.1 178.6L-.0046 -1.23z"),
+        ("M 1 2 L 3 4", "M1 2L3 4"),
+    ],
+)
+def test_paths_have_the_digits_that_can_be_seen(before: str, after: str) -> None:
+    text = f'<svg xmlns="http://www.w3.org/2000/svg"><path d="{before}"/></svg>'
+    assert f'd="{after}"' in inline_svg(text, name="x", label="x", page=Shared())
+
+
 def test_no_outside_reference_and_no_script_is_left() -> None:
     shown = inline_svg(HOSTILE, name="figure-x", label="a <hostile> one")
     assert "http" not in shown
@@ -125,7 +180,7 @@ def test_ids_and_references_are_renamed_together() -> None:
 
 
 def test_style_reaches_only_its_own_figure() -> None:
-    assert "#figure-x *, #figure-x g {stroke-linecap: butt}" in inline_svg(
+    assert ":where(#figure-x) *, :where(#figure-x) g {stroke-linecap: butt}" in inline_svg(
         HOSTILE, name="figure-x", label="x"
     )
 

@@ -30,7 +30,7 @@ from kdtheory.experiments.agreement.limits import (
 
 DRAWN = "The points are independent draws from one law."
 FIXED = "Student and teacher were fixed before the points were drawn."
-ONE_LAW = "The points without labels are independent draws from the law of the labelled ones."
+ONE_LAW = "The points without labels are independent draws from the distribution of the labelled ones."
 EXACT = "clopper1934use"
 SLACK = 1e-9
 
@@ -112,7 +112,7 @@ def what_compression_costs_has_an_exact_limit(rows: Rows, /) -> Evidence:
     cost=3,
 )
 def labels_where_two_networks_differ_say_what_the_student_costs(rows: Rows, /) -> Evidence:
-    """What a student costs hangs on the points where it differs from its teacher alone, and has an exact
+    """The cost of a student depends on the points where it differs from its teacher alone, and has an exact
     limit from labels of random ones of these: a hundred of them are worth two thousand labels at random.
 
     "worth": where the two differ at 0.04 of all points, the teacher right at 0.6 of them and the student at

@@ -20,7 +20,7 @@ from kdtheory.inversion import binomial_upper_limit
     source="clopper1934use",
     place="derived here",
     assumes=(
-        "Witness and distilled network have seen no label of the hold-out, and the recipe hangs on none.",
+        "Witness and distilled network have seen no label of the hold-out, and the recipe depends on none.",
         "The points without labels were drawn after teacher and witness were fixed.",
     ),
     experiment=three_networks_on_one_holdout,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -79,5 +80,8 @@ class Coverage(Evidence):
 
     @property
     def key_figure(self) -> str:
-        limit = binomial_upper_limit(self.violations, self.draws)
+        limit = _rate(self.violations, self.draws)
         return f"{self.violations} of {self.draws} violate, rate ≤ {limit:.3g} (δ = {self.delta:g})"
+
+
+_rate = cache(binomial_upper_limit)  # as it is printed, more than once

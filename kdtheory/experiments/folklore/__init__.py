@@ -1,1 +1,1 @@
-"""What people say of distillation, tried on real images: teachers and students that serve many statements."""
+"""Folklore of distillation, tried on real images: teachers and students that serve many statements."""

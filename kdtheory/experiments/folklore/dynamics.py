@@ -1,4 +1,4 @@
-"""What soft targets do to training: the factor T², the peak at the interpolation threshold, a delay."""
+"""Effects of soft targets on training: the factor T², the peak at the interpolation threshold, a delay."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 FACTOR = 2.0**30
-"""What both losses are multiplied by, so that Adam's ε = 1e-8 beside √v counts for nothing."""
+"""The factor of both losses, so that Adam's ε = 1e-8 beside √v counts for nothing."""
 ADAM = Recipe(steps=150, learning_rate=0.01)
 DESCENT = Recipe(steps=300, learning_rate=0.5 / FACTOR, optimizer="sgd")
 WIDTHS, THRESHOLD, DRAWS = (100, 200, 400), 200, 3

@@ -98,7 +98,7 @@ def students_of_few_images(run: Run, /, *, size: int = SIZE) -> Rows:
 
 @experiment
 def students_of_few_images_again(run: Run, /, *, first: int = 0) -> Rows:
-    """The same from another start, on the same images, or with `first` = 100 on a hundred others each."""
+    """Students from another start, on the same images, or with `first` = 100 on a hundred others each."""
     return _of_labels(run, 1, slice(first, first + SIZE))
 
 
@@ -131,7 +131,7 @@ def students_told_by_teachers(
     students: int = 1,
     size: int = SIZE,
 ) -> Rows:
-    """The same students, on the same images and from the same starts, of teachers of all 1,000 images (whose
+    """Equal students, on the same images and from the same starts, of teachers of all 1,000 images (whose
     own labels are smoothed by `smoothing`), each told what `targets` makes of the law φ_T of its teacher:
     accuracy on new images, a mean over the teacher's `students`, one or more, on `size` images each.
     """
@@ -147,7 +147,7 @@ def students_told_by_teachers(
 
 @experiment
 def students_of_rounded_logits(run: Run, /, *, bits: int = 3) -> Rows:
-    """The same students at T = 4, of the logits of their teachers, each example's rounded to 2^`bits` levels
+    """Equal students at T = 4, of the logits of their teachers, each example's rounded to 2^`bits` levels
     between its least and its largest: accuracy on new images.
     """
     ground = ground_of(run)

@@ -1,4 +1,4 @@
-"""What a student is told in its teacher's place: laws over the classes made from the teacher's own.
+"""Targets of a student in its teacher's place: laws over the classes made from the teacher's own.
 
 Each takes the teacher's law at the temperature of the student, [*batch k], and a stream, and gives a law.
 """

@@ -3,7 +3,7 @@
 The notes' binary world at n = 40, 96 channels, q = 6, ϱ = 0.2, two noise patches of norm 1.44, starts 0.01,
 rate 16, 500 steps; six classes with feature noise (p = 0.3, weights 0.2, 0.3, 0.4) at n = 240, 24 channels,
 q = 4, noise norm 1.9, starts 0.01, rate 6, 200 steps on labels and 500 of distillation. Steps are taken in
-float32: which views a network ends with does not hang on the last digits, and a test says so.
+float32: which views a network ends with does not depend on the last digits, and a test says so.
 """
 
 from __future__ import annotations

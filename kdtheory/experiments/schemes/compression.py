@@ -47,7 +47,7 @@ def layers_of_trained_nets(run: Run, /) -> Rows:
 
 @experiment
 def layers_of_low_rank(run: Run, /, *, seen: float = 1.0) -> Rows:
-    """First layers of 4 trained nets less their best approximations of rank 1, 4 and 16, found in coordinates
+    """First layers of 4 trained nets minus the best approximations of rank 1, 4 and 16, found in coordinates
     turned at random, of which a share is seen: Frobenius and spectral norms, measured and by the singular
     values.
     """

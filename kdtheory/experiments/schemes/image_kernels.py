@@ -29,7 +29,7 @@ def gaussian_kernel(inputs: Tensor, *, nugget: float) -> Tensor:
 
 
 def centred_targets(labels: Tensor, num_classes: int) -> Tensor:
-    """One-hot labels less their means over the sample, float64."""
+    """One-hot labels minus their means over the sample, float64."""
     targets = torch.nn.functional.one_hot(labels, num_classes).double()
     return targets - targets.mean(0)
 

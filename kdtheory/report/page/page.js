@@ -31,7 +31,8 @@
   const figures = [...document.querySelectorAll("#figures li")];
   const named = (element) => {
     const words = text.value.toLowerCase().split(/\s+/);
-    return words.every((word) => element.dataset.text.toLowerCase().includes(word));
+    const told = `${element.dataset.text} ${element.textContent}`.toLowerCase();
+    return words.every((word) => told.includes(word));
   };
   const fits = (row) => {
     const wanted = verdict.value;
