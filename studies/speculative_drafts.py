@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -161,7 +162,7 @@ def _draw_tokens(ax: Any, rows: pd.DataFrame) -> None:
     for color, shift, name in (("blue", -0.08, "TV"), ("vermillion", 0.08, "KL(draft‖target)")):
         of_loss = rows[rows["loss"] == name].groupby("proposed")
         tests = [mean_test((line["value"] - line["formula"]).to_numpy()) for _, line in of_loss]
-        low, high = zip(*(test.interval() for test in tests), strict=True)
+        low, high = np.array([test.interval() for test in tests]).T
         proposed = of_loss["value"].mean().index.to_numpy()
         means = [test.mean for test in tests]
         points(ax, proposed + shift, means, low, high, color=PALETTE[color], label=name)
