@@ -21,6 +21,7 @@ from kdtheory.claims.evidence import Evidence
 from kdtheory.claims.scaled import Scaled
 from kdtheory.claims.verdict import Verdict
 from kdtheory.claims.wrong import Wrong
+from kdtheory.doors import gate
 from kdtheory.experiments import Experiment, Run, paragraphs
 
 __all__ = ["REGISTRY", "Claim", "Control", "Mutant", "Scaled", "claim", "register_below"]
@@ -28,6 +29,7 @@ __all__ = ["REGISTRY", "Claim", "Control", "Mutant", "Scaled", "claim", "registe
 Relation = Callable[..., Evidence]
 
 
+@gate
 @dataclass(frozen=True)
 class Control:
     """A broken premise (for an erratum: the mended form), under which the relation must come out otherwise.
@@ -48,6 +50,7 @@ class Control:
         object.__setattr__(self, "overrides", overrides)
 
 
+@gate
 @dataclass(frozen=True)
 class Mutant:
     """A wrong version of a library function, patched in for one run of the premise.
@@ -85,6 +88,7 @@ class Filed:
         return tuple(int(part) for part in self.section.split(".") if part) or (0,)
 
 
+@gate
 @dataclass(frozen=True)
 class Claim(Filed):
     """An executable statement; made by the decorator `claim`."""
@@ -155,6 +159,7 @@ class Claim(Filed):
 REGISTRY: dict[str, Claim] = {}
 
 
+@gate
 def claim(
     *,
     section: str = "",
@@ -232,6 +237,7 @@ def claim(
     return register
 
 
+@gate
 def register_below(package: str, /) -> None:
     """Import every module below a package, so that the claims in it are registered, and put all in order."""
     for module in pkgutil.walk_packages(sys.modules[package].__path__, f"{package}."):
