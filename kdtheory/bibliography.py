@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtheory._near import near
+from kdtheory.doors import gate
 
 __all__ = ["DERIVED", "bibtex", "check_source", "citation", "keys", "own_entries", "read"]
 
@@ -36,6 +37,7 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
     return dict(library.entries_dict)
 
 
+@gate
 def read(path: str | Path, /) -> tuple[str, ...]:
     """Read a BibTeX file of one's own; its entries are known from then on in this process.
 
@@ -68,6 +70,7 @@ def keys() -> tuple[str, ...]:
     return (*_own(), *_READ)
 
 
+@gate
 def own_entries(sources: Iterable[str], /) -> str:
     """The BibTeX of those of the sources that come from files of one's own; empty where none does.
 
@@ -82,6 +85,7 @@ def own_entries(sources: Iterable[str], /) -> str:
     return "\n\n".join(str(_READ[key].raw).strip() for key in sorted(set(wanted) & set(_READ)))
 
 
+@gate
 def bibtex(key: str, /) -> str:
     """The BibTeX entry of `key`, as it stands in the file; of `DERIVED` a comment that says so.
 
@@ -91,6 +95,7 @@ def bibtex(key: str, /) -> str:
     return f"% {DERIVED}" if _is_derived(key) else str(_entry(key).raw).strip()
 
 
+@gate
 def citation(key: str, /) -> str:
     """Authors and year, as a reader knows the paper.
 
@@ -108,6 +113,7 @@ def citation(key: str, /) -> str:
     return f"{listed if len(names) <= 4 else f'{names[0]} et al.'} {fields['year'].value}"
 
 
+@gate
 def check_source(key: str, /) -> None:
     """Raise unless `key` is a source.
 

@@ -14,6 +14,7 @@ from importlib import import_module, resources
 from typing import TYPE_CHECKING, Any
 
 from kdtheory import bibliography
+from kdtheory.doors import gate
 
 if TYPE_CHECKING:
     from kdtheory.claims import Claim
@@ -29,8 +30,17 @@ _PAPER = re.compile(r"([a-z]+)(\d\d)(?:_|$)")
 """How the name of a function begins that is a paper's result: golowich18_relu_net."""
 
 
+@gate
 def described(claim: Claim, /) -> Entry:
-    """The declaration of a claim, as plain JSON types."""
+    """The declaration of a claim, as plain JSON types.
+
+    Raises:
+        ValueError: it is no claim.
+    """
+    from kdtheory.claims import Claim
+
+    if not isinstance(claim, Claim):
+        raise ValueError(f"claim = {claim!r} must be a Claim, as `REGISTRY` holds")
     same = {key: getattr(claim, key) for key in _AS_THEY_ARE}
     return {
         **{key: list(value) if isinstance(value, tuple) else value for key, value in same.items()},
@@ -49,6 +59,7 @@ def _shown(settings: Any) -> dict[str, str]:
     return {key: shown(value) for key, value in settings.items()}
 
 
+@gate
 def in_order(entries: Iterable[Entry], /) -> list[Entry]:
     """Each claim once, by section, then by name."""
     unique = {entry["name"]: entry for entry in entries}.values()
@@ -79,6 +90,7 @@ def document() -> dict[str, dict[str, Any]]:
     }
 
 
+@gate
 def papers(function: str, /) -> list[str]:
     """The keys of the papers that a function is named after: golowich18_relu_net, hsu21.
 

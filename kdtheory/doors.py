@@ -9,6 +9,7 @@ arguments hold it or leave the range of their type, is refused by a sentence as 
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import functools
 import inspect
@@ -19,13 +20,11 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
-import numpy as np
-import torch
-from torch import Tensor
-
+from kdtheory._axes import check_axes
 from kdtheory._kinds import Kind, kind_of
+from kdtheory._plain_kinds import is_array, is_tensor
 
-__all__ = ["Calls", "calls_recorded", "door", "inside", "note_calls", "passing", "remembered"]
+__all__ = ["Calls", "calls_recorded", "door", "gate", "inside", "note_calls", "passing", "remembered"]
 
 Public = TypeVar("Public", bound=Callable[..., Any])
 _RECORDS: list[Calls] = []
@@ -49,7 +48,8 @@ class Calls(set[Callable[..., Any]]):
 
 
 def door(public: Public, /) -> Public:
-    """The function with its arguments looked at; of a class, its public methods and its `__init__`.
+    """The function with its arguments looked at; of a class, its public methods and its `__init__`,
+    and what makes it, such as `of`.
 
     >>> @door
     ... def share(sizes: tuple[int, ...], /, *, of: int) -> int:
@@ -60,12 +60,32 @@ def door(public: Public, /) -> Public:
     Traceback (most recent call last):
     ValueError: of = 2.5 must be a whole number
     """
+    return _with(public, _guarded)
+
+
+def gate(public: Public, /) -> Public:
+    """The door of what is no mathematics: arguments are looked at, calls do not count, NaN passes.
+
+    >>> @gate
+    ... def doubled(word: str) -> str:
+    ...     return 2 * word
+    >>> doubled(3)
+    Traceback (most recent call last):
+    ValueError: word = 3 must be a text
+    """
+    return _with(public, _gated)
+
+
+def _with(public: Public, guarded: Callable[..., Any]) -> Public:
     if not inspect.isclass(public):
-        return typing.cast(Public, _guarded(public))
+        return typing.cast(Public, guarded(public))
     for name, method in list(vars(public).items()):
         shown = not name.startswith("_") or name in ("__call__", "__init__")
         if shown and inspect.isfunction(method) and not _is_torch(public, name):
-            setattr(public, name, _guarded(method))
+            setattr(public, name, guarded(method))
+        elif shown and isinstance(method, classmethod | staticmethod):
+            bound: Any = method
+            setattr(public, name, type(bound)(guarded(bound.__func__)))
     return public
 
 
@@ -74,16 +94,13 @@ def _is_torch(owner: type, name: str) -> bool:
     return name != "__init__" and any(base.__module__.startswith("torch.") for base in owner.__mro__)
 
 
-def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+def _looked(function: Callable[..., Any]) -> Callable[..., tuple[list[Any], dict[str, Any]]]:
+    """A function of arguments by position and by name that gives them back as the kinds asked for."""
     looks: list[tuple[str, Kind | None]] | None = None
     named: dict[str, Kind | None] = {}
-    passes = hasattr(function, "__passes__")
 
-    @functools.wraps(function)
-    def guarded(*args: Any, **settings: Any) -> Any:
+    def looked(args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         nonlocal looks
-        if _RECORDS:
-            note_calls((guarded,), direct=() if _WITHIN.depth else (guarded,))
         if looks is None:  # not earlier: annotations may name what stands further down in the module
             named.update(_by_name(function))
             looks = _by_position(function)
@@ -91,7 +108,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         for (name, kind), value in zip(looks, args, strict=False):
             if kind is not None:
                 value = kind.look(name, value)
-                if kind.axes is not None and isinstance(value, Tensor | np.ndarray):
+                if kind.axes is not None and is_array(value):
                     shapes[name] = kind.axes, value.shape
             given.append(value)
         given.extend(args[len(looks) :])
@@ -99,17 +116,30 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             kind = named.get(name)
             if kind is not None:
                 settings[name] = value = kind.look(name, value)
-                if kind.axes is not None and isinstance(value, Tensor | np.ndarray):
+                if kind.axes is not None and is_array(value):
                     shapes[name] = kind.axes, value.shape
         if shapes:
             check_axes(shapes)
+        return given, settings
+
+    return looked
+
+
+def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    looked, passes = _looked(function), hasattr(function, "__passes__")
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **settings: Any) -> Any:
+        if _RECORDS:
+            note_calls((guarded,), direct=() if _WITHIN.depth else (guarded,))
+        given, settings = looked(args, settings)
         _WITHIN.depth += 1
         try:
             result = function(*given, **settings)
         finally:
             _WITHIN.depth -= 1
         if not passes and undefined(result):
-            names = [*(name for name, _ in looks), *settings]
+            names = [*(name for name, _ in _by_position(function)), *settings]
             raise ValueError(
                 _why_undefined(function, dict(zip(names, (*given, *settings.values()), strict=False)))
             )
@@ -117,6 +147,18 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
 
     guarded.__door__ = function  # type: ignore[attr-defined]
     return guarded
+
+
+def _gated(function: Callable[..., Any]) -> Callable[..., Any]:
+    looked = _looked(function)
+
+    @functools.wraps(function)
+    def gated(*args: Any, **settings: Any) -> Any:
+        given, settings = looked(args, settings)
+        return function(*given, **settings)
+
+    gated.__gate__ = function  # type: ignore[attr-defined]
+    return gated
 
 
 def passing(public: Public, /) -> Public:
@@ -192,15 +234,25 @@ def _parameters(function: Callable[..., Any]) -> Iterator[tuple[inspect.Paramete
     plain = inspect.unwrap(function)
     names = vars(sys.modules[plain.__module__])
     for parameter in inspect.signature(plain).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or parameter.name == "self":
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or parameter.name in (
+            "self",
+            "cls",
+        ):
             yield parameter, None
             continue
         holder = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
         try:
-            hint = typing.get_type_hints(holder, names, include_extras=True)[parameter.name]
-        except NameError:  # a name for type checkers alone
+            hint = typing.get_type_hints(holder, names, _Names(names), include_extras=True)[parameter.name]
+        except (AttributeError, TypeError):  # of such a name more is asked than that it stands for anything
             hint = Any
         yield parameter, kind_of(hint)
+
+
+class _Names(dict[str, Any]):
+    """The names of a module; those that it has for type checkers alone stand for anything."""
+
+    def __missing__(self, name: str) -> Any:
+        return getattr(builtins, name, Any)
 
 
 def _by_position(function: Callable[..., Any]) -> list[tuple[str, Kind | None]]:
@@ -216,80 +268,45 @@ def _by_name(function: Callable[..., Any]) -> dict[str, Kind | None]:
     }
 
 
-def check_axes(shapes: Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]], /) -> None:
-    """Axes of one name have one length, throughout the arguments of a call.
-
-    Args:
-        shapes: by argument, its axes as jaxtyping writes them, and its shape.
-
-    Raises:
-        ValueError: an argument has more or fewer axes, or an axis of another length than one before it.
-    """
-    lengths: dict[str, tuple[Any, str]] = {}
-    for name, (axes, shape) in shapes.items():
-        free = next((i for i, axis in enumerate(axes) if axis[0] in "*." or axis[:2] == "#*"), None)
-        if len(shape) != len(axes) if free is None else len(shape) < len(axes) - 1:
-            raise ValueError(f"{name} has shape {tuple(shape)}; give the axes [{' '.join(axes)}]")
-        sizes: tuple[Any, ...] = tuple(shape)
-        if free is not None:
-            tail = len(shape) - (len(axes) - 1 - free)
-            sizes = (*shape[:free], tuple(shape[free:tail]), *shape[tail:])
-        for axis, size in zip(axes, sizes, strict=True):
-            if axis in ("_", "...", "*_") or axis.isdigit():
-                continue
-            known = axis.replace("#", "")
-            before, where = lengths.setdefault(known, (size, name))
-            if "#" in axis:
-                size = _together(before, size)
-                lengths[known] = size, where
-            if size is None or ("#" not in axis and before != size):
-                raise ValueError(
-                    f"{name} has shape {tuple(shape)} for [{' '.join(axes)}], but {known} = {before} in "
-                    f"{where}; they must be the same"
-                )
-
-
-def _together(one: Any, other: Any) -> Any:
-    """The axes to which two shapes, or two lengths, broadcast; None where they do not."""
-    if one == other:
-        return one
-    try:
-        found = torch.broadcast_shapes(*((size,) if isinstance(size, int) else size for size in (one, other)))
-    except RuntimeError:
-        return None
-    return found[0] if isinstance(one, int) else tuple(found)
-
-
 def undefined(result: Any, /) -> bool:
     """Whether a number, an array or a collection of such holds NaN.
 
+    >>> import torch
     >>> undefined((1.0, torch.tensor([0.5, float("nan")]))), undefined({"risk": 0.5})
     (True, False)
     """
     if isinstance(result, float):
         return result != result
-    if isinstance(result, Tensor):
-        if not result.is_floating_point() or result.layout is not torch.strided or result.is_meta:
-            return False
-        try:
-            return result.numel() > 0 and bool(torch.isnan(torch.aminmax(result.detach()).min))
-        except RuntimeError:  # within `vmap` no single value can be asked for
-            return False
-    if isinstance(result, np.ndarray):
-        return result.dtype.kind == "f" and bool(np.isnan(result).any())
+    if is_tensor(result):
+        return _holds_nan(result)
+    if is_array(result):
+        return result.dtype.kind == "f" and bool((result != result).any())
     if isinstance(result, Mapping):
         return any(map(undefined, result.values()))
     return isinstance(result, tuple | list) and any(map(undefined, result))
 
 
+def _holds_nan(result: Any) -> bool:
+    import torch
+
+    if not result.is_floating_point() or result.layout is not torch.strided or result.is_meta:
+        return False
+    try:
+        return result.numel() > 0 and bool(torch.isnan(torch.aminmax(result.detach()).min))
+    except RuntimeError:  # within `vmap` no single value can be asked for
+        return False
+
+
 def _why_undefined(function: Callable[..., Any], given: Mapping[str, Any]) -> str:
     """Which argument holds no number, or the number that is farthest from one."""
+    import torch
+
     told = f"{function.__qualname__} has no value"
     farthest, worst = 0.0, "the arguments"
     for name, value in given.items():
         tensor = (
             value.detach()
-            if isinstance(value, Tensor)
+            if is_tensor(value)
             else torch.as_tensor(value if type(value) in (int, float) else [])
         )
         if not tensor.numel() or tensor.dtype is torch.bool:

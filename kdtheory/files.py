@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kdtheory.doors import gate
+
 __all__ = ["SCHEMA", "Record", "latest_run", "read_json", "sweep", "write_file", "write_json"]
 
 Record = dict[str, Any]
@@ -23,6 +25,7 @@ _HALF = re.compile(r"\..+\.(json|html|csv|svg|png)\.[a-z0-9_]{8}")
 """The ending of a file's name while it is written."""
 
 
+@gate
 def write_file(path: Path, content: bytes, /) -> None:
     """Write a whole file or nothing: to a temporary neighbour first, then renamed into place.
 
@@ -45,6 +48,7 @@ def write_file(path: Path, content: bytes, /) -> None:
         raise ValueError(f"{path} cannot be written ({error.strerror}); choose another place") from error
 
 
+@gate
 def sweep(folder: Path, /) -> None:
     """Remove the half-written files that killed runs have left in a folder."""
     for path in folder.glob(".*"):
@@ -52,12 +56,14 @@ def sweep(folder: Path, /) -> None:
             path.unlink(missing_ok=True)
 
 
+@gate
 def write_json(path: Path, document: Mapping[str, Any], /) -> None:
     """Write a JSON document atomically; NaN and infinities are refused, for they are not JSON."""
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     write_file(path, (text + "\n").encode())
 
 
+@gate
 def read_json(path: Path, /) -> Record:
     """Read a JSON object.
 
@@ -75,6 +81,7 @@ def read_json(path: Path, /) -> Record:
     return document
 
 
+@gate
 def latest_run(root: Path, /) -> Path | None:
     """The directory of the newest ended run below `root` (or `root` itself), or None."""
     ledgers = [*root.glob("ledger.json"), *root.glob("*/ledger.json")]

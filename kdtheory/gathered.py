@@ -8,6 +8,7 @@ from typing import IO
 import torch
 from torch import Tensor
 
+from kdtheory.doors import gate
 from kdtheory.networks import Inputs
 
 __all__ = ["Gathered", "joined"]
@@ -16,6 +17,7 @@ _HELD = 2**28
 """Bytes from which on batches are kept in files, in the folder that TMPDIR names."""
 
 
+@gate
 class Gathered:
     """Batches of inputs that become one; what is held of many is one lot of them and, mapped, the files."""
 
@@ -82,6 +84,7 @@ def _check_alike(first: Inputs, other: Inputs) -> None:
         raise ValueError(f"batches have inputs of shapes {shapes}; pad sequences to one length")
 
 
+@gate
 def joined(parts: list[Inputs]) -> Inputs:
     """Inputs one after the other.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
@@ -17,7 +18,7 @@ __all__ = ["TailAverage", "clip_rows"]
 
 @door
 @torch.no_grad()
-def clip_rows(gradients: Tensor, most: float, /) -> None:
+def clip_rows(gradients: Float[Tensor, "*rows size"], most: float, /) -> None:
     """g·min(1, c/(‖g‖ + 1e-6)) in place for every row, the gradient of one network (Pascanu et al. 2013).
 
     >>> rows = torch.tensor([[3.0, 4.0], [0.3, 0.4]])

@@ -22,6 +22,7 @@ from kdtheory.claims.examined import Examined
 from kdtheory.claims.finding import Ledger, finding
 from kdtheory.claims.verdict import decisive_p_values
 from kdtheory.datasets import load_images
+from kdtheory.doors import gate
 from kdtheory.outside import check_sources
 from kdtheory.progress import Progress, told
 from kdtheory.records import RunDirectory, code_of
@@ -31,6 +32,7 @@ from kdtheory.workers import spread, workers_elsewhere
 __all__ = ["Ledger", "collate", "examined", "exit_code", "sharing_rows", "verify"]
 
 
+@gate
 def verify(
     claims: Claim | str | Sequence[Claim | str],
     plan: Plan = Plan(),  # noqa: B008 — it is frozen
@@ -100,6 +102,7 @@ def _named(claims: Sequence[Any]) -> list[Claim]:
     return [REGISTRY[claim] if isinstance(claim, str) else claim for claim in claims]
 
 
+@gate
 def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterator[Examined]:
     """The claims, each as soon as it is examined, with the digest of its code; the costliest start first.
 
@@ -121,6 +124,7 @@ def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterat
     yield from (replace(one, code=code[one.name]) for one in found)
 
 
+@gate
 def sharing_rows(claims: Sequence[Claim], /) -> list[list[Claim]]:
     """The claims in groups; those of two groups have no experiment in common."""
     groups: list[tuple[set[Hashable], list[Claim]]] = []
@@ -163,6 +167,7 @@ def _timed(claim: Claim, plan: Plan) -> Examined:
     return Examined.of(claim, found, seconds=round(time.perf_counter() - start, 3))
 
 
+@gate
 def collate(examined: Sequence[Examined], plan: Plan, /, *, alpha: float = 0.05) -> Ledger:
     """Judge all that was examined as one family, and make the ledger."""
     family = [one.evidence for one in examined]
@@ -182,6 +187,7 @@ def collate(examined: Sequence[Examined], plan: Plan, /, *, alpha: float = 0.05)
     return Ledger(__version__, plan.seed, plan.tier, alpha, decisions, tuple(findings))
 
 
+@gate
 def exit_code(ledger: Ledger, /) -> int:
     """0 all as expected; 1 a claim came out otherwise or a mutant survived; 2 some could not be checked."""
     could_not = (Verdict.ERROR, Verdict.OUT_OF_SCOPE)

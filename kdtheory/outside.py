@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from kdtheory import bibliography
+from kdtheory.doors import gate
 
 if TYPE_CHECKING:
     from kdtheory.claims import Claim
@@ -28,6 +29,7 @@ __all__ = ["GROUP", "check_sources", "claims_in", "load_claims", "offered"]
 GROUP = "kdtheory.claims"
 
 
+@gate
 def load_claims(source: str, /) -> tuple[Claim, ...]:
     """The claims of a Python file, of a module or of a package, in the order in which they are declared.
 
@@ -50,6 +52,7 @@ def load_claims(source: str, /) -> tuple[Claim, ...]:
     return found
 
 
+@gate
 def claims_in(module: ModuleType, /) -> tuple[Claim, ...]:
     """The claims that a module declares; of a package, also those of its modules."""
     from kdtheory.claims import Claim
@@ -75,12 +78,20 @@ def offered() -> tuple[Claim, ...]:
     return tuple(claim for point in entry_points(group=GROUP) for claim in load_claims(point.value))
 
 
+@gate
 def check_sources(claims: Sequence[Claim], /) -> None:
     """Raise unless the bibliography, with the BibTeX files beside the claims, has all their sources.
 
     Raises:
-        ValueError: a claim's source is in none of them.
+        ValueError: a claim's source is in none of them, or one is no claim.
     """
+    from kdtheory.claims import Claim
+
+    for claim in claims:
+        if not isinstance(claim, Claim):
+            raise ValueError(
+                f"claims holds {claim!r}, which is no Claim; decorate a check by `kdtheory.claim`"
+            )
     for path in sorted({path for claim in claims for path in _beside(claim)}):
         bibliography.read(path)
     for claim in claims:

@@ -16,11 +16,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from kdtheory.doors import gate
+
 __all__ = ["made", "plain", "plain_fields", "restored"]
 
 _WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 
 
+@gate
 def plain(value: Any, /) -> Any:
     """The value in dictionaries, lists, texts and numbers.
 
@@ -40,11 +43,13 @@ def plain(value: Any, /) -> Any:
     return [plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
+@gate
 def plain_fields(value: Any, /) -> dict[str, Any]:
     """The fields of a dataclass, each in plain types."""
     return {entry.name: plain(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
 
 
+@gate
 def restored(kind: Any, value: Any, where: str, /) -> Any:
     """The value that `plain` was made of, one of a `kind`; entries that are no field are passed over.
 
@@ -85,6 +90,7 @@ def restored(kind: Any, value: Any, where: str, /) -> Any:
     return value
 
 
+@gate
 def made(kind: Any, value: Any, where: str, /) -> Any:
     """A dataclass of its fields in plain types.
 

@@ -20,6 +20,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
+from kdtheory.doors import gate
+
 __all__ = [
     "PALETTE",
     "SMALLEST",
@@ -66,6 +68,7 @@ PALETTE = {
 """The eight colours of Okabe and Ito, *Color Universal Design* (2008)."""
 
 
+@gate
 def points(
     ax: Axes,
     x: ArrayLike,
@@ -84,6 +87,7 @@ def points(
     return ax
 
 
+@gate
 def band(
     ax: Axes,
     x: ArrayLike,
@@ -103,6 +107,7 @@ def band(
     return ax
 
 
+@gate
 def counts_axis(ax: Axes, counts: ArrayLike, /, *, label: str) -> Axes:
     """A logarithmic x-axis of counts: a tick at every one of `counts` and nowhere else; 30k is 30,000."""
     ticks = np.unique(counts)
@@ -114,12 +119,14 @@ def counts_axis(ax: Axes, counts: ArrayLike, /, *, label: str) -> Axes:
     return ax
 
 
+@gate
 def panel_letter(ax: Axes, letter: str, title: str, /) -> Axes:
     """`letter` in bold and the panel's title, at its upper left."""
     ax.set_title(rf"$\bf{{{letter}}}$  {title}", loc="left", fontsize="medium")
     return ax
 
 
+@gate
 def panels(
     number: int, /, *, rows: int | None = None, size: tuple[float, float] | None = None
 ) -> tuple[Figure, Any]:
@@ -139,6 +146,7 @@ def panels(
     return figure, axes[0] if number == 1 else axes[:number]
 
 
+@gate
 def text_sizes(figure: Figure, /) -> Iterator[tuple[str, float]]:
     """Every text that is shown, and its size in points where the figure is 16 cm wide.
 
@@ -150,6 +158,7 @@ def text_sizes(figure: Figure, /) -> Iterator[tuple[str, float]]:
             yield text.get_text(), float(text.get_fontsize()) * WIDTH / figure.get_figwidth()
 
 
+@gate
 def legend_above(ax: Axes, /, *others: Axes, columns: int) -> Axes:
     """One key for the whole figure, in the place of a panel that is not there, or above: it covers no data.
 
@@ -174,6 +183,7 @@ def legend_above(ax: Axes, /, *others: Axes, columns: int) -> Axes:
     return ax
 
 
+@gate
 def draw_certificates(ax: Axes, frame: pd.DataFrame, /) -> Axes:
     """Bounds on one error on a logarithmic axis, a row each: certificates filled, heuristics hollow.
 
@@ -229,6 +239,7 @@ def _draw_bound(ax: Axes, place: int, row: pd.DataFrame, low: float) -> None:
     ax.annotate(note, (1, place), (8, 0), side, "offset points", va="center", fontsize="small")
 
 
+@gate
 def in_digits(value: float, /) -> str:
     """A number with three digits; a large one by its power of ten, as it is typeset.
 
@@ -241,6 +252,7 @@ def in_digits(value: float, /) -> str:
     return rf"${digits}\cdot10^{{{int(power)}}}$"
 
 
+@gate
 def certificates_figure(
     frame: pd.DataFrame, /, *, form: str, label: str = "the teacher's error is at most"
 ) -> bytes:

@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from typing import Any
 
+from kdtheory.doors import gate
+
 __all__ = ["Progress", "Tell", "progress_bar", "silence", "told"]
 
 Tell = Callable[[int, int], None]
@@ -36,6 +38,7 @@ def _nobody(_done: int, _total: int) -> None:
     """Told, and says nothing."""
 
 
+@gate
 @contextmanager
 def told(progress: Progress, label: str, /) -> Iterator[Tell]:
     """The function that a door calls with (done, total), for the `progress` that it was given.
@@ -53,6 +56,7 @@ def told(progress: Progress, label: str, /) -> Iterator[Tell]:
         yield tell
 
 
+@gate
 @contextmanager
 def progress_bar(
     label: str,

@@ -20,12 +20,14 @@ from kdtheory.claims import Claim, examine
 from kdtheory.claims.examined import Examined
 from kdtheory.claims.finding import Finding, Ledger
 from kdtheory.digest import code_digest
+from kdtheory.doors import gate
 from kdtheory.files import SCHEMA, Record, read_json, sweep, write_file, write_json
 from kdtheory.plain import plain, plain_fields, restored
 
 __all__ = ["RunDirectory", "as_document", "code_of", "read_ledger"]
 
 
+@gate
 class RunDirectory(AbstractContextManager["RunDirectory"]):
     """One run's directory, locked while it is open.
 
@@ -126,11 +128,13 @@ class RunDirectory(AbstractContextManager["RunDirectory"]):
         write_json(self.path / "ledger.json", _ledger_record(ledger))
 
 
+@gate
 def code_of(claim: Claim, /) -> str:
     """The digest of all code that decides what a claim's examination brings."""
     return code_digest(claim.relation, examine)
 
 
+@gate
 def as_document(ledger: Ledger, /) -> Record:
     """The ledger as `kdtheory verify --json` prints it."""
     document = _ledger_record(ledger)
@@ -171,6 +175,7 @@ def _finding_record(one: Finding) -> Record:
     return {**plain_fields(one), **follows}
 
 
+@gate
 def read_ledger(run: Path, /) -> Ledger:
     """The ledger of an ended run.
 

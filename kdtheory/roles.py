@@ -108,7 +108,7 @@ class _Labelled(_Points):
             not one each.
     """
 
-    labels: Int[Tensor, "m"]
+    labels: Int[Tensor, "*each"]
 
     def __post_init__(self) -> None:
         super().__post_init__()

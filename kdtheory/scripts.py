@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdtheory._near import near
+from kdtheory.doors import gate
 
 __all__ = ["find_study", "study_paths", "study_title"]
 
@@ -29,6 +30,7 @@ def study_paths(*folders: Path) -> dict[str, Path]:
     return {path.stem: path for path in reversed(found)}
 
 
+@gate
 def find_study(name: str, folders: Sequence[Path] = (), /) -> Path:
     """The script of a study.
 
@@ -50,14 +52,19 @@ def find_study(name: str, folders: Sequence[Path] = (), /) -> Path:
     return known[name]
 
 
+@gate
 def study_title(script: Path, /) -> str:
     """The first line of a script's docstring; its name where there is none.
 
     Raises:
-        ValueError: the script does not parse.
+        ValueError: there is no such script, or it does not parse.
     """
+    if not script.is_file():
+        raise ValueError(f"there is no script {str(script)!r}")
     try:
         told = ast.get_docstring(ast.parse(script.read_bytes()))
     except SyntaxError as error:
         raise ValueError(f"{script} does not parse ({error.msg}, line {error.lineno})") from error
+    except ValueError as error:  # zero bytes
+        raise ValueError(f"{script} does not parse ({error})") from error
     return (told or script.stem).partition("\n")[0].strip()

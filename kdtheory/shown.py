@@ -13,6 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from kdtheory.doors import gate
+
 __all__ = ["Frame", "bars", "in_html"]
 
 
@@ -51,12 +53,14 @@ def _width(frame: pd.DataFrame) -> int:
     return max(map(len, _text(frame).splitlines()))
 
 
+@gate
 def in_html(statement: str, *frames: pd.DataFrame) -> str:
     """A statement above its tables, as a notebook shows it."""
     tables = "".join(frame.to_html(index=frame.index.name is not None) for frame in frames)
     return (f"<p>{escape(statement)}</p>" if statement else "") + tables
 
 
+@gate
 def bars(terms: Mapping[str, Mapping[str, float]], /, *, label: str, most: float = 1.0) -> Any:
     """One bar for each name, made of its terms end to end; the axes.
 

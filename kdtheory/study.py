@@ -31,6 +31,7 @@ from matplotlib.figure import Figure
 
 from kdtheory import __version__
 from kdtheory.digest import source_digest
+from kdtheory.doors import gate
 from kdtheory.files import read_json, sweep, write_file, write_json
 from kdtheory.plots import STYLE, panels
 from kdtheory.scripts import find_study
@@ -41,6 +42,7 @@ __all__ = ["Study", "commit", "drawn", "load_study", "made_by_other_code", "redr
 _REQUIRED = ("CLAIMS", "CONFIG", "SMALL", "run", "draw")
 
 
+@gate
 @dataclass(frozen=True)
 class Study:
     """One study, loaded from its script."""
@@ -58,6 +60,7 @@ class Study:
     draw: Callable[[Any, pd.DataFrame], None]
 
 
+@gate
 def load_study(name: str, /, *folders: Path) -> Study:
     """Load a study by its name, in one of the folders or of the package, or by the path of its script.
 
@@ -114,6 +117,7 @@ def _check_settings(module: ModuleType, part: str) -> None:
         raise ValueError(f"{module.__file__}: run does not fit {part} ({error})") from error
 
 
+@gate
 def run_study(
     study: Study, out: Path, /, *, seed: int = 0, small: bool = False, data: Path | None = None
 ) -> pd.DataFrame:
@@ -161,6 +165,7 @@ def run_study(
     return rows
 
 
+@gate
 def redraw_study(study: Study, out: Path, /) -> pd.DataFrame:
     """Draw the figure again from `out/NAME/table.csv`; nothing is computed.
 
@@ -184,6 +189,7 @@ def redraw_study(study: Study, out: Path, /) -> pd.DataFrame:
     return rows
 
 
+@gate
 def made_by_other_code(study: Study, out: Path, /) -> bool:
     """Whether the figure `out/NAME` was made by other code than the study rests on now: then it is due again.
 
@@ -224,6 +230,7 @@ def _pictures(study: Study, rows: pd.DataFrame) -> dict[str, bytes]:
     return pictures
 
 
+@gate
 def drawn(study: Study, rows: pd.DataFrame, /) -> Figure:
     """The study's figure of its table, in the style of all figures."""
     with mpl.rc_context(STYLE):

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdtheory.doors import gate
+
 __all__ = ["from_bytes", "to_bytes"]
 
 _DTYPES = {
@@ -26,6 +28,7 @@ _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _PLAIN = (str, int, float, bool, type(None))
 
 
+@gate
 def to_bytes(tree: Any, /) -> bytes:
     """A tree of dicts, lists, tuples, tensors and plain values as one file of safetensors.
 
@@ -50,6 +53,7 @@ def to_bytes(tree: Any, /) -> bytes:
     return b"".join([len(head).to_bytes(8, "little"), head, *parts])
 
 
+@gate
 def from_bytes(content: bytes, /) -> Any:
     """The tree that `to_bytes` made a file of.
 

@@ -92,7 +92,10 @@ def tensor_of(name: str, values: Any, /) -> Tensor:
     """
     if isinstance(values, Tensor):
         return values.detach()
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged, or on another device
+        raise ValueError(f"{name} cannot be read as one array ({error}); give a tensor or an array") from None
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > _WIDEST:
         raise ValueError(f"{name} has elements of {array.dtype}; give real numbers of at most 64 bits")
     dtype = array.dtype.newbyteorder("=")

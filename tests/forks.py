@@ -230,13 +230,14 @@ def tested(tree: Tree, module: Path, order: Sequence[Sequence[str]]) -> str:
 
 
 def examined(tree: Tree, module: str) -> str:
-    """The first claim that comes out otherwise than declared, of those that use the module or an importer."""
+    """The first claim that comes out otherwise than declared, of those that import it or its users."""
     forget(tree, module)
     claims = importlib.import_module(f"{tree.package}.claims")
     level = 0.05 / (2 * len(claims.REGISTRY))
     users = {module} | {name for name, used in tree.imports.items() if module in used}
     for claim in claims.REGISTRY.values():
-        if any(function.__module__ in users for function in claim.uses):
+        made_by = {claim.relation.__module__, *(one.measure.__module__ for one in claim.experiments)}
+        if any(name in users or tree.imports.get(name, set()) & users for name in made_by):
             found = claims.examine(claim, claims.Plan(seed=0, device="cpu"))
             verdicts = [claims.judge(part, alpha=level) for part in (found.premise, *found.controls)]
             if verdicts != [claim.expect, *[claim.control_brings] * len(found.controls)]:

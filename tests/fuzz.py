@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import random
 import resource
 import sys
+import tempfile
 import time
 
 from fuzz_doors import Outcome, called, doors, reason
@@ -26,6 +28,12 @@ def main() -> int:
     parser.add_argument("--only", default="", help="doors whose name holds this")
     parser.add_argument("--shown", type=int, default=2, help="calls shown of each place")
     chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # paths to write to are drawn
+        return run(chosen)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Call the doors and print what came out; 1 where something else than a value or our sentence did."""
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     least = _MOST_MEMORY if most == resource.RLIM_INFINITY else min(most, _MOST_MEMORY)
     resource.setrlimit(resource.RLIMIT_AS, (least, most))  # a call that wants more is a fault

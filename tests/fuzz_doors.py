@@ -63,19 +63,15 @@ UNREACHED: dict[str, str] = {
     "workers.interrupts_held": "what `clusters.on_cluster` calls",
     "workers.workers_elsewhere": "has no arguments",
     "validate": "the checks themselves, which have no arguments of users",
-    "catalogue": "reads what was made by the package; it imports no torch, and so no door",
+    "catalogue.in_order": "of entries that `described` has made",
+    "catalogue.document": "has no arguments",
+    "outside.offered": "has no arguments",
     "experiments": "the steps of claims, of what their authors declare; `verify` and the ledger run them",
-    "files": "a step of other doors, of paths that they have looked at; it imports no torch, and so no door",
-    "outside": "reads the words of a command line; it imports no torch, and so no door",
-    "scripts": "reads the words of a command line; it imports no torch, and so no door",
-    "schemes.objective.Objective.project": "a step of the loop, of batches that it has read",
-    "schemes.objective.Objective.terms": "a step of the loop, of batches that it has read",
     "answers": "what results are told by; they make it themselves",
     "shown": "what results are shown by; they make it themselves",
     "checkpoints": "writes to the disk",
     "iterates.TailAverage.load": "a step of checkpoints, of what `state` has given",
     "sequences.conventions": "what other codes compute; the tests of the table call every entry",
-    "tensor_trees": "a step of other doors, of what they have made",
     "schemes.loop.Loop.child": "a step of cohorts, of the loop that they were given",
     "problems.teachers.TeacherLogits": "abstract",
     "problems.world.World": "abstract",
@@ -165,8 +161,13 @@ def doors() -> dict[str, Door]:
                 shown = f"{where.removeprefix('kdtheory.')}.{name}"
                 found[id(value)] = Door(shown, value)
                 if inspect.isclass(value):
-                    found |= {hash(shown + m): Door(f"{shown}.{m}", f, value) for m, f in methods(value)}
+                    found |= {hash(shown + m): _of_class(f"{shown}.{m}", f, value) for m, f in methods(value)}
     return {door.name: door for door in found.values()}
+
+
+def _of_class(name: str, call: Callable[..., Any], owner: type) -> Door:
+    """A method, of an object that is drawn; or one of the class itself, which is bound to it."""
+    return Door(name, call, None if inspect.ismethod(call) else owner)
 
 
 def is_door(value: Any) -> bool:
@@ -178,7 +179,9 @@ def methods(owner: type) -> Iterator[tuple[str, Any]]:
     """The public methods that kdtheory's classes bring, not those of torch or Python."""
     for name in dir(owner):
         value = inspect.getattr_static(owner, name)
-        ours = inspect.isfunction(value) and value.__module__.startswith("kdtheory")
+        if isinstance(value, classmethod | staticmethod):
+            value = getattr(owner, name)
+        ours = inspect.isroutine(value) and (getattr(value, "__module__", "") or "").startswith("kdtheory")
         if (
             ours
             and (not name.startswith("_") or name == "__call__")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,12 +44,14 @@ from torch.func import stack_module_state
 
 from kdtheory import coding, compare, datasets, multiview, networks
 from kdtheory.batches import Batch
+from kdtheory.claims import REGISTRY, Claim
 from kdtheory.losses import distillation
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.plain import plain_fields as plan_fields
 from kdtheory.recipe import HONOURED, Recipe
 from kdtheory.schemes import hinton
 from kdtheory.streams import Stream
+from kdtheory.tensor_trees import to_bytes
 
 CERTIFIED: dict[str, Maker] = {
     "teacher": one(module, logits_of_roles),
@@ -97,6 +101,28 @@ ARCHITECTURES: dict[str, Maker] = {
     "named": named_params,
 }
 RECIPES: dict[str, dict[str, Maker]] = {
+    "catalogue": {"claim": lambda draw: TYPES[Claim](draw), "function": one("golowich18_relu_net", "mean")},
+    "files": {
+        "path": always(Path("written.json")),
+        "folder": file(""),
+        "root": file(""),
+        "content": always(b"content"),
+        "document": one({}, {"a": [1.0, None]}),
+    },
+    "files.read_json": {"path": file("told.json")},
+    "outside": {
+        "source": one("kdtheory.claims.response", "kdtheory.claims.response.softmax"),
+        "module": lambda draw: importlib.import_module("kdtheory.claims.response"),
+        "claims": one((), (REGISTRY["kd_gradient_is_the_closed_form"],)),
+    },
+    "scripts": {"name": one("soft_ratio", "multi_view_phases"), "script": file("line.py")},
+    "tensor_trees": {
+        "tree": one({}, {"a": [1, None, torch.eye(2)]}),
+        "content": lambda draw: to_bytes({"a": [1, None, torch.eye(2)]}),
+    },
+    "roles.Train.of": {"source": points, "labels": always(None)},
+    "roles.HoldOut.of": {"source": points, "labels": always(None)},
+    "roles.Unlabelled.of": {"source": rows(4)},
     "batches.class_numbers": {"labels": always(torch.arange(5) % 3), "count": always(5)},
     "batches.Batches": {"data": points, "inputs": always(None), "labels": always(None)},
     "batches.Batches.read": {"batch": points},

@@ -7,8 +7,8 @@
 Everything happens in a copy of the tree (`forks.py`). Every wrong version (`mutations.py`) has a process of
 its own, and meets the doctests and the tests of its target that call the changed function, the fastest first
 (`reach.py` finds them: a map made once for each target), then all others of their files; the first failure
-ends it. If it is still there, the claims come whose `uses` name a function of the module or of one that
-imports it. The named wrong versions of `mutants.toml` come first, then
+ends it. If it is still there, the claims come whose relation or experiments import the module, or
+one that imports it. The named wrong versions of `mutants.toml` come first, then
 a sample that depends on the seed and the text of a module only, and what a table has from before. A table is
 resumed: what was noticed is kept, as long as its line is there; what was not is tried again.
 """
@@ -40,7 +40,7 @@ TARGETS = {
     "losses": DOORS, "risk": DOORS, "transfer_risk": DOORS, "self_distillation": DOORS, "compression": DOORS,
     "multiview": DOORS, "coding": [], "stats": [], "claims/evidence": JUDGED[2:], "claims/verdict": JUDGED,
     "populations": [], "bounds": DOORS, "inversion": [], "stochastic": [], "roles": [], "rows": [],
-    "certify": [], "ntk": DOORS,
+    "certify": [], "compare": [], "ntk": DOORS,
 }  # fmt: skip
 """What is mutated, and the tests it has besides those that mirror it."""
 ENOUGH = 0.95

@@ -211,6 +211,8 @@ BAD = {
     "several arrays": (read_array, lambda: "two.npz", "logits, labels; name one"),
     "no such array": (read_array, lambda: "two.npz:probs", "logits, labels; name one array"),
     "empty table": (read_array, lambda: written(""), "cannot be read"),
+    "a hole in a column": (read_labels, lambda: written("y\n0\n\n2\n1\n"), "line 3 is empty"),
+    "a hole under the name": (read_labels, lambda: written("y\n\n0\n2\n"), "line 2 is empty"),
     "an index": (
         read_logits,
         lambda: written(",cat,dog\n0,1.5,2\n1,3,4\n"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from random import Random
 
@@ -18,9 +19,10 @@ DRAWS = 12
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _as_in_a_users_process() -> Iterator[None]:
+def _as_in_a_users_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
-    yield
+    with contextlib.chdir(tmp_path_factory.mktemp("fuzz")):  # what is drawn may be a path to write to
+        yield
     jaxtyping.config.update("jaxtyping_disable", False)
 
 

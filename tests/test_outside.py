@@ -168,7 +168,7 @@ def test_verify_takes_names_and_says_which_are_none() -> None:
     assert len(set(figures)) == 1
     with pytest.raises(ValueError, match=f"did you mean {name!r}"):
         verify(name[:-1])
-    with pytest.raises(ValueError, match="give claims, or names of claims"):
+    with pytest.raises(ValueError, match="must be a Claim or a text"):
         verify([3])  # type: ignore[list-item]
 
 

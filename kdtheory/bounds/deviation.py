@@ -15,13 +15,33 @@ from kdtheory.validate import check_at_least, check_finite, check_flags, check_f
 __all__ = ["bartlett02_deviation", "bartlett02_deviation_radius", "hoeffding63_radius"]
 
 
+@door
 def uniform_term(n: int, delta: float) -> float:
-    """3√(ln(2/δ)/2n), unchecked: what is left of the radius when the class has no complexity."""
+    """3√(ln(2/δ)/2n), what is left of the radius when the class has no complexity.
+
+    Raises:
+        ValueError: n < 1 or δ outside (0, 1).
+
+    >>> round(uniform_term(2, 2 * math.exp(-4)), 6)
+    3.0
+    """
+    check_at_least("n", n, 1)
+    check_fraction("delta", delta, open_interval=True)
     return 3 * math.sqrt((math.log(2) - math.log(delta)) / (2 * n))
 
 
+@door
 def single_term(n: int, delta: float) -> float:
-    """√(ln(1/δ)/2n), unchecked."""
+    """√(ln(1/δ)/2n), the radius of one function that was fixed in advance.
+
+    Raises:
+        ValueError: n < 1 or δ outside (0, 1).
+
+    >>> round(single_term(2, math.exp(-4)), 6)
+    1.0
+    """
+    check_at_least("n", n, 1)
+    check_fraction("delta", delta, open_interval=True)
     return math.sqrt(-math.log(delta) / (2 * n))
 
 
@@ -35,8 +55,6 @@ def hoeffding63_radius(n: int, /, *, delta: float) -> float:
     >>> round(hoeffding63_radius(2, delta=math.exp(-1)), 6)
     0.5
     """
-    check_at_least("n", n, 1)
-    check_fraction("delta", delta, open_interval=True)
     return single_term(n, delta)
 
 

@@ -237,8 +237,20 @@ def blum99_progressive(
     return Bound(name, limit(n), terms, delta, assumptions, value_at=limit, over=over, quantities=quantities)
 
 
+@door
 def progressive_limit(mean: float, guess: float, n: int, delta: float) -> float:
-    """(1 − e^{−λê − c}) / (1 − e^{−λ}), c = ln(1/δ)/n, at the λ that is best for ê = guess; at most 1."""
+    """(1 − e^{−λê − c}) / (1 − e^{−λ}), c = ln(1/δ)/n, at the λ that is best for ê = guess; at most 1.
+
+    Raises:
+        ValueError: the mean or the guess lies outside [0, 1], n < 1, or δ outside (0, 1).
+
+    >>> round(progressive_limit(0.0, 0.0, 1, math.exp(-1)), 6)  # 1 − 1/e
+    0.632121
+    """
+    check_fraction("mean", mean)
+    check_fraction("guess", guess)
+    check_at_least("n", n, 1)
+    check_fraction("delta", delta, open_interval=True)
     level = -math.log(delta) / n
     sought = float(kl_upper_inverse(guess, level))
     if sought >= 1:

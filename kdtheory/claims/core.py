@@ -22,6 +22,7 @@ from kdtheory.claims.evidence import Evidence
 from kdtheory.claims.scaled import Scaled
 from kdtheory.claims.verdict import Verdict
 from kdtheory.claims.wrong import Wrong
+from kdtheory.doors import gate
 from kdtheory.experiments import Experiment, Run, paragraphs
 
 __all__ = ["REGISTRY", "Claim", "Control", "Mutant", "Scaled", "claim", "register_below"]
@@ -29,6 +30,7 @@ __all__ = ["REGISTRY", "Claim", "Control", "Mutant", "Scaled", "claim", "registe
 Relation = Callable[..., Evidence]
 
 
+@gate
 @dataclass(frozen=True)
 class Control:
     """A broken premise (for an erratum: the mended form), under which the relation must come out otherwise.
@@ -49,6 +51,7 @@ class Control:
         object.__setattr__(self, "overrides", overrides)
 
 
+@gate
 @dataclass(frozen=True)
 class Mutant:
     """A wrong version of a library function, patched in for one run of the premise.
@@ -86,6 +89,7 @@ class Filed:
         return tuple(int(part) for part in self.section.split(".") if part) or (0,)
 
 
+@gate
 @dataclass(frozen=True)
 class Claim(Filed):
     """An executable statement; made by the decorator `claim`."""
@@ -213,6 +217,7 @@ class _Registry(dict[str, "Claim"]):
 REGISTRY: dict[str, Claim] = _Registry()
 
 
+@gate
 def claim(
     *,
     section: str = "",
@@ -290,6 +295,7 @@ def claim(
     return register
 
 
+@gate
 def register_below(package: str, /) -> None:
     """Import every module below a package, so that the claims in it are registered, and put all in order."""
     for module in pkgutil.walk_packages(sys.modules[package].__path__, f"{package}."):

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from kdtheory.claims.core import REGISTRY, Claim, Mutant
 from kdtheory.claims.evidence import Evidence, Failure
 from kdtheory.claims.power import Power, power_of
-from kdtheory.doors import calls_recorded
+from kdtheory.doors import calls_recorded, gate
 from kdtheory.experiments import Run, with_replaced
 from kdtheory.streams import Stream
 from kdtheory.types import as_torch_starts
@@ -30,6 +30,7 @@ from kdtheory.types import as_torch_starts
 __all__ = ["Examination", "Plan", "examine", "mutated", "patched"]
 
 
+@gate
 @dataclass(frozen=True)
 class Plan:
     """How the claims of a run are examined: seed, tier, data, device, and whether mutants and power are run.
@@ -53,6 +54,7 @@ class Plan:
         return Run(Stream(self.seed), self.tier, self.data, self.device)
 
 
+@gate
 @dataclass(frozen=True)
 class Examination:
     """The evidence of one claim, and the public functions that its premise and controls called."""
@@ -64,6 +66,7 @@ class Examination:
     calls: tuple[str, ...] = ()
 
 
+@gate
 def examine(claim: Claim, plan: Plan, /) -> Examination:
     """Run the premise and the controls and, if the plan says so, each mutant of a claim and its power."""
     with _alone(), calls_recorded() as called:

@@ -12,6 +12,7 @@ from kdtheory.claims.evidence import Evidence, Failure
 from kdtheory.claims.examined import Examined, Told, Tried
 from kdtheory.claims.power import Power, noticed, smallest
 from kdtheory.claims.verdict import Judgement, Verdict, with_controls
+from kdtheory.doors import gate
 from kdtheory.shown import Frame, in_html
 
 __all__ = ["READ_LITERALLY", "Finding", "Ledger", "Notices", "Outcome", "Part", "Score", "Trial", "finding"]
@@ -141,6 +142,7 @@ class Finding(Told):
         return "" if self.power is None else str(self.power)
 
 
+@gate
 @dataclass(frozen=True)
 class Ledger:
     """The findings of a run, which share one family-wise error rate.

@@ -12,11 +12,13 @@ import numpy as np
 from torch import Tensor
 
 from kdtheory.bounds.result import Bound
+from kdtheory.doors import gate
 from kdtheory.validate import check_one_of
 
 __all__ = ["Scaled"]
 
 
+@gate
 @dataclass(frozen=True)
 class Scaled:
     """The value of a library function, or entries of it, scaled by a factor in one run of the premise.

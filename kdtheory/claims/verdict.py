@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kdtheory.claims.evidence import Evidence, Failure, OutOfScope
+from kdtheory.doors import gate
 from kdtheory.stats import holm_adjusted
 
 __all__ = ["Judgement", "Verdict", "decisive_p_values", "judge", "judge_family", "with_controls"]
@@ -35,6 +36,7 @@ _DECIDE = (Verdict.REFUTED, Verdict.ERROR, Verdict.OUT_OF_SCOPE, Verdict.INCONCL
 """The first of these that a part came out as is the verdict on the whole; else all parts are VACUOUS."""
 
 
+@gate
 @dataclass(frozen=True)
 class Judgement:
     """The verdict on one piece of evidence, and those on its parts by name ("" where it has none)."""
@@ -43,6 +45,7 @@ class Judgement:
     parts: Mapping[str, Verdict]
 
 
+@gate
 def judge(evidence: Evidence, /, *, alpha: float = 0.05, others: Sequence[float] = ()) -> Verdict:
     """The verdict on one piece of evidence; `judge_family` of that one.
 
@@ -55,6 +58,7 @@ def judge(evidence: Evidence, /, *, alpha: float = 0.05, others: Sequence[float]
     return judge_family([evidence], alpha=alpha, others=others)[0].verdict
 
 
+@gate
 def judge_family(
     family: Sequence[Evidence], /, *, alpha: float = 0.05, others: Sequence[float] = ()
 ) -> list[Judgement]:
@@ -99,6 +103,7 @@ def _verdict(leaf: Evidence, adjusted: Iterator[float], alpha: float) -> Verdict
     return Verdict.VACUOUS if leaf.says_nothing else Verdict.SUPPORTED
 
 
+@gate
 def with_controls(premise: Verdict, controls: Sequence[Verdict], /, *, brings: Verdict) -> Verdict:
     """The verdict on a claim, given its controls' verdicts and the one that was declared for each."""
     if premise in (Verdict.ERROR, Verdict.OUT_OF_SCOPE):

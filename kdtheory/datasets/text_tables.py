@@ -11,6 +11,7 @@ import csv
 import io
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -65,10 +66,11 @@ def read_text_table(content: bytes, /, *, header: bool | None = None) -> TextTab
         header: whether the first line holds names; None looks at it.
 
     Raises:
-        ValueError: it is empty, no text, its lines differ in their number of cells, or its commas may stand
-            inside numbers or between them.
+        ValueError: it is empty, no text, its lines differ in their number of cells, its commas may stand
+            inside numbers or between them, or an empty line in its only column may be a hole.
     """
-    lines = [line for line in _decoded(content).splitlines() if line.strip()]
+    every = _decoded(content).splitlines()
+    lines = [line for line in every if line.strip()]
     excel = _EXCEL.fullmatch(lines[0].strip()) if lines else None
     rows_of_text = [line for line in lines[bool(excel) :] if not line.lstrip().startswith("#")]
     if not rows_of_text:
@@ -81,6 +83,8 @@ def read_text_table(content: bytes, /, *, header: bool | None = None) -> TextTab
     table = [names, *rows_of_text] if names is not None else rows_of_text
     _check_widths(table, separator)
     rows = [_cells(line, separator) for line in table[:_LINES_SEEN]]
+    if len(rows[0]) == 1:
+        _check_no_hole(every)
     decimal = _decimal_mark(rows, separator)
     named, doubtful = (header, None) if header is not None else _first_line(rows)
     said = [f"cells parted by {_SEPARATORS.get(separator, separator)}"] if separator != "," else []
@@ -89,6 +93,17 @@ def read_text_table(content: bytes, /, *, header: bool | None = None) -> TextTab
     said += ["separators at the ends of lines left out"] if ended else []
     said += ["first line read as names of columns"] if named else []
     return TextTable(_frame(table, separator, decimal, named), named, doubtful, tuple(said))
+
+
+def _check_no_hole(lines: list[str]) -> None:
+    """An empty line between others is no row of a wide table, but a missing value of a single column."""
+    filled = [number for number, line in enumerate(lines, 1) if line.strip()]
+    for number, after in pairwise(filled):
+        if after > number + 1:
+            raise ValueError(
+                f"line {number + 1} is empty, and it has one column; write the value that is missing there, "
+                "or leave the line out"
+            )
 
 
 def is_number(cell: str, /) -> bool:

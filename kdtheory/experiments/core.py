@@ -18,7 +18,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
-from kdtheory.doors import Calls, calls_recorded, note_calls
+from kdtheory.doors import Calls, calls_recorded, gate, note_calls
 from kdtheory.experiments.rows import Rows
 from kdtheory.experiments.run import Run
 from kdtheory.streams import Stream
@@ -40,6 +40,7 @@ class _Kept:
     called: Calls
 
 
+@gate
 @dataclass(frozen=True)
 class Experiment:
     """An experiment; made by the decorator `experiment`, and by `given` from another.
@@ -120,6 +121,7 @@ def experiment(measure: Measure, /) -> Experiment: ...
 def experiment(*, tuned_on: tuple[int, ...]) -> Callable[[Measure], Experiment]: ...
 
 
+@gate
 def experiment(
     measure: Measure | None = None, /, *, tuned_on: tuple[int, ...] = ()
 ) -> Experiment | Callable[[Measure], Experiment]:
@@ -164,6 +166,7 @@ def forget() -> None:
     _KEPT.clear()
 
 
+@gate
 @contextlib.contextmanager
 def with_replaced(function: Callable[..., Any], /) -> Iterator[None]:
     """For the block, rows whose measurement called this function are measured anew, and none are kept."""
@@ -195,11 +198,13 @@ def _settings_of(measure: Measure) -> dict[str, Any]:
     return settings
 
 
+@gate
 def paragraphs(text: str, /) -> str:
     """The paragraphs of a docstring, each on one line."""
     return "\n\n".join(" ".join(one.split()) for one in text.split("\n\n") if one.strip())
 
 
+@gate
 def shown(value: Any, /) -> str:
     """A setting in words: a function by its name, a member of an enumeration by its own, else as it prints.
 

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kdtheory.doors import gate
+
 __all__ = ["Rows"]
 
 
+@gate
 class Rows(Mapping[str, Any]):
     """Named columns: numbers, arrays or tensors, of which the first axis runs over the instances.
 

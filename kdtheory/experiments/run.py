@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdtheory.datasets import Images, load_images
-from kdtheory.doors import remembered
+from kdtheory.doors import gate, remembered
 from kdtheory.streams import Stream
 from kdtheory.validate import check_one_of
 
 __all__ = ["Run"]
 
 
+@gate
 @dataclass(frozen=True)
 class Run:
     """The surroundings of an experiment: its random stream, the tier, the data and the device.

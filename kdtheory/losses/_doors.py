@@ -86,7 +86,8 @@ def rows_of(features: Tensor, /, *, each: bool = False) -> Tensor:
     sizes = rows.detach().abs()
     largest = sizes.amax(-1, keepdim=True) if each else sizes.amax()
     exponent = torch.frexp(largest).exponent.clamp(-_MOST_EXPONENT, _MOST_EXPONENT)
-    return rows * torch.ldexp(torch.ones_like(largest), -exponent)  # ldexp itself has no gradient
+    scale = torch.ldexp(torch.ones_like(largest), -exponent)  # ldexp itself has no gradient
+    return rows * scale if rows.dtype is features.dtype else rows.mul_(scale)  # a copy of ours, once widened
 
 
 def same_size(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

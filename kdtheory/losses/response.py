@@ -281,20 +281,29 @@ def _per_example_losses(
     temperature_squared: bool,
 ) -> Tensor:
     """The one definition of the loss: λ T² D + μ CE for each example, terms with weight 0 left out."""
-    given = student_logits
-    student_logits, teacher_logits = widened(student_logits, teacher_logits, temperature=temperature)
+    student, teacher = student_logits, teacher_logits
+    student_logits, teacher_logits = widened(student, teacher, temperature=temperature)
     t, share, rest = (
         value.to(student_logits) if isinstance(value, Tensor) else value
         for value in (temperature, weight, 1 - weight if hard_weight is None else hard_weight)
     )
     losses = student_logits.new_zeros(student_logits.shape[:-1])
-    if not _is_zero(share):
-        over = per_example(t, student_logits)
-        factor = share * soft_scale * (t * t if temperature_squared else 1)
-        losses = losses + factor * soft(student_logits / over, teacher_logits / over)
     if not _is_zero(rest) and labels is not None:
         losses = losses + rest * label_loss(student_logits, None, labels)
-    return told(losses, given)
+    if not _is_zero(share):
+        factor = share * soft_scale * (t * t if temperature_squared else 1)
+        over = per_example(t, student_logits)
+        losses = losses + factor * soft(
+            _over(student_logits, over, student), _over(teacher_logits, over, teacher)
+        )
+    return told(losses, student)
+
+
+def _over(logits: Tensor, temperature: Setting, given: Tensor) -> Tensor:
+    """z/T; what was widened is a copy that nobody else reads, and is divided in its place."""
+    if logits.dtype is given.dtype or isinstance(temperature, Tensor):
+        return logits / temperature
+    return logits.div_(temperature)
 
 
 def _is_zero(value: Setting) -> bool:

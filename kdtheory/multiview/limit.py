@@ -243,9 +243,14 @@ def limit_of(
     and of norm s.
 
     Raises:
-        ValueError: as `limit_start`.
+        ValueError: as `limit_start`, or the inputs are not those of the network, one for each of the views.
     """
-    _, features = _check_start(network, views)
+    n, features = _check_start(network, views)
+    if inputs.shape != (n, *network.input_shape):
+        raise ValueError(
+            f"inputs have shape {tuple(inputs.shape)}; give {n} rows of {network.input_shape[0]} numbers, "
+            "the inputs of the network whose features the views are"
+        )
     check_at_least("members", len(params), 1)
     check_positive("noise_norm", noise_norm)
     weight = network.unpack(params.double())["weight"]

@@ -30,8 +30,8 @@ def accuracy(
         ValueError: the rows do not match, a logit is NaN or +∞, or a label is no class of the logits (leave
             out points to ignore, labelled −100, first).
 
-    >>> accuracy(torch.eye(2), torch.tensor([0, 0]))
-    tensor(0.5000, dtype=torch.float64)
+    >>> accuracy(torch.eye(3), torch.tensor([0, 1, 0]))
+    tensor(0.6667, dtype=torch.float64)
     """
     check_logits("logits", logits)
     check_labels("labels", labels, logits.shape[-1])

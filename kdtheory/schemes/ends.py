@@ -9,8 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from kdtheory.batches import Batch, Batches
+from kdtheory.recipe import Recipe
 
-__all__ = ["Loss", "Named", "check_smallest", "check_start", "last_look", "measure_again", "total"]
+__all__ = [
+    "Loss",
+    "Named",
+    "check_smallest",
+    "check_sparse",
+    "check_start",
+    "last_look",
+    "measure_again",
+    "total",
+]
 
 Named = Mapping[tuple[str, str], tuple[float, Tensor]]
 """(net, term) ↦ (weight, value)."""
@@ -25,6 +35,19 @@ def check_smallest(nets: nn.Module, data: Batches) -> None:
             f"the last batch of an epoch has one example, over which {norms[0]} has no statistics; give the "
             "DataLoader drop_last=True or another batch size"
         )
+
+
+def check_sparse(nets: nn.Module, recipe: Recipe) -> None:
+    """Of torch's optimisers by name, only plain gradient descent takes the sparse gradients of embeddings."""
+    plain = recipe.optimizer == "sgd" and not (recipe.momentum or recipe.weight_decay or recipe.clip_norm)
+    for name, part in nets.named_modules():
+        asked = isinstance(part, nn.Embedding | nn.EmbeddingBag) and part.sparse and part.weight.requires_grad
+        if asked and isinstance(recipe.optimizer, str) and not plain:
+            raise ValueError(
+                f"{name!r} is an {type(part).__name__} with sparse=True, whose gradients optimizer = "
+                f"{recipe.optimizer!r} cannot take; give it sparse=False, or optimizer='sgd' without "
+                "momentum, weight_decay and clip_norm"
+            )
 
 
 def check_start(named: Named) -> None:

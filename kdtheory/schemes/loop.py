@@ -17,7 +17,7 @@ from kdtheory.doors import door
 from kdtheory.networks import copied
 from kdtheory.progress import Progress, told
 from kdtheory.recipe import Recipe
-from kdtheory.schemes.ends import Loss, check_smallest, last_look, measure_again
+from kdtheory.schemes.ends import Loss, check_smallest, check_sparse, last_look, measure_again
 from kdtheory.schemes.passes import Passes
 from kdtheory.schemes.running import Run
 from kdtheory.schemes.stepping import Stepper
@@ -150,8 +150,9 @@ def descend(
 
     Raises:
         ValueError: there is nothing to train, a batch of one example meets a normalisation over the batch,
-            a value is not finite before the first step, the recipe says what modules cannot do, the
-            validation cannot be read, or the checkpoint is of another training.
+            embeddings have sparse gradients that the optimiser cannot take, a value is not finite before the
+            first step, the recipe says what modules cannot do, the validation cannot be read, or the
+            checkpoint is of another training.
     """
     recipe.check_honoured("a module")
     steps = _steps(recipe, data)
@@ -163,6 +164,7 @@ def descend(
             f"averaged = {recipe.averaged} and a validation both choose the parameters; give one"
         )
     check_smallest(nets, data)
+    check_sparse(nets, recipe)
     nets.train()
     with stream.default(), torch.enable_grad(), told(loop.progress, "training") as tell:
         stepper, passes = Stepper(parameters, recipe, steps, device), Passes(data, device)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtheory.batches import Batch, Batches, Part
-from kdtheory.doors import door
+from kdtheory.doors import door, gate
 from kdtheory.networks import Asked, Pick, copied, layer, recorded
 from kdtheory.schemes.teachers import FirstLook, as_teacher, pick_of
 from kdtheory.schemes.terms import Layers, Term
@@ -104,6 +104,7 @@ class Objective(nn.Module):
         total = torch.stack([weight * value for weight, value in found.values()]).sum()
         return {"loss": total, **{name: value.detach() for name, (_, value) in found.items()}}
 
+    @gate
     def terms(self, batch: Batch, /) -> dict[str, tuple[float, Tensor]]:
         """Name ↦ (weight, value) on a batch that has been read."""
         said, heard = self._student(batch), self._teacher(batch)
@@ -112,6 +113,7 @@ class Objective(nn.Module):
             for place, (name, term) in enumerate(self._losses.items())
         }
 
+    @gate
     def project(self, batch: Batch, stream: Stream, /) -> None:
         """Make the projections for the shapes of a batch, where the batch is."""
         modes = [(part, part.training) for part in self.student.modules()]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtheory.batches import Batches, Data, as_batches
-from kdtheory.doors import door
+from kdtheory.doors import door, gate
 from kdtheory.schemes.ends import Loss, Named, total
 from kdtheory.schemes.passes import undrawn
 from kdtheory.validate import check_at_least
@@ -19,6 +19,7 @@ from kdtheory.validate import check_at_least
 __all__ = ["Callback", "Keeper", "Moment", "Validation", "Watch", "steps_between"]
 
 
+@gate
 @dataclass(frozen=True)
 class Moment:
     """A training after a step.

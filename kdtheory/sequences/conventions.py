@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory.doors import gate
 from kdtheory.losses import jensen_shannon, kl_divergence
 from kdtheory.sequences.divergences import Direction
 from kdtheory.sequences.estimators import kl_surrogate
@@ -28,6 +29,7 @@ __all__ = ["SEQUENCE_CONVENTIONS", "SequenceConvention"]
 TokenLoss = Callable[[Tensor, Tensor], Tensor]
 
 
+@gate
 @dataclass(frozen=True, kw_only=True)
 class SequenceConvention:
     """One code's loss of the next token.

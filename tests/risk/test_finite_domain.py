@@ -105,3 +105,12 @@ def test_partial_limit_minimises_the_expected_partial_cross_entropy() -> None:
 def test_bad_input_is_named(call, named: str, unchecked_shapes: None) -> None:
     with pytest.raises(ValueError, match=named):
         call()
+
+
+def test_the_bound_by_hand_for_every_feedback() -> None:
+    def bound(feedback: str) -> float:
+        return total_variation_bound(inputs=8, answers=5, n=64, feedback=feedback)
+
+    assert bound("soft") == pytest.approx(1 / (8 * math.e))
+    assert bound("partial") == pytest.approx(5 / (8 * math.e))
+    assert bound("hard") == pytest.approx(0.5 + 1 / (8 * math.e))  # √(8·4/128) = ½

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kdtheory.risk import distilled_losses, distilled_risk, one_hot_losses, one_hot_risk
+from kdtheory.risk import accuracy, distilled_losses, distilled_risk, one_hot_losses, one_hot_risk
 
 N, K = 5, 3
 
@@ -60,3 +60,12 @@ def test_bad_input_is_named(losses: torch.Tensor, labels: torch.Tensor, probs: t
         one_hot_risk(losses[0].where(losses[0] < losses[0].max(), torch.nan), labels)
     with pytest.raises(ValueError, match="empty"):
         one_hot_risk(losses[:, :0], labels[:0])
+
+
+def test_accuracy_counts_the_points_whose_label_is_likeliest() -> None:
+    logits = torch.randn(2, 40, 5, generator=torch.Generator().manual_seed(3))
+    labels = torch.arange(40) % 5
+    rows = [list(zip(member.tolist(), labels.tolist(), strict=True)) for member in logits]
+    right = [sum(max(range(5), key=row.__getitem__) == y for row, y in member) for member in rows]
+    assert accuracy(logits, labels).tolist() == [count / 40 for count in right]
+    assert accuracy(logits, logits.argmax(-1)).tolist() == [1, 1]

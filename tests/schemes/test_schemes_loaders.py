@@ -113,6 +113,36 @@ def test_a_last_batch_of_one_example_is_refused_before_the_first_step() -> None:
     assert evaluate(batch_normed(), DataLoader(data, batch_size=10))["accuracy"] >= 0
 
 
+TOKENS = torch.arange(60).reshape(20, 3) % 11, torch.arange(20) % 3
+
+
+def embedded(kind: type, *, sparse: bool) -> nn.Module:
+    with Stream(3).default():
+        width = 8 if kind is nn.EmbeddingBag else 24
+        return nn.Sequential(kind(11, 8, sparse=sparse), nn.Flatten(), nn.Linear(width, 3))
+
+
+@pytest.mark.parametrize("how", [{}, {"weight_decay": 0.1}, {"momentum": 0.9}, {"clip_norm": 1.0}])
+@pytest.mark.parametrize("kind", [nn.Embedding, nn.EmbeddingBag])
+def test_sparse_gradients_are_for_plain_descent(kind: type, how: dict[str, float]) -> None:
+    recipe = Recipe(steps=3, learning_rate=0.1, optimizer="sgd" if how else "adam", **how)
+    here = {"stream": Stream(0), "device": "cpu"}
+    with pytest.raises(ValueError, match=r"0' is an Embedding.* with sparse=True.*give it sparse=False"):
+        fit(embedded(kind, sparse=True), TOKENS, recipe=recipe, **here)
+    fit(embedded(kind, sparse=False), TOKENS, recipe=recipe, **here)
+
+
+@pytest.mark.parametrize("kind", [nn.Embedding, nn.EmbeddingBag])
+def test_plain_descent_on_sparse_gradients_is_that_on_dense_ones(kind: type) -> None:
+    recipe = Recipe(steps=3, learning_rate=0.1, optimizer="sgd")
+    one, other = (
+        fit(embedded(kind, sparse=sparse), TOKENS, recipe=recipe, stream=Stream(0), device="cpu")
+        for sparse in (True, False)
+    )
+    assert torch.allclose(one.module[0].weight, other.module[0].weight, atol=1e-6)
+    assert one.gradient_norm == pytest.approx(other.gradient_norm, rel=1e-4)
+
+
 class Failing(OneBuffer):
     """Data whose fourth batch cannot be read."""
 

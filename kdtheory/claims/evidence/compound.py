@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kdtheory.claims.evidence.kind import Evidence
+from kdtheory.doors import gate
 from kdtheory.stats import holm_adjusted
 
 __all__ = ["Failure", "Joint", "OutOfScope"]
 
 
+@gate
 @dataclass(frozen=True, kw_only=True)
 class Joint(Evidence):
     """Several parts that must all hold; each is judged for itself, and one refuted part refutes the whole."""
@@ -55,6 +57,7 @@ class Joint(Evidence):
         return max(leaves, key=lambda leaf: leaf.p_in_favour).key_figure
 
 
+@gate
 @dataclass(frozen=True, kw_only=True)
 class OutOfScope(Evidence):
     """An assumption of the claim is not met here, and why: no evidence either way."""
@@ -76,6 +79,7 @@ class OutOfScope(Evidence):
         return f"{self.assumption.rstrip('.')}: {self.because}"
 
 
+@gate
 @dataclass(frozen=True, kw_only=True)
 class Failure(Evidence):
     """The check raised an exception instead of bringing evidence."""

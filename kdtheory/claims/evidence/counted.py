@@ -9,12 +9,14 @@ from typing import ClassVar
 import numpy as np
 from scipy import stats
 
-from kdtheory.claims.evidence.kind import Evidence, Notes, Values, paired
+from kdtheory.claims.evidence.kind import Evidence, Notes, Values, as_numbers, paired
+from kdtheory.doors import gate
 from kdtheory.stats import binomial_upper_limit
 
 __all__ = ["Coverage"]
 
 
+@gate
 @dataclass(frozen=True, kw_only=True)
 class Coverage(Evidence):
     """A bound that may fail with probability ≤ δ: violations are counted, exactly (binomial)."""
@@ -62,7 +64,7 @@ class Coverage(Evidence):
         Raises:
             ValueError: as `of`.
         """
-        occurred = np.asarray(violated, dtype=float).reshape(-1)
+        occurred = as_numbers("violated", violated).reshape(-1)
         occurred = occurred if len(occurred) else np.ones(1)
         return cls.of(occurred, np.full_like(occurred, 0.5), delta=delta, notes=notes)
 

@@ -9,10 +9,12 @@ from typing import ClassVar
 import numpy as np
 
 from kdtheory.claims.evidence.kind import Evidence, Notes, Values, pair_at, paired
+from kdtheory.doors import gate
 
 __all__ = ["Identity", "Inequality", "WorstRatio"]
 
 
+@gate
 @dataclass(frozen=True, kw_only=True)
 class Identity(Evidence):
     """Two sides equal on every trial, up to `tolerance` relative to the size of the effect (no sampling)."""
@@ -76,6 +78,7 @@ class Identity(Evidence):
         )
 
 
+@gate
 @dataclass(frozen=True, kw_only=True)
 class Inequality(Evidence):
     """lhs ≤ rhs on every paired trial, up to a declared slack.
@@ -151,6 +154,7 @@ class Inequality(Evidence):
         return f"{self.violations} of {self.trials} violate, tightness {self.tightness:.3g}"
 
 
+@gate
 @dataclass(frozen=True, kw_only=True)
 class WorstRatio(Evidence):
     """The largest ratio lhs/rhs that an optimiser found while it tried to break lhs ≤ limit · rhs.

@@ -15,20 +15,25 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from kdtheory.doors import gate
 from kdtheory.plain import made, plain, plain_fields
 
-__all__ = ["Evidence", "Notes", "Values", "pair_at", "paired"]
+__all__ = ["Evidence", "Notes", "Values", "as_numbers", "pair_at", "paired"]
 
 Notes = Mapping[str, Any]
-Values = ArrayLike | tuple[Any, ...]
-"""Numbers as NumPy takes them; tuples are named, for they lack a method that its protocol asks for."""
+if TYPE_CHECKING:
+    Values = ArrayLike | tuple[Any, ...]
+    """Numbers as NumPy takes them; tuples are named, for they lack a method that its protocol asks for."""
+else:
+    Values = Any  # `as_numbers` looks at them
 
 
+@gate
 @dataclass(frozen=True, kw_only=True)
 class Evidence(abc.ABC):
     """Evidence for or against a claim. `notes` holds further numbers worth reporting, by name."""
@@ -95,9 +100,18 @@ def _below(kind: type[Evidence]) -> Iterator[type[Evidence]]:
         yield from _below(one)
 
 
+def as_numbers(name: str, values: Values) -> np.ndarray:
+    """Numbers, or truth values as 0 and 1, as an array of floats, or a `ValueError`."""
+    try:
+        array = np.asarray(values)
+        return array.astype(float) if array.dtype.kind in "biuf" else np.asarray(values, dtype=float)
+    except (ValueError, TypeError, RuntimeError):  # words, ragged rows, tensors that ask for a gradient
+        raise ValueError(f"{name} holds something other than numbers; give an array of them") from None
+
+
 def paired(lhs: Values, rhs: Values) -> tuple[np.ndarray, np.ndarray]:
     """The two sides as float arrays of one shape, finite and not empty, or a `ValueError`."""
-    left, right = np.asarray(lhs, dtype=float), np.asarray(rhs, dtype=float)
+    left, right = as_numbers("lhs", lhs), as_numbers("rhs", rhs)
     if left.shape != right.shape:
         raise ValueError(f"lhs has shape {left.shape} and rhs {right.shape}; pair them first")
     if left.size == 0:

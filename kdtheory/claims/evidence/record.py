@@ -10,6 +10,7 @@ from kdtheory.claims.evidence.counted import Coverage
 from kdtheory.claims.evidence.exact import Identity, Inequality, WorstRatio
 from kdtheory.claims.evidence.kind import Evidence
 from kdtheory.claims.evidence.sampled import Equality, MeanInequality, Rate
+from kdtheory.doors import gate
 
 __all__ = ["KINDS", "from_record", "to_record"]
 
@@ -21,11 +22,13 @@ KINDS: dict[str, type[Evidence]] = {
 }  # fmt: skip
 
 
+@gate
 def to_record(evidence: Evidence, /) -> dict[str, Any]:
     """The evidence as plain JSON types, with the p-values that its verdict rests on."""
     return evidence.to_plain()
 
 
+@gate
 def from_record(record: Mapping[str, Any], /) -> Evidence:
     """The evidence that `to_record` wrote.
 

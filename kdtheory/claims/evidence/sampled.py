@@ -9,7 +9,8 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from kdtheory.claims.evidence.kind import Evidence, Notes, Values, paired
+from kdtheory.claims.evidence.kind import Evidence, Notes, Values, as_numbers, paired
+from kdtheory.doors import gate
 from kdtheory.stats import (
     MeanTest,
     OneSidedTest,
@@ -58,6 +59,7 @@ class _Means(Evidence):
         return ", no spread to test" if self.bounded is None and self._student.mute else ""
 
 
+@gate
 @dataclass(frozen=True, kw_only=True)
 class MeanInequality(_Means):
     """E lhs ≤ E rhs over paired trials: Student's t on the differences, against a declared slack.
@@ -111,6 +113,7 @@ class MeanInequality(_Means):
         return f"{self.lhs_mean:.3g} against {self.rhs_mean:.3g}, {self.trials} pairs{self._remark}"
 
 
+@gate
 @dataclass(frozen=True, kw_only=True)
 class Equality(_Means):
     """E lhs = E rhs within a margin declared relative to the effect: two one-sided tests."""
@@ -184,6 +187,7 @@ def _within(evidence: _M, bounded: tuple[float, float] | None, differences: np.n
     return dataclasses.replace(evidence, bounded=bounded, p_bounded=p_values)
 
 
+@gate
 @dataclass(frozen=True, kw_only=True)
 class Rate(Evidence):
     """A power law: the log–log slope over a sweep of horizons, one slope per independent replicate.
@@ -220,7 +224,11 @@ class Rate(Evidence):
         Raises:
             ValueError: fewer than 2 replicates or 3 horizons, or a value that is not positive.
         """
-        sweep, table = np.asarray(horizons, dtype=float), np.asarray(values, dtype=float)
+        sweep, table = as_numbers("horizons", horizons), as_numbers("values", values)
+        if sweep.ndim != 1 or table.ndim != 2 or table.shape[1] != len(sweep):
+            raise ValueError(
+                f"values have shape {table.shape} and horizons {sweep.shape}; give replicates × horizons"
+            )
         test = mean_test(log_log_slopes(sweep, table), size=1.0)
         return cls(
             replicates=len(table),
