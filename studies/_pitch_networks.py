@@ -4,8 +4,8 @@ Called as `python _pitch_networks.py NETWORK FRAMES.npy LOGITS.npy`; writes one 
 sigmoid, for each frame of 1,024 samples, and prints one JSON object: version, parameters, seconds of the
 processor, and how far the logits of the first frames are from those of the package's own forward pass.
 
-Most products of the convolutions are with padding, and kernels of 64 are long: they are computed as products of
-Fourier transforms, which takes a fifth of the time and differs by rounding.
+Kernels of 64 are long, and most products are with padding: the convolutions are computed as products of
+Fourier transforms, which takes a tenth of the time and differs by rounding.
 """
 
 import json
@@ -19,7 +19,7 @@ import numpy as np
 sys.modules["torchaudio"] = types.ModuleType("torchaudio")  # reads audio files, of which there are none here
 
 import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402, N812
+import torch.nn.functional as F  # noqa: E402
 import torchcrepe  # noqa: E402
 
 ROWS = 64

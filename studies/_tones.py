@@ -1,8 +1,8 @@
-"""Tones of known pitch, what a small network sees of them, and that network: for `certificates_of_a_pitch_network`.
+"""Tones of known pitch, what a small network sees of them, and that network.
 
-A tone is a frame of 1,024 samples at 16 kHz: up to 12 harmonics of f₀ below 7.6 kHz, of amplitude h^(−s)·e^(g/2)
-with a slope s uniform in [0, 2] and g normal, at phases of chance, and white noise that is weaker by 0 to 30 dB.
-Frames have mean 0 and standard deviation 1, as CREPE wants them.
+A tone is a frame of 1,024 samples at 16 kHz: up to 12 harmonics of its pitch below 7.6 kHz, of amplitude
+h^(−s)·e^(g/2) with a slope s uniform in [0, 2] and g normal, at phases of chance, and white noise that is
+weaker by 0 to 30 dB. Frames have mean 0 and standard deviation 1, as CREPE wants them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ from torch import Tensor, nn
 
 from kdtheory.streams import Stream
 
-__all__ = ["BINS", "LAWS", "NOTES", "Student", "Tones", "in_tune", "log_uniform", "made_tones", "note_of", "spectra"]
+__all__ = [
+    "BINS",
+    "LAWS",
+    "NOTES",
+    "Student",
+    "Tones",
+    "in_tune",
+    "log_uniform",
+    "made_tones",
+    "note_of",
+    "spectra",
+]
 
 RATE, SAMPLES, HARMONICS, HIGHEST = 16_000, 1024, 12, 7_600.0
 BINS, NOTES, LOWEST = 360, 72, 1997.3794084376191
@@ -74,7 +85,8 @@ def _frames(draws: np.random.Generator, places: NDArray[np.float64]) -> NDArray[
     pitch = 10 * 2 ** ((20 * places + LOWEST) / 1200)
     count, times = len(pitch), np.arange(SAMPLES) / RATE
     multiples = np.arange(1, HARMONICS + 1)
-    strength = multiples ** -draws.uniform(0, 2, (count, 1)) * np.exp(draws.normal(0, 0.5, (count, HARMONICS)))
+    strength = multiples ** -draws.uniform(0, 2, (count, 1))
+    strength = strength * np.exp(draws.normal(0, 0.5, (count, HARMONICS)))
     strength[pitch[:, None] * multiples > HIGHEST] = 0
     phases = draws.uniform(0, 2 * np.pi, (count, HARMONICS))
     # Harmonics are powers of the first one: one exponential instead of twelve.
@@ -96,7 +108,8 @@ def spectra(frames: NDArray[np.float32], /) -> Tensor:
     waves = []
     for multiple in _SEEN:
         turns = np.exp(-2j * np.pi * np.outer(np.arange(SAMPLES) / RATE, multiple * pitches))
-        waves.append(torch.from_numpy((window[:, None] * turns * (multiple * pitches < RATE / 2)).astype(np.complex64)))
+        wave = window[:, None] * turns * (multiple * pitches < RATE / 2)
+        waves.append(torch.from_numpy(wave.astype(np.complex64)))
     seen = []
     for part in torch.from_numpy(frames).split(_ROWS):
         strong = [(part @ wave.real).square() + (part @ wave.imag).square() for wave in waves]

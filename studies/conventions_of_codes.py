@@ -217,7 +217,10 @@ def _ours(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[fl
 
 def _theirs(code: str, arrays: Mapping[str, np.ndarray], cases: list[dict[str, Any]]) -> Any:
     """What the code says of the cases, or None where there is no such code."""
-    with python_of(code, _PINS[code], _BESIDE.get(code, ())) as python, tempfile.TemporaryDirectory() as folder:
+    with (
+        python_of(code, _PINS[code], _BESIDE.get(code, ())) as python,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         if python is None:
             return None
         inputs, asked = Path(folder) / "inputs.npz", Path(folder) / "cases.json"

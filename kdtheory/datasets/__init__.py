@@ -1,4 +1,4 @@
-"""Real data with no download at run time: the embedded digits, folders of IDX files or mails, arrays from files."""
+"""Real data, downloaded by none at run time: digits, folders of IDX files and of mails, arrays from files."""
 
 from __future__ import annotations
 
