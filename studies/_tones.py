@@ -1,4 +1,4 @@
-"""Tones of known pitch, what a small network sees of them, and that network.
+"""Tones of known pitch, and what a small network sees of them.
 
 A tone is a frame of 1,024 samples at 16 kHz: up to 12 harmonics of its pitch below 7.6 kHz, of amplitude
 h^(−s)·e^(g/2) with a slope s uniform in [0, 2] and g normal, at phases of chance, and white noise that is
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from kdtheory.streams import Stream
 
@@ -20,7 +20,6 @@ __all__ = [
     "BINS",
     "LAWS",
     "NOTES",
-    "Student",
     "Tones",
     "in_tune",
     "log_uniform",
@@ -33,7 +32,7 @@ RATE, SAMPLES, HARMONICS, HIGHEST = 16_000, 1024, 12, 7_600.0
 BINS, NOTES, LOWEST = 360, 72, 1997.3794084376191
 """Of 20 cents; the lowest is so many cents above 10 Hz, as CREPE has them. Notes are C1 to B6."""
 A4 = 1200 * np.log2(44.0)
-_SEEN = (1 / 3, 1 / 2, *range(1, 11))
+SEEN = (1 / 3, 1 / 2, *range(1, 11))
 """The multiples of a pitch at which a network sees how strong the frame is."""
 _ROWS = 500
 
@@ -106,7 +105,7 @@ def spectra(frames: NDArray[np.float32], /) -> Tensor:
     window = np.hanning(SAMPLES)
     pitches = 10 * 2 ** ((20 * np.arange(BINS) + LOWEST) / 1200)
     waves = []
-    for multiple in _SEEN:
+    for multiple in SEEN:
         turns = np.exp(-2j * np.pi * np.outer(np.arange(SAMPLES) / RATE, multiple * pitches))
         wave = window[:, None] * turns * (multiple * pitches < RATE / 2)
         waves.append(torch.from_numpy(wave.astype(np.complex64)))
@@ -115,28 +114,6 @@ def spectra(frames: NDArray[np.float32], /) -> Tensor:
         strong = [(part @ wave.real).square() + (part @ wave.imag).square() for wave in waves]
         seen.append(torch.stack(strong, 1).log1p())
     return torch.cat(seen)
-
-
-class Student(nn.Module):
-    """From spectra to 360 logits: convolutions along pitch, and what each place adds."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        shape = {"padding": "same"}
-        self.layers = nn.Sequential(
-            nn.Conv1d(len(_SEEN) + 1, width, 9, **shape), nn.BatchNorm1d(width), nn.ReLU(),
-            nn.Conv1d(width, width, 9, **shape), nn.BatchNorm1d(width), nn.ReLU(),
-            nn.Conv1d(width, width, 9, **shape), nn.BatchNorm1d(width), nn.ReLU(),
-            nn.Conv1d(width, 1, 9, **shape),
-        )  # fmt: skip
-        self.places = nn.Parameter(torch.zeros(BINS))
-        self.register_buffer("height", torch.linspace(-1, 1, BINS))
-
-    def forward(self, seen: Tensor, told: Tensor | None = None) -> Tensor:
-        """Logits; what a teacher said beside the spectra is left alone."""
-        height = self.height.expand(len(seen), 1, -1)
-        logits: Tensor = self.layers(torch.cat([seen, height], 1))[:, 0] + self.places
-        return logits
 
 
 def made_tones(law: str, stream: Stream, number: int, /) -> Tones:

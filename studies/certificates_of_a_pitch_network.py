@@ -26,7 +26,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,9 @@ import numpy as np
 import pandas as pd
 import torch
 from _environments import python_of
-from _tones import BINS, NOTES, Student, Tones, made_tones, note_of, spectra
+from _students import distilled, logits_of
+from _tones import BINS, NOTES, Tones, made_tones, note_of, spectra
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
 
 from kdtheory.bounds.paired import difference_upper_limit
 from kdtheory.certify import certify_logits
@@ -44,8 +43,6 @@ from kdtheory.compare import Answers, compare, plan_labels
 from kdtheory.datasets import read_logits
 from kdtheory.inversion import binomial_upper_limit
 from kdtheory.plots import PALETTE, legend_above, panel_letter
-from kdtheory.recipe import Recipe
-from kdtheory.schemes import Batches, distil, response_term
 from kdtheory.streams import Stream
 
 CLAIMS = (
@@ -70,7 +67,6 @@ SIZE = (16 / 2.54, 4.6)
 
 DELTA = 0.05
 WHERE, AT_RANDOM = 200, 1_000
-RATE = 6e-3
 _PINS = ("torchcrepe==0.0.24", "torch==2.13.0")
 _CLASSES = {"bins": BINS, "notes": NOTES}
 
@@ -118,9 +114,9 @@ def run(
             lesson = made_tones("bins", stream.child("tones", "taught"), taught)
             more = made_tones("bins", stream.child("tones", "many"), many)
             said, rows = _crepe(python, tones, lesson, more)
-            student = _distilled(lesson, said.pop("full, taught"), width, epochs, stream)
+            student = distilled(lesson, said.pop("full, taught"), width, epochs, stream)
             said["distilled, bins"], said["distilled, many"] = (
-                _logits(student, part) for part in (tones["bins"], more)
+                logits_of(student, part) for part in (tones["bins"], more)
             )
             rows += _alone(said, tones["bins"], more, student)
             for question, name in (("bins", "tiny"), ("notes", "tiny"), ("bins", "distilled")):
@@ -157,33 +153,6 @@ def _crepe(
                     rows.append({"pair": f"{kind}, {name}", "line": line, "value": told[line],
                                  "points": len(frames[name].frames)})  # fmt: skip
     return said, rows
-
-
-class _Told(nn.Module):
-    """A teacher that is known by what it said."""
-
-    def forward(self, seen: Tensor, told: Tensor) -> Tensor:
-        return told
-
-
-def _distilled(lesson: Tones, told: Tensor, width: int, epochs: int, stream: Stream) -> nn.Module:
-    with stream.child("start").default():
-        student = Student(width)
-    steps = epochs * -(-len(told) // 64)
-    cycle = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=RATE, total_steps=steps + 1)
-    recipe = Recipe(steps=steps, learning_rate=RATE, schedule=cycle)
-    loader = DataLoader(TensorDataset(spectra(lesson.frames), told), batch_size=64, shuffle=True)
-    taught = distil(
-        student, _Told(), Batches(loader, inputs=(0, 1), labels=False), losses={"full": response_term(1.0)},
-        recipe=recipe, stream=stream.child("student"), device="cpu",
-    )  # fmt: skip
-    return taught.module.eval()
-
-
-@torch.no_grad()
-def _logits(student: nn.Module, tones: Tones) -> Tensor:
-    parts = np.split(tones.frames, range(1000, len(tones.frames), 1000))
-    return torch.cat([student(spectra(part)) for part in parts])
 
 
 def _alone(
