@@ -6,16 +6,21 @@ laws). The teacher is a convolution over the words (Kim 2014), trained on the la
 student sees which words occur, and is distilled from it on the same mails. All others, some 2,700, judge.
 Five divisions.
 
-(a) At δ = 0.05: by a witness that is trained on four fifths of the 3,000 labels, and mails without labels;
-the distillation bound; a hold-out, which takes the labels of all others. Circles are measured errors. To look
-at: a bag-of-words witness certifies a convolution; one that is of another kind than the teacher pays for it
-in disagreement; the student errs as its teacher does, and what it costs is certified within two points.
+(a) At δ = 0.05: by a witness, a bag of words that is trained on four fifths of the 3,000 labels, with the
+others and mails without labels; by a hold-out, which takes the labels of all others. To look at: a network of
+one kind certifies one of another, and pays by how often they differ: 3.4 % of the mails for the convolution,
+1.2 % for the bag of its own kind. The student errs as its teacher does, to within a point, from which
+`compare` shows at most 1.6 in each division; trained on the labels it would have been better than both.
 (b) A law of which a share p is ham that looks like spam (4 % in the folder): the student's true error there,
-and limits from draws of the old law. The largest density ratio ρ = p/0.04 multiplies a hold-out's limit, and
-the distance of the two networks in the distillation bound, whose 200 labels are of the new law. Whoever knows
-which mails are hard weighs two hold-outs instead. To look at: without ρ the limit is soon below the error;
-with it, it is valid and soon says nothing, while the error of the hard mails is all that was to be known. A
-law of which the old one has no mail (ρ = ∞) has no such limit at any size.
+the others of one division being the world, and limits from 1,000 draws of the old law. The largest density
+ratio ρ = p/0.04 multiplies a hold-out's limit, and the distance of the two networks in the distillation
+bound, which is one of the teacher's error, nearly the same, and whose 200 labels are of the new law. Whoever
+knows which mails are hard weighs two hold-outs instead. Bands are the range over divisions. To look at:
+without ρ the limit is below the error from p = 0.2 on in the mean; with it, it is six times the error at p =
+0.5, and the distillation bound says nothing from p = 0.3 on; knowing where the two laws differ is worth a
+factor of three. In one division 16 errors were drawn where 34 were to be expected, a chance of 1 in 2,000:
+the lower edge of the bands. A law that has mails of which the old one has none (ρ = ∞) has no such limit at
+any size.
 """
 
 from __future__ import annotations
@@ -283,7 +288,7 @@ def _draw_certificates(ax: Any, rows: pd.DataFrame) -> None:
             at, part["value"], marker, color=PALETTE[color], markersize=4, alpha=0.7, label=label,
             markerfacecolor="none" if line == "error" else None,
         )  # fmt: skip
-    ax.set_yscale("log")
+    ax.set_ylim(bottom=0)
     ax.set_xticks(range(len(names)), ["teacher\n(convolution)", "student\n(bag)", "bag of\nlabels"])
     ax.set_ylabel("error is at most")
 
