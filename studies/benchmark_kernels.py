@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -33,6 +32,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from _environments import made
 from torch import nn
 from torch.func import functional_call, jacrev, vmap
 
@@ -283,10 +283,7 @@ def _rival() -> Iterator[str | None]:
     if asked != "pip":
         yield asked or None
         return
-    with tempfile.TemporaryDirectory() as folder:
-        venv.create(folder, with_pip=True)
-        python = str(Path(folder) / "bin" / "python")
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *_PINS], check=True)
+    with made(_PINS) as python:
         yield python
 
 

@@ -22,16 +22,15 @@ import os
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from _environments import FOLDER, python_of
 
 from kdtheory.losses import CONVENTIONS
 from kdtheory.plots import PALETTE
@@ -56,7 +55,6 @@ CONFIG: dict[str, Any] = {
 SMALL: dict[str, Any] = {"codes": ("textbrewer",), "temperatures": (4.0,), "dtypes": ("float64",)}
 SIZE = (16 / 2.54, 7.0)
 
-FOLDER = "KDTHEORY_CODES"
 _PINS: Mapping[str, tuple[str, ...]] = {
     "torchdistill": ("torchdistill==1.1.5",),
     "textbrewer": ("textbrewer==0.2.1.post1",),
@@ -219,7 +217,10 @@ def _ours(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[fl
 
 def _theirs(code: str, arrays: Mapping[str, np.ndarray], cases: list[dict[str, Any]]) -> Any:
     """The losses that the code gives in the cases, or None where there is no such code."""
-    with _python(code) as python, tempfile.TemporaryDirectory() as folder:
+    with (
+        python_of(code, _PINS[code], _BESIDE.get(code, ())) as python,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         if python is None:
             return None
         inputs, asked = Path(folder) / "inputs.npz", Path(folder) / "cases.json"
@@ -232,22 +233,6 @@ def _theirs(code: str, arrays: Mapping[str, np.ndarray], cases: list[dict[str, A
     if told.returncode:
         raise ValueError(f"{code} failed: {told.stderr[-2000:]}")
     return json.loads(told.stdout.splitlines()[-1])
-
-
-@contextmanager
-def _python(code: str) -> Iterator[str | None]:
-    """The Python that has a code, made on the spot where that is asked for."""
-    asked = os.environ.get(FOLDER, "")
-    if asked != "pip":
-        yield str(Path(asked) / code / "bin" / "python") if asked else None
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        venv.create(folder, with_pip=True)
-        python = str(Path(folder) / "bin" / "python")
-        for packages in (_PINS[code], _BESIDE.get(code, ())):
-            if packages:
-                subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
-        yield python
 
 
 if __name__ == "__main__":

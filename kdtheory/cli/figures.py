@@ -33,7 +33,7 @@ def study(
         Path | None, typer.Option(help="Folder of studies, beside studies/ and those of the package.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the figures.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of IDX files, for a study of images.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of IDX files, or of mails, for a study.")] = None,
     cluster: Address = None,
     redraw: Annotated[
         bool, typer.Option("--redraw", help="Draw from the table there is; compute nothing.")

@@ -1,4 +1,4 @@
-"""Real data with no download at run time: the embedded digits, any folder of IDX files, arrays from files."""
+"""Real data, downloaded by none at run time: digits, folders of IDX files and of mails, arrays from files."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from kdtheory.datasets.columns import check_same_columns
 from kdtheory.datasets.idx import idx_folder, read_idx
 from kdtheory.datasets.images import Images, digits
 from kdtheory.datasets.load import load_images, load_splits
+from kdtheory.datasets.mails import Mails, spam_assassin_folder, word_numbers
 from kdtheory.datasets.stored import ReadArray, read_table
 
 __all__ = [
     "Images",
+    "Mails",
     "ReadArray",
     "as_labels",
     "as_logits",
@@ -25,4 +27,6 @@ __all__ = [
     "read_logits",
     "read_table",
     "settled",
+    "spam_assassin_folder",
+    "word_numbers",
 ]
