@@ -15,7 +15,8 @@ where the two differ, one with 1,000 labels at random; the latter two for 10 dra
 To look at: what 10,000 frames say of agreement without a label; what 200 labels where the two differ say of
 the cost beside 1,000 at random, where the two differ seldom (notes) and often (bins). And the student, which
 was guessed to err a little more than its teacher and errs less, so that its cost is negative. Why was not
-looked into; a small network that hears nothing but tones may average what CREPE, made for music, says of them.
+looked into; a small network that hears nothing but tones may average what CREPE, made for music, says of
+them.
 
 The environment variable KDTHEORY_CODES is as in `conventions_of_codes`; without it there is the forest alone.
 """
