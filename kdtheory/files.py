@@ -1,11 +1,13 @@
 """Files written whole or not at all, and JSON: the only code that writes to the disk.
 
 A run and a study are directories of such files (`kdtheory.records`, `kdtheory.study`). Each is written beside
-its place and renamed into it, so that a reader or a killed run never meets half a file.
+its place and renamed into it, so that a reader or a killed run never meets half a file. What is larger than
+memory is written in place, and whoever does so keeps a record of what is finished.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,7 +18,7 @@ from typing import Any
 
 from kdtheory.doors import gate
 
-__all__ = ["SCHEMA", "Record", "latest_run", "read_json", "sweep", "write_file", "write_json"]
+__all__ = ["SCHEMA", "Record", "in_place", "latest_run", "read_json", "sweep", "write_file", "write_json"]
 
 Record = dict[str, Any]
 SCHEMA = 3
@@ -44,6 +46,19 @@ def write_file(path: Path, content: bytes, /) -> None:
             os.replace(neighbour, path)
         finally:
             Path(neighbour).unlink(missing_ok=True)  # there only where writing was broken off
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written ({error.strerror}); choose another place") from error
+
+
+@gate
+def in_place(path: Path, /) -> io.FileIO:
+    """A file that is there, open to be written on, unbuffered; to be closed by whoever asks.
+
+    Raises:
+        ValueError: it is not there, or cannot be written.
+    """
+    try:
+        return path.open("r+b", buffering=0)
     except OSError as error:
         raise ValueError(f"{path} cannot be written ({error.strerror}); choose another place") from error
 

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door, passing
-from kdtheory.files import Record, read_json, write_json
+from kdtheory.files import Record, in_place, read_json, write_json
 from kdtheory.ntk import Kernel
 from kdtheory.ntk.blocks import Block, filled_blocks, gram_blocks
 from kdtheory.progress import Progress, told
@@ -113,7 +113,7 @@ class _Pieces:
         self._path, self._start, self._columns = path, matrix.offset, matrix.shape[1]
 
     def __enter__(self) -> _Pieces:
-        self._file = self._path.open("r+b", buffering=0)
+        self._file = in_place(self._path)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -10,8 +10,10 @@ is in the table too.
 Seconds are those of the processors, so that other work on the machine counts little. Memory is what a call
 holds at most beyond the level before it, pages of a mapped file included.
 
-To look at: a file costs less than 1.5 times the memory's time and holds a small part of it; the interval
-holds the exact risk, and n² is nowhere held.
+To look at: at 20,000 points a file costs little more time than memory (at 5,000 the writing is most of it)
+and holds a small part of it; the interval holds the exact risk, and n² is nowhere held: without the matrix a
+student of 10,000 points is solved in a fraction of the time, as blocks that find room are kept from step to
+step.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ CONFIG: dict[str, Any] = {
     "trees": 60,
     "draws": 10,
 }
-SMALL = {"points": 300, "others": 150, "taught": 100, "many": 100, "width": 4, "epochs": 1, "trees": 12,
+SMALL = {"points": 300, "others": 150, "taught": 200, "many": 100, "width": 4, "epochs": 1, "trees": 12,
          "draws": 2}  # fmt: skip
 PANELS = 2
 SIZE = (16 / 2.54, 4.6)

@@ -117,6 +117,7 @@ UNGUARDED = {
     "compression.modules.LowRank": "made by `factorise`",
     "digest": "of functions, any number of them",
     "doors": "the doors themselves",
+    "networks.calls.Asked": "what its networks and batches are is looked at by `Inputs`, when it fails too",
     "networks.ntk_linear": "layers that torch calls",
     "report": "of directories that the command line has looked at",
     "rows.hashed": "a step of `roles`, of tables that they have looked at",

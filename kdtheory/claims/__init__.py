@@ -25,4 +25,4 @@ __all__ = [
     "register_below",
     "with_controls",
 ]
-REGISTRY.expect(__name__)  # type: ignore[attr-defined]
+REGISTRY.expect(lambda: register_below(__name__))

@@ -13,12 +13,12 @@ import importlib
 import inspect
 import pkgutil
 import sys
-import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from kdtheory.claims.evidence import Evidence
+from kdtheory.claims.registry import Registry
 from kdtheory.claims.scaled import Scaled
 from kdtheory.claims.verdict import Verdict
 from kdtheory.claims.wrong import Wrong
@@ -157,64 +157,7 @@ class Claim(Filed):
         )
 
 
-class _Registry(dict[str, "Claim"]):
-    """The claims by name; those of a package are imported when any is asked for, and only then."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._package = ""
-        self._filling, self._filler = threading.Lock(), 0
-
-    def expect(self, package: str, /) -> None:
-        """Import the modules below a package at the first question."""
-        self._package = package
-
-    def _fill(self) -> None:
-        if not self._package or self._filler == threading.get_ident():
-            return  # what is imported may ask again, and finds what is there so far
-        with self._filling:  # another thread waits until all is there
-            self._filler = threading.get_ident()
-            try:
-                if self._package:
-                    register_below(self._package)
-                    self._package = ""
-            finally:
-                self._filler = 0
-
-    def __getitem__(self, name: str) -> Claim:
-        self._fill()
-        return super().__getitem__(name)
-
-    def __contains__(self, name: object) -> bool:
-        self._fill()
-        return super().__contains__(name)
-
-    def __iter__(self) -> Iterator[str]:
-        self._fill()
-        return super().__iter__()
-
-    def __len__(self) -> int:
-        self._fill()
-        return super().__len__()
-
-    def keys(self) -> Any:
-        self._fill()
-        return super().keys()
-
-    def values(self) -> Any:
-        self._fill()
-        return super().values()
-
-    def items(self) -> Any:
-        self._fill()
-        return super().items()
-
-    def get(self, name: str, other: Any = None, /) -> Any:
-        self._fill()
-        return super().get(name, other)
-
-
-REGISTRY: dict[str, Claim] = _Registry()
+REGISTRY: Registry[Claim] = Registry()
 
 
 @gate

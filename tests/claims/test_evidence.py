@@ -172,7 +172,7 @@ def test_a_refuted_identity_shows_its_counterexample() -> None:
         (lambda: Equality.of([1.0, 2.0], [0.0, 0.0], margin=0.1), "effect"),
         (lambda: MeanInequality.of([0.0, 2.0], [0.0, 0.0], bounded=(-1.0, 1.0)), "not within"),
         (lambda: Coverage.of([1.0], [1.0], delta=1.0), "delta"),
-        (lambda: WorstRatio(attempts=1, ratio=float("nan")), "not finite"),
+        (lambda: WorstRatio(attempts=1, ratio=float("nan")), "must be a real number"),
         (lambda: Joint(parts={}), "at least one part"),
         (lambda: from_record({"kind": "opinion"}), "opinion"),
         (lambda: from_record({"kind": "coverage", "draws": 3}), "damaged"),

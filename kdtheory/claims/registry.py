@@ -1,0 +1,68 @@
+"""Things by name that are imported when any of them is asked for, and only then."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+__all__ = ["Registry"]
+
+Value = TypeVar("Value")
+
+
+class Registry(dict[str, Value]):
+    """A dictionary that is filled at the first question, by one thread while the others wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: Callable[[], None] | None = None
+        self._filling, self._filler = threading.Lock(), 0
+
+    def expect(self, fill: Callable[[], None], /) -> None:
+        """Call `fill`, which puts the entries in, at the first question."""
+        self._waiting = fill
+
+    def _fill(self) -> None:
+        if self._waiting is None or self._filler == threading.get_ident():
+            return  # what is imported may ask again, and finds what is there so far
+        with self._filling:
+            self._filler = threading.get_ident()
+            try:
+                if self._waiting is not None:
+                    self._waiting()
+                    self._waiting = None
+            finally:
+                self._filler = 0
+
+    def __getitem__(self, name: str) -> Value:
+        self._fill()
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self._fill()
+        return super().__contains__(name)
+
+    def __iter__(self) -> Iterator[str]:
+        self._fill()
+        return super().__iter__()
+
+    def __len__(self) -> int:
+        self._fill()
+        return super().__len__()
+
+    def keys(self) -> Any:
+        self._fill()
+        return super().keys()
+
+    def values(self) -> Any:
+        self._fill()
+        return super().values()
+
+    def items(self) -> Any:
+        self._fill()
+        return super().items()
+
+    def get(self, name: str, other: Any = None, /) -> Any:
+        self._fill()
+        return super().get(name, other)
