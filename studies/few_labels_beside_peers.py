@@ -135,15 +135,15 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
                 color = PALETTE["vermillion"] if row.short else PALETTE["blue"]
                 ax.plot(row.mean_limit, place, "o", color=color, markersize=4)
                 ax.annotate(
-                    f"{row.coverage:.3f}", (row.mean_limit, place), (6, -3), fontsize=7,
+                    f"{row.coverage:.3f}", (row.mean_limit, place), (6, -3), fontsize=7.5,
                     textcoords="offset points",
                 )  # fmt: skip
                 names[place] = row.method
                 place += 1
             ax.plot([low, low], [begin - 0.4, place - 0.6], color=PALETTE["black"], linewidth=1)
-            ax.text(low, begin - 0.5, f" {world}", fontsize=7, va="bottom")
+            ax.text(low, begin - 0.5, f" {world}", fontsize=7.5, va="bottom")
             place += 1
-        ax.set_yticks(list(names), list(names.values()), fontsize=7)
+        ax.set_yticks(list(names), list(names.values()), fontsize=7.5)
         ax.set_ylim(place - 0.5, -1.5)
         ax.set_xlim(0 if question != "powered" else 0.045, 1.28 * shown["mean_limit"].max())
         ax.grid(visible=False, axis="y")
