@@ -140,7 +140,8 @@ def _number(length: str) -> str:
 
 
 def _share_glyphs(root: ET.Element, names: _Names, page: Shared) -> None:
-    """Take the outlines of glyphs out of a drawing by matplotlib; the page has each of them once."""
+    """Take the outlines of glyphs out of a drawing by matplotlib; the page has each once, and no blanks."""
+    blank = set()
     for holder in root.iter(f"{_SVG}defs"):
         for path in list(holder):
             known, outline = path.get("id", ""), _compact(path.get("d", ""))
@@ -148,6 +149,12 @@ def _share_glyphs(root: ET.Element, names: _Names, page: Shared) -> None:
             if path.tag == f"{_SVG}path" and plain and _OUTLINE.fullmatch(outline):
                 names.given[known] = page.known(page.glyphs, outline)
                 holder.remove(path)
+            elif set(path.attrib) == {"id", "transform"} and not len(path):
+                blank.add(f"#{known}")
+                holder.remove(path)
+    for group in list(root.iter(f"{_SVG}g")):
+        for one in [one for one in group if one.tag == f"{_SVG}use" and one.get(_HREF) in blank]:
+            group.remove(one)
 
 
 def _clean(element: ET.Element, names: _Names) -> None:
