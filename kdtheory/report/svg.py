@@ -43,6 +43,10 @@ _REFERRED = re.compile(r"#([\w.:-]+)")
 _TEXTS = {"text", "tspan", "textPath", "style", "desc"}
 _MEASURES = {"d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "width", "height", "points", "transform"}
 _LONG, _AROUND = re.compile(r"-?\b\d+\.\d{3,}\b"), re.compile(r" ?([A-Za-z]) ?")
+_INHERITED = {
+    "fill", "fill-opacity", "fill-rule", "stroke", "stroke-dasharray", "stroke-dashoffset", "stroke-linecap",
+    "stroke-linejoin", "stroke-miterlimit", "stroke-opacity", "stroke-width",
+}  # fmt: skip
 _MOVED = re.compile(r"translate\(([-.\d]+) ([-.\d]+)\)")
 _GLYPH, _OUTLINE = "scale(0.015625)", re.compile(r"[\w .-]*")
 _PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[\w+/=\s]*")
@@ -179,7 +183,20 @@ def _clean(element: ET.Element, names: _Names) -> None:
             child.tail = None
     element[:] = list(_unwrapped(children)) if names.page is not None else children
     if names.page is not None and element.tag == "g" and len(element):
+        _share_style(element, names.page)
         _share_word(element, names.page)
+
+
+def _share_style(group: ET.Element, page: Shared) -> None:
+    """A style of all of a group's members, of what members inherit, as that of the group."""
+    (shared, *others) = {one.get("class", "") for one in group}
+    if not shared or others or "class" in group.attrib or len(group) < 2:
+        return
+    style = next(style for style, name in page.styles.items() if name == shared)
+    if all(one.partition(":")[0].strip() in _INHERITED for one in style.split(";") if one.strip()):
+        group.set("class", shared)
+        for one in group:
+            del one.attrib["class"]
 
 
 def _share_word(group: ET.Element, page: Shared) -> None:
