@@ -300,3 +300,14 @@ def test_what_is_no_real_number_of_two_bytes_is_refused_in_a_sentence(dtype: tor
     for loss in (*DIVERGENCES.values(), matching, partial(zheng24_terms, temperature=2.0)):
         with pytest.raises(ValueError, match=r"has dtype .*give floating-point numbers"):
             loss(logits, logits)
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.5, 0.8])
+def test_a_jensen_shannon_of_neighbours_is_its_definition(beta: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    teacher, moved = torch.randn(2, 6, 4, dtype=torch.float64, generator=generator)
+    student = teacher + 0.05 * moved
+    p, q = teacher.softmax(-1), student.softmax(-1)
+    mixed = beta * p + (1 - beta) * q
+    wanted = beta * (p * (p / mixed).log()).sum(-1) + (1 - beta) * (q * (q / mixed).log()).sum(-1)
+    torch.testing.assert_close(jensen_shannon(student, teacher, beta=beta), wanted, rtol=1e-9, atol=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -281,3 +282,14 @@ def test_bad_starts_are_refused() -> None:
         with pytest.raises(ValueError, match=message):
             limit_start(network, views, noise_norm=1.0, members=1, stream=Stream(0))
     assert math.isfinite(float(start.projections.sum()))
+
+
+def test_the_kernel_of_an_average_is_that_of_its_gradients() -> None:
+    views = NOISY.views(4, Stream(1))
+    start = limit_start(
+        PatchNetwork(3, 9, 6, channels=2, init_std=0.4), views, noise_norm=1.0, members=1, stream=Stream(2)
+    )
+    thirds = replace(start, average_of=3)  # a third of the same logits
+    here, there = (tangent_kernel(one, views.coefficients, views.coefficients) for one in (start, thirds))
+    torch.testing.assert_close(thirds.logits(views.coefficients), start.logits(views.coefficients) / 3)
+    torch.testing.assert_close(there, here / 9)

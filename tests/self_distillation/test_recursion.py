@@ -50,3 +50,7 @@ def test_labels_without_noise_pass_the_first_error_on() -> None:
 def test_what_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         replaced_error(1, **(SETTING | wrong))
+
+
+def test_the_limit_of_accumulated_data_by_hand() -> None:
+    assert accumulated_error_limit(n=10, dim=1, noise_variance=2.0) == pytest.approx(math.pi**2 / 6 / 4)

@@ -172,3 +172,9 @@ def test_an_angle_within_its_rounding_of_the_edge_counts() -> None:
     assert [tail(1.0 + shift * eps) for shift in (-1, 0, 2, 100)] == [0.5, 0.5, 0.5, 0.0]
     assert tail.upper(0.5, delta=0.1) == 1.0
     assert tail.upper(1.1, delta=0.4) == pytest.approx(math.sqrt(math.log(2.5) / 4))
+
+
+def test_an_angle_at_the_edge_of_rounding_is_counted() -> None:
+    edge = 1.0 - 4 * torch.finfo(torch.float64).eps
+    assert angle_tail(torch.tensor([0.5, edge], dtype=torch.float64))(1.0) == 0.5
+    assert angle_tail(torch.tensor([0.5, edge - 1e-15], dtype=torch.float64))(1.0) == 0.0
