@@ -10,13 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdtheory._plain_kinds import Kind, is_number, number_of, refused, with_article, within
+from kdtheory._plain_kinds import REAL, WHOLE, Kind, is_number, number_of, refused, with_article, within
 
 __all__ = ["ARRAY_LIKE", "array_kind"]
 
-_REAL = frozenset((torch.float64, torch.float32, torch.float16, torch.bfloat16))
-_UNSIGNED = (torch.uint8, torch.uint16, torch.uint32, torch.uint64)
-_WHOLE = frozenset((torch.int64, torch.int32, torch.int16, torch.int8, *_UNSIGNED))
+_REAL, _WHOLE = (frozenset(getattr(torch, name) for name in names) for names in (REAL, WHOLE))
 _TEXT = (str, bytes, bytearray)
 
 

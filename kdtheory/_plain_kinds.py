@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
+    "REAL",
+    "WHOLE",
     "Kind",
     "article",
     "flag",
@@ -30,9 +32,9 @@ __all__ = [
     "within",
 ]
 
-_REAL = ("float64", "float32", "float16", "bfloat16")
-_WHOLE = ("int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64")
-_TYPES = frozenset(f"torch.{name}" for name in (*_REAL, *_WHOLE))
+REAL = ("float64", "float32", "float16", "bfloat16")
+WHOLE = ("int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64")
+_TYPES = frozenset(f"torch.{name}" for name in (*REAL, *WHOLE))
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,8 @@ def is_bare(value: Any) -> bool:
 
 
 def with_article(value: Any) -> str:
-    kind = type(value).__name__
-    return "None" if value is None else f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
+    return "None" if value is None else article(type(value).__name__)
 
 
 def article(word: str) -> str:
-    return f"{'an' if word[0] in 'AEIOU' else 'a'} {word}"
+    return f"{'an' if word[0].lower() in 'aeiou' else 'a'} {word}"

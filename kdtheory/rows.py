@@ -127,12 +127,7 @@ class EqualRows:
             names = [a for a in self.tables if any(kind in self._kinds(a, b) for b in self.tables)]
             tables = [_Rows(_parts(self.tables[name]), kind) for name in names]
             ends = np.cumsum([len(table) for table in tables])
-            hashes = [
-                self.known[name]
-                if name in self.known and kind == _own_kind(table.parts)
-                else table.hashes()[0]
-                for name, table in zip(names, tables, strict=True)
-            ]
+            hashes = [self._hashes(name, table) for name, table in zip(names, tables, strict=True)]
             labels = _labels(tables, np.concatenate(hashes))
             self._known[kind] = dict(zip(names, np.split(labels, ends[:-1]), strict=True))
         return self._known[kind]

@@ -217,7 +217,8 @@ def _shifts(
 ) -> Iterator[dict[str, Any]]:
     """The other mails are the world: independent draws from it, so that errors are known exactly."""
     student, teacher = (nets[name](words) for name in ("student", "teacher"))
-    wrong, draws = (student.argmax(-1) != labels).numpy(), stream.child("draws").numpy()
+    wrong, of_teacher = ((one.argmax(-1) != labels).numpy() for one in (student, teacher))
+    draws = stream.child("draws").numpy()
     of_hard, of_rest = (np.flatnonzero(mask) for mask in (hard.numpy(), ~hard.numpy()))
     old = len(of_hard) / len(words)
     seen, unlabelled = draws.integers(len(words), size=(2, DRAWN))
@@ -239,8 +240,7 @@ def _shifts(
         )  # fmt: skip
         lines = {
             "error": share * wrong[of_hard].mean() + (1 - share) * wrong[of_rest].mean(),
-            "teacher's error": share * (teacher.argmax(-1) != labels).numpy()[of_hard].mean()
-            + (1 - share) * (teacher.argmax(-1) != labels).numpy()[of_rest].mean(),
+            "teacher's error": share * of_teacher[of_hard].mean() + (1 - share) * of_teacher[of_rest].mean(),
             "hold-out, ratio forgotten": limit,
             "hold-out × ratio": min(1.0, ratio * limit),
             "two hold-outs, weighed": min(1.0, share * both[0] + (1 - share) * both[1]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from random import Random
 
@@ -44,7 +45,8 @@ def test_good_arguments_are_known_for_every_door(package: str) -> None:
     for name, door in DOORS.items():
         if name.split(".")[0] == package:
             for draws in range(DRAWS):
-                built(Arguments(Random(f"{draws} {name}")), door)
+                start, args, named = built(Arguments(Random(f"{draws} {name}")), door)
+                assert inspect.signature(door.call).bind(*start, *args, **named), name
 
 
 @pytest.mark.parametrize("package", PACKAGES)

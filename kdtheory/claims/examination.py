@@ -106,9 +106,7 @@ def patched(mutant: Mutant, /, *users: Callable[..., Any]) -> Iterator[None]:
     Raises:
         ValueError: nothing refers to the target by name, so that the mutant would change nothing.
     """
-    len(
-        REGISTRY
-    )  # all claims are imported now: what is imported within the block would keep the wrong version
+    REGISTRY.fill()  # what is imported within the block would keep the wrong version
     places = [
         (namespace, name)
         for namespace in _namespaces(mutant.target, users)

@@ -23,7 +23,8 @@ class Registry(dict[str, Value]):
         """Call `fill`, which puts the entries in, at the first question."""
         self._waiting = fill
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
+        """Put in what is expected, where that has not been done."""
         if self._waiting is None or self._filler == threading.get_ident():
             return  # what is imported may ask again, and finds what is there so far
         with self._filling:
@@ -36,33 +37,33 @@ class Registry(dict[str, Value]):
                 self._filler = 0
 
     def __getitem__(self, name: str) -> Value:
-        self._fill()
+        self.fill()
         return super().__getitem__(name)
 
     def __contains__(self, name: object) -> bool:
-        self._fill()
+        self.fill()
         return super().__contains__(name)
 
     def __iter__(self) -> Iterator[str]:
-        self._fill()
+        self.fill()
         return super().__iter__()
 
     def __len__(self) -> int:
-        self._fill()
+        self.fill()
         return super().__len__()
 
     def keys(self) -> Any:
-        self._fill()
+        self.fill()
         return super().keys()
 
     def values(self) -> Any:
-        self._fill()
+        self.fill()
         return super().values()
 
     def items(self) -> Any:
-        self._fill()
+        self.fill()
         return super().items()
 
     def get(self, name: str, other: Any = None, /) -> Any:
-        self._fill()
+        self.fill()
         return super().get(name, other)

@@ -146,7 +146,6 @@ def iterative_solution(
     )
 
 
-@torch.no_grad()
 @door
 def gram_product(
     kernel: Kernel, rows: Float[Tensor, "n *shape"], vector: Float[Tensor, "n"], /, *, jobs: int = 1

@@ -60,16 +60,23 @@ class Shared:
     words: dict[str, str] = field(default_factory=dict)
     styles: dict[str, str] = field(default_factory=dict)
     taken: int = 0
+    said: dict[str, str] = field(default_factory=dict)
 
     def name(self) -> str:
         """A short id that nothing else on the page has."""
         self.taken += 1
         return f"s{self.taken}"
 
+    def is_glyph(self, reference: str) -> bool:
+        """Whether a reference, as "#s7", is to a glyph."""
+        name = reference.removeprefix("#")
+        return self.glyphs.get(self.said.get(name, "")) == name
+
     def known(self, kind: dict[str, str], said: str) -> str:
         """The id of a glyph, a word or a style."""
         if said not in kind:
             kind[said] = self.name()
+            self.said[kind[said]] = said
         return kind[said]
 
     def definitions(self, drawings: Iterable[str], /) -> tuple[Markup, Markup]:
@@ -192,8 +199,8 @@ def _share_style(group: ET.Element, page: Shared) -> None:
     (shared, *others) = {one.get("class", "") for one in group}
     if not shared or others or "class" in group.attrib or len(group) < 2:
         return
-    style = next(style for style, name in page.styles.items() if name == shared)
-    if all(one.partition(":")[0].strip() in _INHERITED for one in style.split(";") if one.strip()):
+    declared = page.said[shared].split(";")
+    if all(one.partition(":")[0].strip() in _INHERITED for one in declared if one.strip()):
         group.set("class", shared)
         for one in group:
             del one.attrib["class"]
@@ -201,8 +208,7 @@ def _share_style(group: ET.Element, page: Shared) -> None:
 
 def _share_word(group: ET.Element, page: Shared) -> None:
     """Take the glyphs of a word out of its group, which then names the word: most stand in several places."""
-    glyphs = {f"#{name}" for name in page.glyphs.values()}
-    if all(one.tag == "use" and one.get("href") in glyphs and not len(one) for one in group):
+    if all(one.tag == "use" and page.is_glyph(one.get("href", "")) and not len(one) for one in group):
         for one in group:
             for axis in {"x", "y"} & set(one.attrib):  # in units of a font, a hundredth of a word's height
                 one.set(axis, str(round(float(one.attrib[axis]))))

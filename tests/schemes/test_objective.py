@@ -110,9 +110,8 @@ def test_a_net_with_several_entries_is_called_as_it_is() -> None:
 
 
 def test_a_net_that_has_changed_since_the_last_batch_is_looked_at_again() -> None:
-    torch.manual_seed(0)
-    x, y = torch.randn(6, 4), torch.randint(0, 3, (6,))
-    objective = Objective(nn.Linear(4, 3), nn.Linear(4, 3), losses=hinton(2.0, 0.5))
+    x, y = data()
+    objective = Objective(*nets(4, 5), losses=hinton(2.0, 0.5))
     single = objective((x, y))["loss"].item()
     objective.student.double()  # by its owner, not through the objective
     assert objective((x, y))["loss"].item() == pytest.approx(single, rel=1e-6)
@@ -120,16 +119,16 @@ def test_a_net_that_has_changed_since_the_last_batch_is_looked_at_again() -> Non
     assert objective((x, y))["loss"].dtype == torch.float64
     objective.float()
     assert objective((x, y))["loss"].item() == pytest.approx(single, rel=1e-6)
-    other = nn.Linear(4, 3)
+    (other,) = nets(6)
     objective.student = other
     objective((x, y))["loss"].backward()
-    assert other.weight.grad is not None
+    assert all(part.grad is not None for part in other.parameters())
     with pytest.raises(ValueError, match="the student does not take a batch of shape"):
-        objective((torch.randn(6, 5), y))
+        objective((torch.ones(10, 5), y))
     assert objective((x, y))["loss"].isfinite()
     objective.student = nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(8, 3))
     with pytest.raises(ValueError, match=r"the (student|teacher) does not take"):
-        objective((torch.randint(0, 5, (6, 2)), y))
+        objective((torch.zeros(10, 2, dtype=torch.long), y))
 
 
 def test_a_net_that_writes_on_its_inputs_changes_no_later_batch() -> None:
@@ -141,7 +140,7 @@ def test_a_net_that_writes_on_its_inputs_changes_no_later_batch() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.last(x.mul_(0.5))
 
-    x, y = torch.randn(6, 4), torch.randint(0, 3, (6,))
+    x, y = data()
     before = x.clone()
     objective = Objective(Writes(), Writes(), losses=hinton(2.0, 0.5))
     values = {objective((x, y))["loss"].item() for _ in range(3)}
