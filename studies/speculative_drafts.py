@@ -34,7 +34,7 @@ from torch.nn.functional import one_hot
 
 from kdtheory.datasets import digits
 from kdtheory.experiments.worlds import distilled_log_loss
-from kdtheory.losses import label_loss
+from kdtheory.losses import SOFT_TERMS, label_loss
 from kdtheory.networks import MLP
 from kdtheory.plots import PALETTE, panel_letter, points
 from kdtheory.populations import Population, train
@@ -72,11 +72,6 @@ SEEN, DRAFT_SEEN = 24, 2
 """Tokens before the next that the target and the draft see."""
 
 
-def _reverse(logits: Tensor, teacher_probs: Tensor, _labels: Tensor) -> Tensor:
-    logs = logits.log_softmax(-1)
-    return (logs.exp() * (logs - _log(teacher_probs))).sum(-1)
-
-
 def _log(probs: Tensor) -> Tensor:
     return probs.clamp_min(1e-30).log()
 
@@ -84,7 +79,7 @@ def _log(probs: Tensor) -> Tensor:
 LOSSES: Mapping[str, Callable[..., Tensor]] = {
     "the tokens that follow": label_loss,
     "KL(target‖draft)": distilled_log_loss,
-    "KL(draft‖target)": _reverse,
+    "KL(draft‖target)": lambda logits, probs, _: SOFT_TERMS["reverse_kl"](logits, _log(probs)),
     "TV": lambda logits, probs, _: total_variation(logits, _log(probs)),
     "−ln α": lambda logits, probs, _: negative_log_acceptance(logits, _log(probs)),
 }
