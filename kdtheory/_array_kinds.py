@@ -1,20 +1,17 @@
-"""Kinds of arrays: the annotations of jaxtyping and `ArrayLike` as checks of arguments."""
+"""Kinds of arrays: the annotations of jaxtyping and `ArrayLike` as checks of arguments, without torch."""
 
 from __future__ import annotations
 
-import collections.abc
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from kdtheory._plain_kinds import REAL, WHOLE, Kind, is_number, number_of, refused, with_article, within
+from kdtheory._plain_kinds import Kind, is_number, is_tensor, number_of, refused, within
 
 __all__ = ["ARRAY_LIKE", "array_kind"]
 
-_REAL, _WHOLE = (frozenset(getattr(torch, name) for name in names) for names in (REAL, WHOLE))
 _TEXT = (str, bytes, bytearray)
 
 
@@ -23,7 +20,7 @@ def _array_like(name: str, value: Any) -> Any:
     if is_number(value):
         return within(name, number_of(name, value, "a number"))
     try:
-        array = np.asarray(value.detach() if isinstance(value, Tensor) else value)
+        array = np.asarray(value.detach() if is_tensor(value) else value)
     except (ValueError, TypeError, RuntimeError):  # ragged, on another device, sparse
         raise refused(name, value, "a number or an array of numbers") from None
     if array.dtype.kind not in "fiu":
@@ -41,11 +38,11 @@ def array_kind(hint: Any) -> Kind | None:
     if hint.array_type is np.ndarray:
         look = _numpy_look(_sort(hint))
         return Kind(lambda value: isinstance(value, np.ndarray), look, "an array", axes_known)
-    if hint.array_type is not Tensor:
+    if hint.array_type is not getattr(sys.modules.get("torch"), "Tensor", None):
         return None
-    look = {"real": _tensor_look(_REAL), "whole": _tensor_look(_WHOLE), "truth": _tensor_look({torch.bool}),
-            "any": _tensor_look(None)}[_sort(hint)]  # fmt: skip
-    return Kind(lambda value: isinstance(value, Tensor), look, "a tensor", axes_known)
+    from kdtheory._tensor_kinds import tensor_look
+
+    return Kind(is_tensor, tensor_look(_sort(hint)), "a tensor", axes_known)
 
 
 def _sort(hint: Any) -> str:
@@ -53,31 +50,6 @@ def _sort(hint: Any) -> str:
     if "any" in dtypes or ("float32" in dtypes and "int64" in dtypes):
         return "any"
     return "real" if "float32" in dtypes else "whole" if "int64" in dtypes else "truth"
-
-
-def _tensor_look(dtypes: collections.abc.Set[torch.dtype] | None) -> Callable[[str, Any], Any]:
-    def look(name: str, value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            raise ValueError(f"{name} is {with_article(value)}; give a tensor, torch.as_tensor({name})")
-        if value.layout is not torch.strided or value.is_meta:
-            form = "no numbers (device 'meta')" if value.is_meta else f"layout {value.layout}"
-            raise ValueError(f"{name} has {form}; give an ordinary tensor, {name}.to_dense()")
-        dtype = value.dtype
-        if dtypes is None:
-            if dtype.is_complex:
-                raise ValueError(f"{name} has dtype {dtype}; give real numbers")
-        elif dtype not in dtypes:
-            raise ValueError(f"{name} has dtype {dtype}; {_CURES[min(map(str, dtypes))].format(name)}")
-        return value.long() if dtypes is _WHOLE and dtype is not torch.int64 else value
-
-    return look
-
-
-_CURES = {
-    "torch.bfloat16": "give floating-point numbers, {0}.float()",
-    "torch.int16": "give whole class numbers (torch.long)",
-    "torch.bool": "give truth values, a boolean tensor",
-}
 
 
 def _numpy_look(sort: str) -> Callable[[str, Any], Any]:

@@ -19,7 +19,8 @@ from kdtheory._near import near
 from kdtheory.claims import REGISTRY, Claim, Judgement, Plan, Verdict, examine, judge_family
 from kdtheory.claims.evidence import Evidence
 from kdtheory.claims.examined import Examined
-from kdtheory.claims.finding import Ledger, finding
+from kdtheory.claims.finding import Ledger
+from kdtheory.claims.judging import finding
 from kdtheory.claims.verdict import decisive_p_values
 from kdtheory.datasets import load_images
 from kdtheory.doors import gate

@@ -13,9 +13,6 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
 from kdtheory.doors import gate
 
 __all__ = ["made", "plain", "plain_fields", "restored"]
@@ -27,6 +24,7 @@ _WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a
 def plain(value: Any, /) -> Any:
     """The value in dictionaries, lists, texts and numbers.
 
+    >>> import numpy as np
     >>> plain({0.5: (1, np.float64(2.0))})
     {'0.5': [1, 2.0]}
     """
@@ -38,7 +36,7 @@ def plain(value: Any, /) -> Any:
         return plain_fields(value)
     if isinstance(value, Mapping):
         return {f"{key:g}" if isinstance(key, float) else str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, np.ndarray | np.generic | Tensor):
+    if hasattr(value, "tolist"):  # an array, a tensor, or one number of them
         return value.tolist()
     return [plain(one) for one in value] if isinstance(value, list | tuple) else value
 

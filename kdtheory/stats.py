@@ -1,6 +1,6 @@
 """The statistics that verdicts stand on: exact limits, one-sided tests, slopes, and a shared error rate.
 
-A thin layer over `scipy.stats`; p-values are one-sided, and valid for the model named: Student's t where
+A thin layer over `scipy.special`; p-values are one-sided, and valid for the model named: Student's t where
 means are normal (`mean_test`), any law on an interval where the values are bounded (`bounded_test`).
 """
 
@@ -12,17 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
-from scipy.special import logsumexp
+from scipy import special
 
 from kdtheory.doors import door
 from kdtheory.inversion import binomial_upper_limit
-from kdtheory.validate import check_fraction
 
 __all__ = [
     "BoundedTest",
     "MeanTest",
     "OneSidedTest",
+    "binomial_tails",
     "binomial_upper_limit",
     "bounded_test",
     "holm_adjusted",
@@ -94,11 +93,11 @@ class MeanTest(OneSidedTest):
 
     def p_above(self, level: float) -> float:
         """p-value of "the true mean is ≤ level" (small: it lies above), Student's t; 1 where it is mute."""
-        return 1.0 if self.mute else float(stats.t.sf((self.mean - level) / self.standard_error, self.dof))
+        return 1.0 if self.mute else float(special.stdtr(self.dof, (level - self.mean) / self.standard_error))
 
     def p_below(self, level: float) -> float:
         """p-value of "the true mean is ≥ level" (small: it lies below), Student's t; 1 where it is mute."""
-        return 1.0 if self.mute else float(stats.t.cdf((self.mean - level) / self.standard_error, self.dof))
+        return 1.0 if self.mute else float(special.stdtr(self.dof, (self.mean - level) / self.standard_error))
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Two-sided Student interval of the mean; where the test is mute, it is too short to be one.
@@ -106,8 +105,9 @@ class MeanTest(OneSidedTest):
         Raises:
             ValueError: the confidence is outside (0, 1).
         """
-        check_fraction("confidence", confidence, open_interval=True)
-        half = float(stats.t.ppf(0.5 + confidence / 2, self.dof)) * self.standard_error
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence = {confidence} must lie in (0, 1)")
+        half = float(special.stdtrit(self.dof, 0.5 + confidence / 2)) * self.standard_error
         return self.mean - half, self.mean + half
 
 
@@ -169,13 +169,13 @@ class BoundedTest(OneSidedTest):
         scaled = (self.values - self.low) / (self.high - self.low)
         if np.minimum(scaled, 1 - scaled).max() <= _ROUNDING:
             share = max(0.0, (level - self.low) / (self.high - self.low))
-            return float(stats.binom.cdf(round(scaled.sum()), len(scaled), share))
+            return binomial_tails(round(scaled.sum()), len(scaled), share)[0]
         gains = np.outer(_STAKES / (self.high - level), level - self.values)
         with np.errstate(divide="ignore"):  # the highest stake is lost whole on a value at the high end
             money = np.log1p(np.maximum(gains, -1.0)).sum(1)
         weights = np.full(len(_STAKES), 0.5 / (len(_STAKES) - 1))
         weights[0] = 0.5
-        return float(np.exp(min(0.0, -logsumexp(money, b=weights))))
+        return float(np.exp(min(0.0, -special.logsumexp(money, b=weights))))
 
 
 @door
@@ -196,6 +196,31 @@ def bounded_test(values: Float[np.ndarray, " trials"], low: float, high: float, 
             "declare the bounds that their definition gives"
         )
     return BoundedTest(np.clip(values, low, high), low, high)
+
+
+@door
+def binomial_tails(successes: int, trials: int, share: float, /) -> tuple[float, float]:
+    """P[K ≤ k] and P[K ≥ k] for K ~ Bin(n, p).
+
+    Args:
+        successes: k, from 0 to n.
+        trials: n.
+        share: p in [0, 1].
+
+    Raises:
+        ValueError: a number is out of its range.
+
+    >>> binomial_tails(1, 2, 0.5)
+    (0.75, 0.75)
+    """
+    if not 0 <= successes <= trials:
+        raise ValueError(f"successes = {successes} must lie between 0 and the {trials} trials")
+    if not 0 <= share <= 1:
+        raise ValueError(f"share = {share} must lie in [0, 1]")
+    k, n = successes, trials
+    fewer = special.betaincc(k + 1.0, float(n - k), share) if k < n else 1.0
+    more = special.betainc(float(k), n - k + 1.0, share) if k > 0 else 1.0
+    return float(fewer), float(more)
 
 
 @door

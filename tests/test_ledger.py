@@ -14,9 +14,10 @@ import pytest
 
 from kdtheory.claims import REGISTRY, Plan, Verdict
 from kdtheory.claims.evidence import Coverage, Failure, Identity, Joint, OutOfScope, WorstRatio
-from kdtheory.claims.examined import Examined, Tried
+from kdtheory.claims.examined import Examined
 from kdtheory.claims.finding import Ledger, Outcome, Part, Score
 from kdtheory.claims.power import Power
+from kdtheory.claims.told import Tried
 from kdtheory.cli.ledger import _summary
 from kdtheory.ledger import collate, exit_code, verify
 from kdtheory.records import RunDirectory, as_document, read_ledger

@@ -11,6 +11,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from kdtheory.stats import (
     MeanTest,
+    binomial_tails,
     binomial_upper_limit,
     bounded_test,
     holm_adjusted,
@@ -148,6 +149,22 @@ def test_the_upper_limit_covers_as_often_as_it_says() -> None:
             if binomial_upper_limit(k, trials, delta=delta) >= p
         )
         assert 1 - delta <= covered < 1
+
+
+@pytest.mark.parametrize("share", [0.0, 1e-300, 1e-12, 0.03, 0.5, 1.0])
+@pytest.mark.parametrize(
+    ("successes", "trials"), [(0, 0), (0, 1), (1, 1), (0, 50), (7, 50), (50, 50), (40, 10**6)]
+)
+def test_binomial_tails_are_scipys(successes: int, trials: int, share: float) -> None:
+    law = stats.binom(trials, share)
+    expected = law.cdf(successes), law.sf(successes - 1)
+    assert binomial_tails(successes, trials, share) == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize(("successes", "share"), [(-1, 0.5), (3, 0.5), (1, -0.1), (1, 1.1)])
+def test_counts_and_shares_that_are_none_are_refused(successes: int, share: float) -> None:
+    with pytest.raises(ValueError, match="must lie"):
+        binomial_tails(successes, 2, share)
 
 
 def test_slopes_are_linregress_slopes() -> None:

@@ -4,9 +4,14 @@ Every claim below this package is registered when the registry is first read. Th
 package is its title; a module that is put into one, or beside them, is found without being named anywhere.
 """
 
-from kdtheory.claims.core import REGISTRY, Claim, Control, Mutant, Scaled, claim, register_below
-from kdtheory.claims.examination import Examination, Plan, examine
-from kdtheory.claims.verdict import Judgement, Verdict, judge, judge_family, with_controls
+from typing import TYPE_CHECKING
+
+from kdtheory._lazy import lazily
+
+if TYPE_CHECKING:
+    from kdtheory.claims.core import REGISTRY, Claim, Control, Mutant, Scaled, claim, register_below
+    from kdtheory.claims.examination import Examination, Plan, examine
+    from kdtheory.claims.verdict import Judgement, Verdict, judge, judge_family, with_controls
 
 __all__ = [
     "REGISTRY",
@@ -25,4 +30,4 @@ __all__ = [
     "register_below",
     "with_controls",
 ]
-REGISTRY.expect(lambda: register_below(__name__))
+lazily(__name__)

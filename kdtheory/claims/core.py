@@ -20,6 +20,7 @@ from typing import Any
 from kdtheory.claims.evidence import Evidence
 from kdtheory.claims.registry import Registry
 from kdtheory.claims.scaled import Scaled
+from kdtheory.claims.told import Filed
 from kdtheory.claims.verdict import Verdict
 from kdtheory.claims.wrong import Wrong
 from kdtheory.doors import gate
@@ -71,22 +72,6 @@ class Mutant:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "target", target)
         object.__setattr__(self, "wrong", wrong.of(target) if isinstance(wrong, Wrong) else wrong)
-
-
-class Filed:
-    """Anything filed under a section, such as "4.1"; the section is empty where there is no chapter."""
-
-    section: str
-
-    @property
-    def chapter(self) -> int:
-        """The chapter that it belongs to; 0 where it belongs to none."""
-        return self.order[0]
-
-    @property
-    def order(self) -> tuple[int, ...]:
-        """The numbers of its section, by which claims are put in order."""
-        return tuple(int(part) for part in self.section.split(".") if part) or (0,)
 
 
 @gate
@@ -158,6 +143,7 @@ class Claim(Filed):
 
 
 REGISTRY: Registry[Claim] = Registry()
+REGISTRY.expect(lambda: register_below("kdtheory.claims"))
 
 
 @gate

@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from kdtheory.claims.core import Claim, Filed
+from kdtheory.claims.core import Claim
 from kdtheory.claims.evidence import Evidence
 from kdtheory.claims.examination import Examination
 from kdtheory.claims.power import Power
-from kdtheory.claims.verdict import Verdict
+from kdtheory.claims.told import Told, Tried
 from kdtheory.experiments import shown
 
-__all__ = ["Examined", "Told", "Tried"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Told(Filed):
-    """The words of a claim's declaration."""
-
-    name: str
-    section: str
-    topic: str = field(repr=False)
-    statement: str = field(repr=False)
-    formula: str = field(repr=False)
-    source: str = field(repr=False)
-    place: str = field(repr=False)
-    assumes: tuple[str, ...] = field(repr=False)
-    how: str = field(repr=False)
-    reading: str = field(repr=False)
-    loose: str = field(repr=False)
-    tuned_on: tuple[int, ...] = field(repr=False)
-    expected: Verdict
-    brings: Verdict = field(repr=False)
-    premise: Mapping[str, str] = field(repr=False)
+__all__ = ["Examined"]
 
 
 def _told(claim: Claim) -> dict[str, Any]:
@@ -45,15 +24,6 @@ def _told(claim: Claim) -> dict[str, Any]:
         "brings": claim.control_brings,
         "premise": {name: shown(value) for name, value in claim.premise.items()},
     }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tried:
-    """A control, and what its run brought."""
-
-    because: str
-    overrides: Mapping[str, str]
-    evidence: Evidence
 
 
 @dataclass(frozen=True, kw_only=True)

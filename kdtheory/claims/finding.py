@@ -1,24 +1,25 @@
-"""A row of the ledger: a claim's verdict, its controls, what breaks each part, what is noticed."""
+"""A row of the ledger: a claim's verdict, its controls, what breaks each part, what is noticed.
+
+Tables and pages of notebooks import pandas when they are asked for: a report is made without.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from kdtheory.claims.evidence import Evidence, Failure
-from kdtheory.claims.examined import Examined, Told, Tried
-from kdtheory.claims.power import Power, noticed, smallest
-from kdtheory.claims.verdict import Judgement, Verdict, with_controls
+from kdtheory.claims.evidence import Evidence
+from kdtheory.claims.told import Told, Tried
+from kdtheory.claims.verdict import Verdict
 from kdtheory.doors import gate
-from kdtheory.shown import Frame, in_html
 
-__all__ = ["READ_LITERALLY", "Finding", "Ledger", "Notices", "Outcome", "Part", "Score", "Trial", "finding"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["READ_LITERALLY", "Finding", "Ledger", "Notices", "Outcome", "Part", "Score", "Trial"]
 
 READ_LITERALLY = "REFUTED as literally read; the charitable reading is the control"
-_DECIDED = (Verdict.SUPPORTED, Verdict.REFUTED, Verdict.VACUOUS)
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Finding(Told):
     def _repr_html_(self) -> str:
         expected = "" if self.as_expected else f", expected {self.expected.name}"
         said = f"{self.name}: {self.verdict.name}{expected}. {self.statement}"
-        return in_html(said, self.to_frame().T.rename_axis(" "))
+        return _in_html(said, self.to_frame().T.rename_axis(" "))
 
     @property
     def would_notice(self) -> str:
@@ -184,6 +185,8 @@ class Ledger:
 
     def plot(self) -> Any:
         """How many claims of each chapter came out how; the axes."""
+        import pandas as pd
+
         chapters = [f"chapter {one.section.split('.')[0]}" if one.section else "own" for one in self.findings]
         verdicts = [one.verdict.name for one in self.findings]
         table = pd.crosstab(pd.Series(chapters, name=""), pd.Series(verdicts, name=""))
@@ -199,10 +202,20 @@ class Ledger:
         return f"{self._said}\n{self.to_frame()}"
 
     def _repr_html_(self) -> str:
-        return in_html(self._said, self.to_frame())
+        return _in_html(self._said, self.to_frame())
+
+
+def _in_html(said: str, frame: pd.DataFrame) -> str:
+    from kdtheory.shown import in_html
+
+    return in_html(said, frame)
 
 
 def _frame(findings: Sequence[Finding]) -> pd.DataFrame:
+    import pandas as pd
+
+    from kdtheory.shown import Frame
+
     return Frame(pd.DataFrame([_row(one) for one in findings]).set_index("claim"))
 
 
@@ -224,75 +237,3 @@ def _row(one: Finding) -> dict[str, Any]:
         "statement": one.statement,
         "seconds": one.seconds,
     }
-
-
-def finding(
-    found: Examined,
-    premise: Judgement,
-    controls: Sequence[Judgement],
-    in_its_place: Callable[[Evidence], Judgement],
-    /,
-) -> Finding:
-    """The row of the ledger on one claim.
-
-    Args:
-        found: what its examination brought.
-        premise: what the family made of its premise.
-        controls: what it made of its controls.
-        in_its_place: judges evidence in the place of the premise: of a mutant, or of a scaled constant.
-    """
-    named = {tried.because: judged for tried, judged in zip(found.controls, controls, strict=True)}
-    brought = found.mutants
-    mutants = None if brought is None else {name: in_its_place(piece) for name, piece in brought.items()}
-    return Finding(
-        **{name: getattr(found, name) for name in Told.__dataclass_fields__},
-        verdict=with_controls(premise.verdict, [one.verdict for one in controls], brings=found.brings),
-        controls=tuple(
-            Trial(**vars(tried), verdict=judged.verdict, as_expected=judged.verdict is found.brings)
-            for tried, judged in zip(found.controls, controls, strict=True)
-        ),
-        parts={part: _broken(part, premise, named, mutants) for part in premise.parts},
-        evidence=found.evidence,
-        mutants=None if mutants is None else _score(brought or {}, mutants, premise.verdict),
-        power=None if found.power is None else _notices(found.power, premise.verdict, in_its_place),
-        calls=found.calls,
-        seconds=found.seconds,
-    )
-
-
-def _broken(
-    part: str,
-    premise: Judgement,
-    controls: Mapping[str, Judgement],
-    mutants: Mapping[str, Judgement] | None,
-) -> Part:
-    own = premise.parts[part]
-
-    def came_out(judged: Mapping[str, Judgement], *verdicts: Verdict) -> tuple[str, ...]:
-        found = {name: one.parts.get(part, own) for name, one in judged.items()}
-        return tuple(name for name, verdict in found.items() if verdict is not own and verdict in verdicts)
-
-    unsure = [came_out(some, Verdict.INCONCLUSIVE) for some in (controls, mutants or {})]
-    decided = None if mutants is None else came_out(mutants, *_DECIDED)
-    return Part(own, came_out(controls, *_DECIDED), decided, (*unsure[0], *unsure[1]))
-
-
-def _score(evidence: Mapping[str, Evidence], mutants: Mapping[str, Judgement], premise: Verdict) -> Score:
-    verdicts = {name: judged.verdict for name, judged in mutants.items()}
-    killed = [name for name, verdict in verdicts.items() if noticed(verdict, premise)]
-    return Score(
-        evidence,
-        unsure=tuple(name for name in killed if verdicts[name] is Verdict.INCONCLUSIVE),
-        survivors=tuple(name for name in verdicts if name not in killed),
-    )
-
-
-def _notices(power: Power, premise: Verdict, in_its_place: Callable[[Evidence], Judgement]) -> Notices:
-    found = {
-        way: smallest({error: in_its_place(piece).verdict for error, piece in runs.items()}, premise)
-        for way, runs in power.tried.items()
-    }
-    pieces = [piece for runs in power.tried.values() for piece in runs.values()]
-    errors = [piece.error for piece in pieces if isinstance(piece, Failure)]
-    because = errors[0] if errors and all(error is None for error in found.values()) else ""
-    return Notices(power.target, power.declared, found, because)

@@ -15,8 +15,8 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup, escape
 
-from kdtheory.claims import Verdict
 from kdtheory.claims.finding import READ_LITERALLY, Ledger
+from kdtheory.claims.verdict import Verdict
 from kdtheory.files import Record
 from kdtheory.report.entry import Entry, entries
 from kdtheory.report.evidence import kinds

@@ -89,6 +89,11 @@ def test_interval_covers_at_its_confidence() -> None:
     assert 0.84 < hits / 400 < 0.96  # four standard errors of a 90 per cent coin
 
 
+def test_the_standard_error_of_two_draws_is_half_their_distance() -> None:
+    found = sampled_rademacher(lambda _: torch.tensor([0.0, 3.0]), 1, draws=2, stream=Stream(0))
+    assert (found.value, found.standard_error) == pytest.approx((1.5, 1.5))
+
+
 def test_sampling_is_pure_and_its_blocks_need_not_divide_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     values = randn(3, 16)
     whole = sampled_rademacher(finite_class(values), 16, draws=5000, stream=Stream(0))

@@ -64,6 +64,12 @@ def test_vc_dimension_is_where_the_growth_leaves_two_to_the_n() -> None:
         assert bartlett19_log_growth(widths, n=dimension + 1) < (dimension + 1) * math.log(2)
 
 
+def test_the_last_layer_counts_each_pair_of_classes_once() -> None:
+    n, weights, pairs = 1000, 4 * (3 + 1), 6
+    warren = math.log(2) + weights * math.log(2 * math.e * n * pairs / weights)
+    assert bartlett19_log_growth((3, 4), n=n) == pytest.approx(warren, rel=1e-12)
+
+
 def test_vc_dimension_grows_with_width_and_depth() -> None:
     assert bartlett19_vc_dimension((5, 4, 1)) < bartlett19_vc_dimension((5, 8, 1))
     assert bartlett19_vc_dimension((5, 4, 1)) < bartlett19_vc_dimension((5, 4, 4, 1))

@@ -10,7 +10,7 @@ import pytest
 
 from kdtheory.claims import REGISTRY, Claim, Plan, Verdict, examine, judge, judge_family
 from kdtheory.claims.examination import mutated
-from kdtheory.claims.finding import finding
+from kdtheory.claims.judging import finding
 from kdtheory.claims.power import noticed, power_of
 from kdtheory.ledger import examined, sharing_rows
 from kdtheory.study import commit

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -58,6 +60,16 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def html(run: Path, figures: Path) -> str:
     return report(run, figures)
+
+
+def test_a_page_is_made_from_records_without_what_made_them(run: Path, figures: Path) -> None:
+    code = (
+        f"import sys\nfrom pathlib import Path\nfrom kdtheory.report import report\n"
+        f"report(Path({str(run)!r}), Path({str(figures)!r}))\n"
+        "print([name for name in ('torch', 'pandas', 'scipy.stats', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.fixture(scope="module")

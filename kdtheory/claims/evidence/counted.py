@@ -7,11 +7,10 @@ from functools import cache
 from typing import ClassVar
 
 import numpy as np
-from scipy import stats
 
 from kdtheory.claims.evidence.kind import Evidence, Notes, Values, as_numbers, paired
 from kdtheory.doors import gate
-from kdtheory.stats import binomial_upper_limit
+from kdtheory.stats import binomial_tails, binomial_upper_limit
 
 __all__ = ["Coverage"]
 
@@ -70,11 +69,11 @@ class Coverage(Evidence):
 
     @property
     def p_against(self) -> float:
-        return float(stats.binomtest(self.violations, self.draws, self.delta, "greater").pvalue)
+        return binomial_tails(self.violations, self.draws, self.delta)[1]
 
     @property
     def p_in_favour(self) -> float:
-        return float(stats.binomtest(self.violations, self.draws, self.delta, "less").pvalue)
+        return binomial_tails(self.violations, self.draws, self.delta)[0]
 
     @property
     def says_nothing(self) -> bool:

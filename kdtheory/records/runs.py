@@ -1,8 +1,4 @@
-"""Records of runs, and what a ledger is as a document.
-
-A run is a directory: `run.json` (what was asked), one `claims/NAME.json` per examined claim, `ledger.json`
-(the verdicts), and a lock keeps two runs out of it.
-"""
+"""The directory of a run, its records and its lock."""
 
 from __future__ import annotations
 
@@ -18,13 +14,14 @@ from filelock import FileLock, Timeout
 from kdtheory.bibliography import own_entries
 from kdtheory.claims import Claim, examine
 from kdtheory.claims.examined import Examined
-from kdtheory.claims.finding import Finding, Ledger
+from kdtheory.claims.finding import Ledger
 from kdtheory.digest import code_digest
 from kdtheory.doors import gate
-from kdtheory.files import SCHEMA, Record, read_json, sweep, write_file, write_json
-from kdtheory.plain import plain, plain_fields, restored
+from kdtheory.files import read_json, sweep, write_file, write_json
+from kdtheory.plain import plain, restored
+from kdtheory.records.documents import ledger_record
 
-__all__ = ["RunDirectory", "as_document", "code_of", "read_ledger"]
+__all__ = ["RunDirectory", "code_of"]
 
 
 @gate
@@ -125,70 +122,10 @@ class RunDirectory(AbstractContextManager["RunDirectory"]):
         """Write the ledger, which ends the run, and the papers of the user's own that its claims cite."""
         if papers := own_entries(one.source for one in ledger):
             write_file(self.path / "references.bib", (papers + "\n").encode())
-        write_json(self.path / "ledger.json", _ledger_record(ledger))
+        write_json(self.path / "ledger.json", ledger_record(ledger))
 
 
 @gate
 def code_of(claim: Claim, /) -> str:
     """The digest of all code that decides what a claim's examination brings."""
     return code_digest(claim.relation, examine)
-
-
-@gate
-def as_document(ledger: Ledger, /) -> Record:
-    """The ledger as `kdtheory verify --json` prints it."""
-    document = _ledger_record(ledger)
-    del document["decisions"]
-    document["findings"] = [_short(row) for row in document["findings"]]
-    return document
-
-
-def _short(row: Record) -> Record:
-    kept = (
-        "name", "chapter", "statement", "source", "expected", "reading", "verdict", "as_expected", "control",
-        "controls", "parts", "evidence", "mutants", "power", "loose", "tuned_on", "seconds",
-    )  # fmt: skip
-    score, trial = row["mutants"], ("because", "verdict", "as_expected")
-    return {
-        **{key: row[key] for key in kept},
-        "controls": [{key: one[key] for key in trial} for one in row["controls"]],
-        "mutants": score
-        and {"killed": score["killed"], "total": score["total"], "unsure": len(score["unsure"])},
-    }
-
-
-def _ledger_record(ledger: Ledger) -> Record:
-    return {"schema": SCHEMA, **plain_fields(ledger), "findings": [_finding_record(one) for one in ledger]}
-
-
-def _finding_record(one: Finding) -> Record:
-    """All fields, and what follows from them."""
-    follows = {
-        name: plain(getattr(one, name)) for name in ("chapter", "as_expected", "control", "would_notice")
-    }
-    follows["key_figure"] = one.evidence.key_figure
-    follows["parts"] = {
-        name: {**plain_fields(part), "broken_by": part.broken_by} for name, part in one.parts.items()
-    }
-    if (score := one.mutants) is not None:
-        follows["mutants"] = {"killed": score.killed, "total": score.total, **plain_fields(score)}
-    return {**plain_fields(one), **follows}
-
-
-@gate
-def read_ledger(run: Path, /) -> Ledger:
-    """The ledger of an ended run.
-
-    Raises:
-        ValueError: the run has not ended, is of another schema, or its ledger is damaged.
-    """
-    place = run / "ledger.json"
-    if not place.is_file():
-        raise ValueError(f"{run} holds no ledger.json; give the directory of a run that has ended")
-    document = read_json(place)
-    if document.get("schema") != SCHEMA or not document.get("findings"):
-        raise ValueError(
-            f"{place} is no ledger of schema {SCHEMA} with findings; verify again with this version"
-        )
-    ledger: Ledger = restored(Ledger, document, f"{place}: ledger")
-    return ledger
