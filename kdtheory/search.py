@@ -108,8 +108,8 @@ def _polished(ratio: Ratio, start: Tensor) -> tuple[float, Tensor]:
         point = torch.as_tensor(flat).to(start)[None].requires_grad_()
         value = -ratio(point).sum()
         (gradient,) = torch.autograd.grad(value, point)
-        return float(value.detach()), gradient[0].double().numpy()
+        return float(value.detach()), gradient[0].cpu().double().numpy()
 
-    outcome = optimize.minimize(negative, start.double().numpy(), jac=True, method="L-BFGS-B")
+    outcome = optimize.minimize(negative, start.cpu().double().numpy(), jac=True, method="L-BFGS-B")
     point = torch.as_tensor(outcome.x).to(start)
     return float(ratio(point[None])[0].detach()), point

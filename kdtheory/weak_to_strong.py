@@ -83,8 +83,8 @@ def distilled_head(
         )
     if not bool((teacher_probs > 0).all()):
         raise ValueError("teacher_probs has an entry of 0, which no head reaches; soften the teacher")
-    design = np.c_[features.detach().double().numpy(), np.ones(len(features))]
-    wanted = teacher_probs.detach().double().numpy()
+    design = np.c_[features.detach().cpu().double().numpy(), np.ones(len(features))]
+    wanted = teacher_probs.detach().cpu().double().numpy()
     wanted = wanted / wanted.sum(1, keepdims=True)
     shape = design.shape[1], wanted.shape[1] - 1
 
@@ -122,7 +122,7 @@ def distilled_head(
             f"teacher_probs: no head is stationary to 1e-9 (gradient {left:.1e}); soften the teacher, or "
             "give more points than features"
         )
-    return torch.from_numpy(np.c_[flat.reshape(shape), np.zeros(shape[0])])
+    return torch.from_numpy(np.c_[flat.reshape(shape), np.zeros(shape[0])]).to(features.device)
 
 
 @door

@@ -20,6 +20,7 @@ notices nothing unless one of its parts is tight, and says why.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,6 @@ def run(
     chosen = [REGISTRY[name] for name in claims] or [
         claim for claim in REGISTRY.values() if claim.relation.__module__.startswith("kdtheory.")
     ]
-    chosen.sort(key=lambda claim: (claim.name in LAST, claim.order, claim.name))
     plan = Plan(seed=stream.seed, data=data, device="cpu", mutants=True, power=True)
     found = _examined(chosen, plan, jobs, records)
     rows = [row for finding in (collate(found, plan) if found else ()) for row in _rows(finding)]
@@ -90,8 +90,11 @@ def _examined(claims: Sequence[Claim], plan: Plan, jobs: int, records: str | Non
     with there or contextlib.nullcontext():
         kept = there.finished(claims) if there else {}
         missing = [claim for claim in claims if claim.name not in kept]
+        short, long = ([c for c in missing if (c.name in LAST) is last] for last in (False, True))
         try:
-            for one in examined(missing, plan, jobs=jobs) if missing else ():
+            for one in itertools.chain.from_iterable(
+                examined(some, plan, jobs=jobs) for some in (short, long) if some
+            ):
                 kept[one.name] = one
                 if there:
                     there.save(one)

@@ -128,7 +128,7 @@ def train_limit(
             f"views are {tuple(views.coefficients.shape)} coefficients; the start was made for "
             f"{(n, start.projections.shape[-1])}"
         )
-    labels = one_hot(views.labels, k).double()
+    labels = one_hot(views.labels.cpu(), k).double()
     share, probs = 0.0, labels.expand(members, n, k)
     if teacher_logits is not None:
         if teacher_logits.shape not in ((n, k), (members, n, k)):
@@ -138,13 +138,13 @@ def train_limit(
             )
         check_logits("teacher_logits", teacher_logits)
         share = weight
-        probs = (teacher_logits.double().clamp_max(cap) / temperature).softmax(-1).expand(members, n, k)
+        probs = (teacher_logits.cpu().double().clamp_max(cap) / temperature).softmax(-1).expand(members, n, k)
     dtype, steps = recipe.dtype or torch.float64, recipe.steps_for(n)
-    weights, places = _places(views.coefficients)
+    weights, places = _places(views.coefficients.cpu())
     present = one_hot(places + 1, len(weights) + 1)[..., 1:].flatten(-2)
     network, (channels, longest) = start.network, (start.projections.shape[2], start.memory.shape[-1])
-    projections = _filled(start.projections.permute(0, 3, 1, 2).to(dtype))
-    memory, lengths = _filled(start.memory.to(dtype)), (start.counts + LANES - 1) // LANES * LANES
+    projections = _filled(start.projections.cpu().permute(0, 3, 1, 2).to(dtype))
+    memory, lengths = _filled(start.memory.cpu().to(dtype)), (start.counts.cpu() + LANES - 1) // LANES * LANES
     present, weights, labels, probs = (
         array.to(dtype).contiguous() for array in (present, weights, labels, probs)
     )
@@ -277,6 +277,7 @@ def _check_start(network: PatchNetwork, views: Views) -> tuple[int, int]:
 
 def _positive(products: Float[Tensor, "n k all"]) -> tuple[Tensor, Tensor]:
     """The positive products first, zeros for the others, no longer than need be; and how many there are."""
+    products = products.cpu()
     kept = products.new_empty(*products.shape[:2], products.shape[2] + 1)
     counts = torch.empty(products.shape[:2], dtype=torch.int64)
     pack(products.contiguous().numpy(), kept.numpy(), counts.numpy())

@@ -155,7 +155,7 @@ def gram_product(
     Args:
         kernel: K.
         rows: X.
-        vector: v; products of blocks are in its precision, their sums in double precision.
+        vector: v; products of blocks are in its precision and on its device, their sums in double precision.
         jobs: as in `iterative_solution`.
 
     >>> from kdtheory.ntk import LinearKernel
@@ -163,7 +163,7 @@ def gram_product(
     [3.0, 6.0]
     """
     check_finite("vector", vector)
-    return _product(_Kept(kernel, rows, 0.0), vector, jobs)
+    return _product(_Kept(kernel, rows, 0.0), vector, jobs).to(vector.device)
 
 
 class _Kept:
@@ -216,9 +216,9 @@ def _strip(kept: _Kept, vector: Tensor, size: int, start: int) -> Tensor:
     for first in range(start, n, size):
         other = slice(first, min(first + size, n))
         block = kept.block(own, other).to(vector)
-        out[: own.stop - start] += (block @ vector[other]).double()
+        out[: own.stop - start] += (block @ vector[other]).cpu().double()
         if first != start:
-            out[first - start : other.stop - start] += (block.mT @ vector[own]).double()
+            out[first - start : other.stop - start] += (block.mT @ vector[own]).cpu().double()
     return out
 
 

@@ -22,6 +22,8 @@ _EVALUATION_NUMBERS = 2**24
 _CACHE_NUMBERS = 2**21
 _MOST_MEMBERS = 16
 _WHOLE_NUMBERS = 2**26
+_UNTOLD = 2**32
+"""Free bytes of a device that is neither the CPU nor CUDA, for want of a question that all answer."""
 
 
 def evaluation_groups(architecture: Architecture, members: int, examples: int) -> list[slice]:
@@ -51,7 +53,7 @@ def training_groups(
     """
     each = architecture.activations * examples + inputs + held * architecture.size
     if device.type != "cpu":
-        free, _ = torch.cuda.mem_get_info(device)
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _UNTOLD
         return in_runs(members, math.ceil(members * each / max(each, free // 16)))
     if members <= _MOST_MEMBERS and members * each <= _CACHE_NUMBERS:
         # So little work that two threads would wait for the interpreter: one group, its products in parallel.

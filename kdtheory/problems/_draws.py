@@ -42,6 +42,7 @@ def categorical(probs: Float[Tensor, "*batch k"], stream: Stream) -> Int[Tensor,
     divided by its last entry, so that rounding cannot leave u without a class.
     """
     uniform = torch.rand((*probs.shape[:-1], 1), dtype=torch.float64, generator=stream.torch())
+    uniform = uniform.to(probs.device)
     cumulative = probs.to(torch.float64).cumsum(-1)
     return torch.searchsorted(cumulative / cumulative[..., -1:], uniform, right=True).squeeze(-1)
 
@@ -51,5 +52,6 @@ def categorical_draws(
 ) -> Int[Tensor, "..."]:
     """Many classes from one distribution, by the same inversion as `categorical`."""
     uniform = torch.rand(shape, dtype=torch.float64, generator=stream.torch())
+    uniform = uniform.to(weights.device)
     cumulative = weights.to(torch.float64).cumsum(-1)
     return torch.searchsorted(cumulative / cumulative[-1], uniform, right=True)

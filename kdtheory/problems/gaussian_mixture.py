@@ -123,6 +123,7 @@ class GaussianMixture(World):
         chosen = categorical_draws(self.weights.flatten(), lengths, stream.child("components"))
         generator = stream.child("inputs").torch()
         inputs = torch.randn((*lengths, self.dim), dtype=torch.float64, generator=generator)
+        inputs = inputs.to(self.means.device)
         for component, (mean, factor) in enumerate(
             zip(self.means.to(torch.float64).flatten(0, 1), self._factors.flatten(0, 1), strict=True)
         ):

@@ -87,7 +87,7 @@ class LinearLogits(TeacherLogits):
     def __call__(self, inputs: Float[Tensor, "*batch d"], /) -> Float[Tensor, "*batch k"]:
         """The logits of `inputs`."""
         _check_inputs(inputs, self.dim)
-        return inputs.to(torch.float64) @ self.weight.T
+        return inputs.to(self.weight) @ self.weight.T
 
 
 @door
@@ -136,7 +136,7 @@ class KernelLogits(TeacherLogits):
     def __call__(self, inputs: Float[Tensor, "*batch d"], /) -> Float[Tensor, "*batch k"]:
         """The logits of `inputs`."""
         _check_inputs(inputs, self.dim)
-        inputs = inputs.to(torch.float64)
+        inputs = inputs.to(self.centres)
         squares = inputs.square().sum(-1, keepdim=True) + self.centres.square().sum(-1)
         distances = (squares - 2 * inputs @ self.centres.T).clamp_min(0)
         return torch.exp(-distances / (2 * self.bandwidth**2)) @ self.coefficients
@@ -199,7 +199,7 @@ class TeacherWorld(World):
         generator = stream.child("inputs").torch()
         inputs = torch.randn((*axes(shape), self.dim), dtype=torch.float64, generator=generator)
         probs = self.posterior(inputs)
-        return Sample(inputs, categorical(probs, stream.child("labels")), probs)
+        return Sample(inputs.to(probs.device), categorical(probs, stream.child("labels")), probs)
 
 
 @door

@@ -141,8 +141,8 @@ def mobahi20_multiplier(
     """
     check_rows("coefficients", coefficients, len(eigenvalues))
     low, high = _bounds(eigenvalues, float(coefficients.norm()), error)
-    values = eigenvalues.double().numpy()
-    squares = coefficients.double().reshape(len(values), -1).square().sum(1).numpy()
+    values = eigenvalues.cpu().double().numpy()
+    squares = coefficients.cpu().double().reshape(len(values), -1).square().sum(1).numpy()
 
     def excess(c: float) -> float:
         return float(math.sqrt(((c / (c + values)) ** 2 * squares).sum()) - math.sqrt(len(values) * error))

@@ -100,10 +100,11 @@ class SequenceLaw:
                 f"n = {n} sequences of {self.horizon} tokens are too many; give 10⁹ tokens at most"
             )
         generator = stream.torch()
-        tokens = torch.empty(n, 0, dtype=torch.long)
+        tokens = torch.empty(n, 0, dtype=torch.long, device=self.steps[0].device)
         for table in self.steps:
             laws = table[tuple(tokens.T)].expand(n, -1)
-            tokens = torch.cat((tokens, torch.multinomial(laws, 1, generator=generator)), 1)
+            drawn = torch.multinomial(laws.cpu(), 1, generator=generator)  # the same on every device
+            tokens = torch.cat((tokens, drawn.to(tokens.device)), 1)
         return tokens
 
     @classmethod

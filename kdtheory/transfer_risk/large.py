@@ -102,7 +102,7 @@ def large_transfer_curve(
     sizes = checked_sizes(sizes, len(inputs))
     inputs = inputs[: sizes[-1]]
     taught = oracle(inputs) if targets is None else targets[: sizes[-1]]
-    truth, roots = oracle(fresh).double(), kernel.diagonal(fresh).double().sqrt()
+    truth, roots = oracle(fresh).cpu().double(), kernel.diagonal(fresh).cpu().double().sqrt()
     scale = float(kernel.diagonal(inputs).double().mean())
     columns: dict[str, list[float]] = {name: [] for name in _COLUMNS}
     iterations = []

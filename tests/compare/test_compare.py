@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +53,13 @@ def test_word_makes_heuristics_and_a_margin_is_not_shown_by_them() -> None:
     assert other.lines["cost"].certificate
 
 
+def test_a_limit_at_the_margin_shows_it() -> None:
+    cost = compare(*SAID, holdout=LABELS[HELD], **FIXED).cost
+    assert cost is not None
+    assert compare(*SAID, holdout=LABELS[HELD], **FIXED, margin=cost.value).shown
+    assert not compare(*SAID, holdout=LABELS[HELD], **FIXED, margin=math.nextafter(cost.value, 0.0)).shown
+
+
 def test_modules_say_what_their_logits_say() -> None:
     student, teacher = nn.Linear(3, 4), nn.Linear(3, 4)
     x = torch.randn(200, 3, generator=torch.Generator().manual_seed(1))
@@ -76,6 +84,9 @@ def test_a_plan_is_drawn_where_they_differ_and_answered_once() -> None:
     found = compare(*SAID, holdout=LABELS[HELD], answers=Answers(plan, order, LABELS[REST][order]), **FIXED)
     line = found.lines["where_they_differ"]
     assert line.quantities["labelled"] == 8
+    won, lost = line.quantities["won"], line.quantities["lost"]
+    assert line.terms["difference"] == pytest.approx((both[0] != both[1]).mean() * (lost - won) / 8)
+    assert line.value == pytest.approx(sum(line.terms.values()))
     assert line.certificate
     assert found.points["planned"] == 8
 

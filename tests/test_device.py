@@ -1,0 +1,50 @@
+"""Tensors and networks of another device than the CPU: values are the same, and no two devices meet.
+
+The device is one of `elsewhere.py`, for which torch wants a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def lines(script: str) -> list[dict]:
+    started = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
+    done = subprocess.run(
+        [sys.executable, HERE / script], env=started, capture_output=True, text=True, timeout=1200
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_what_is_trained_computed_and_certified_there_is_what_it_is_here() -> None:
+    found = lines("device_cases.py")
+    assert [one for one in found if "error" in one or one["apart"] > 1e-5] == []
+    ours = {"evaluation", "certify", "compare"}  # numbers of Python's
+    assert {one["case"] for one in found if not one["there"]} == ours
+
+
+def test_every_door_takes_tensors_from_there() -> None:
+    found = lines("device_doors.py")
+    assert len(found) > 350
+    assert [one for one in found if "error" in one or one["apart"] > 1e-6] == []
+
+
+def test_tensors_of_two_devices_do_not_meet_unnoticed() -> None:
+    code = (
+        "import torch\nfrom elsewhere import elsewhere\n"
+        "with elsewhere() as there:\n"
+        "    try:\n        torch.ones(2).to(there) + torch.ones(2)\n"
+        "    except RuntimeError as error:\n        print(error)\n"
+    )
+    started = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=started, capture_output=True, text=True, check=True
+    )
+    assert "aten.add.Tensor of tensors on elsewhere:0 and on cpu" in done.stdout
