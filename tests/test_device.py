@@ -14,13 +14,16 @@ from pathlib import Path
 HERE = Path(__file__).parent
 
 
-def lines(script: str) -> list[dict]:
+def python(*arguments: str) -> str:
     started = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
-    done = subprocess.run(
-        [sys.executable, HERE / script], env=started, capture_output=True, text=True, timeout=1200
-    )
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, env=started, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return done.stdout
+
+
+def lines(script: str) -> list[dict]:
+    return [json.loads(line) for line in python(str(HERE / script)).splitlines()]
 
 
 def test_what_is_trained_computed_and_certified_there_is_what_it_is_here() -> None:
@@ -43,8 +46,4 @@ def test_tensors_of_two_devices_do_not_meet_unnoticed() -> None:
         "    try:\n        torch.ones(2).to(there) + torch.ones(2)\n"
         "    except RuntimeError as error:\n        print(error)\n"
     )
-    started = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=started, capture_output=True, text=True, check=True
-    )
-    assert "aten.add.Tensor of tensors on elsewhere:0 and on cpu" in done.stdout
+    assert "aten.add.Tensor of tensors on elsewhere:0 and on cpu" in python("-c", code)
