@@ -41,10 +41,10 @@ from kdtheory.transfer_risk import KernelFunction, interpolant, large_transfer_c
 CLAIMS: tuple[str, ...] = ()
 PANELS = 2
 CONFIG: dict[str, Any] = {
-    "stored": (5000, 10_000, 20_000),
+    "stored": (5000, 10_000, 20_000, 40_000),
     "dim": 64,
     "depth": 8,
-    "transfer": (2500, 5000, 10_000),
+    "transfer": (2500, 5000, 10_000, 100_000),
     "exact_up_to": 10_000,
     "landmarks": 500,
     "jitter": 1e-2,
