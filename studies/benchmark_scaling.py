@@ -4,8 +4,8 @@
 the tables of `benchmark_large_kernels`, `benchmark_rows` and `benchmark_certify`, with Student's interval for
 it: of three sizes one degree of freedom is left, so that an interval is narrow only where the three lie on a
 line. Memory below a megabyte at some size is no measurement, and has no slope.
-*Workers* takes the seconds of every claim of the quick tier from the table of `seeds_of_claims`, and gives
-them to 1, 2, 10, … workers, the longest group of claims that share rows first, as `kdtheory verify` does;
+*Workers* takes the processor seconds that every claim declares for the quick tier (its `cost`), and gives
+them to 1, 2, 5, … workers, the longest group of claims that share rows first, as `kdtheory verify` does;
 each task costs what `benchmark_cluster` measured. The longest group is a floor that no worker lowers.
 
 To look at: which growth is 2 and which 1, and at how many workers a ledger gains no more.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import heapq
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,8 @@ def run(stream: Stream, *, workers: Sequence[int]) -> list[dict[str, Any]]:
         if part in _RIVALS:
             known = table[table["rival_seconds"].notna()]
             rows += [_growth(_RIVALS[part], f"rival_{column}", known) for column in columns]
-    seconds = _table("seeds_of_claims").set_index("claim")["quick_seconds"].to_dict()
     task = _table("benchmark_cluster").set_index("work")["cluster_seconds"]["task that does nothing"]
-    return rows + [_spread(number, seconds, float(task)) for number in workers]
+    return rows + [_spread(number, float(task)) for number in workers]
 
 
 def draw(axes: Any, rows: pd.DataFrame) -> None:
@@ -110,10 +109,10 @@ def _growth(what: str, column: str, table: pd.DataFrame) -> dict[str, Any]:
     return told | {name: round(float(slope), 2) for name, slope in slopes.items()}
 
 
-def _spread(workers: int, seconds: Mapping[str, float], task: float) -> dict[str, Any]:
+def _spread(workers: int, task: float) -> dict[str, Any]:
     """The longest first, each to the worker that is free first."""
     together = sharing_rows(list(REGISTRY.values()))
-    groups = [task + sum(seconds.get(claim.name, 0.0) for claim in group) for group in together]
+    groups = [task + sum(claim.cost for claim in group) for group in together]
     groups.sort(reverse=True)
     ends = [0.0] * workers
     for group in groups:
