@@ -136,13 +136,13 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         _WITHIN.depth += 1
         try:
             result = function(*given, **settings)
+        except RuntimeError as error:
+            _refuse_two_devices(_called(function, given, settings), error)
+            raise
         finally:
             _WITHIN.depth -= 1
         if not passes and undefined(result):
-            names = [*(name for name, _ in _by_position(function)), *settings]
-            raise ValueError(
-                _why_undefined(function, dict(zip(names, (*given, *settings.values()), strict=False)))
-            )
+            raise ValueError(_why_undefined(function, _called(function, given, settings)))
         return result
 
     guarded.__door__ = function  # type: ignore[attr-defined]
@@ -155,7 +155,11 @@ def _gated(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def gated(*args: Any, **settings: Any) -> Any:
         given, settings = looked(args, settings)
-        return function(*given, **settings)
+        try:
+            return function(*given, **settings)
+        except RuntimeError as error:
+            _refuse_two_devices(_called(function, given, settings), error)
+            raise
 
     gated.__gate__ = function  # type: ignore[attr-defined]
     return gated
@@ -266,6 +270,25 @@ def _by_name(function: Callable[..., Any]) -> dict[str, Kind | None]:
         for parameter, kind in _parameters(function)
         if parameter.kind is not inspect.Parameter.POSITIONAL_ONLY
     }
+
+
+def _called(
+    function: Callable[..., Any], given: Iterable[Any], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The arguments of a call by name."""
+    by_place = zip((name for name, _ in _by_position(function)), given, strict=False)
+    return {**dict(by_place), **settings}
+
+
+def _refuse_two_devices(given: Mapping[str, Any], error: RuntimeError) -> None:
+    """Arguments on two devices are what a call failed by, where there are such."""
+    places = {name: value.device for name, value in given.items() if is_tensor(value) and value.ndim}
+    first = next(iter(places), "")
+    for name, place in places.items():
+        if place != places[first]:
+            raise ValueError(
+                f"{name} is on {place} and {first} on {places[first]}; move one, {name}.to({first}.device)"
+            ) from error
 
 
 def undefined(result: Any, /) -> bool:

@@ -13,7 +13,7 @@ import torch
 from elsewhere import Elsewhere, elsewhere
 from torch import Tensor, nn
 
-from kdtheory import losses
+from kdtheory import losses, risk
 from kdtheory.certify import certify
 from kdtheory.compare import compare
 from kdtheory.compression import factorise, pruned
@@ -150,6 +150,22 @@ CASES: dict[str, Case] = {
 }
 
 
+APART: dict[str, Case] = {
+    "kd_loss, teacher": lambda there: losses.kd_loss(
+        Z.to(there), TAUGHT, Y.to(there), temperature=2.0, weight=0.5
+    ),
+    "kd_loss, labels": lambda there: losses.kd_loss(
+        Z.to(there), TAUGHT.to(there), Y, temperature=2.0, weight=0.5
+    ),
+    "accuracy": lambda there: risk.accuracy(Z.to(there), Y),
+    "hint": lambda there: features.hint_loss(Z, TAUGHT.to(there)),
+    "objective": lambda there: Objective(
+        net().to(there), net(), losses=hinton(temperature=2.0, weight=0.5)
+    )((X, Y)),
+}  # fmt: skip
+"""Calls with arguments of both devices."""
+
+
 def main() -> None:
     """Each case: how far the value there is from the CPU's, or what went wrong and where."""
     warnings.simplefilter("error")
@@ -165,6 +181,11 @@ def main() -> None:
                 ours = [one for one in where if "kdtheory/" in one.filename] or where
                 told["error"] = f"{error} ({ours[-1].filename}:{ours[-1].lineno})"
             sys.stdout.write(json.dumps(told) + "\n")
+        for name, case in APART.items():
+            try:
+                case(there)
+            except ValueError as error:
+                sys.stdout.write(json.dumps({"apart": name, "told": str(error)}) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -22,15 +24,23 @@ def python(*arguments: str) -> str:
     return done.stdout
 
 
+@cache
 def lines(script: str) -> list[dict]:
     return [json.loads(line) for line in python(str(HERE / script)).splitlines()]
 
 
 def test_what_is_trained_computed_and_certified_there_is_what_it_is_here() -> None:
-    found = lines("device_cases.py")
+    found = [one for one in lines("device_cases.py") if "case" in one]
     assert [one for one in found if "error" in one or one["apart"] > 1e-5] == []
     ours = {"evaluation", "certify", "compare"}  # numbers of Python's
     assert {one["case"] for one in found if not one["there"]} == ours
+
+
+def test_arguments_of_two_devices_are_told_apart() -> None:
+    found = {one["apart"]: one["told"] for one in lines("device_cases.py") if "told" in one}
+    assert len(found) == 5
+    for told in found.values():
+        assert re.search(r"(\w+) is on \S+ and (\w+) on \S+; move one, \1\.to\(\2\.device\)$", told)
 
 
 def test_every_door_takes_tensors_from_there() -> None:
