@@ -16,7 +16,7 @@ class Entry:
     """A measure of another code beside kdtheory's.
 
     Args:
-        code, name: whose, and what it is called there.
+        code, name: whose, and what it is called there, up to the comma.
         ours: the nearest that kdtheory has, at its defaults; None where it has nothing like it.
         cases: points and settings.
         convention: in what the two differ.

@@ -84,12 +84,13 @@ def _in_norms(points: str, *bins: int) -> tuple[tuple[str, dict[str, Any]], ...]
 
 
 _USUAL = (*on("forecasts"), *_in_norms("forecasts", 1, 10, 15), *_in_norms("few bins", 20))
-_ON_EDGES = on("on edges", bins=10)
+_ON_EDGES = on("on edges", bins=10) + on("on edges", bins=5)
+_OF_TWO = on("two classes", bins=10) + on("two classes", bins=5)
 CALIBRATION = (
     Entry("torchmetrics", "calibration error", _near_error(), _USUAL, quantities=("calibration error",)),
-    Entry("torchmetrics", "…, on edges", _near_error(), _in_norms("on edges", 10),
+    Entry("torchmetrics", "calibration error, on edges", _near_error(), _in_norms("on edges", 10),
           "bins have their lower end", exact=_error_of_torchmetrics, quantities=("calibration error",)),
-    Entry("torchmetrics", "…, some sure", _near_error(), _in_norms("some sure", 1, 10),
+    Entry("torchmetrics", "calibration error, some sure", _near_error(), _in_norms("some sure", 1, 10),
           "1 has a bin of its own", exact=_error_of_torchmetrics, quantities=("calibration error",)),
     *(Entry("netcal", f"{name}{more}", _near_error(norm), cases, words, exact=exact and exact(norm),
             quantities=("calibration error",), dtypes=dtypes)
@@ -100,7 +101,7 @@ CALIBRATION = (
           (", on edges, float32", _ON_EDGES, "counts and means are of other bins", None, ("float32",)))),
     Entry("netcal", "ACE", _near_error("l1"), on("forecasts", "few bins", bins=10),
           "every bin with points weighs the same", exact=_unweighted, quantities=("calibration error",)),
-    Entry("netcal", "ECE, two classes", _near_error("l1"), on("two classes", bins=10),
+    Entry("netcal", "ECE, two classes", _near_error("l1"), _OF_TWO,
           "of the second class, not of the likelier one", quantities=("calibration error",)),
 )  # fmt: skip
 
@@ -198,9 +199,10 @@ _RATIOS = tuple(("net", {"pruning_ratio": ratio}) for ratio in (0.5, 0.75, 0.8, 
 PRUNING = (
     Entry("torch", "global_unstructured", _near_pruned, on("net", amount=0.5) + on("net", amount=0.35)
           + on("net", amount=17), quantities=_UNITS),
-    Entry("torch", "…, equal weights", _near_pruned, on("equal weights", amount=0.5), quantities=_UNITS),
-    Entry("torch", "…, twice", _near_pruned, on("net", amount=0.5, times=2), "a share of what is left",
-          exact=_pruned_again, quantities=_UNITS),
+    Entry("torch", "global_unstructured, equal weights", _near_pruned, on("equal weights", amount=0.5),
+          quantities=_UNITS),
+    Entry("torch", "global_unstructured, twice", _near_pruned, on("net", amount=0.5, times=2),
+          "a share of what is left", exact=_pruned_again, quantities=_UNITS),
     Entry("torch", "l1_unstructured", _near_pruned, on("net", amount=0.35), "each layer by itself",
           quantities=_UNITS, exact=_layer_by_layer(lambda given, weight: _share(given))),
     Entry("torch", "ln_structured, n = 2", _near_units, on("net", amount=0.5, n=2), "the last layer's too",

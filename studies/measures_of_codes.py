@@ -1,13 +1,13 @@
 """Feature losses, calibration errors, masks and factors of other codes beside kdtheory's, on the same arrays.
 
 A row is one case of one entry of a code. `value` and `gradient` are the differences between the nearest
-measure of kdtheory and the code's, relative to the code's; the gradient, of a loss, is that in the
-student's features, its largest entries compared. A case agrees where both are below 1e-6, or below 1e-5
-where the code computes in float32, as torchmetrics and nncf do whatever they are given. Where the
-convention is another one, `convention` says which, `factor` is theirs over ours where that is one number,
-and the columns that end in `_converted` compare again once theirs is made from kdtheory's, by that factor
-or by the conversion in `_entries_of_losses.py` and `_entries_of_counts.py`; they are empty where nothing of
-kdtheory's gives it. The figure has the largest differences of each entry in double precision.
+measure of kdtheory and the code's, relative to the code's, or to 1 where it is a calibration error; the
+gradient, of a loss, is that in the student's features, its largest entries compared. A case agrees where
+both are below 1e-6 (1e-5 in float32). Where the convention is another one, `convention` says which,
+`factor` is theirs over ours where that is one number, and the columns that end in `_converted` compare
+again once theirs is made from kdtheory's, by that factor or by the conversion in `_entries_of_losses.py`
+and `_entries_of_counts.py`; they are empty where nothing of kdtheory's gives it. The figure has the largest
+differences of each entry in double precision.
 
 RepDistiller and mdistiller are no packages: their losses are derived again from their sources at the
 commits in `version`, under the names of the functions in `_rederived_losses.py`; mdistiller's have the
@@ -79,7 +79,7 @@ _AREAS: Mapping[str, tuple[Entry, ...]] = {
     "low rank": LOW_RANK,
 }
 _IN_ONE_PRECISION = ("pruning", "low rank")
-_IN_FLOAT32 = ("torchmetrics", "nncf")
+_AFTER = (("_converted", ".", "blue", "after the conversion"),)
 _TOLERANCE = {"float64": 1e-6, "float32": 1e-5}
 _OURS = ("ours", "value", "gradient", "agrees")
 _CONVERTED = ("factor", "value_converted", "gradient_converted", "agrees_converted")
@@ -106,30 +106,34 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
     """The largest differences of every entry in double precision, as it is and after the conversion."""
     exact = rows[(rows["dtype"] == "float64") | rows["entry"].str.contains("float32")]
     losses = exact["area"] == "losses"
-    parts = {"losses": exact[losses], "errors, masks and factors": exact[~losses]}
+    parts = {"losses of features": exact[losses], "errors, masks, factors": exact[~losses]}
     for ax, letter, (title, part) in zip(axes, "ab", parts.items(), strict=True):
         _draw_one(ax, part)
         panel_letter(ax, letter, title)
-    legend_above(axes)
+    legend_above(axes[0], columns=2)
 
 
 def _draw_one(ax: Any, part: pd.DataFrame) -> None:
-    names = list(dict.fromkeys(zip(part["code"], part["entry"], strict=True)))
-    places = {name: place for place, name in enumerate(names)}
-    styles = {"": ("as it is", "o", "orange", 6), "_converted": ("after the conversion", ".", "blue", 6)}
-    for end, (label, marker, color, size) in styles.items():
+    """A line for each entry, below its code."""
+    lines: list[tuple[str, str]] = []
+    for code, own in part.groupby("code", sort=False):
+        lines += [(str(code), ""), *((str(code), name) for name in dict.fromkeys(own["entry"]))]
+    places = {line: place for place, line in enumerate(lines)}
+    none = part.groupby(["code", "entry"])["ours"].count() == 0
+    for end, marker, color, label in (("", "o", "orange", "as it is"), *_AFTER):
         worst = part[[f"value{end}", f"gradient{end}"]].astype(float).max(axis=1)
         most = worst.groupby([part["code"], part["entry"]]).max().dropna().clip(lower=1e-17)
-        ax.plot(most, [places[name] for name in most.index], marker, color=PALETTE[color], markersize=size,
-                label=label, zorder=2 + len(end), fillstyle="full" if end else "none")  # fmt: skip
-    none = part[part["theirs"].notna() & part["ours"].isna()]
-    for name in dict.fromkeys(zip(none["code"], none["entry"], strict=True)):
-        ax.annotate("no counterpart", (1e-17, places[name]), va="center", fontsize=7, color="0.4")
+        ax.plot(most, [places[line] for line in most.index], marker, color=PALETTE[color], markersize=5,
+                label=label, zorder=3 + len(end), fillstyle="full" if end else "none")  # fmt: skip
+    for line in none[none].index if part["theirs"].notna().any() else ():
+        ax.annotate("nothing like it", (1e-17, places[line]), va="center", fontsize=7, color="0.4")
     ax.axvline(1e-6, color=PALETTE["black"], linewidth=0.8, linestyle="--")
     ax.set_xscale("log")
-    ax.set_xlim(3e-18, 1e4)
-    ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.set_yticks(range(len(names)), [f"{entry} · {code}" for code, entry in names], fontsize=7)
+    ax.set_xlim(2e-18, 1e4)
+    ax.set_ylim(len(lines) - 0.4, -0.6)
+    ax.set_yticks(range(len(lines)), [name or code.replace("_", "-") for code, name in lines], fontsize=7)
+    for tick, (_, name) in zip(ax.get_yticklabels(), lines, strict=True):
+        tick.set_fontweight("normal" if name else "bold")
     ax.set_xlabel("difference to the code, relative")
 
 
@@ -145,7 +149,7 @@ def _arrays(stream: Stream) -> dict[str, np.ndarray]:
                    "teacher": normal((b, 5, 4, 4)), "teacher_before": normal((b, 3, 4, 4))},
         "layers of two sizes": {"student": normal((b, 5, 4, 4)), "student_before": normal((b, 3, 8, 8)),
                                 "teacher": normal((b, 5, 4, 4)), "teacher_before": normal((b, 3, 8, 8))},
-        "net": {"first": normal((10, 12)), "second": normal((4, 10))},
+        "net": {"first": normal((10, 12)), "second": 3 * normal((4, 10))},
         "matrix": {"matrix": normal((60, 40))},
         "kernel": {"kernel": normal((8, 5, 3, 3))},
     }  # fmt: skip
@@ -178,6 +182,7 @@ def _forecasts(draws: np.random.Generator) -> dict[str, dict[str, np.ndarray]]:
         return shares / shares.sum(1, keepdims=True)
 
     tenths, sure = draws.integers(3, 10, size=200) / 10, draws.uniform(0.3, 0.999, size=200)
+    tenths[::2] = draws.uniform(0.3, 0.999, size=100)
     sure[::3] = 1
     return {
         "forecasts": labelled(softmax(2 * draws.standard_normal((300, 5)))),
@@ -195,18 +200,9 @@ def _cases(code: str, dtypes: tuple[str, ...]) -> Iterator[tuple[Entry, dict[str
         for entry in (entry for entry in entries if entry.code == code):
             tried = dtypes[:1] if area in _IN_ONE_PRECISION else dtypes
             for dtype in (dtype for dtype in tried if entry.dtypes is None or dtype in entry.dtypes):
-                told = {"area": area, "entry": _name_there(entry), "dtype": dtype}
+                told = {"area": area, "entry": entry.name.split(",")[0], "dtype": dtype}
                 for (points, settings), quantity in product(entry.cases, entry.quantities):
                     yield entry, {**told, "points": points, "settings": dict(settings), "quantity": quantity}
-
-
-def _name_there(entry: Entry) -> str:
-    """The name in the code: what stands before the comma, or what an entry continues."""
-    name = entry.name.split(",")[0].strip()
-    if name != "…":
-        return name
-    same = [other.name for entries in _AREAS.values() for other in entries if other.code == entry.code]
-    return next(other for other in reversed(same[: same.index(entry.name)]) if not other.startswith("…"))
 
 
 def _row(
@@ -222,17 +218,17 @@ def _row(
     if told is None:
         return row
     theirs = told["cases"][place]
-    limit = _TOLERANCE["float32" if entry.code in _IN_FLOAT32 else case["dtype"]]
+    limit, least = _TOLERANCE[case["dtype"]], 1.0 if case["area"] == "calibration" else 1e-12
     row["theirs"] = float(f"{theirs['value']:.9g}")
     if entry.ours is None:
         return row
     given = _given(case, arrays)
     ours = _measured(given, entry.ours)
-    row |= {"ours": float(f"{ours['value']:.9g}"), **_apart(ours, theirs, limit)}
+    row |= {"ours": float(f"{ours['value']:.9g}"), **_apart(ours, theirs, limit, least)}
     factor = entry.factor and entry.factor(given)
     exact = entry.exact or (entry.factor and (lambda given: factor * entry.ours(given)))
     if exact is not None:
-        apart = _apart(_measured(_given(case, arrays), exact), theirs, limit)
+        apart = _apart(_measured(_given(case, arrays), exact), theirs, limit, least)
         row |= {
             "factor": factor and float(f"{factor:.9g}"),
             **{f"{key}_converted": it for key, it in apart.items()},
@@ -259,10 +255,14 @@ def _measured(given: SimpleNamespace, measure: Any) -> dict[str, Any]:
     return {"value": float(value.detach()), "gradient": gradient.double().flatten().numpy()}
 
 
-def _apart(ours: Mapping[str, Any], theirs: Mapping[str, Any], limit: float) -> dict[str, Any]:
+def _apart(ours: Mapping[str, Any], theirs: Mapping[str, Any], limit: float, least: float) -> dict[str, Any]:
     """The relative differences of value and gradient, and whether they are rounding."""
-    value = _relative(ours["value"], theirs["value"])
-    pulled = None if theirs["gradient"] is None else _relative(ours["gradient"], np.array(theirs["gradient"]))
+    value = _relative(ours["value"], theirs["value"], least)
+    pulled = (
+        None
+        if theirs["gradient"] is None
+        else _relative(ours["gradient"], np.array(theirs["gradient"]), least)
+    )
     return {
         "value": float(f"{value:.2g}"),
         "gradient": pulled if pulled is None else float(f"{pulled:.2g}"),
@@ -270,8 +270,8 @@ def _apart(ours: Mapping[str, Any], theirs: Mapping[str, Any], limit: float) -> 
     }
 
 
-def _relative(ours: Any, theirs: Any) -> float:
-    return float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-12))
+def _relative(ours: Any, theirs: Any, least: float) -> float:
+    return float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), least))
 
 
 def _theirs(code: str, arrays: Mapping[str, np.ndarray], cases: Iterable[Mapping[str, Any]]) -> Any:
