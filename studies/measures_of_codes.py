@@ -126,15 +126,15 @@ def _draw_one(ax: Any, part: pd.DataFrame) -> None:
         ax.plot(most, [places[line] for line in most.index], marker, color=PALETTE[color], markersize=5,
                 label=label, zorder=3 + len(end), fillstyle="full" if end else "none")  # fmt: skip
     for line in none[none].index if part["theirs"].notna().any() else ():
-        ax.annotate("nothing like it", (1e-17, places[line]), va="center", fontsize=7, color="0.4")
+        ax.annotate("nothing like it", (1e-17, places[line]), va="center", fontsize=7.1, color="0.4")
     ax.axvline(1e-6, color=PALETTE["black"], linewidth=0.8, linestyle="--")
     ax.set_xscale("log")
     ax.set_xlim(2e-18, 1e4)
     ax.set_ylim(len(lines) - 0.4, -0.6)
-    ax.set_yticks(range(len(lines)), [name or code.replace("_", "-") for code, name in lines], fontsize=7)
+    ax.set_yticks(range(len(lines)), [name or code.replace("_", "-") for code, name in lines], fontsize=7.1)
     for tick, (_, name) in zip(ax.get_yticklabels(), lines, strict=True):
         tick.set_fontweight("normal" if name else "bold")
-    ax.set_xlabel("difference to the code, relative")
+    ax.set_xlabel("relative difference")
 
 
 def _arrays(stream: Stream) -> dict[str, np.ndarray]:
