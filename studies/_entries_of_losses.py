@@ -256,9 +256,11 @@ def _shared(code: str, **weights: float) -> tuple[Entry, ...]:
               factor=lambda given: 2 * _weight(given) / _numbers(given)),
         Entry(code, "attention", _attention, cases("attention", "maps", "maps of two sizes"),
               "mean over the positions", factor=lambda given: _weight(given) / _positions(given)),
-        Entry(code, "attention, p = 3", _cubes, cases("attention", "maps", power=3), "A^p, not |A|^p"),
-        Entry(code, "attention, p = 3, A ≥ 0", _cubes, cases("attention", "maps after a ReLU", power=3),
-              "mean over the positions", factor=lambda given: _weight(given) / _positions(given)),
+        Entry(code, "attention, odd p", _odd, cases("attention", "maps", power=1)
+              + cases("attention", "maps", power=3), "A^p, not |A|^p"),
+        Entry(code, "attention, odd p, A ≥ 0", _odd, cases("attention", "magnitudes", power=1)
+              + cases("attention", "maps after a ReLU", power=3), "mean over the positions",
+              factor=lambda given: _weight(given) / _positions(given)),
         Entry(code, "similarity", _similarity, cases("similarity", "rows", "maps"),
               "a weight in front" if weights else "", factor=_weight),
         Entry(code, "relations", _near_relations, on("rows"), _RELATIONS, exact=_relations_of_repdistiller),
@@ -278,8 +280,8 @@ def _shared(code: str, **weights: float) -> tuple[Entry, ...]:
     )  # fmt: skip
 
 
-def _cubes(given: Given) -> Tensor:
-    return attention_transfer(given.student, given.teacher, power=3.0)
+def _odd(given: Given) -> Tensor:
+    return attention_transfer(given.student, given.teacher, power=given.settings["power"])
 
 
 def _near_flow_with_itself(given: Given) -> Tensor:

@@ -12,7 +12,7 @@ differences of each entry in double precision.
 RepDistiller and mdistiller are no packages: their losses are derived again from their sources at the
 commits in `version`, under the names of the functions in `_rederived_losses.py`; mdistiller's have the
 weights of its configuration. Contrastive losses keep memories of all examples and are no functions of two
-batches; they are not here. nncf has no low-rank factors of a torch module.
+batches; they are not here. nncf makes no two layers of one.
 
 torch, scipy and scikit-learn are those that run the study. For the others the environment variable
 KDTHEORY_CODES names a folder with an environment for each, `NAME/bin/python`; with the value "pip" they are
@@ -153,6 +153,7 @@ def _arrays(stream: Stream) -> dict[str, np.ndarray]:
         "matrix": {"matrix": normal((60, 40))},
         "kernel": {"kernel": normal((8, 5, 3, 3))},
     }  # fmt: skip
+    kinds["magnitudes"] = {key: np.abs(values) for key, values in kinds["maps"].items()}
     kinds["maps after a ReLU"] = {key: np.maximum(values, 0) for key, values in kinds["maps"].items()}
     rows = {"student": normal((b, 6)), "teacher": normal((b, 6))}
     lengths = {key: np.linalg.norm(values, axis=1, keepdims=True) for key, values in rows.items()}
