@@ -185,13 +185,15 @@ def _forecasts(draws: np.random.Generator) -> dict[str, dict[str, np.ndarray]]:
     tenths, sure = draws.integers(3, 10, size=200) / 10, draws.uniform(0.3, 0.999, size=200)
     tenths[::2] = draws.uniform(0.3, 0.999, size=100)
     sure[::3] = 1
+    edges = labelled(with_confidence(tenths))
+    edges["labels"][1::2] = edges["probs"][1::2].argmax(1)  # right on an edge, so that its bin counts
     return {
         "forecasts": labelled(softmax(2 * draws.standard_normal((300, 5)))),
         "two classes": labelled(softmax(2 * draws.standard_normal((300, 2)))),
         "few bins": labelled(
             with_confidence(draws.choice([0.33, 0.97], size=200) + draws.uniform(0, 0.01, 200))
         ),
-        "on edges": labelled(with_confidence(tenths)),
+        "on edges": edges,
         "some sure": labelled(with_confidence(sure)),
     }
 
