@@ -199,13 +199,13 @@ _hint, _attention, _similarity = (
     _of(loss) for loss in (hint_loss, attention_transfer, similarity_preserving)
 )
 _RELATIONS = "means over all b² pairs and b³ triples, itself included; weights in front"
-_OVER_B = "mean over b², itself included (with_itself)"
+_OVER_B = "mean over b² where ours has with_itself: 1/b"
 _ADDED = "mean over b², itself included; ε added to probabilities, no floor"
 
 TORCHDISTILL = (
-    Entry("torchdistill", "MSELoss", _hint, on("maps"), "mean over the numbers, without the half",
+    Entry("torchdistill", "MSELoss", _hint, on("maps"), "a mean without the half: 2/D",
           factor=lambda given: 2 / _numbers(given)),
-    Entry("torchdistill", "ATLoss", _attention, on("maps"), "mean over the positions",
+    Entry("torchdistill", "ATLoss", _attention, on("maps"), "mean over the positions: 1/HW",
           factor=lambda given: 1 / _positions(given)),
     Entry("torchdistill", "ATLoss, paper", _attention, on("maps", mode="paper"), "norms, not their squares",
           exact=lambda given: _roots(attention_transfer, given.student, given.teacher)),
@@ -216,9 +216,9 @@ TORCHDISTILL = (
           + on("rows", dist_factor=25.0, angle_factor=50.0, reduction="sum"), _RELATIONS,
           exact=_relations_of_torchdistill),
     Entry("torchdistill", "RKDLoss, distances", _of(relational_distance_loss), on("rows", **_DISTANCES),
-          "mean over b² pairs, itself included", factor=_pairs),
+          "mean over b² pairs: (b − 1)/b", factor=_pairs),
     Entry("torchdistill", "RKDLoss, angles", _of(relational_angle_loss), on("rows", **_ANGLES),
-          "mean over b³ triples, itself included", factor=_triples),
+          "mean over b³ triples: (b − 1)(b − 2)/b²", factor=_triples),
     Entry("torchdistill", "RKDLoss, two alike", _of(relational_distance_loss), on("two alike", **_DISTANCES),
           "mean over b²; two alike are 10⁻⁶ apart, a positive distance", exact=_as_if_apart),
     Entry("torchdistill", "SPKDLoss", _similarity, on("rows", "maps") + on("rows", reduction="sum"),
@@ -252,23 +252,23 @@ def _shared(code: str, **weights: float) -> tuple[Entry, ...]:
         return on(*points, **own, **settings)
 
     return (
-        Entry(code, "hint", _hint, cases("hint", "maps"), "mean over the numbers, without the half",
+        Entry(code, "hint", _hint, cases("hint", "maps"), "a mean without the half: 2/D",
               factor=lambda given: 2 * _weight(given) / _numbers(given)),
         Entry(code, "attention", _attention, cases("attention", "maps", "maps of two sizes"),
-              "mean over the positions", factor=lambda given: _weight(given) / _positions(given)),
+              "mean over the positions: 1/HW", factor=lambda given: _weight(given) / _positions(given)),
         Entry(code, "attention, odd p", _odd, cases("attention", "maps", power=1)
               + cases("attention", "maps", power=3), "A^p, not |A|^p"),
         Entry(code, "attention, odd p, A ≥ 0", _odd, cases("attention", "magnitudes", power=1)
-              + cases("attention", "maps after a ReLU", power=3), "mean over the positions",
+              + cases("attention", "maps after a ReLU", power=3), "mean over the positions: 1/HW",
               factor=lambda given: _weight(given) / _positions(given)),
         Entry(code, "similarity", _similarity, cases("similarity", "rows", "maps"),
               "a weight in front" if weights else "", factor=_weight),
         Entry(code, "relations", _near_relations, on("rows"), _RELATIONS, exact=_relations_of_repdistiller),
         Entry(code, "relations, distances", _of(relational_distance_loss),
               on("rows", distance=1.0, angle=0.0),
-              "mean over b² pairs, itself included", factor=_pairs),
+              "mean over b² pairs: (b − 1)/b", factor=_pairs),
         Entry(code, "relations, angles", _of(relational_angle_loss), on("rows", distance=0.0, angle=1.0),
-              "mean over b³ triples, itself included", factor=_triples),
+              "mean over b³ triples: (b − 1)(b − 2)/b²", factor=_triples),
         Entry(code, "transfer", _of(probabilistic_transfer), cases("transfer", "rows"), _ADDED,
               exact=_transfer),
         Entry(code, "transfer, ε = 0", _transfer_with_itself, cases("transfer", "rows", floor=0.0), _OVER_B,
@@ -297,11 +297,11 @@ _WEIGHTS = {
 }
 REDERIVED = (
     *_shared("repdistiller"),
-    Entry("repdistiller", "factor, p2 = 2", _attention, on("maps", p2=2), "mean over the positions",
+    Entry("repdistiller", "factor, p2 = 2", _attention, on("maps", p2=2), "mean over the positions: 1/HW",
           factor=_factor_by_attention),
     Entry("repdistiller", "factor", None, on("maps"), "L1 distance of attention maps: kdtheory has none"),
     Entry("repdistiller", "flow", _near_flows, on("layers", "layers of two sizes"),
-          "mean over the m·n entries", factor=_entries_of_flows),
+          "mean over the entries: 1/(mn)", factor=_entries_of_flows),
     Entry("repdistiller", "neighbours", _of(correlation_congruence), on("unit rows"),
           "products of neighbouring differences: another loss"),
     Entry("repdistiller", "boundary", None, on("maps"), "a hinge: kdtheory has none"),

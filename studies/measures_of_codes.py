@@ -6,8 +6,10 @@ gradient, of a loss, is that in the student's features, its largest entries comp
 both are below 1e-6 (1e-5 in float32). Where the convention is another one, `convention` says which,
 `factor` is theirs over ours where that is one number, and the columns that end in `_converted` compare
 again once theirs is made from kdtheory's, by that factor or by the conversion in `_entries_of_losses.py`
-and `_entries_of_counts.py`; they are empty where nothing of kdtheory's gives it. The figure has the largest
-differences of each entry in double precision.
+and `_entries_of_counts.py`; they are empty where nothing of kdtheory's gives it. Circles in the figure are
+the largest differences of each entry in double precision, dots those after its conversion, and the dashed
+line is 1e-6. b are the examples, with D numbers each, or C channels of HW positions; flow matrices are m ×
+n.
 
 RepDistiller and mdistiller are no packages: their losses are derived again from their sources at the
 commits in `version`, under the names of the functions in `_rederived_losses.py`; mdistiller's have the
