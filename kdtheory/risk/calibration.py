@@ -9,7 +9,7 @@ from torch import Tensor
 from kdtheory.doors import door
 from kdtheory.risk._doors import check_world
 from kdtheory.types import at_least_float32, promoted
-from kdtheory.validate import check_at_least, check_labels, check_probs
+from kdtheory.validate import check_at_least, check_labels, check_one_of, check_probs
 
 __all__ = ["calibration_error", "top_label_calibration_error"]
 
@@ -51,26 +51,31 @@ def calibration_error(
 
 @door
 def top_label_calibration_error(
-    probs: Float[Tensor, "n k"], labels: Int[Tensor, "n"], /, *, bins: int = 15
+    probs: Float[Tensor, "n k"], labels: Int[Tensor, "n"], /, *, bins: int = 15, norm: str = "l1"
 ) -> Float[Tensor, ""]:
     """Σ_b (n_b/n) |accuracy_b − confidence_b| over bins of the largest probability (Guo et al. 2017, ECE).
 
-    Bins ((b − 1)/B, b/B] of equal width, their ends as `probs` can hold them. An estimate: biased upward on
-    few points, and blind to all but the largest entry; the strict error of a known world is
-    `calibration_error`.
+    Bins ((b − 1)/B, b/B] of equal width, their ends as `probs` can hold them; other codes have
+    [(b − 1)/B, b/B). An estimate: biased upward on few points, and blind to all but the largest entry; the
+    strict error of a known world is `calibration_error`.
 
     Args:
         probs: what is forecast.
         labels: what came.
         bins: how many.
+        norm: "l1", the sum above; "l2", (Σ_b (n_b/n) (accuracy_b − confidence_b)²)^½ (Kumar, Liang, Ma 2019,
+            without their correction of the bias); "max", the largest gap of a bin with points (Guo's MCE).
 
     Raises:
-        ValueError: a row is no probability vector, labels do not fit, or `bins` < 1.
+        ValueError: a row is no probability vector, labels do not fit, `bins` < 1, or the norm is not known.
 
     >>> forecast = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]])
     >>> top_label_calibration_error(forecast, torch.tensor([0, 1, 1]))  # (2/3)|½ − 0.9| + (1/3)|1 − 0.6|
     tensor(0.4000)
+    >>> top_label_calibration_error(forecast, torch.tensor([0, 0, 1]), norm="max")  # |1 − 0.9| and |1 − 0.6|
+    tensor(0.4000)
     """
+    check_one_of("norm", norm, ("l1", "l2", "max"))
     check_probs("probs", probs)
     check_labels("labels", labels, probs.shape[-1])
     check_at_least("bins", bins, 1)
@@ -80,5 +85,13 @@ def top_label_calibration_error(
     place = torch.searchsorted(ends.to(confidence.dtype), confidence).clamp_max(bins - 1)
     gap = (chosen == labels).to(confidence) - confidence
     sums = gap.new_zeros(bins).index_add(0, place, gap)
-    total: Tensor = sums.abs().sum() / len(probs)
-    return total
+    if norm == "l1":
+        total: Tensor = sums.abs().sum() / len(probs)
+        return total
+    counts = gap.new_zeros(bins).index_add(0, place, torch.ones_like(gap))
+    gaps = (sums / counts.clamp_min(1)).abs()
+    if norm == "max":
+        return gaps.amax()
+    # Not the root of a sum, whose gradient at zero is no number.
+    root: Tensor = torch.linalg.vector_norm((counts / len(probs)).sqrt() * gaps)
+    return root

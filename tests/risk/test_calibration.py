@@ -59,14 +59,19 @@ def test_forecasts_that_share_their_largest_entry_only_are_no_cell() -> None:
     assert float(calibration_error(teacher, probs, torch.tensor([1.0, 0.0]).double())) == pytest.approx(0.2)
 
 
-def binned(confidences: list[float], right: list[bool], bins: int) -> float:
-    """The sum over bins ((b − 1)/B, b/B], in rational numbers of the decimals that were meant."""
+def binned(confidences: list[float], right: list[bool], bins: int, norm: str = "l1") -> float:
+    """The norm over bins ((b − 1)/B, b/B], in rational numbers of the decimals that were meant."""
     meant = [Fraction(str(round(confidence, 9))) for confidence in confidences]
-    total = 0.0
+    gaps: list[tuple[float, float]] = []
     for b in range(1, bins + 1):
         inside = [i for i, c in enumerate(meant) if Fraction(b - 1, bins) < c <= Fraction(b, bins)]
-        total += abs(sum(right[i] - confidences[i] for i in inside))
-    return total / len(confidences)
+        if inside:
+            gap = abs(sum(right[i] - confidences[i] for i in inside)) / len(inside)
+            gaps.append((len(inside) / len(confidences), gap))
+    if norm == "max":
+        return max(gap for _, gap in gaps)
+    power = {"l1": 1, "l2": 2}[norm]
+    return float(sum(share * gap**power for share, gap in gaps) ** (1 / power))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -94,8 +99,9 @@ def test_hundred_bins_by_hand() -> None:
     assert found == pytest.approx(abs(0.45 - 0.545) / 2, rel=1e-12)
 
 
+@pytest.mark.parametrize("norm", ["l1", "l2", "max"])
 @pytest.mark.parametrize("bins", [1, 7, 15, 100])
-def test_top_label_error_is_a_loop_over_bins(bins: int) -> None:
+def test_top_label_error_is_a_loop_over_bins(bins: int, norm: str) -> None:
     generator = torch.Generator().manual_seed(bins)
     confidences = (torch.randint(5, 21, (60,), generator=generator) / 20).tolist()
     right = (torch.rand(60, generator=generator) < 0.6).tolist()
@@ -104,11 +110,35 @@ def test_top_label_error_is_a_loop_over_bins(bins: int) -> None:
         row[:] = (1 - confidence) / 20
         row[3] = confidence
     labels = torch.tensor([3 if hit else 4 for hit in right])
-    found = float(top_label_calibration_error(rows, labels, bins=bins))
-    assert found == pytest.approx(binned(confidences, right, bins), abs=1e-7)
+    found = float(top_label_calibration_error(rows, labels, bins=bins, norm=norm))
+    assert found == pytest.approx(binned(confidences, right, bins, norm), abs=1e-7)
+
+
+def test_norms_are_ordered_equal_in_one_bin_and_known() -> None:
+    rows = torch.rand(200, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).softmax(-1)
+    labels = torch.randint(4, (200,), generator=torch.Generator().manual_seed(1))
+    for bins in (1, 30):
+        found = [
+            float(top_label_calibration_error(rows, labels, bins=bins, norm=n)) for n in ("l1", "l2", "max")
+        ]
+        if bins == 1:
+            assert found == pytest.approx([found[0]] * 3, rel=1e-12)
+        else:
+            assert found[0] < found[1] < found[2]
+    with pytest.raises(ValueError, match="norm = 'L1'"):
+        top_label_calibration_error(rows, labels, norm="L1")
 
 
 def test_a_confidence_above_one_by_rounding_is_in_the_last_bin() -> None:
     probs = torch.tensor([[1 + 5e-7, 0.0], [0.96, 0.04]], dtype=torch.float64)
     found = float(top_label_calibration_error(probs, torch.tensor([1, 0]), bins=20))
     assert found == pytest.approx(abs(-1 + 0.04) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "max"])
+def test_a_calibrated_forecast_has_no_error_and_a_gradient(norm: str) -> None:
+    probs = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
+    error = top_label_calibration_error(probs, torch.tensor([0, 1]), norm=norm)
+    (gradient,) = torch.autograd.grad(error, probs)
+    assert float(error.detach()) == 0
+    assert bool(gradient.isfinite().all())

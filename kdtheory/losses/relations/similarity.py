@@ -170,8 +170,8 @@ def probabilistic_transfer(
     """(1/b) Σ_i Σ_j p_{j|i} ln(p_{j|i}/q_{j|i}), p of the teacher, q of the student: PKT.
 
     Passalis & Tefas (2018), who print the sum over i; codes take the mean over the b² entries and count
-    i = j. Probabilities are floored at 1e-7 inside the logarithm, as published. It ignores rotations and the
-    length of each example's features.
+    i = j. Probabilities are floored at 1e-7 inside the logarithm, where codes add 1e-7 to each, which counts
+    once the b² probabilities are small. It ignores rotations and the length of each example's features.
 
     Args:
         student_features, teacher_features: f on each side.
