@@ -14,7 +14,7 @@ n.
 RepDistiller and mdistiller are no packages: their losses are derived again from their sources at the
 commits in `version`, under the names of the functions in `_rederived_losses.py`; mdistiller's have the
 weights of its configuration. Contrastive losses keep memories of all examples and are no functions of two
-batches; they are not here. nncf makes no two layers of one.
+batches; they are not here, nor are KDSVD and OFD. nncf makes no two layers of one.
 
 torch, scipy and scikit-learn are those that run the study. For the others the environment variable
 KDTHEORY_CODES names a folder with an environment for each, `NAME/bin/python`; with the value "pip" they are

@@ -78,6 +78,19 @@ def test_what_has_no_scale_is_not_told_as_unnoticed(study: Study) -> None:
     assert ax.images[0].get_array()[0].tolist().index(1) == 9
 
 
+def test_every_claim_notices_a_quarter_or_says_why_not() -> None:
+    table = pd.read_csv(Path(__file__).parents[1] / "figures" / NAME / "table.csv")
+    claims = table[table.claim.isin(REGISTRY)].drop_duplicates("claim")
+    assert len(claims) > 150
+    tried = claims[["notices_more", "notices_less"]].apply(lambda column: column.map(notices_a_quarter))
+    assert claims[~tried.all(axis=1) & claims.loose.isna()].claim.tolist() == []
+
+
+def notices_a_quarter(told: object) -> bool:
+    """Whether an error of 25 % is noticed; true of a direction that the claim does not try."""
+    return not isinstance(told, str) or (told.endswith("%") and float(told.rstrip("%")) <= 25)
+
+
 def test_what_comes_last_is_in_the_ledger(study: Study) -> None:
     assert set(study.run.__globals__["LAST"]) <= set(REGISTRY)
 

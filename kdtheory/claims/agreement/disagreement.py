@@ -57,6 +57,7 @@ def calibrated_networks_differ_as_often_as_they_err(rows: Rows, /) -> Evidence:
             arguments(lambda witness, labels, weights, seen: (witness, labels, weights, seen & False)),
         ),
     ),
+    loose="The sides are equal whatever share the predictor leaves: there is no factor to be wrong.",
 )  # fmt: skip
 def no_bound_for_every_predictor_is_below_the_triangle(rows: Rows, /) -> Evidence:
     """For any witness and any labelled points that a predictor has seen, there is one that is right at all of

@@ -11,7 +11,7 @@ from kdtheory.bounds.few_labels import powered_upper_limit
 from kdtheory.bounds.paired import difference_upper_limit, normal_upper_limit
 from kdtheory.bounds.stratified import stratified_upper_limit
 from kdtheory.bounds.where_they_differ import planned_upper_limit, targeted_upper_limit
-from kdtheory.claims.core import Control, Mutant, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Evidence, Inequality, Joint
 from kdtheory.claims.verdict import Verdict
 from kdtheory.claims.wrong import scaled, shifted
@@ -60,6 +60,7 @@ def _covers(rows: Rows) -> Inequality:
         Mutant("the share that was seen", gate_allows, _share_seen),
         Mutant("1/ε points for every flip", points_needed, _by_the_rate),
     ),
+    power=Scaled(gate_allows, towards="less"),
 )
 def agreement_is_certified_without_labels(rows: Rows, /) -> Evidence:
     """How often a student differs from its teacher has an exact limit from points without labels: a gate
@@ -109,6 +110,7 @@ def what_compression_costs_has_an_exact_limit(rows: Rows, /) -> Evidence:
         Mutant("half of the limit", planned_upper_limit, scaled(0.5)),
         Mutant("a third more", targeted_upper_limit, scaled(1.34)),
     ),
+    power=Scaled(planned_upper_limit, towards="less"),
     cost=3,
 )
 def labels_where_two_networks_differ_say_what_the_student_costs(rows: Rows, /) -> Evidence:
@@ -136,6 +138,7 @@ def labels_where_two_networks_differ_say_what_the_student_costs(rows: Rows, /) -
     control=Control("points without labels are of another law: the two differ half as often there",
                     sees_the_student=0.5),
     mutants=(Mutant("nine tenths of the limit", powered_upper_limit, scaled(0.9)),),
+    power=Scaled(powered_upper_limit, towards="less"),
     cost=3,
 )  # fmt: skip
 def few_labels_and_a_better_teacher_have_an_exact_joint_limit(rows: Rows, /) -> Evidence:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kdtheory.bounds.product import fisher32_log_level
-from kdtheory.claims.core import Control, Mutant, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Evidence, Inequality
 from kdtheory.claims.wrong import scaled, shifted
 from kdtheory.experiments import Rows
@@ -29,6 +29,7 @@ from kdtheory.inversion import binomial_upper_limit
         Mutant("four fifths of each limit", binomial_upper_limit, scaled(0.8)),
         Mutant("the level of the product is e² times as high", fisher32_log_level, shifted(2.0)),
     ),
+    power=Scaled(binomial_upper_limit, towards="less"),
 )
 def teacher_witness_and_distilled_network_are_certified_by_one_holdout(rows: Rows, /) -> Evidence:
     """One hold-out certifies a witness, a network distilled from it without these labels, and a teacher that

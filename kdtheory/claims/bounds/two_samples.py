@@ -10,7 +10,7 @@ from scipy import stats
 from kdtheory.bounds.product import fisher32_log_level, product_upper_limit
 from kdtheory.bounds.tails import RiskTail
 from kdtheory.bounds.two_samples import sum_upper_limit
-from kdtheory.claims.core import Control, Mutant, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Evidence, Inequality, Joint
 from kdtheory.experiments import Rows
 from kdtheory.experiments.bounds.two_samples import (
@@ -78,6 +78,7 @@ def one_limit_covers_the_sum_of_two_risks(rows: Rows, /) -> Evidence:
         Mutant("a product below δ is called as rare as δ", fisher32_log_level, math.log),
         Mutant("the normal approximation", product_upper_limit, _wald_of_tails),
     ),
+    power=Scaled(product_upper_limit, towards="less"),
 )
 def the_product_of_two_p_values_covers_whatever_the_predictor_has_seen(rows: Rows, /) -> Evidence:
     """A predictor that was chosen with the labelled points in view, as badly as possible, has a risk above

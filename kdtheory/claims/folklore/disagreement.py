@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kdtheory.claims.core import Control, Mutant, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Evidence, MeanInequality
 from kdtheory.claims.verdict import Verdict
 from kdtheory.claims.wrong import value
@@ -26,6 +26,7 @@ from kdtheory.risk import accuracy
     mutants=(Mutant("a third of the errors is counted", accuracy, value(lambda found: (2 + found) / 3)),),
     expect=Verdict.REFUTED,
     reading="“one recipe” is read as one training set, too",
+    power=Scaled(accuracy, towards="more"),
     cost=1,
 )
 def two_networks_of_one_recipe_disagree_as_often_as_they_err(one: Rows, other: Rows, /) -> Evidence:

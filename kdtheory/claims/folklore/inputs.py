@@ -29,6 +29,7 @@ from kdtheory.risk import accuracy
     mutants=(Mutant("every answer is counted as right", accuracy, constant(1.0)),),
     expect=Verdict.REFUTED,
     reading="“noise” is read as pixels uniform in [0, 1]",
+    loose="Teacher and student are scaled alike, and the student is near chance.",
     cost=2,
 )
 def students_can_be_taught_on_uniform_noise(rows: Rows, /) -> Evidence:
@@ -55,6 +56,7 @@ def students_can_be_taught_on_uniform_noise(rows: Rows, /) -> Evidence:
     mutants=(Mutant("failures are counted", success_of_the_mark, value(lambda found: 1 - found)),),
     expect=Verdict.REFUTED,
     reading="it is read as said of students of clean images",
+    loose="The success over clean images is so near 0 that twice of it is not one half.",
     cost=2,
 )
 def a_backdoor_travels_with_its_teacher(rows: Rows, /) -> Evidence:

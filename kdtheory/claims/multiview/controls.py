@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from kdtheory.claims.core import Control, Mutant, claim
+from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Coverage, Equality, Evidence, Joint
 from kdtheory.claims.multiview.single import ORTHOGONAL
 from kdtheory.claims.wrong import arguments, scaled
@@ -33,6 +33,7 @@ _QUIET = BINARY.in_world(noise_norm=1.2)
     ),
     control=Control("power 6, and a fifth of the points lack a view", design=_QUIET),
     mutants=(Mutant("the other label", accuracy, arguments(lambda logits, labels: (logits, 1 - labels))),),
+    power=Scaled(accuracy, towards="less"),
 )
 def without_race_or_single_views_there_is_nothing_to_gain(power: Rows, views: Rows, /) -> Evidence:
     """With a quadratic activation a single network learns all views at once, and where no point lacks a view

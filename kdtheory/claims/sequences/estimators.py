@@ -118,6 +118,7 @@ def gradient_of_an_estimator_is_not_the_gradient_of_what_it_estimates(rows: Rows
     expect=Verdict.REFUTED,
     reading="a good estimate of a divergence is read as a loss that descends it",
     power=Scaled(estimator_moments, entry="gradient"),
+    loose="The two gradients differ in direction: no factor makes one the other.",
 )
 def k3_as_a_loss_descends_the_reverse_divergence(rows: Rows, /) -> Evidence:
     """k3 at tokens that the student drew, differentiated as it stands, has the gradient of the reverse
