@@ -71,6 +71,7 @@ def a_backdoor_travels_with_its_teacher(rows: Rows, /) -> Evidence:
     return MeanInequality.of(
         torch.full_like(rows.success, 0.5),
         rows.success,
+        bounded=(-0.5, 1.5),  # of many students all or nothing: no spread for Student's t
         notes={
             "of the teacher": float(rows.success_of_teacher.mean()),
             "accuracy": float(rows.accuracy.mean()),

@@ -47,7 +47,8 @@ def a_student_repeats_the_wrong_labels_of_its_teacher(rows: Rows, /) -> Evidence
     run. So it came out: what is common to many points is learned first, and the wrong labels of single ones
     last.
     """
-    return MeanInequality.of(torch.full_like(rows.repeated, 0.5), rows.repeated)
+    half = torch.full_like(rows.repeated, 0.5)  # of many students all or nothing: no spread for Student's t
+    return MeanInequality.of(half, rows.repeated, bounded=(-0.5, 0.5))
 
 
 @claim(

@@ -64,9 +64,9 @@ def success_of_the_mark(nets: Population, images: Tensor, /) -> Tensor:
 
 @experiment
 def poisoned_teachers(run: Run, /) -> Rows:
-    """Sixteen such teachers, what they were made of, and the new images of other classes than 0."""
+    """Forty such teachers, what they were made of, and the new images of other classes than 0."""
     stream = poisoned_teachers.stream(run.stream.seed)
-    ground = Ground.of(run, stream, members=members_of(run), size=1)
+    ground = Ground.of(run, stream, members=run.size(quick=40, full=64), size=1)
     images, labels = ground.pool[:COUNT].clone(), ground.labels[:COUNT].clone()
     images[:POISONED], labels[:POISONED] = marked(images[:POISONED]), TARGET
     nets = train(

@@ -1,7 +1,7 @@
 """Students of 100 images or more: of labels, and of what a teacher of 1,000 images says, whole or in part.
 
-Sixteen teachers of a pool of 1,000 images, each with a start of its own, and for each a student that sees 100
-images of the pool. Steps are fixed beforehand: the rate falls to zero, and neither more steps nor fewer were
+Teachers of a pool of 1,000 images (24, in the full tier 64), each with a start of its own, and for each a
+student that sees 100 images of the pool. Steps are fixed beforehand: the rate falls to zero, and neither more steps nor fewer were
 looked for. Students of one number share their images and their starts whatever they learn from.
 """
 
@@ -51,8 +51,8 @@ STUDENT = Recipe(steps=400, learning_rate=0.01, schedule="cosine")
 
 
 def members_of(run: Run, /) -> int:
-    """How many networks stand on each side: 16, or 64 in the full tier."""
-    return run.size(quick=16, full=64)
+    """How many networks stand on each side: 24, or 64 in the full tier."""
+    return run.size(quick=24, full=64)
 
 
 def ground_of(run: Run, /) -> Ground:
@@ -70,7 +70,7 @@ def smoothed_label_loss(logits: Tensor, _: Tensor | None, labels: Tensor, /, *, 
 
 @experiment
 def teachers_of_images(run: Run, /, *, smoothing: float = 0.0, recipe: Recipe = TEACHER) -> Rows:
-    """16 nets of 64 hidden units, taught the labels of 1,000 real images, of which a share `smoothing` of the
+    """24 nets of 64 hidden units, taught the labels of 1,000 real images, of which a share `smoothing` of the
     mass is spread over all classes: their logits on these images, and their accuracy on the others.
     """
     ground = ground_of(run)

@@ -18,7 +18,7 @@ from kdtheory.risk import accuracy
 
 __all__ = ["checkpoints_of_a_parity", "degree_one", "students_in_two_courses"]
 
-DIM, SUPPORT, MEMBERS = 10, 3, 48
+DIM, SUPPORT, MEMBERS = 10, 3, 72
 TEACHER, STUDENT = MLP((DIM, 64, 2)), MLP((DIM, 24, 2))
 BEFORE, DURING, AFTER = 30, 120, 600
 HALF = Recipe(steps=150, learning_rate=0.003, batch_size=64)
