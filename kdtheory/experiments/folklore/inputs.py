@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kdtheory.experiments.core import experiment
-from kdtheory.experiments.folklore.students import TEMPERATURE, members_of
+from kdtheory.experiments.folklore.students import TEMPERATURE
 from kdtheory.experiments.rows import Rows
 from kdtheory.experiments.run import Run
 from kdtheory.experiments.schemes.students import Ground

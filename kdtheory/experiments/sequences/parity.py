@@ -38,7 +38,7 @@ def degree_one(values: Tensor, points: Tensor, /) -> Tensor:
 
 @experiment
 def checkpoints_of_a_parity(run: Run, /, *, steps: int = DURING) -> Rows:
-    """48 nets (64 hidden units) that learn by Adam, from minibatches of 64, the parity of three of ten bits,
+    """72 nets (64 hidden units) that learn by Adam, from minibatches of 64, the parity of three of ten bits,
     at all 1,024 points, after `steps` steps: accuracy; the mean size of the exact coefficients of degree one
     of p(1) − p(0) at the three bits, and at the other seven; and their probabilities.
     """
