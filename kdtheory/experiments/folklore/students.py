@@ -2,8 +2,8 @@
 
 Teachers of a pool of 1,000 images (24, in the full tier 64), each with a start of its own, and for each a
 student that sees 100 images of the pool. Steps are fixed beforehand: the rate falls to zero, and neither more
-steps nor fewer were looked for. Students of one number share their images and their starts whatever they learn
-from.
+steps nor fewer were looked for. Students of one number share their images and their starts whatever they
+learn from.
 """
 
 from __future__ import annotations
