@@ -162,13 +162,13 @@ def inherited_certificates(
 
 @experiment
 def transfers_at_their_worst(run: Run, /) -> Rows:
-    """g errs on a tenth of all points and f leaves it on another: the risk of f over its bound, from 20,000
+    """g errs on a tenth of all points and f leaves it on another: the risk of f over its bound, from 200,000
     points each. And an f that sees how often g errs on 10 points and then chooses how often to leave it,
     always where g is right: P[miss] by enumeration, for each of 40 risks of g.
 
     Σ_k P[Bin(n, p) = k]·max_q P[limit(k, L) < p + q], L ~ Bin(n, q) the disagreements seen.
     """
-    places = torch.from_numpy(run.stream.numpy().random((2, 20_000)))
+    places = torch.from_numpy(run.stream.numpy().random((2, 200_000)))
     attained = disagreement_transfer(
         clopper34_holdout(places[0] < 0.1, fixed_in_advance=True, **_HALF), places[1] > 0.9, **_APART
     )
