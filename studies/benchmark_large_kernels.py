@@ -44,7 +44,7 @@ CONFIG: dict[str, Any] = {
     "stored": (5000, 10_000, 20_000, 40_000),
     "dim": 64,
     "depth": 8,
-    "transfer": (2500, 5000, 10_000, 100_000),
+    "transfer": (2500, 5000, 10_000, 20_000),
     "exact_up_to": 10_000,
     "landmarks": 500,
     "jitter": 1e-2,
@@ -82,7 +82,7 @@ def run(
         stream: where points come from.
         stored: n of kernels in files.
         dim, depth: of these points, and hidden layers.
-        transfer: n of transfer curves; 100,000 is for a quarter of an hour on two free cores.
+        transfer: n of transfer curves; 100,000 is for more than half an hour of the processor.
         exact_up_to: the largest n that the rival solves.
         landmarks, jitter, tolerance: as `large_transfer_curve` takes them.
         fresh: points on which the risk is taken.
