@@ -87,7 +87,7 @@ def wide_nets_train_like_their_linear_models(rows: Rows, /) -> Evidence:
     control=MEAN_FIELD,
     mutants=(Mutant("the kernel of a fresh net at every look", EmpiricalKernel, _Redrawn),),
     loose="an exponent: a constant factor moves no slope, and one that changes it by 0.2 is noticed",
-    cost=4,
+    cost=6,
 )
 def kernels_of_smooth_nets_move_by_one_over_the_width(rows: Rows, /) -> Evidence:
     """From 128 units on, the kernel of a net with a smooth activation moves in training by an amount that

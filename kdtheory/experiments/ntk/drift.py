@@ -40,11 +40,11 @@ def relu_nets_in_training(run: Run, /, *, scaling: float = 0.0) -> Rows:
 
 @experiment(tuned_on=(11, 12, 13, 21))
 def tanh_nets_in_training(run: Run, /, *, scaling: float = 0.0) -> Rows:
-    """tanh, two hidden layers of 128 to 512 units, 96 nets of each width, ten steps of gradient descent on
+    """tanh, two hidden layers of 128 to 512 units, 160 nets of each width, ten steps of gradient descent on
     the soft labels of ten points, other ones for each net; the output is divided by width^{a/2} and the rate
     multiplied by width^a. How far the kernel of each net has moved, and its outputs from the linear model's.
     """
-    members = run.size(quick=96, full=300)
+    members = run.size(quick=160, full=400)
     return _over_the_widths(
         (128, 256, 512), run, activation="tanh", scaling=scaling, members=members, times=(10,)
     )
