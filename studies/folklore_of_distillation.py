@@ -7,8 +7,9 @@ own; steps were fixed beforehand. The pool has
 guesses that were written down before the runs, and why some were wrong, stand with the claims.
 (a) What each statement compares, in percentage points: as it is said (blue), and with the one thing that
 turns it over (vermilion); bars are means. The axis is linear within one point and logarithmic beyond.
-Dots are digits, crosses the images of `--data`. Steps and rates are those that were fixed for digits, whatever
-the images: where crosses lie on the other side of 0 than dots, a statement ends there, or its control does.
+Dots are digits, crosses the images of `--data`. Steps and rates are those that were fixed for digits,
+whatever the images: where crosses lie on the other side of 0 than dots, a statement ends there, or its
+control does.
 (b) Why the order of the wrong classes was guessed to be worth little: accuracy of students of n images,
 above students of their labels, of all that their teacher says, with the wrong classes in even shares, in an
 order of chance. Digits are filled, other images hollow. (c) A smoothed teacher (ε = 0.2) against one of
