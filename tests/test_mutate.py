@@ -6,6 +6,7 @@ import ast
 import csv
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,14 @@ def test_a_wrong_version_is_noticed_by_a_test_and_survives_without(root: Path) -
     assert again.returncode == 0, again.stdout + again.stderr
     assert "test_rectangle" in again.stdout
     assert "test_square" not in again.stdout
+
+
+def test_every_line_that_is_named_is_there_once() -> None:
+    root = Path(__file__).parents[1]
+    listed = tomllib.loads((root / "tests/mutants.toml").read_text())
+    gone = [
+        (one["module"], one["was"])
+        for one in (*listed["named"], *listed["explained"])
+        if (root / one["module"]).read_text().count(one["was"]) != 1
+    ]
+    assert gone == []
