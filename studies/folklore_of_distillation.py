@@ -1,8 +1,8 @@
 """Folklore of distillation, on real images, each with what makes it true and what does not.
 
-Every dot is one network (or one ensemble, one teacher with its students) of 24 (40 of students of noise and
-of backdoors, 16 of grokking) that were trained from starts and, where they see few images, on images of their
-own; steps were fixed beforehand. The pool has
+Every dot is one network (or one ensemble, one teacher with its students) of 24, of 40 where students learn of
+noise or of a backdoor, that were trained from starts and, where they see few images, on images of their own;
+steps were fixed beforehand. The pool has
 1,000 images, students see 100 of them (200 where labels are wrong, 500 inputs where they are noise). The
 guesses that were written down before the runs, and why some were wrong, stand with the claims.
 (a) What each statement compares, in percentage points: as it is said (blue), and with the one thing that

@@ -81,7 +81,7 @@ def _one(
 def errors_around_the_threshold(run: Run, /, *, penalty: float = 1e-9) -> Rows:
     """Least squares on 100, 200 and 400 random features of 200 real images, with a ridge `penalty`, fitted to
     the logits of a teacher of all 1,000 and to the labels: the share of new images that each gets wrong,
-    means over three draws of features and images for each of 16 teachers.
+    means over three draws of features and images for each of 24 teachers.
     """
     ground, logits = ground_of(run), teachers_of_images.rows(run).logits.double()
     labels = one_hot(ground.labels, ground.classes).double()
