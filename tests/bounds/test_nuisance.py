@@ -40,7 +40,8 @@ def test_ranges_of_nuisances_and_the_limit_take_delta_together(
     for name, place in LEVELS.items():
         if hasattr(module, name):
             noted(name, getattr(module, name), lambda args, _, place=place: _share(args[place]))
-    delta = 0.0371  # nobody has asked for it before
+    getattr(limit.__door__, "cache_clear", lambda: None)()  # type: ignore[attr-defined]
+    delta = 0.0371
     limit(*counts, delta=delta)
     assert len(taken) >= 2
     assert sum(taken) == pytest.approx(delta, rel=1e-9)
