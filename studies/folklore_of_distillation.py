@@ -338,10 +338,11 @@ def _draw_statements(ax: Any, rows: pd.DataFrame, first: str) -> None:
         marker = "." if data == first else "x"
         ax.plot(own["points"], np.full(len(own), place), marker, color=colors[side], alpha=0.45, markersize=5)
         ax.plot(own["points"].mean(), place, "|", color=colors[side], markersize=13, markeredgewidth=2)
-        ax.annotate(
-            condition, (1, place), (-3, 0), ("axes fraction", "data"), "offset points",
-            ha="right", va="center", fontsize=7.2, color=colors[side],
-        )  # fmt: skip
+        if data == first:
+            ax.annotate(
+                condition, (1, place), (-3, 0), ("axes fraction", "data"), "offset points",
+                ha="right", va="center", fontsize=7.2, color=colors[side],
+            )  # fmt: skip
     ax.axvline(0, color="gray", linewidth=0.8)
     ax.set_xscale("symlog", linthresh=1)
     ax.set_xlim(-100, 5000)

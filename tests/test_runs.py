@@ -27,7 +27,12 @@ SLEEPERS = """
 import os, sys, time
 from workers import spread
 
-def sleep(seconds):
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+def sleep(seconds):  # once both workers are there: one that is starting would tell of an interrupt
+    open(os.path.join(FOLDER, f"{os.getpid()}.begun"), "w").close()
+    while sum(name.endswith(".begun") for name in os.listdir(FOLDER)) < 2:
+        time.sleep(0.02)
     time.sleep(seconds)
     return seconds
 
