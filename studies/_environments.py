@@ -6,15 +6,19 @@ with the value "pip" each is made in a temporary folder when it is needed, and r
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["FOLDER", "made", "python_of"]
+import numpy as np
+
+__all__ = ["FOLDER", "asked", "made", "python_of"]
 
 FOLDER = "KDTHEORY_CODES"
 
@@ -46,3 +50,22 @@ def made(*packages: Sequence[str], by: str = sys.executable) -> Iterator[str]:
             if some:
                 subprocess.run([python, "-m", "pip", "install", "--quiet", *some], check=True)
         yield python
+
+
+def asked(
+    python: str, script: str, code: str, arrays: Mapping[str, np.ndarray], cases: Iterable[Mapping[str, Any]]
+) -> Any:
+    """What a script beside this one says of the cases by a code whose Python it has: JSON, its last line.
+
+    Raises:
+        ValueError: the script failed; with the end of what it said.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        inputs, given = Path(folder) / "inputs.npz", Path(folder) / "cases.json"
+        np.savez(inputs, **arrays)
+        given.write_text(json.dumps(list(cases)))
+        command = [python, str(Path(__file__).with_name(script)), code, str(inputs), str(given)]
+        told = subprocess.run(command, capture_output=True, text=True, check=False)
+    if told.returncode:
+        raise ValueError(f"{code} failed: {told.stderr[-2000:]}")
+    return json.loads(told.stdout.splitlines()[-1])

@@ -16,21 +16,17 @@ torch for CPUs (KD-Lib), are not here: `Convention.checked` says what they were 
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from _environments import FOLDER, python_of
+from _environments import FOLDER, asked, python_of
 
 from kdtheory.losses import CONVENTIONS
 from kdtheory.plots import PALETTE
@@ -217,22 +213,9 @@ def _ours(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[fl
 
 def _theirs(code: str, arrays: Mapping[str, np.ndarray], cases: list[dict[str, Any]]) -> Any:
     """The losses that the code gives in the cases, or None where there is no such code."""
-    with (
-        python_of(code, _PINS[code], _BESIDE.get(code, ())) as python,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        if python is None:
-            return None
-        inputs, asked = Path(folder) / "inputs.npz", Path(folder) / "cases.json"
-        np.savez(inputs, **arrays)
-        asked.write_text(json.dumps([{**case, **case["settings"]} for case in cases]))
-        script = Path(__file__).with_name("_losses_of_codes.py")
-        told = subprocess.run(
-            [python, str(script), code, str(inputs), str(asked)], capture_output=True, text=True, check=False
-        )
-    if told.returncode:
-        raise ValueError(f"{code} failed: {told.stderr[-2000:]}")
-    return json.loads(told.stdout.splitlines()[-1])
+    with python_of(code, _PINS[code], _BESIDE.get(code, ())) as python:
+        flat = ({**case, **case["settings"]} for case in cases)
+        return python and asked(python, "_losses_of_codes.py", code, arrays, flat)
 
 
 if __name__ == "__main__":

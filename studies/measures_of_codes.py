@@ -23,14 +23,10 @@ made in a temporary folder, one after the other, by pip, and removed. Without it
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,7 +35,7 @@ import pandas as pd
 import torch
 from _entries_of_counts import CALIBRATION, LOW_RANK, PRUNING
 from _entries_of_losses import REDERIVED, TORCHDISTILL, Entry
-from _environments import FOLDER, python_of
+from _environments import FOLDER, asked, python_of
 
 from kdtheory.plots import PALETTE, legend_above, panel_letter
 from kdtheory.streams import Stream
@@ -281,26 +277,11 @@ def _relative(ours: Any, theirs: Any, least: float) -> float:
 
 def _theirs(code: str, arrays: Mapping[str, np.ndarray], cases: Iterable[Mapping[str, Any]]) -> Any:
     """What the code gives in the cases, or None where there is no such code."""
+    script = "_measures_of_other_codes.py"
     if code not in _PINS:
-        return _asked(sys.executable, code, arrays, cases)
+        return asked(sys.executable, script, code, arrays, cases)
     with python_of(code, _PINS[code]) as python:
-        return python and _asked(python, code, arrays, cases)
-
-
-def _asked(
-    python: str, code: str, arrays: Mapping[str, np.ndarray], cases: Iterable[Mapping[str, Any]]
-) -> Any:
-    with tempfile.TemporaryDirectory() as folder:
-        inputs, asked = Path(folder) / "inputs.npz", Path(folder) / "cases.json"
-        np.savez(inputs, **arrays)
-        asked.write_text(json.dumps(list(cases)))
-        script = Path(__file__).with_name("_measures_of_other_codes.py")
-        told = subprocess.run(
-            [python, str(script), code, str(inputs), str(asked)], capture_output=True, text=True, check=False
-        )
-    if told.returncode:
-        raise ValueError(f"{code} failed: {told.stderr[-2000:]}")
-    return json.loads(told.stdout.splitlines()[-1])
+        return python and asked(python, script, code, arrays, cases)
 
 
 if __name__ == "__main__":

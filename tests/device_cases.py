@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from elsewhere import Elsewhere, elsewhere
+from fuzz_doors import place
 from torch import Tensor, nn
 
 from kdtheory import losses, risk
@@ -177,9 +177,7 @@ def main() -> None:
                 told["there"] = isinstance(value, Elsewhere)
                 told["apart"] = float((value.cpu() - here).abs().max() / here.abs().max().clamp_min(1e-30))
             except Exception as error:
-                where = traceback.extract_tb(error.__traceback__)
-                ours = [one for one in where if "kdtheory/" in one.filename] or where
-                told["error"] = f"{error} ({ours[-1].filename}:{ours[-1].lineno})"
+                told["error"] = f"{error} ({place(error)})"
             sys.stdout.write(json.dumps(told) + "\n")
         for name, case in APART.items():
             try:

@@ -12,7 +12,6 @@ import dataclasses
 import json
 import sys
 import tempfile
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
@@ -22,7 +21,7 @@ import jaxtyping
 import numpy as np
 import torch
 from elsewhere import elsewhere
-from fuzz_doors import built, called, doors, reason
+from fuzz_doors import built, called, doors, place, reason
 from fuzz_values import Arguments
 from torch import Tensor, nn
 
@@ -45,11 +44,8 @@ def rebuilt(value: Any, change: Callable[[Any], Any]) -> Any:
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         now = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
-        if not holds_tensors(now):
-            return value
-        new = {name: rebuilt(one, change) for name, one in now.items()}
-        if any(new[name] is not now[name] for name in now):
-            return dataclasses.replace(value, **new)
+        if holds_tensors(now):
+            return dataclasses.replace(value, **{name: rebuilt(one, change) for name, one in now.items()})
     return value
 
 
@@ -118,16 +114,14 @@ def main() -> None:
             told: dict[str, Any] = {"door": name}
             try:
                 sides = []
-                for place in (torch.device("cpu"), there):
+                for device in (torch.device("cpu"), there):
                     with Stream(0).default():
                         drawn = built(Arguments(Random(seed)), door)
-                        start, args, named = (rebuilt(part, to(place)) for part in drawn)
+                        start, args, named = (rebuilt(part, to(device)) for part in drawn)
                         sides.append(door.call(*start, *args, **named))
                 told["apart"] = apart(*sides)
             except Exception as error:
-                where = traceback.extract_tb(error.__traceback__)
-                ours = [one for one in where if "/kdtheory/" in one.filename and "doors" not in one.filename]
-                told["error"] = f"{error} ({(ours or where)[-1].filename}:{(ours or where)[-1].lineno})"
+                told["error"] = f"{error} ({place(error)})"
             sys.stdout.write(json.dumps(told) + "\n")
 
 
