@@ -45,10 +45,10 @@ def _together(one: Any, other: Any) -> Any:
     """The axes to which two shapes, or two lengths, broadcast; None where they do not."""
     if one == other:
         return one
-    import torch
+    import numpy as np
 
     try:
-        found = torch.broadcast_shapes(*((size,) if isinstance(size, int) else size for size in (one, other)))
-    except RuntimeError:
+        found = np.broadcast_shapes(one, other)
+    except ValueError:
         return None
-    return found[0] if isinstance(one, int) else tuple(found)
+    return found[0] if isinstance(one, int) else found

@@ -171,10 +171,11 @@ def _kl_divergence(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
 
 
 def _expected_gap(log_probs: Tensor, other: Tensor) -> Tensor:
-    """Σ p (ln p − ln q); a class with p = 0 counts for nothing and is masked before it can make a NaN."""
-    probs = log_probs.exp()
-    possible = probs > 0
-    return (probs * (log_probs.where(possible, 0) - other.where(possible, 0))).sum(-1)
+    """Σ p (ln p − ln q); a class with p = 0 counts for nothing, and there ln p is finite and ln q is masked,
+    before they can make a NaN.
+    """
+    probs, finite = log_probs.exp(), log_probs.clamp_min(torch.finfo(log_probs.dtype).min)
+    return (probs * (finite - other.where(probs > 0, 0))).sum(-1)
 
 
 def _jensen_shannon(student_logits: Tensor, teacher_logits: Tensor, beta: float, weight: float) -> Tensor:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -198,9 +199,9 @@ def distillation(
     """
     if soft == "mse_logits":
         raise ValueError("soft = 'mse_logits' needs the teacher's logits, not probabilities; use kd_loss")
-    batch = student_logits.shape[:-1]
+    batch: tuple[int, ...] = student_logits.shape[:-1]
     if teacher_probs is not None and teacher_probs.shape[:-1] != batch:
-        batch = torch.broadcast_shapes(batch, teacher_probs.shape[:-1])
+        batch = np.broadcast_shapes(batch, teacher_probs.shape[:-1])
     _check_settings(batch, temperature, weight, None)
     if labels is None and (isinstance(weight, Tensor) or weight != 1):
         raise ValueError("labels = None leaves the hard term without labels; give labels, or weight = 1")
@@ -239,12 +240,17 @@ def label_loss(
     >>> label_loss(torch.zeros(2, 8), None, torch.tensor([0, 7])).exp()
     tensor([8., 8.])
     """
-    if labels.device.type == "cpu":  # on another device the look would wait for all that is computed there
+    if not labels.numel():
         check_labels("labels", labels, student_logits.shape[-1])
-    batch = torch.broadcast_shapes(labels.shape, student_logits.shape[:-1])
+    batch = np.broadcast_shapes(labels.shape, student_logits.shape[:-1])
     (student_logits,) = widened(student_logits)
     logs = student_logits.log_softmax(-1).expand(*batch, -1)
-    return -logs.gather(-1, labels.long().expand(batch).unsqueeze(-1)).squeeze(-1)
+    try:
+        right = logs.gather(-1, labels.long().expand(batch).unsqueeze(-1))
+    except RuntimeError:  # what the CPU says of a label that is no class, without a look at all at every step
+        check_labels("labels", labels, student_logits.shape[-1])
+        raise
+    return -right.squeeze(-1)
 
 
 @door
@@ -341,7 +347,7 @@ def _check_logits_and_labels(student_logits: Tensor, teacher_logits: Tensor, lab
 
 
 def _check_settings(
-    batch: torch.Size, temperature: Setting, weight: Setting, hard_weight: Setting | None
+    batch: tuple[int, ...], temperature: Setting, weight: Setting, hard_weight: Setting | None
 ) -> None:
     check_setting("temperature", temperature, batch)
     check_setting("weight", weight, batch)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -143,7 +144,7 @@ def zero_temperature_softmax(logits: Float[Tensor, "*batch k"], /) -> Float[Tens
     return largest / largest.sum(-1, keepdim=True)
 
 
-def check_setting(name: str, setting: Setting, batch: torch.Size, /) -> None:
+def check_setting(name: str, setting: Setting, batch: tuple[int, ...], /) -> None:
     """A tensor of settings broadcasts against the example axes, and adds none to them.
 
     Raises:
@@ -152,8 +153,8 @@ def check_setting(name: str, setting: Setting, batch: torch.Size, /) -> None:
     if not isinstance(setting, Tensor):
         return
     try:
-        together = torch.broadcast_shapes(setting.shape, batch)
-    except RuntimeError:
+        together = np.broadcast_shapes(setting.shape, batch)
+    except ValueError:
         together = None
     if together != batch:
         raise ValueError(

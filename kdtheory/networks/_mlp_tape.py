@@ -69,9 +69,12 @@ class MLPTape:
     def prepare(self, inputs: Float[Tensor, "members n d"], /) -> Float[Tensor, "members n inside"]:
         """The inputs with the constant one beside them, features first; a shared sample stays one array."""
         features = (inputs[:1] if inputs.stride(0) == 0 else inputs).mT
-        if self._bias:
-            features = torch.cat([features, torch.ones_like(features[:, :1])], 1)
-        return features.contiguous().mT.expand(len(inputs), -1, -1)
+        if not self._bias:
+            return features.contiguous().mT.expand(len(inputs), -1, -1)
+        own, width, examples = features.shape
+        with_one = features.new_empty(own, width + 1, examples)
+        with_one[:, :width], with_one[:, width] = features, 1
+        return with_one.mT.expand(len(inputs), -1, -1)
 
     def forward(self, prepared: Float[Tensor, "members n inside"], /) -> Float[Tensor, "members n k"]:
         """The logits, a transposed view of classes × examples."""

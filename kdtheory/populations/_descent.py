@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -17,6 +17,7 @@ from kdtheory.iterates import TailAverage, clip_rows
 from kdtheory.networks import Architecture, SteppingTape, Tape
 from kdtheory.populations._groups import rows_at_once
 from kdtheory.populations._softmax import ClassesFirst
+from kdtheory.populations._update import update_of
 from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
@@ -33,12 +34,6 @@ class Sample:
     inputs: Float[Tensor, "members n ..."]
     labels: Int[Tensor, "members n"] | None
     teacher_probs: Float[Tensor, "members n k"] | None
-
-    @cached_property
-    def share(self) -> Float[Tensor, "members n"]:
-        """The weight of an example in its member's mean: 1/n."""
-        members, examples = self.inputs.shape[:2]
-        return self.inputs.new_full((), 1 / examples).expand(members, examples)
 
     def rows(self, pick: Callable[[Tensor], Tensor]) -> Sample:
         """Every array passed through `pick`."""
@@ -80,9 +75,9 @@ def descend(
     Parameters that are not kept are zero; without a gradient of their own they stay so, decay or not.
     """
     weights = params[group]
-    weights.grad = gradient = torch.zeros_like(weights)
+    gradient = torch.zeros_like(weights)
     tape = task.architecture.tape(weights, gradient)
-    recipe, optimizer = task.recipe, task.recipe.optimizer_of([weights], fused=True)
+    recipe, update = task.recipe, update_of(task.recipe, weights, gradient)
     loss = task.loss_of(group)
     mask = None if task.kept is None else task.kept[group].to(weights)
     raw = task.sample.rows(lambda array: array[group])
@@ -105,13 +100,12 @@ def descend(
                 if stepping is not None:
                     stepping.step(_pull(tape, next(batches), loss)[1], now)
                     continue
-                optimizer.param_groups[0]["lr"] = now
                 _backward(tape, next(batches), loss)
                 if mask is not None:
                     gradient.mul_(mask)
                 if recipe.clip_norm is not None:
                     clip_rows(gradient, recipe.clip_norm)
-                optimizer.step()
+                update(now)
                 tail.see(step)
             tell(count * len(weights))
         if stepping is not None:
@@ -141,7 +135,7 @@ def _pull(
     logits = tape.forward(batch.inputs).detach().requires_grad_()
     with ClassesFirst():
         losses = loss(logits, batch.teacher_probs, batch.labels)
-    return losses, torch.autograd.grad(losses, logits, batch.share)[0]
+    return losses, torch.autograd.grad(losses.sum() / losses.shape[-1], logits)[0]
 
 
 def _backward(tape: Tape, batch: Sample, loss: Loss) -> Float[Tensor, "members n"]:
@@ -182,11 +176,16 @@ def _minibatches(sample: Sample, batch_size: int, order: Stream, group: slice) -
     """Epoch after epoch, every member's rows in an order of its own, cut into batches."""
     device, (members, examples) = sample.inputs.device, sample.inputs.shape[:2]
     generators = [order.child(group.start + member).torch() for member in range(members)]
+    first = examples * torch.arange(members, device=device)[:, None]
     while True:
         orders = torch.stack([torch.randperm(examples, generator=generator) for generator in generators])
         for chosen in orders.to(device).split(batch_size, 1):
-            yield sample.rows(partial(_chosen, chosen))
+            yield sample.rows(partial(_chosen, chosen, chosen + first))
 
 
-def _chosen(rows: Tensor, array: Tensor) -> Tensor:
-    return array[torch.arange(len(rows), device=rows.device)[:, None], rows]
+def _chosen(rows: Tensor, of_all: Tensor, array: Tensor) -> Tensor:
+    """The rows of each member, of an array in common or of the members' own, which lie one after another."""
+    shared = array.stride(0) == 0
+    flat, places = (array[0], rows) if shared else (array.flatten(0, 1), of_all)
+    picked: Tensor = flat.index_select(0, places.flatten()).unflatten(0, rows.shape)
+    return picked

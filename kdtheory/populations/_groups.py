@@ -20,7 +20,7 @@ __all__ = ["evaluation_groups", "in_runs", "rows_at_once", "run_groups", "traini
 
 _EVALUATION_NUMBERS = 2**24
 _CACHE_NUMBERS = 2**21
-_MOST_MEMBERS = 16
+_FEW_MEMBERS, _MOST_MEMBERS = 16, 64
 _WHOLE_NUMBERS = 2**26
 _UNTOLD = 2**32
 """Free bytes of a device that is neither the CPU nor CUDA, for want of a question that all answer."""
@@ -55,7 +55,7 @@ def training_groups(
     if device.type != "cpu":
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _UNTOLD
         return in_runs(members, math.ceil(members * each / max(each, free // 16)))
-    if members <= _MOST_MEMBERS and members * each <= _CACHE_NUMBERS:
+    if members <= _FEW_MEMBERS and members * each <= _CACHE_NUMBERS:
         # So little work that two threads would wait for the interpreter: one group, its products in parallel.
         return [slice(0, members)]
     most = min(_MOST_MEMBERS, max(1, _CACHE_NUMBERS // each))

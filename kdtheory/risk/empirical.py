@@ -8,7 +8,7 @@ broadcast.
 
 from __future__ import annotations
 
-import torch
+import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -60,7 +60,7 @@ def one_hot_losses(
     tensor([1., 4.])
     """
     check_labelled(losses, labels)
-    shape = torch.broadcast_shapes(losses.shape[:-1], labels.shape)
+    shape = np.broadcast_shapes(losses.shape[:-1], labels.shape)
     table = at_least_float32(losses)[0].expand(*shape, losses.shape[-1])
     return table.gather(-1, labels.expand(shape).long()[..., None]).squeeze(-1)
 
