@@ -140,8 +140,8 @@ def logits_of_three_bits_are_enough(teacher: Rows, rounded: Rows, /) -> Evidence
     source="muller2019when",
     place="as it is repeated; found on images",
     experiment=(
-        students_told_by_teachers.given(temperature=1.0, students=4),
-        students_told_by_teachers.given(temperature=1.0, students=4, smoothing=0.2),
+        students_told_by_teachers.given(temperature=1.0, students=2),
+        students_told_by_teachers.given(temperature=1.0, students=2, smoothing=0.2),
     ),
     control=Control("T = 8, and both teachers are surer of their labels", temperature=8.0, recipe=SHARP),
     mutants=(

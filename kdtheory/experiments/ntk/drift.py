@@ -26,13 +26,13 @@ TRAINING, TEST = 10, 10
 
 @experiment(tuned_on=(0, 1, 2, 3, 4, 100, 101, 102, 103, 104, 105))
 def relu_nets_in_training(run: Run, /, *, scaling: float = 0.0) -> Rows:
-    """ReLU, two hidden layers of 32 to 512 units, 80 nets of each width, 100 steps of gradient descent on the
+    """ReLU, two hidden layers of 32 to 512 units, 64 nets of each width, 100 steps of gradient descent on the
     soft labels of ten points, other ones for each net, the same at every width; ten further points are
     predicted. The output is divided by width^{a/2} and the rate multiplied by width^a: the scaling a = 0 is
     that of the tangent kernel, a = 1 the mean-field one. Of each net the largest deviation over three times:
     of its kernel, relative to the first one, and of its outputs from the linear model's.
     """
-    members = run.size(quick=80, full=240)
+    members = run.size(quick=64, full=240)
     return _over_the_widths(
         (32, 64, 128, 256, 512), run, activation="relu", scaling=scaling, members=members, times=(10, 30, 100)
     )
