@@ -9,16 +9,17 @@ shares that were fixed before: two thirds for the distilled network, a sixth for
 
 Labelled, unlabelled and fresh images are one random division of all images of the folder, so that they are
 draws of one law; half of what is not labelled is unlabelled, half is fresh: no network saw these images, nor
-anyone their labels. The recipe was written down once: the plan's own numbers, mirror images beside the
-images, and a convolutional network of a customary size, of which no other was tried here. *Chosen* is what
-would hold by a union bound had it been the best of 32: the same counts at 1/32 of the same share. With
-`--data DIR` on a folder of IDX files, else on digits.
+anyone their labels. The recipe was written down before the run: the plan's own numbers, mirror images beside
+the images, two convolutions with a maximum over four pixels after each, and a distilled network that trains
+longer than the networks it learns from. It is the second recipe: the first, with convolutions of stride 2,
+certified .0996 at another division. *Chosen* is what would hold by a union bound had it been the best of 32:
+the same counts at 1/32 of the same share. With `--data DIR` on a folder of IDX files, else on digits.
 
 The guess before the run was that the distilled network errs less than each of the witness's and is certified
-lowest, which is why it has most of δ. On Fashion-MNIST it came out otherwise: it errs more than the mean of
-three networks, for it is one network with as much training as one of them, and the witness is certified
-lowest with a sixth of δ. The certificate of the teacher, who is left as it is, costs the rate at which it
-leaves the witness (hollow, which by itself is no certificate).
+lowest, which is why it has most of δ. On Fashion-MNIST it came out otherwise, as it had with the first
+recipe: it errs more than the mean of three networks, though it trained twice as long as each, and the witness
+is certified lowest with a sixth of δ. The certificate of the teacher, who is left as it is, costs the rate at
+which it leaves the witness (hollow, which by itself is no certificate).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from kdtheory.certify import LABEL_RECIPE, Certificates, WitnessPlan, certify
+from kdtheory.certify import LABEL_RECIPE, Certificates, ShipPlan, WitnessPlan, certify
 from kdtheory.datasets import Images, load_splits
 from kdtheory.inversion import binomial_upper_limit
 from kdtheory.losses import label_loss
@@ -43,8 +44,8 @@ from kdtheory.roles import ROLES
 from kdtheory.streams import Stream
 
 CLAIMS: tuple[str, ...] = ()
-CONFIG: dict[str, Any] = {"channels": (32, 64), "hidden": 128, "epochs": 10, "members": 3}
-SMALL: dict[str, Any] = {"channels": (8, 16), "hidden": 32, "epochs": 60, "members": 2}
+CONFIG: dict[str, Any] = {"channels": (16, 32), "hidden": 128, "epochs": 12, "longer": 2, "members": 3}
+SMALL: dict[str, Any] = {"channels": (8, 16), "hidden": 32, "epochs": 60, "longer": 1, "members": 2}
 PANELS = 1
 
 DELTA = 0.05
@@ -58,16 +59,24 @@ NAMES = {
 
 
 def run(
-    stream: Stream, *, data: Path | None, channels: tuple[int, int], hidden: int, epochs: int, members: int
+    stream: Stream,
+    *,
+    data: Path | None,
+    channels: tuple[int, int],
+    hidden: int,
+    epochs: int,
+    longer: int,
+    members: int,
 ) -> list[dict[str, Any]]:
     """Rows: a network each, its certificate and what it rests on, and its error on fresh images.
 
     Args:
         stream: where starts, orders and splits come from.
         data: a folder of IDX files, or None for digits.
-        channels: of two convolutions of stride 2.
+        channels: of two convolutions of 5 × 5 pixels, after each of which the maximum of 2 × 2 is taken.
         hidden: width of the layer after them.
-        epochs: of every network.
+        epochs: of every network that learns from labels.
+        longer: times these, of the distilled network.
         members: how many networks the witness is.
     """
     images, others = load_splits(data, stream=stream.child("images"))
@@ -76,16 +85,16 @@ def run(
     architecture = _architecture(images, channels, hidden)
     plan = WitnessPlan(
         kinds=("holdout",), architecture=architecture, members=members, augmentation=_mirrored,
-        recipe=LABEL_RECIPE.but(steps=_steps(epochs, images.num_images)),
+        recipe=LABEL_RECIPE.but(epochs=epochs),
     )  # fmt: skip
     teacher = train(
         architecture, *plan.examples(images.inputs, images.labels), loss=label_loss, members=1,
-        stream=stream.child("teacher"), recipe=plan.recipe,
+        stream=stream.child("teacher"), recipe=plan.on_labels(images.num_images),
     ).module(0)  # fmt: skip
     found = certify(
         teacher, train=(images.inputs, images.labels), unlabelled=unlabelled, fixed_in_advance=True,
         delta=DELTA, shares=SHARES, witness=plan, stream=stream.child("certify"),
-        ship=True, may_share=[("train", "unlabelled")],
+        ship=ShipPlan(recipe=LABEL_RECIPE.but(epochs=longer * epochs)), may_share=[("train", "unlabelled")],
         may_repeat=ROLES,
     )  # fmt: skip
     return _rows(found, teacher, fresh, images, half, members)
@@ -124,21 +133,17 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
 
 def _architecture(images: Images, channels: tuple[int, int], hidden: int) -> ModuleArchitecture:
     side = math.isqrt(images.dim)
-    places = math.ceil(math.ceil(side / 2) / 2) ** 2
+    places = (side // 4) ** 2
 
     def made() -> nn.Module:
         return nn.Sequential(
             nn.Unflatten(1, (1, side, side)),
-            nn.Conv2d(1, channels[0], 5, stride=2, padding=2), nn.ReLU(),
-            nn.Conv2d(channels[0], channels[1], 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(),
+            nn.Conv2d(1, channels[0], 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(channels[0], channels[1], 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
             nn.Linear(places * channels[1], hidden), nn.ReLU(), nn.Linear(hidden, images.num_classes),
         )  # fmt: skip
 
     return ModuleArchitecture(made, input_shape=(images.dim,))
-
-
-def _steps(epochs: int, examples: int) -> int:
-    return math.ceil(epochs * examples / 128)
 
 
 def _mirrored(inputs: Tensor) -> Tensor:
