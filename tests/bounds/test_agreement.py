@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -55,6 +56,36 @@ def test_holm_shows_no_level_that_does_not_hold() -> None:
         found = agreement_of_classes(student, teacher, classes=3, delta=0.2, most=0.1)
         shown += bool(found[0].shown) or bool(found[1].shown)
     assert shown <= stats.binom.isf(1e-4, draws, 0.2)
+
+
+def test_limits_and_levels_of_classes_hold_together() -> None:
+    """One class whose level does not hold, nine whose limits may fail: exact, 60 points a class."""
+    rng, failed, draws, most, delta = np.random.default_rng(5), 0, 4000, 0.3, 0.3
+    rates, teacher = np.array([0.3001] + [0.1] * 9), np.repeat(np.arange(10), 60)
+    counts = rng.binomial(60, rates, (draws, 10))
+    place = np.tile(np.arange(60), 10)
+    for row in counts:
+        student = np.where(place < row[teacher], (teacher + 1) % 10, teacher)
+        found = agreement_of_classes(student, teacher, classes=10, delta=delta, most=most)
+        failed += bool(found[0].shown) or any(found[j].limit < rates[j] for j in range(10))
+    assert failed <= stats.binom.isf(1e-4, draws, delta)
+
+
+def test_many_classes_are_counted_at_once() -> None:
+    said = np.arange(20_000)
+    start = time.process_time()
+    found = agreement_of_classes(said, said, classes=20_000, delta=0.05)
+    assert time.process_time() - start < 5
+    assert found[7].limit == binomial_upper_limit(0, 1, delta=0.05 / 20_000)
+
+
+def test_what_no_number_of_points_shows_is_refused() -> None:
+    with pytest.raises(ValueError, match="most = 1e-17"):
+        points_needed(1e-17, delta=0.05)
+    with pytest.raises(ValueError, match="delta = 0"):
+        points_needed(0.1, delta=0.0)
+    with pytest.raises(ValueError, match="agreeing = 21"):
+        gate_allows(21, 20, delta=0.05)
 
 
 def test_classes_refuse_what_they_cannot_count() -> None:
