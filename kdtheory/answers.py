@@ -118,10 +118,10 @@ def upwards(limit: float, /) -> str:
 def probability(delta: float, /) -> str:
     """1 − δ, rounded downwards.
 
-    >>> probability(0.05), probability(1 / 60), probability(1e-9)
-    ('0.95', '0.9833333', '0.999999999')
+    >>> probability(0.05), probability(1 / 60), probability(1e-9), probability(1 - 1e-9)
+    ('0.95', '0.9833333', '0.999999999', '0')
     """
-    return f"{_DOWN.subtract(Decimal(1), Decimal(upwards(delta))).normalize():f}"
+    return f"{abs(_DOWN.subtract(Decimal(1), Decimal(upwards(delta)))).normalize():f}"
 
 
 def confidence(delta: float, /) -> str:

@@ -104,7 +104,8 @@ class SequenceLaw:
         if not bool(((tokens >= 0) & (tokens < self.vocabulary)).all()):
             raise ValueError(f"tokens must lie in 0 to {self.vocabulary - 1}")
         columns = tokens.long().T
-        logs = [table[tuple(columns[: step + 1])].log() for step, table in enumerate(self.steps)]
+        tables = at_least_float32(*self.steps)
+        logs = [table[tuple(columns[: step + 1])].log() for step, table in enumerate(tables)]
         return torch.stack(logs, 1)
 
     def sample(self, n: int, stream: Stream, /) -> Int[Tensor, "n horizon"]:

@@ -244,6 +244,7 @@ def test_laws_of_rare_sequences_and_of_half_precision_keep_their_digits() -> Non
         ):
             assert value.dtype == torch.float32
             assert float(value) == pytest.approx(wanted, rel=1e-5)
+    assert laws[1].log_probs(torch.zeros(1, 2, dtype=torch.long)).dtype == torch.float32
     assert float(laws[1].joint()[0, 0]) == pytest.approx(float(rare[0]) ** 2, rel=1e-3)
 
 
