@@ -8,16 +8,18 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from html import escape
 
-__all__ = ["AHEAD", "RESTS", "Answer", "confidence", "percent"]
+__all__ = ["AHEAD", "RESTS", "Answer", "confidence", "percent", "probability", "upwards"]
 
 AHEAD = "What would make the limit smaller"
 RESTS = "What it rests on"
 """Headings of what comes below a table."""
 
 _WIDTH = 80
+_DIGITS = 6
+_DOWN = Context(rounding=ROUND_FLOOR)
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,32 @@ def percent(limit: float, /) -> str:
     return f"{exact.quantize(min(digits, Decimal(1)), ROUND_CEILING).normalize():f} %"
 
 
+def upwards(limit: float, /) -> str:
+    """A limit with six digits, rounded upwards.
+
+    >>> upwards(0.1234561), upwards(0.3), upwards(-0.1234569), upwards(1.7e14)
+    ('0.123457', '0.3', '-0.123456', '1.7e+14')
+    """
+    exact = Decimal(repr(float(limit)))
+    if not exact or not exact.is_finite():
+        return f"{limit:g}"
+    step = Decimal(1).scaleb(exact.adjusted() - _DIGITS + 1)
+    return f"{float(exact.quantize(step, ROUND_CEILING)):.{_DIGITS}g}"
+
+
+def probability(delta: float, /) -> str:
+    """1 − δ, rounded downwards.
+
+    >>> probability(0.05), probability(1 / 60), probability(1e-9), probability(1 - 1e-9)
+    ('0.95', '0.9833333', '0.999999999', '0')
+    """
+    return f"{abs(_DOWN.subtract(Decimal(1), Decimal(upwards(delta)))).normalize():f}"
+
+
 def confidence(delta: float, /) -> str:
-    """1 − δ in percent.
+    """1 − δ in percent, rounded downwards.
 
     >>> confidence(0.05), confidence(1e-6)
     ('95 %', '99.9999 %')
     """
-    return f"{(100 - 100 * Decimal(repr(float(delta)))).normalize():f} %"
+    return f"{_DOWN.subtract(Decimal(100), 100 * Decimal(repr(float(delta)))).normalize():f} %"

@@ -19,7 +19,7 @@ from kdtheory.bounds.assumptions import BOTH_FIXED, DRAWN
 from kdtheory.bounds.holdout import zero_or_one
 from kdtheory.bounds.result import Bound
 from kdtheory.doors import door
-from kdtheory.inversion import binomial_upper_limit
+from kdtheory.inversion import binomial_upper_limit, binomial_upper_limits
 from kdtheory.stats import holm_adjusted
 from kdtheory.validate import check_at_least, check_flags, check_fraction
 
@@ -30,6 +30,8 @@ __all__ = [
     "gate_allows",
     "points_needed",
 ]
+
+_MOST_POINTS = 2**53
 
 
 @door
@@ -82,15 +84,18 @@ def points_needed(most: float, /, *, delta: float, flips: int = 0) -> int:
         flips: k.
 
     Raises:
-        ValueError: ε or δ outside (0, 1), or k below 0.
+        ValueError: ε or δ outside (0, 1), k below 0, or an ε so small that 2^53 points would not do.
 
     >>> points_needed(0.05, delta=0.05), points_needed(0.05, delta=0.05, flips=1)  # 0.95⁵⁹ < 0.05 < 0.95⁵⁸
     (59, 93)
     """
     check_fraction("most", most, open_interval=True)
+    check_fraction("delta", delta, open_interval=True)
     check_at_least("flips", flips, 0)
     low, high = flips, max(2 * flips, math.ceil(math.log(delta) / math.log1p(-most)), 1)
-    while binomial_upper_limit(flips, high, delta=delta) > most:
+    while high > _MOST_POINTS or binomial_upper_limit(flips, high, delta=delta) > most:
+        if high > _MOST_POINTS:
+            raise ValueError(f"most = {most} with flips = {flips} needs more than 2^53 points; give a larger")
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
@@ -108,9 +113,14 @@ def gate_allows(agreeing: int, points: int, /, *, delta: float) -> float:
         points: N.
         delta: δ.
 
+    Raises:
+        ValueError: not 0 ≤ k ≤ N, N < 1, or δ outside (0, 1).
+
     >>> round(gate_allows(19, 20, delta=0.05), 3)  # a gate at 95 % agreement
     0.216
     """
+    if not 0 <= agreeing <= points:
+        raise ValueError(f"agreeing = {agreeing} must lie between 0 and the {points} points")
     return binomial_upper_limit(points - agreeing, points, delta=delta)
 
 
@@ -122,10 +132,9 @@ class ClassAgreement:
     Args:
         points: how many there are.
         disagreements: at how many of them s ≠ t.
-        limit: of Pr[s ≠ t | t's class], at δ/k: all k limits hold at once (Bonferroni).
+        limit: of Pr[s ≠ t | t's class]: all k limits hold at once (Bonferroni).
         shown: whether Pr[s ≠ t | t's class] ≤ the wanted level is shown, by Holm's steps over all classes;
-            None
-            where no level was given.
+            None where no level was given.
     """
 
     points: int
@@ -147,6 +156,8 @@ def agreement_of_classes(
     """Pr[s ≠ t | t = j] ≤ exact limit at δ/k, for each class j of the teacher: no label is needed.
 
     Given how many points the teacher puts in each class, the disagreements there are independent binomials.
+    Where a level is to be shown, Holm's steps have one half of δ and the limits the other: each of the two
+    families can fail where the other does not.
 
     Args:
         student, teacher: class numbers at each point.
@@ -173,13 +184,13 @@ def agreement_of_classes(
         )
     number = np.bincount(teacher, minlength=classes)
     apart = np.bincount(teacher[student != teacher], minlength=classes)
-    limits = [
-        binomial_upper_limit(int(k), int(n), delta=delta / classes) if n else 1.0
-        for k, n in zip(apart, number, strict=True)
-    ]
+    share = delta if most is None else delta / 2
+    limits, there = np.ones(classes), number > 0
+    log_delta = math.log(share) - math.log(classes)
+    limits[there] = binomial_upper_limits(apart[there], number[there], log_delta=log_delta)
     shown: list[bool | None] = [None] * classes
     if most is not None:
         check_fraction("most", most, open_interval=True)
-        shown = [bool(p <= delta) for p in holm_adjusted(stats.binom.cdf(apart, number, most).tolist())]
-    rows = zip(number.tolist(), apart.tolist(), limits, shown, strict=True)
+        shown = [bool(p <= share) for p in holm_adjusted(stats.binom.cdf(apart, number, most).tolist())]
+    rows = zip(number.tolist(), apart.tolist(), limits.tolist(), shown, strict=True)
     return {j: ClassAgreement(*row) for j, row in enumerate(rows)}

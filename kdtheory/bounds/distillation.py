@@ -24,7 +24,7 @@ from kdtheory.bounds.distilled import Setting, check_complexity, six_terms, stud
 from kdtheory.bounds.margins import distillation_error, softmax_confidence, softmax_distance
 from kdtheory.bounds.result import Bound
 from kdtheory.doors import door
-from kdtheory.validate import check_flags, check_fraction, check_positive, check_weight
+from kdtheory.validate import check_at_least, check_flags, check_fraction, check_weight
 
 __all__ = ["hsu21_as_printed", "hsu21_distillation", "hsu21_distillation_by_margins"]
 
@@ -197,7 +197,7 @@ def hsu21_as_printed(
     """
     check_fraction("delta", delta, open_interval=True)
     check_weight("weight", weight)
-    check_positive("number of points minus one", len(labels) - 1)
+    check_at_least("number of labelled points", len(labels), 2)
     check_complexity("margin_complexity", margin_complexity)
     losses = 1 - softmax_confidence(student_logits, labels, gamma=gamma)
     loss = 2 * float(losses.detach().double().mean())

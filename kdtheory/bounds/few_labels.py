@@ -12,6 +12,9 @@ a·b − c̃·c + w·⌊L/κ⌋ as low as it was (`signed_counts`), w/κ about �
 count alike.
 Over a piece [θ₁, θ₂] of C₁ the chance is at most T(θ₁, e − θ₂, q), for T falls in θ and in r; the pieces
 are a small part of the radius, and that much of it is lost.
+
+Where n > 4N a count of L weighs as much as many points of b − c, and what joining the limits gains is little
+beside the limit from the n points alone: there it is the sum of the two limits at δ/2 each.
 """
 
 from __future__ import annotations
@@ -27,16 +30,18 @@ from torch import Tensor
 
 from kdtheory.bounds.assumptions import BOTH_FIXED, DISJOINT, DRAWN, ONE_LAW
 from kdtheory.bounds.holdout import zero_or_one
-from kdtheory.bounds.paired import NUISANCE, total_bins
+from kdtheory.bounds.paired import NUISANCE, difference_upper_limit, total_bins
 from kdtheory.bounds.pieces import CLOSE, PIECE, Part, beside_weights, largest_open
 from kdtheory.bounds.result import Bound
 from kdtheory.bounds.signed_counts import BesideCounts, two_sided, weights
 from kdtheory.doors import door
+from kdtheory.inversion import binomial_upper_limit
 from kdtheory.validate import check_at_least, check_flags, check_fraction, check_same_shape
 
 __all__ = ["powered_bound", "powered_upper_limit"]
 
 _PIECES = 150  # of θ, at most
+_MOST_LABELLED = 4  # times N, for a joint limit
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,10 @@ def powered_upper_limit(
         if not 0 <= count <= number or min(gains, losses) < 0:
             raise ValueError(f"{name} = {count} of {number} points: a count lies between 0 and that")
     check_fraction("delta", delta, open_interval=True)
+    if trials > _MOST_LABELLED * others:
+        rate_limit = binomial_upper_limit(apart, others, delta=delta / 2)
+        difference = difference_upper_limit(gains, losses, trials, delta=delta / 2)
+        return min(1.0, (rate_limit + difference) * (1 + 4e-16))
     seen = _Seen(gains, losses, trials, apart, others, delta)
     total = two_sided(gains + losses, trials, delta=NUISANCE * delta)
     rate = two_sided(apart, others, delta=NUISANCE * delta)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from kdtheory.answers import probability, upwards
 from kdtheory.doors import door
 from kdtheory.shown import Frame, bars, in_html
 from kdtheory.validate import check_at_least, check_fraction
@@ -101,11 +102,11 @@ class Bound:
 
     @property
     def coverage(self) -> str:
-        """The statement of the bound, as a sentence."""
-        claim = f"with probability at least {1 - self.delta:g} over {self.over}, "
+        """The statement of the bound, as a sentence; its limit rounded upwards, its probability downwards."""
+        claim = f"with probability at least {probability(self.delta)} over {self.over}, "
         unmet = [sentence for sentence, met in self.assumptions.items() if not met]
         condition = f", if {' and '.join(unmet)}, which was not met" if unmet else ""
-        return f"{claim}{self.what} is at most {self.value:.6g}{condition}"
+        return f"{claim}{self.what} is at most {upwards(self.value)}{condition}"
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each term and one, `total`, for the value."""

@@ -12,7 +12,7 @@ q = w + l the nuisance parameter, C₁ and C₂ exact intervals at β₁ = β₂
 a·b − c̃·c + w̃·⌊L/κ⌋ as low as it was (`signed_counts`). A count L is worth about ρ/θ·m/N points of b − c:
 the weights depend on the hypothetical R and θ by bins that are fixed. In a bin of R the chance falls with R;
 so one end of each bin above the limit is seen to be ruled out, up to the limit of ρ at β₃ = δ/200 times the
-end of C₁.
+end of C₁. Where m > 4N, which no plan has, it is the product of two limits at δ/2 each.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from kdtheory.validate import check_fraction
 __all__ = ["planned_upper_limit", "targeted_interval", "targeted_upper_limit"]
 
 _PIECES = 100  # of θ, at most
+_MOST_LABELLED = 4  # times N, for a joint limit
 _USUAL = 0.9  # of δ, for a plan whose points there are
 _RATIO = 1.25  # of the bins of R
 _RATE_RATIO = 1.1  # of the bins of θ
@@ -67,6 +68,8 @@ def targeted_upper_limit(
     check_counts(gains, losses, labelled)
     check_counts(apart, 0, others)
     check_fraction("delta", delta, open_interval=True)
+    if labelled > _MOST_LABELLED * others:
+        return _product_of_two((gains, losses, labelled, apart, others), delta)
     total = two_sided(gains + losses, labelled, delta=NUISANCE * delta)
     rate = two_sided(apart, others, delta=NUISANCE * delta)
     level = math.log(delta * (1 - 3 * NUISANCE))
@@ -94,6 +97,14 @@ def targeted_upper_limit(
             close=CLOSE * step,
         )
     raise AssertionError("the last bin always returns")
+
+
+def _product_of_two(seen: tuple[int, int, int, int, int], delta: float) -> float:
+    """The limit of w − l at δ/2 times that end of an interval of d at δ/2 which makes it the larger."""
+    gains, losses, labelled, apart, others = seen
+    most = difference_upper_limit(gains, losses, labelled, delta=delta / 2)
+    low, high = two_sided(apart, others, delta=delta / 2)
+    return most * (high if most > 0 else low)
 
 
 @door

@@ -16,7 +16,7 @@ from kdtheory.bounds import (
 )
 from kdtheory.certify.case import Case, Said
 from kdtheory.certify.nets import NO_RELU_NET
-from kdtheory.certify.tested import labelled_role
+from kdtheory.certify.tested import ONE_POINT, labelled_role
 from kdtheory.certify.word import unlabelled_flags
 
 __all__ = ["as_printed", "distilled", "margin", "says_nothing_by_counting", "vc"]
@@ -157,6 +157,8 @@ def as_printed(case: Case, delta: float) -> Bound | str:
         return found
     complexity, weight = found
     student, teacher, labels = case.student.on[role], case.teacher.on[role], case.labels[role]
+    if len(labels) < 2:
+        return ONE_POINT
     known = {"margin_complexity": 2 * complexity, "delta": delta}
     return _least(
         case,

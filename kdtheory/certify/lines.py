@@ -109,7 +109,7 @@ LINES = (
     Line("holdout", 8, ("holdout",), ("holdout",), holdout(clopper34_holdout)),
     Line("holdout_kl", 0, ("holdout",), ("holdout",), holdout(hoeffding63_kl_holdout)),
     Line("holdout_hoeffding", 0, ("holdout",), ("holdout",), holdout(hoeffding63_holdout)),
-    Line("holdout_bernstein", 0, ("holdout",), ("holdout",), holdout(maurer09_holdout)),
+    Line("holdout_bernstein", 0, ("holdout",), ("holdout",), holdout(maurer09_holdout, least=2)),
     Line("student_holdout", 8, (*_PAIR, "holdout"), ("holdout", "unlabelled"), student_holdout),
     Line("student_coded", 1 / 4, (*_PAIR, "train", "student module"), _WITNESSED, student_coded),
     Line(

@@ -12,6 +12,7 @@ import pandas as pd
 from kdtheory.answers import AHEAD, RESTS, Answer, percent
 from kdtheory.bounds import Bound
 from kdtheory.bounds.result import terms_frame
+from kdtheory.certify.division import LEAST_TESTED
 from kdtheory.certify.meaning import in_words, known, least_by_a_witness, shorter
 from kdtheory.certify.plan import WitnessPlan
 from kdtheory.certify.ship import Shipped
@@ -146,6 +147,8 @@ class Certificates:
         if "train" not in self.points or any(name.startswith("witness") for name in self.lines):
             return ()
         points, share = {"unlabelled": self.points["train"], **self.points}, WitnessPlan().held_out
+        if round(share * points["train"]) < LEAST_TESTED:  # `certify` would refuse one
+            return ()
         least = percent(least_by_a_witness(points, delta=self.delta, held_out=share))
         told = (
             f"a witness ({_WITNESS}) gives {least} at best, where it errs on none of the labels kept from it"

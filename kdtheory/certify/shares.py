@@ -10,12 +10,12 @@ from kdtheory.certify.case import Case
 from kdtheory.certify.lines import LINES, PARTS, SHIPPED, Line
 from kdtheory.certify.result import OWN_PARTS, Certificates
 from kdtheory.certify.ship import Shipped
+from kdtheory.certify.word import rows_again
 from kdtheory.validate import check_fraction, check_one_of, check_positive
 
 __all__ = ["certificates"]
 
 _NOT_ASKED = "it was not asked for in shares"
-_MOST_REPEATS = 1 / 2
 
 
 def certificates(case: Case, /, *, delta: float, shares: Mapping[str, float] | None) -> Certificates:
@@ -109,18 +109,13 @@ def _declared(bound: Bound, line: Line, case: Case, assumed: Mapping[str, bool],
 
 
 def _repeats(line: Line, case: Case) -> dict[str, bool]:
-    """The caller's word on rows that come again, which is not believed of more than half of a role.
+    """The caller's word on rows that come again.
 
-    Rows of train matter where they are in a role that tests what may have learned from them. Where a point is
-    known by its logits alone, equal rows may well be other points, however many they are.
+    Rows of train matter where they are in a role that tests what may have learned from them.
     """
-    roles, said = (*line.roles(case), *line.learns), {}
+    roles, said = (*line.roles(case), *line.learns), dict[str, bool]()
     for (role, other), count in case.counts.items():
-        if role not in roles or other not in (role, "train"):
-            continue
-        among, known = len(case.teacher.on[role]), role in case.inputs
-        where = f"that are in {other} too" if other != role else "that repeat others of it"
-        how = "come again by chance" if known else "are other points with the same logits"
-        sentence = f"the {count} of {among} rows of {role} {where} {how}"
-        said[sentence] = not known or count <= _MOST_REPEATS * among
+        if role in roles and other in (role, "train"):
+            among, known = len(case.teacher.on[role]), role in case.inputs
+            said |= rows_again(role, other, count=count, among=among, known=known)
     return said

@@ -19,8 +19,17 @@ from kdtheory.certify.word import unlabelled_flags
 from kdtheory.coding import encode_architecture, quantise
 from kdtheory.networks import MLP
 
-__all__ = ["from_shipyard", "from_workshop", "holdout", "labelled_role", "student_coded", "student_holdout"]
+__all__ = [
+    "ONE_POINT",
+    "from_shipyard",
+    "from_workshop",
+    "holdout",
+    "labelled_role",
+    "student_coded",
+    "student_holdout",
+]
 
+ONE_POINT = "it needs two labelled points or more"
 _LEVELS = (1, 3, 7)
 
 
@@ -33,12 +42,16 @@ def _wrong(said: Said, case: Case, role: str) -> Tensor:
     return (said.on[role].argmax(-1) != case.labels[role]).double()
 
 
-def holdout(limit: Callable[..., Bound], role: str = "holdout") -> Callable[[Case, float], Bound]:
+def holdout(
+    limit: Callable[..., Bound], role: str = "holdout", *, least: int = 1
+) -> Callable[[Case, float], Bound | str]:
     """The teacher tested on the points of a role; on its training points the number is a heuristic."""
 
-    def bound(case: Case, delta: float) -> Bound:
+    def bound(case: Case, delta: float) -> Bound | str:
         unseen = role == "holdout" and case.word.holds("holdout_unseen")
         wrong, drawn = _wrong(case.teacher, case, role), case.word.holds("independent")
+        if len(wrong) < least:
+            return ONE_POINT
         return limit(wrong, delta=delta, fixed_in_advance=unseen, independent_draws=drawn)
 
     return bound
@@ -54,6 +67,7 @@ def student_holdout(case: Case, delta: float) -> Bound:
     holds = case.word.holds
     if ("holdout", "unlabelled") in case.counts:
         risk = holdout(clopper34_holdout)(replace(case, teacher=case.student), delta / 2)
+        assert isinstance(risk, Bound)
         fresh, one_law = holds("unlabelled_unseen"), holds("one_law")
         return disagreement_transfer(
             risk, _apart(case), delta=delta / 2, drawn_afterwards=fresh, same_law=one_law

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from kdtheory.bounds.assumptions import CANDIDATES_FIXED, CLASS_FIXED, DRAWN, GRID_FIXED, ONE_LAW, UNSEEN
 from kdtheory.validate import check_flags, check_one_of
 
-__all__ = ["ASSUMPTIONS", "Word", "unlabelled_flags"]
+__all__ = ["ASSUMPTIONS", "Word", "rows_again", "unlabelled_flags"]
+
+_MOST_REPEATS = 1 / 2
 
 ASSUMPTIONS = {
     "independent": DRAWN,
@@ -78,3 +80,21 @@ class Word:
 def unlabelled_flags(word: Word, /) -> dict[str, bool]:
     """The assumptions of a transfer on the unlabelled points."""
     return {"drawn_afterwards": word.holds("unlabelled_unseen"), "same_law": word.holds("one_law")}
+
+
+def rows_again(role: str, other: str, /, *, count: int, among: int, known: bool) -> dict[str, bool]:
+    """The caller's word on rows that come again, which is not believed of more than half of a role.
+
+    Where a point is known by its logits alone, equal rows may well be other points, however many they are.
+
+    Args:
+        role: whose rows they are.
+        other: where they come again; the role itself for rows that repeat earlier ones.
+        count: how many of them.
+        among: how many rows the role has.
+        known: whether the points themselves are known.
+    """
+    where = f"that are in {other} too" if other != role else "that repeat others of it"
+    how = "come again by chance" if known else "are other points with the same logits"
+    sentence = f"the {count} of {among} rows of {role} {where} {how}"
+    return {sentence: not known or count <= _MOST_REPEATS * among}

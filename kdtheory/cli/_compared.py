@@ -9,17 +9,19 @@ from torch import Tensor
 
 from kdtheory.compare import Answers, Comparison, Guess, LabelPlan, labels_needed, plan_labels, ways_ahead
 from kdtheory.datasets import as_labels, as_logits, read_array, read_table, settled
-from kdtheory.files import read_json, write_json
+from kdtheory.files import read_json
 
 __all__ = [
     "check_pairs",
     "guessed",
+    "new_plan",
     "read_answers",
     "read_labels",
     "read_said",
     "ways_in_words",
-    "write_plan",
 ]
+
+_LARGEST = 2**53
 
 
 def check_pairs(*groups: dict[str, Path | None]) -> None:
@@ -47,14 +49,21 @@ def read_labels(path: Path, header: bool | None, points: int) -> Tensor:
     return as_labels(path, settled(path, read_table(path, header=header), points))
 
 
-def write_plan(
+def new_plan(
     plan: Path | None,
-    label: int,
+    label: int | None,
     student: dict[str, Tensor],
     teacher: dict[str, Tensor],
     seed: int,
     answers: Path | None,
-) -> None:
+) -> LabelPlan | None:
+    """The plan that is to be written; nothing is, until all else has been found in order."""
+    if label is None:
+        if plan is not None and answers is None:
+            raise ValueError(
+                "plan is given alone; say how many points to label by --label, or give --answers"
+            )
+        return None
     if plan is None or "unlabelled" not in student or answers is not None:
         raise ValueError(
             "label plans points among the unlabelled ones; give --plan FILE and both unlabelled files"
@@ -62,7 +71,7 @@ def write_plan(
     if plan.exists():
         raise ValueError(f"{plan} is there already; label its points, or name another file for a new plan")
     both = (_classes(said["unlabelled"]) for said in (student, teacher))
-    write_json(plan, plan_labels(*both, labels=label, seed=seed).to_json())
+    return plan_labels(*both, labels=label, seed=seed)
 
 
 def _classes(table: Tensor) -> np.ndarray:
@@ -74,7 +83,8 @@ def read_answers(plan: Path | None, answers: Path, header: bool | None) -> Answe
     if plan is None:
         raise ValueError("answers needs the plan they answer; give --plan FILE, which --label wrote")
     table = read_array(answers, header=header)
-    if table.ndim != 2 or table.shape[1] != 2 or not bool((table == np.floor(table)).all()):
+    two = table.ndim == 2 and table.shape[1] == 2 and table.dtype.kind in "fiu"
+    if not two or not (np.abs(table) < _LARGEST).all() or not (table % 1 == 0).all():
         raise ValueError(
             f"{answers} has shape {table.shape}; give two columns of whole numbers: point, class"
         )

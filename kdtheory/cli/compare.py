@@ -82,11 +82,11 @@ def compare_files(
     from kdtheory.cli._compared import (
         check_pairs,
         guessed,
+        new_plan,
         read_answers,
         read_labels,
         read_said,
         ways_in_words,
-        write_plan,
     )
     from kdtheory.compare import compare
 
@@ -106,8 +106,7 @@ def compare_files(
         }
         for who in (0, 1)
     )
-    if label is not None:
-        write_plan(plan, label, student, teacher, seed, answers)
+    to_label = new_plan(plan, label, student, teacher, seed, answers)
     guess = guessed(student, teacher, student_error, teacher_error)
     found = compare(
         student,
@@ -125,6 +124,8 @@ def compare_files(
     document = found.to_json()
     if guess is not None:
         document["ways"] = ways_in_words(guess, found, label, margin, delta)
+    if to_label is not None and plan is not None:
+        write_json(plan, to_label.to_json())
     if out is not None:
         write_json(out, document)
     if as_json:

@@ -70,8 +70,14 @@ class Guess:
         return round(max(0.0, self.student - self.teacher_right_alone), 12)
 
 
+def _expected(labels: int, first: float, second: float) -> tuple[int, int]:
+    """The counts of two events that exclude each other, which both may be rounded up."""
+    one = min(labels, round(first * labels))
+    return one, min(labels - one, round(second * labels))
+
+
 def _cost_at_random(guess: Guess, labels: int, others: int, delta: float) -> float:
-    gains, losses = (round(p * labels) for p in (guess.teacher_right_alone, guess.student_right_alone))
+    gains, losses = _expected(labels, guess.teacher_right_alone, guess.student_right_alone)
     return difference_upper_limit(gains, losses, labels, delta=delta)
 
 
@@ -89,7 +95,7 @@ def _error_by_holdout(guess: Guess, labels: int, others: int, delta: float) -> f
 
 
 def _error_by_few_labels(guess: Guess, labels: int, others: int, delta: float) -> float:
-    alike, alone = (round(p * labels) for p in (guess.both_wrong_alike, guess.student_right_alone))
+    alike, alone = _expected(labels, guess.both_wrong_alike, guess.student_right_alone)
     return powered_upper_limit(alike, alone, labels, round(guess.apart * others), others, delta=delta)
 
 

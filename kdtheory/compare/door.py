@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from kdtheory.validate import check_at_least, check_fraction, check_labels, chec
 
 __all__ = ["Answers", "compare"]
 
-_MANY = 2**31
+_MANY = 10**6  # classes: vocabularies have fewer, and each has a limit of its own
 _SURELY_NOT_CHANCE = 32
 
 
@@ -106,15 +106,27 @@ def compare(
         raise ValueError(
             f"margin = {margin} must lie in (−1, 1): a difference of two error rates, 0.01 for one point"
         )
-    said, labels = _said(student, teacher, holdout, unlabelled, may_share, may_repeat, batch_size)
-    classes = _same_points(said, labels)
-    planned = None if answers is None else _planned(answers, classes)
-    case = Case(classes["student"], classes["teacher"], labels, planned, _sure(said, confident), word)
+    said, labels, counts = _said(student, teacher, holdout, unlabelled, may_share, may_repeat, batch_size)
+    classes, number = _same_points(said, labels), _number_of_classes(said, labels)
+    columns = any(table.ndim == 2 for parts in said.values() for table in parts.values())
+    planned = None if answers is None else _planned(answers, classes, number if columns else _MANY)
+    case = Case(
+        classes["student"],
+        classes["teacher"],
+        labels,
+        planned,
+        _sure(said, confident),
+        word,
+        counts,
+        isinstance(student, nn.Module),
+    )
     lines, skipped, share = shared_out(case, delta=delta)
     student_classes, teacher_classes = (classes[who][case.role].numpy() for who in ("student", "teacher"))
-    by_class = agreement_of_classes(
-        student_classes, teacher_classes, classes=_number_of_classes(said, labels), delta=share, most=most
-    )
+    by_class = agreement_of_classes(student_classes, teacher_classes, classes=number, delta=share, most=most)
+    if not lines["agreement"].certificate:  # on which they rest, too: nothing is shown
+        by_class = {
+            j: replace(one, shown=None if one.shown is None else False) for j, one in by_class.items()
+        }
     points = {role: len(part) for role, part in classes["student"].items()}
     if answers is not None:
         points["planned"] = len(answers.plan.indices)
@@ -154,8 +166,9 @@ def _said(
     may_share: Any,
     may_repeat: Any,
     batch_size: int,
-) -> tuple[dict[str, dict[str, Tensor]], Tensor | None]:
-    """The answers of both on the points of each role, and the labels of the hold-out."""
+) -> tuple[dict[str, dict[str, Tensor]], Tensor | None, dict[tuple[str, str], int]]:
+    """The answers of both on the points of each role, the labels of the hold-out, and rows that repeat."""
+    counts = {}
     if isinstance(student, nn.Module) and isinstance(teacher, nn.Module):
         roles: list[Role] = []
         if holdout is not None:
@@ -163,7 +176,7 @@ def _said(
         if unlabelled is not None:
             roles.append(Unlabelled.of(unlabelled))
         if roles:
-            check_rows(*roles, may_share=may_share, may_repeat=may_repeat)
+            counts = check_rows(*roles, may_share=may_share, may_repeat=may_repeat)
         points = {role.role: role.called_with for role in roles}
         if lacking := [role for role, part in points.items() if part is None]:
             raise ValueError(f"modules need points, and those of {lacking[0]} are known by logits alone")
@@ -175,13 +188,16 @@ def _said(
             }
             for name, net in (("student", student), ("teacher", teacher))
         }
+        for name, parts in said.items():
+            for role, logits in parts.items():
+                check_logits(f"{name} logits on {role}", logits)
         labels = next((role.labels.long().cpu() for role in roles if isinstance(role, HoldOut)), None)
     elif isinstance(student, Mapping) and isinstance(teacher, Mapping):
         if unlabelled is not None:
             raise ValueError("unlabelled is for modules; give what was said there as student['unlabelled']")
         said = {name: _tables(name, given) for name, given in (("student", student), ("teacher", teacher))}
         labels = None if holdout is None else tensor_of("holdout", holdout)
-        _check_tables(said, may_share, may_repeat)
+        counts = _check_tables(said, may_share, may_repeat)
     else:
         raise ValueError(
             "student and teacher must both be modules, or both mappings from roles to what they say"
@@ -198,10 +214,12 @@ def _said(
             )
         check_labels("holdout labels", labels, _MANY)
         labels = labels.long()
-    return said, labels
+    return said, labels, counts
 
 
-def _check_tables(said: dict[str, dict[str, Tensor]], may_share: Any, may_repeat: Any) -> None:
+def _check_tables(
+    said: dict[str, dict[str, Tensor]], may_share: Any, may_repeat: Any
+) -> dict[tuple[str, str], int]:
     """Points that are known by logits are in one role and once; classes are not those of the same points."""
     tables = {role: (said["teacher"].get(role), table) for role, table in said["student"].items()}
     roles: list[Role] = []
@@ -210,8 +228,7 @@ def _check_tables(said: dict[str, dict[str, Tensor]], may_share: Any, may_repeat
             both = SideBySide((teacher, student))
             none = torch.zeros(len(student)).long()
             roles.append(HoldOut.of((both, none)) if role == "holdout" else Unlabelled.of(both))
-    if roles:
-        check_rows(*roles, may_share=may_share, may_repeat=may_repeat)
+    counts = check_rows(*roles, may_share=may_share, may_repeat=may_repeat) if roles else {}
     if len(tables) == 2 and len(roles) < 2:
         pairs = zip(*tables.values(), strict=True)
         same = all(a is not None and b is not None and torch.equal(a, b) for a, b in pairs)
@@ -221,6 +238,7 @@ def _check_tables(said: dict[str, dict[str, Tensor]], may_share: Any, may_repeat
                 "unlabelled holds what was said on the hold-out points, row for row; a point has one role: "
                 "give other points, or leave unlabelled out"
             )
+    return counts
 
 
 def _tables(name: str, given: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -265,12 +283,13 @@ def _number_of_classes(said: dict[str, dict[str, Tensor]], labels: Tensor | None
 
 
 def _planned(
-    answers: Answers, classes: dict[str, dict[str, Tensor]]
+    answers: Answers, classes: dict[str, dict[str, Tensor]], number: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     if "unlabelled" not in classes["student"]:
         raise ValueError("answers is for planned points among the unlabelled ones; give those too")
     student, teacher = (classes[who]["unlabelled"].numpy() for who in ("student", "teacher"))
     answers.plan.check(student, teacher)
+    check_labels("labels of answers", torch.as_tensor(np.asarray(answers.labels)), number)
     labels = answers.plan.answered(np.asarray(answers.indices), np.asarray(answers.labels))
     rows = list(answers.plan.indices)
     return labels, student[rows], teacher[rows], answers.plan.wanted

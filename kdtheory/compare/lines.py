@@ -10,7 +10,7 @@ that does not apply takes none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from kdtheory.bounds.holdout import clopper34_holdout
 from kdtheory.bounds.paired import paired_difference
 from kdtheory.bounds.stratified import stratified_upper_limit
 from kdtheory.bounds.where_they_differ import planned_upper_limit
-from kdtheory.certify.word import Word
+from kdtheory.certify.word import Word, rows_again
 from kdtheory.doors import door
 
 __all__ = ["LINES", "PARTS", "Case", "Line", "shared_out"]
@@ -47,6 +47,9 @@ class Case:
         planned: labels of the planned points, what both said there, and how many were wanted; or None.
         confident: role ↦ whether the teacher is sure of a point; empty where only classes are known.
         word: what the caller says.
+        counts: (a, b) ↦ how many rows of role a are rows of b, and (a, a) ↦ how many repeat an earlier one,
+            where the caller lets them.
+        known: whether the points themselves are known, and not their logits alone.
     """
 
     student: Mapping[str, Int[Tensor, "_"]]
@@ -55,6 +58,8 @@ class Case:
     planned: tuple[np.ndarray, np.ndarray, np.ndarray, int] | None
     confident: Mapping[str, Bool[Tensor, "_"]]
     word: Word
+    counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    known: bool = False
 
     def apart(self, role: str, /) -> Float[Tensor, "_"]:
         """s ≠ t."""
@@ -78,6 +83,12 @@ class Case:
             "independent_draws": self.word.holds("independent"),
         }
 
+    def one_law(self, role: str, /) -> dict[str, bool]:
+        """Whether the unlabelled points show the law of the hold-out, where there is one to speak of."""
+        if role == "holdout" or self.labels is None:
+            return {}
+        return {ONE_LAW: self.word.holds("one_law")}
+
 
 @door
 @dataclass(frozen=True)
@@ -89,9 +100,19 @@ class Line:
     needs: tuple[str, ...]
     bound: Callable[[Case, float], Bound]
 
+    def at(self, case: Case, delta: float, /) -> Bound:
+        """The bound with the caller's word on rows that repeat others of their role."""
+        found, said = self.bound(case, delta), dict[str, bool]()
+        for role in [need for need in self.needs if need in _TWO_KINDS] or [case.role]:
+            if count := case.counts.get((role, role)):
+                among = len(case.student[role])
+                said |= rows_again(role, role, count=count, among=among, known=case.known)
+        return replace(found, assumptions={**found.assumptions, **said})
+
 
 def _agreement(case: Case, delta: float) -> Bound:
-    return agreement_certificate(case.apart(case.role), delta=delta, **case.flags(case.role))
+    found = agreement_certificate(case.apart(case.role), delta=delta, **case.flags(case.role))
+    return replace(found, assumptions={**found.assumptions, **case.one_law(case.role)})
 
 
 def _cost(case: Case, delta: float) -> Bound:
@@ -112,9 +133,14 @@ def _student_error(case: Case, delta: float) -> Bound:
 
 
 def _few_labels(case: Case, delta: float) -> Bound:
-    flags = case.flags("holdout")
+    """Jointly; where points are of both kinds, by two limits at δ/2, which need no independent samples."""
+    flags, shared, said = case.flags("holdout"), case.counts.get(_TWO_KINDS, 0), {}
     flags["fixed_in_advance"] &= case.word.holds("unlabelled_unseen")
-    return powered_bound(
+    if shared and case.known:
+        return _two_limits(case, delta, flags)
+    if shared:
+        said = rows_again(*_TWO_KINDS, count=shared, among=len(case.student["holdout"]), known=False)
+    found = powered_bound(
         case.wrong("student"),
         case.apart("holdout"),
         case.apart("unlabelled"),
@@ -122,6 +148,26 @@ def _few_labels(case: Case, delta: float) -> Bound:
         same_law=case.word.holds("one_law"),
         disjoint_samples=True,
         **flags,
+    )
+    return replace(found, assumptions={**found.assumptions, **said})
+
+
+def _two_limits(case: Case, delta: float, flags: Mapping[str, bool]) -> Bound:
+    """Pr[s ≠ t] + E D, D = 1[s ≠ y] − 1[s ≠ t], each by its exact limit at δ/2."""
+    apart = agreement_certificate(case.apart("unlabelled"), delta=delta / 2, **flags)
+    rest = paired_difference(case.wrong("student"), case.apart("holdout"), delta=delta / 2, **flags)
+    terms = {"disagreement": apart.terms["disagreement"], "difference": rest.terms["difference"]}
+    limit = min(1.0, (apart.value + rest.value) * (1 + 4e-16))
+    n, m = rest.quantities["points"], apart.quantities["points"]
+    return Bound(
+        "agreement_certificate + paired_difference",
+        limit,
+        {**terms, "both radii": limit - sum(terms.values())},
+        delta,
+        {**apart.assumptions, ONE_LAW: case.word.holds("one_law")},
+        over=f"the {n} labelled points and the {m} unlabelled ones",
+        quantities={"points": n, "unlabelled points": m},
+        what="the student's error",
     )
 
 
@@ -138,7 +184,12 @@ def _targeted(case: Case, delta: float) -> Bound:
         limit,
         {"difference": seen, "radius": limit - seen},
         delta,
-        {DRAWN: flags["independent_draws"], BOTH_FIXED: flags["fixed_in_advance"], PLANNED: True},
+        {
+            DRAWN: flags["independent_draws"],
+            BOTH_FIXED: flags["fixed_in_advance"],
+            PLANNED: True,
+            **case.one_law("unlabelled"),
+        },
         over=f"the {others} unlabelled points and the draw of {m} to be labelled",
         quantities={
             "labelled": m,
@@ -164,6 +215,7 @@ def _stratified(case: Case, delta: float) -> Bound:
             (counts[0], counts[1]), (counts[2], counts[3]), counts[4], others, delta=delta
         )
     flags = case.flags("holdout")
+    flags["fixed_in_advance"] &= case.word.holds("unlabelled_unseen")
     shares = counts[4] / others, 1 - counts[4] / others
     seen = sum(w * k / max(n, 1) for w, k, n in zip(shares, counts[:2], counts[2:4], strict=True))
     return Bound(
@@ -213,7 +265,7 @@ def shared_out(case: Case, /, *, delta: float) -> tuple[dict[str, Bound], dict[s
     lacking = {line.name: [need for need in line.needs if not has[need]] for line in LINES}
     asked = [line for line in LINES if not lacking[line.name]]
     total = sum(line.part for line in asked) + CLASSES_PART
-    found = {line.name: line.bound(case, delta * line.part / total) for line in asked}
+    found = {line.name: line.at(case, delta * line.part / total) for line in asked}
     return (
         found,
         {name: REASONS[needs[0]] for name, needs in lacking.items() if needs},

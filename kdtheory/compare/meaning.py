@@ -37,7 +37,8 @@ def in_words(line: str, bound: Bound, /) -> str:
 
 
 def what_was_seen(lines: Mapping[str, Bound], /) -> str:
-    """The counts that the limits rest on, as the beginning of a sentence; empty where there are none."""
+    """The counts that certificates rest on, as the beginning of a sentence; empty where there are none."""
+    lines = {name: bound for name, bound in lines.items() if bound.certificate}
     if "cost" in lines and "student_error" in lines:
         cost, error = lines["cost"].quantities, lines["student_error"].quantities
         n, student = int(error["points"]), int(error["errors"])
@@ -55,12 +56,13 @@ def what_was_seen(lines: Mapping[str, Bound], /) -> str:
 def shorter(line: str, bound: Bound, /, *, margin: float | None) -> tuple[str, ...]:
     """The line's limit with four times as many points, and how many a margin needs, by its own formula.
 
-    The shares that were seen being as they are, and at the line's own share of δ: computed, not guessed.
+    The shares that were seen being as they are, and at the line's own share of δ: computed, not guessed. Of
+    planned labels there are no more than points at which the two differ.
     """
     if (found := _scaling(line, bound)) is None:
         return ()
-    kind, size, limit = found
-    told = (f"{_TIMES * size:,} {kind} instead of {size:,}: at most {percent(limit(_TIMES * size))}",)
+    kind, size, more, limit = found
+    told = (f"{more:,} {kind} instead of {size:,}: at most {percent(limit(more))}",)
     if margin is None or bound.value <= margin:
         return told
     needed = least_size(lambda number: limit(number) <= margin)
@@ -69,8 +71,8 @@ def shorter(line: str, bound: Bound, /, *, margin: float | None) -> tuple[str, .
     return (*told, f"about {needed:,} {kind} show a margin of {percent(margin)}, all shares as they are")
 
 
-def _scaling(line: str, bound: Bound) -> tuple[str, int, Limit] | None:
-    """The points that there may be more of, their number, and the limit as a function of it."""
+def _scaling(line: str, bound: Bound) -> tuple[str, int, int, Limit] | None:
+    """The points that there may be more of, their number, a larger one, and the limit as a function of it."""
     q = {name: int(value) for name, value in bound.quantities.items()}
     if line == "cost":
         n = q["points"]
@@ -79,24 +81,29 @@ def _scaling(line: str, bound: Bound) -> tuple[str, int, Limit] | None:
             lost, won = _up(q["lost"], n, size), q["won"] * size // n
             return difference_upper_limit(min(lost, size - won), won, size, delta=bound.delta)
 
-        return "labels of points drawn at random", n, difference
-    if line == "where_they_differ" and q["labelled"]:
-        return _planned(bound, q)
+        return "labels of points drawn at random", n, _TIMES * n, difference
+    if line == "where_they_differ" and 0 < q["labelled"] < q["disagreements"]:
+        n, most = q["labelled"], q["disagreements"]
+        return "planned labels", n, min(_TIMES * n, most), _planned(bound, q)
     if line == "agreement":
         n, apart = q["points"], q["disagreements"]
-        return "unlabelled points", n, lambda m: binomial_upper_limit(_up(apart, n, m), m, delta=bound.delta)
+
+        def agreement(size: int) -> float:
+            return binomial_upper_limit(_up(apart, n, size), size, delta=bound.delta)
+
+        return "unlabelled points", n, _TIMES * n, agreement
     return None
 
 
-def _planned(bound: Bound, q: Mapping[str, int]) -> tuple[str, int, Limit]:
+def _planned(bound: Bound, q: Mapping[str, int]) -> Limit:
     n, apart, others = q["labelled"], q["disagreements"], q["unlabelled points"]
 
     def limit(size: int) -> float:
         number = min(size, apart)
-        lost = _up(q["lost"], n, number)
-        return planned_upper_limit(lost, number - lost, number, size, apart, others, delta=bound.delta)
+        lost, won = _up(q["lost"], n, number), q["won"] * number // n
+        return planned_upper_limit(lost, won, number, number, apart, others, delta=bound.delta)
 
-    return "planned labels", n, limit
+    return limit
 
 
 def _up(count: int, points: int, size: int) -> int:

@@ -24,8 +24,9 @@ COST = ("cost", "where_they_differ", "agreement")
 """Lines that bound err(s) − err(t) from above."""
 ERROR = ("student_error", "few_labels", "stratified")
 """Lines that bound err(s)."""
-_SCHEMA = 2
-"""2: `statement` is a sentence of counts and percentages, `ahead` what would make its limits smaller."""
+_SCHEMA = 3
+"""2: `statement` is a sentence of counts and percentages, `ahead` what would make its limits smaller.
+3: `kind` of the classes, which rest on what the agreement rests on."""
 _ONE_CALL = "one call counts, not the best of several"
 
 
@@ -108,7 +109,10 @@ class Comparison:
         """The sentence, the lines in words, what would make its limit smaller, and the rest."""
         by_worth = sorted(self.lines.items(), key=lambda one: (not one[1].certificate, one[1].value))
         met = () if self.cost is None else tuple(s for s, holds in self.cost.assumptions.items() if holds)
-        by_class = {"Class by class of the teacher": tuple(_in_words(*one) for one in self.classes.items())}
+        heading = f"Class by class of the teacher{self._doubt_of_classes}"
+        by_class = {heading: tuple(_in_words(*one) for one in self.classes.items())}
+        shares = {name: bound.delta for name, bound in self.lines.items()}
+        shares["class by class"] = self.delta - sum(shares.values())
         asked = any(one.shown is not None for one in self.classes.values())
         return Answer(
             self.statement,
@@ -123,11 +127,18 @@ class Comparison:
                     for name, bound in self.lines.items()
                 ),
                 f"Shares of δ = {self.delta:g}, fixed before anything was computed": tuple(
-                    f"{name}: {bound.delta:.4g}" for name, bound in self.lines.items()
+                    f"{name}: {share:.4g}" for name, share in shares.items()
                 ),
                 "Left out": tuple(f"{name}: {reason}" for name, reason in self.skipped.items()),
             },
         )
+
+    @property
+    def _doubt_of_classes(self) -> str:
+        """A clause on what the limits of classes rest on and is not so, which is as of the agreement."""
+        met = self.lines["agreement"].assumptions if "agreement" in self.lines else {}
+        unmet = [sentence for sentence, holds in met.items() if not holds]
+        return f", heuristics, for it is not so that {'; '.join(unmet)}" if unmet else ""
 
     def __str__(self) -> str:
         return self.answer.text()
@@ -155,7 +166,10 @@ class Comparison:
             "points": dict(self.points),
             "parts": self.parts,
             "lines": [_plain(name, bound) for name, bound in self.lines.items()],
-            "classes": {str(j): vars(found) for j, found in self.classes.items()},
+            "classes": {
+                str(j): {**vars(found), "kind": "heuristic" if self._doubt_of_classes else "certificate"}
+                for j, found in self.classes.items()
+            },
             "skipped": dict(self.skipped),
         }
 

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from kdtheory.doors import door
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_one_of
 
 __all__ = ["TokenReduction", "reduce_tokens"]
@@ -26,6 +27,8 @@ def reduce_tokens(
     reduction: TokenReduction,
 ) -> Float[Tensor, "..."]:
     """One number from the losses of tokens.
+
+    Half precision is summed and returned in float32.
 
     Args:
         losses: a number for each token; those that do not count may be anything, NaN included.
@@ -50,7 +53,7 @@ def reduce_tokens(
             f"losses has shape {tuple(losses.shape)} and mask {tuple(counts.shape)} of {counts.dtype}; "
             "give n × L losses and a boolean mask of the same shape"
         )
-    losses = losses.where(counts, 0)
+    losses = at_least_float32(losses)[0].where(counts, 0)
     if reduction == "none":
         return losses
     lengths = counts.sum(1)

@@ -43,8 +43,8 @@ class TopK:
         temperature: T at which they were computed; a truncated law cannot be softened afterwards.
 
     Raises:
-        ValueError: shapes differ, a log-probability is positive or NaN, their sum exceeds 1 by more than
-            half precision explains, or an index is repeated or negative.
+        ValueError: shapes differ, no class is kept, a log-probability is positive or NaN, their sum exceeds 1
+            by more than half precision explains, or an index is repeated or negative.
     """
 
     log_probs: Float[Tensor, "*batch kept"]
@@ -60,6 +60,7 @@ class TopK:
             )
         if self.indices.is_floating_point() or bool((self.indices < 0).any()):
             raise ValueError("indices must be class numbers ≥ 0")
+        check_at_least("the number of classes kept", self.kept, 1)
         (logs,) = widened(self.log_probs)
         if bool(torch.isnan(logs).any()) or bool((logs.exp().sum(-1) > 1 + _ROUNDING).any()):
             raise ValueError(
@@ -152,7 +153,27 @@ def kept_divergence(softened: Tensor, teacher: TopK, tail: Tail, reverse: bool, 
         bare: Tensor = (p.exp() * (p - q).where(p.exp() > 0, 0)).sum(-1)
         return bare
     if tail == "bucket" and teacher.kept < softened.shape[-1]:
-        rest = log_q.scatter(-1, indices, -torch.inf).logsumexp(-1, keepdim=True)
-        left = torch.log1p(-p.exp().sum(-1, keepdim=True).clamp(max=1))
-        p, q = torch.cat((p, left), -1), torch.cat((q, rest), -1)
+        rest, left = _log_rest(log_q, indices), _log_left(teacher.log_probs)
+        # What the student rules out altogether, and the teacher but for rounding, is no class.
+        none = torch.isneginf(rest) & (left.exp() <= _rounding(teacher.log_probs))
+        p, q = torch.cat((p, left.masked_fill(none, -torch.inf).to(p)), -1), torch.cat((q, rest), -1)
     return ACCURATE_TERMS["reverse_kl" if reverse else "kl"](q, p)
+
+
+def _log_rest(log_q: Tensor, indices: Tensor) -> Tensor:
+    """ln(1 − Q_K), of the student's own terms; −∞, with gradient 0, where it rules out all of the rest."""
+    others = log_q.scatter(-1, indices, -torch.inf)
+    none = torch.isneginf(others.detach().amax(-1, keepdim=True))
+    return others.masked_fill(none, 0.0).logsumexp(-1, keepdim=True).masked_fill(none, -torch.inf)
+
+
+def _log_left(log_probs: Tensor) -> Tensor:
+    """ln(1 − P_K) in float64, which has the tail of a peaked law where float32 says that all was kept."""
+    kept = log_probs.double().exp().sum(-1, keepdim=True)
+    return torch.log1p(-kept.clamp(max=1))
+
+
+def _rounding(log_probs: Tensor) -> Tensor:
+    """How far 1 − P_K may be from zero by the rounding of ln p_i: ε·(1 + Σ p_i |ln p_i|)."""
+    logs = log_probs.double()
+    return torch.finfo(log_probs.dtype).eps * (1 - (logs.exp() * logs.clamp_min(-1e4)).sum(-1, keepdim=True))

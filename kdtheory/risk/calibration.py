@@ -82,7 +82,7 @@ def top_label_calibration_error(
     confidence, chosen = at_least_float32(probs)[0].max(-1)
     # Compared with the ends themselves: confidence · B rounds across them (0.07 · 100 > 7).
     ends = torch.arange(1, bins + 1, dtype=torch.float64, device=probs.device) / bins
-    place = torch.searchsorted(ends.to(confidence.dtype), confidence).clamp_max(bins - 1)
+    place = torch.searchsorted(ends.to(probs.dtype).to(confidence), confidence).clamp_max(bins - 1)
     gap = (chosen == labels).to(confidence) - confidence
     sums = gap.new_zeros(bins).index_add(0, place, gap)
     if norm == "l1":

@@ -56,6 +56,7 @@ def transferred(
     check_probs("teacher", teacher)
     if bool((counts < 0).any()):
         raise ValueError(f"counts go down to {int(counts.min())}; give counts ≥ 0")
+    (teacher,) = at_least_float32(teacher)
     visits = counts.sum(-1, keepdim=True)
     even = torch.full_like(teacher, 1 / teacher.shape[-1])
     if feedback == "hard":
@@ -113,8 +114,12 @@ def hidden_mass(
     check_at_least("n", n, 1)
     check_weights("weights", weights)
     check_probs("teacher", teacher)
+    weights, teacher = weights.double(), teacher.double()
     mass = weights if feedback == "soft" else weights[:, None] * teacher
-    return float((mass * (1 - mass) ** n).sum())
+    hidden = (
+        mass * (float(n) * torch.log1p(-mass.clamp(max=1))).exp()
+    )  # 1 − m in full: n may be large and m small
+    return float(hidden.sum())
 
 
 @door

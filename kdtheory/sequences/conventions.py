@@ -58,7 +58,7 @@ class SequenceConvention:
         """The mean gradient in the student's logits of each next token's loss.
 
         Raises:
-            ValueError: as the loss.
+            ValueError: as the loss, or the code's formula has no value here, as 0·∞ where a token is masked.
 
         >>> student, teacher = torch.zeros(2), torch.tensor([1.0, 3.0]).log()
         >>> SEQUENCE_CONVENTIONS["trl_gkd_0"].gradient(student, teacher)  # q − p
@@ -69,7 +69,11 @@ class SequenceConvention:
         tensor([0., 0.])
         """
         leaf = student_logits.detach().requires_grad_()
-        return torch.autograd.grad(self.loss(leaf, teacher_logits.detach()).sum(), leaf)[0]
+        losses = self.loss(leaf, teacher_logits.detach())
+        gradient = torch.autograd.grad(losses.sum(), leaf)[0]
+        if bool(torch.isnan(losses.detach()).any() | torch.isnan(gradient).any()):
+            raise ValueError(f"{self.code}: its formula has no value at these logits; give finite ones")
+        return gradient
 
 
 def _sampled(student: Tensor, teacher: Tensor, /, *, estimator: str, ratio: bool = False) -> Tensor:
@@ -105,7 +109,7 @@ def _mixture_turned_round(student: Tensor, teacher: Tensor, /, *, beta: float) -
 
 def _of_the_largest(student: Tensor, teacher: Tensor, /, *, kept: int) -> Tensor:
     """KL(p‖q) of both laws renormalised over the teacher's largest tokens."""
-    values, places = teacher.topk(kept, -1)
+    values, places = teacher.topk(min(kept, teacher.shape[-1]), -1)
     return kl_divergence(student.gather(-1, places), values)
 
 

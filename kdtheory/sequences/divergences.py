@@ -16,6 +16,7 @@ from torch import Tensor
 from kdtheory.doors import door
 from kdtheory.losses import kl_divergence
 from kdtheory.sequences.laws import SequenceLaw
+from kdtheory.types import widened
 from kdtheory.validate import check_one_of
 
 __all__ = ["Direction", "Prefixes", "next_token_sum", "sequence_divergence", "sequence_total_variation"]
@@ -43,7 +44,7 @@ def sequence_divergence(
     """
     _check_pair(teacher, student)
     check_one_of("direction", direction, _DIRECTIONS)
-    laws = teacher.joint().flatten().log(), student.joint().flatten().log()
+    laws = teacher.log_joint().flatten(), student.log_joint().flatten()
     first, second = laws if direction == "teacher_to_student" else laws[::-1]
     return kl_divergence(second, first)
 
@@ -89,14 +90,15 @@ def next_token_sum(
     check_one_of("prefixes", prefixes, ("teacher", "student"))
     check_one_of("direction", direction, (*_DIRECTIONS, "total_variation"))
     weights = (teacher if prefixes == "teacher" else student).prefixes()
-    terms = [
-        (weight * _distance(p, q, direction)).sum()
+    terms = [  # a prefix that never comes counts for nothing, and its distance may be infinite
+        (weight * _distance(p, q, direction).where(weight > 0, 0)).sum()
         for weight, p, q in zip(weights, teacher.steps, student.steps, strict=True)
     ]
     return torch.stack(terms).sum()
 
 
 def _distance(p: Tensor, q: Tensor, direction: str) -> Tensor:
+    p, q = widened(p, q)
     if direction == "total_variation":
         return (p - q).abs().sum(-1) / 2
     first, second = (p, q) if direction == "teacher_to_student" else (q, p)

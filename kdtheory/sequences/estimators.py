@@ -82,13 +82,15 @@ def kl_surrogate(
             q(y)/q_old(y), held fixed. Without it off-policy samples give the gradient of something else.
 
     Raises:
-        ValueError: as `kl_estimate`.
+        ValueError: as `kl_estimate`, or a sampler that could not have drawn a token.
     """
     check_one_of("estimator", estimator, ESTIMATORS)
     q, p = _checked(student_log_probs, teacher_log_probs.detach())
     losses = (q - p).detach() * q if estimator == "score" else _VALUES[estimator](p - q)
     if sampler_log_probs is not None:
-        _, old = _checked(student_log_probs, sampler_log_probs.detach())
+        old = _checked(student_log_probs, sampler_log_probs.detach(), "sampler_log_probs")[1]
+        if not bool(torch.isfinite(old).all()):
+            raise ValueError("sampler_log_probs must be finite: the sampler drew these tokens")
         losses = (q - old).detach().exp() * losses
     return told(losses, student_log_probs)
 
@@ -131,6 +133,8 @@ def estimator_moments(
 ) -> Moments:
     """Mean and variance of an estimator and of its gradient over y ∼ q, by summing over the vocabulary.
 
+    Tokens that are never drawn (logit −∞, as those that are masked) count for nothing.
+
     Args:
         student_logits: of q.
         teacher_logits: of p.
@@ -139,14 +143,20 @@ def estimator_moments(
         corrected: weigh by q/q_old where there is a sampler.
 
     Raises:
-        ValueError: logits of different shapes or not finite, or an unknown estimator.
+        ValueError: logits of different shapes or NaN, an unknown estimator, a token that is drawn and that
+            the student rules out, or a moment that is not finite, as where the teacher rules one out.
     """
     check_one_of("estimator", estimator, ESTIMATORS)
-    check_logits("student_logits", student_logits)
+    named = {"student": student_logits, "teacher": teacher_logits, "sampler": sampler_logits}
+    for name, given_logits in named.items():
+        if given_logits is not None:
+            check_logits(f"{name}_logits", given_logits)
     check_same_shape("student_logits", student_logits, "teacher_logits", teacher_logits)
     logits = student_logits.detach().double().requires_grad_()
     q, p = logits.log_softmax(-1), teacher_logits.detach().double().log_softmax(-1)
     sampler = q.detach() if sampler_logits is None else sampler_logits.detach().double().log_softmax(-1)
+    drawn = torch.isfinite(sampler)
+    q, p, sampler = q[drawn], p[drawn], sampler[drawn]
     given = None if sampler_logits is None or not corrected else sampler
     losses = kl_surrogate(q, p, estimator=estimator, sampler_log_probs=given)
     rows = [torch.autograd.grad(loss, logits, retain_graph=True)[0] for loss in losses]
@@ -162,11 +172,13 @@ def estimator_moments(
     )
 
 
-def _checked(student_log_probs: Tensor, other_log_probs: Tensor) -> list[Tensor]:
-    check_same_shape("student_log_probs", student_log_probs, "teacher_log_probs", other_log_probs)
+def _checked(
+    student_log_probs: Tensor, other_log_probs: Tensor, name: str = "teacher_log_probs"
+) -> list[Tensor]:
+    check_same_shape("student_log_probs", student_log_probs, name, other_log_probs)
     q, other = widened(student_log_probs, other_log_probs)
     if not bool(torch.isfinite(q).all()):
         raise ValueError("student_log_probs must be finite: the student drew these tokens")
     if bool((torch.isnan(other) | torch.isposinf(other)).any()):
-        raise ValueError("log-probabilities must not be NaN or +∞")
+        raise ValueError(f"{name} must not be NaN or +∞; give log-probabilities")
     return [q, other]

@@ -14,7 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.doors import door
+from kdtheory.networks import alike
 from kdtheory.streams import Stream
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_probs
 
 __all__ = ["SequenceLaw"]
@@ -44,6 +46,9 @@ class SequenceLaw:
 
     def __post_init__(self) -> None:
         check_at_least("the number of steps", len(self.steps), 1)
+        if self.steps[0].ndim != 1:
+            shape = tuple(self.steps[0].shape)
+            raise ValueError(f"steps[0] has shape {shape}; give (V,): the law of the first token")
         vocabulary = self.steps[0].shape[-1]
         for step, table in enumerate(self.steps):
             if table.shape != (vocabulary,) * (step + 1):
@@ -64,15 +69,29 @@ class SequenceLaw:
         return len(self.steps)
 
     def prefixes(self) -> list[Float[Tensor, "..."]]:
-        """The probability of every prefix y_{<t}, t = 0 … H−1: shapes (), (V,), (V, V), …"""
-        probs = [self.steps[0].new_ones(())]
-        for table in self.steps[:-1]:
+        """The probability of every prefix y_{<t}, t = 0 … H−1: shapes (), (V,), (V, V), …; ≥ float32."""
+        tables = at_least_float32(*self.steps)
+        probs = [tables[0].new_ones(())]
+        for table in tables[:-1]:
             probs.append(probs[-1][..., None] * table)
         return probs
 
     def joint(self) -> Float[Tensor, "..."]:
-        """P(y) of every sequence, H axes of V."""
-        return self.prefixes()[-1][..., None] * self.steps[-1]
+        """P(y) of every sequence, H axes of V; float32 at least."""
+        return self.prefixes()[-1][..., None] * at_least_float32(self.steps[-1])[0]
+
+    def log_joint(self) -> Float[Tensor, "..."]:
+        """ln P(y) of every sequence, H axes of V: of those, too, whose P(y) is too small for a float.
+
+        >>> rare = torch.tensor([1e-30, 1.0])
+        >>> SequenceLaw((rare, rare.expand(2, 2))).log_joint()[0, 0] / torch.tensor(10.0).log()
+        tensor(-60.)
+        """
+        tables = at_least_float32(*self.steps)
+        logs = tables[0].log()
+        for table in tables[1:]:
+            logs = logs[..., None] + table.log()
+        return logs
 
     def log_probs(self, tokens: Int[Tensor, "n horizon"], /) -> Float[Tensor, "n horizon"]:
         """ln p_t(y_t | y_{<t}) of every token of given sequences.
@@ -85,7 +104,8 @@ class SequenceLaw:
         if not bool(((tokens >= 0) & (tokens < self.vocabulary)).all()):
             raise ValueError(f"tokens must lie in 0 to {self.vocabulary - 1}")
         columns = tokens.long().T
-        logs = [table[tuple(columns[: step + 1])].log() for step, table in enumerate(self.steps)]
+        tables = at_least_float32(*self.steps)
+        logs = [table[tuple(columns[: step + 1])].log() for step, table in enumerate(tables)]
         return torch.stack(logs, 1)
 
     def sample(self, n: int, stream: Stream, /) -> Int[Tensor, "n horizon"]:
@@ -133,7 +153,8 @@ class SequenceLaw:
             start: what stands before the first token, one token or more.
 
         Raises:
-            ValueError: a table of more than 10⁷ entries, no start, or logits of another shape.
+            ValueError: a table of more than 10⁷ entries, no start, logits of another shape, or logits that
+                depend on later tokens or on chance.
         """
         _check_table(vocabulary, horizon)
         check_at_least("the length of start", len(start), 1)
@@ -148,8 +169,14 @@ class SequenceLaw:
         laws = laws.unflatten(0, (vocabulary,) * horizon)
         steps = []
         for step in range(horizon):  # the same at every continuation: take the first
-            places = (slice(None),) * step + (0,) * (horizon - step) + (step,)
-            steps.append(laws[places])
+            steps.append(laws[(slice(None),) * step + (0,) * (horizon - step) + (step,)])
+            every = laws[..., step, :].reshape(vocabulary**step, -1, vocabulary)
+            first = steps[-1].reshape(-1, 1, vocabulary).expand_as(every)
+            if not alike(first.flatten(0, 1), every.flatten(0, 1)):
+                raise ValueError(
+                    f"net gives other logits at place {step} with other tokens after it, or by chance; give "
+                    "a causal network, in evaluation mode"
+                )
         return cls(tuple(steps))
 
 

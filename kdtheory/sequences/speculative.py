@@ -27,6 +27,8 @@ __all__ = [
     "total_variation",
 ]
 
+_MOST_DRAFTS = 10**4
+
 
 @door
 def total_variation(
@@ -38,7 +40,7 @@ def total_variation(
         ValueError: shapes differ, or unusable logits.
     """
     q, p = _laws(draft_logits, target_logits)
-    return told((p - q).abs().sum(-1) / 2, draft_logits)
+    return told(_at_most_one((p - q).abs().sum(-1) / 2), draft_logits)
 
 
 @door
@@ -54,7 +56,7 @@ def acceptance(
     tensor(0.7000)
     """
     q, p = _laws(draft_logits, target_logits)
-    return told(torch.minimum(p, q).sum(-1), draft_logits)
+    return told(_at_most_one(torch.minimum(p, q).sum(-1)), draft_logits)
 
 
 @door
@@ -69,7 +71,7 @@ def negative_log_acceptance(
         ValueError: shapes differ, or unusable logits.
     """
     q, p = _laws(draft_logits, target_logits)
-    alpha = torch.minimum(p, q).sum(-1)
+    alpha = _at_most_one(torch.minimum(p, q).sum(-1))
     positive = alpha > 0
     return told((-alpha.where(positive, 1).log()).where(positive, torch.inf), draft_logits)
 
@@ -120,7 +122,7 @@ def speculative_law(
     total = left.sum(-1, keepdim=True)
     replaced = torch.where(total > 0, left / total.where(total > 0, 1), p)
     accepted = q * ratio
-    return accepted + (1 - accepted.sum(-1, keepdim=True)) * replaced
+    return accepted + (1 - accepted.sum(-1, keepdim=True)).clamp_min(0) * replaced
 
 
 @door
@@ -132,12 +134,14 @@ def tokens_per_cycle(alpha: Float[Tensor, "*batch"] | float, /, *, drafts: int) 
         drafts: γ, the tokens proposed before the target is asked.
 
     Raises:
-        ValueError: α outside [0, 1] or γ < 0.
+        ValueError: α outside [0, 1], γ < 0 or above 10⁴.
 
     >>> tokens_per_cycle(torch.tensor([0.0, 0.5, 1.0]), drafts=2)
     tensor([1.0000, 1.7500, 3.0000])
     """
     check_at_least("drafts", drafts, 0)
+    if drafts > _MOST_DRAFTS:
+        raise ValueError(f"drafts = {drafts} is more than {_MOST_DRAFTS}; give as many as one call proposes")
     check_fraction("alpha", alpha)
     powers = torch.arange(drafts + 1)
     return (torch.as_tensor(alpha)[..., None] ** powers).sum(-1)
@@ -158,6 +162,11 @@ def greedy_acceptance(
         check_logits(name, logits)
     check_same_shape("draft_logits", draft_logits, "target_logits", target_logits)
     return draft_logits.argmax(-1) == target_logits.argmax(-1)
+
+
+def _at_most_one(values: Tensor) -> Tensor:
+    """Chances that rounding takes above one as 1; their gradients as they are."""
+    return values - (values.detach() - 1).clamp_min(0)
 
 
 def _laws(draft_logits: Tensor, target_logits: Tensor) -> list[Tensor]:

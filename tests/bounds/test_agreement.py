@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -55,6 +56,40 @@ def test_holm_shows_no_level_that_does_not_hold() -> None:
         found = agreement_of_classes(student, teacher, classes=3, delta=0.2, most=0.1)
         shown += bool(found[0].shown) or bool(found[1].shown)
     assert shown <= stats.binom.isf(1e-4, draws, 0.2)
+
+
+def test_limits_and_levels_of_classes_hold_together() -> None:
+    """One class whose level does not hold, nine whose limits may fail: exact, over 60 points a class."""
+    delta, most, rates, size = 0.3, 0.3, (0.3001, 0.1), 60
+    teacher = np.repeat(np.arange(10), size)
+    place, counts = np.tile(np.arange(size), 10), np.arange(size + 1)
+    lost = np.zeros(size + 1, dtype=bool), np.zeros(size + 1, dtype=bool)
+    for k in counts:
+        student = np.where((place < k) & (teacher == 0), 1, teacher)
+        found = agreement_of_classes(student, teacher, classes=10, delta=delta, most=most)
+        lost[0][k] = bool(found[0].shown) or found[0].limit < rates[0]
+        lost[1][k] = found[0].limit < rates[1]
+    one, other = (
+        stats.binom.pmf(counts, size, rate)[bad].sum() for rate, bad in zip(rates, lost, strict=True)
+    )
+    assert 0.5 * delta < 1 - (1 - one) * (1 - other) ** 9 <= delta
+
+
+def test_many_classes_are_counted_at_once() -> None:
+    said = np.arange(20_000)
+    start = time.process_time()
+    found = agreement_of_classes(said, said, classes=20_000, delta=0.05)
+    assert time.process_time() - start < 5
+    assert found[7].limit == binomial_upper_limit(0, 1, delta=0.05 / 20_000)
+
+
+def test_what_no_number_of_points_shows_is_refused() -> None:
+    with pytest.raises(ValueError, match="most = 1e-17"):
+        points_needed(1e-17, delta=0.05)
+    with pytest.raises(ValueError, match="delta = 0"):
+        points_needed(0.1, delta=0.0)
+    with pytest.raises(ValueError, match="agreeing = 21"):
+        gate_allows(21, 20, delta=0.05)
 
 
 def test_classes_refuse_what_they_cannot_count() -> None:

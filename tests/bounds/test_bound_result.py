@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from kdtheory.answers import confidence
 from kdtheory.bounds.result import Bound, size_needed
 
 
@@ -63,6 +64,13 @@ def test_coverage_says_what_is_claimed_and_what_was_not_met() -> None:
     )
     unmet = a_bound(assumptions={"independent draws": False}).coverage
     assert unmet.endswith("if independent draws, which was not met")
+
+
+def test_the_sentence_promises_no_more_than_was_proved() -> None:
+    said = a_bound(value=0.12345649, delta=0.04444444444).coverage
+    assert said == "with probability at least 0.9555555 over the sample, the risk is at most 0.123457"
+    assert "at least 0.99999999 over" in a_bound(delta=1e-8).coverage
+    assert confidence(1e-30) == f"99.{26 * '9'} %"
 
 
 def test_needed_size_and_quantities_are_kept() -> None:

@@ -206,5 +206,5 @@ def test_bad_tensors_are_named() -> None:
         hsu21_distillation(G, Y, GU, FU[:3], **settings)
     with pytest.raises(ValueError, match="NaN"):
         hsu21_distillation(G * math.nan, Y, GU, FU, **settings)
-    with pytest.raises(ValueError, match="number of points"):
+    with pytest.raises(ValueError, match="number of labelled points"):
         hsu21_as_printed(G[:1], G[:1], Y[:1], gamma=1.0, delta=0.1, margin_complexity=0.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -96,3 +98,11 @@ def test_a_plan_that_runs_short_is_a_sample_of_all_points() -> None:
     )
     with pytest.raises(ValueError, match="labelled = 5"):
         planned_upper_limit(3, 1, 5, 10, 4, 500, delta=0.05)
+
+
+def test_many_labels_beside_few_points_are_no_matter() -> None:
+    start = time.process_time()
+    limit = targeted_upper_limit.__wrapped__(50_000, 25_000, 10**5, 5, 10, delta=0.05)
+    assert time.process_time() - start < 2
+    assert 0.5 * 0.25 < limit < 0.9 * 0.27
+    assert targeted_upper_limit(0, 50, 100, 5, 10, delta=0.05) < 0

@@ -128,3 +128,19 @@ def test_a_comparison_says_what_a_margin_needs() -> None:
     assert "Class by class" not in str(found)
     assert "Class by class" in str(compare(*both, holdout=LABELS, **FIXED, most=0.2))
     assert max(map(len, told.splitlines())) <= 80
+
+
+def test_no_witness_is_spoken_of_where_too_few_labels_would_test_it() -> None:
+    for size, told in ((74, False), (80, True)):
+        logits = np.stack([np.arange(size), np.zeros(size)], -1)
+        found = certify_logits(logits, np.zeros(size, int), labels_role="train", fixed_in_advance=True)
+        assert any("witness" in line for line in found.ahead) is told
+
+
+def test_one_point_of_each_kind_is_enough_for_an_answer() -> None:
+    one = np.array([[1.0, 0.0]])
+    rest = {"student_logits": one, "teacher_unlabelled": one + 1, "student_unlabelled": one}
+    for shares in (None, {"holdout": 1, "holdout_bernstein": 1}):
+        found = certify_logits(one, np.zeros(1, int), **rest, fixed_in_advance=True, shares=shares)
+        assert found.best is not None
+        assert "two labelled points" in found.skipped["as_printed" if shares is None else "holdout_bernstein"]

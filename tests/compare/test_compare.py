@@ -14,8 +14,11 @@ import torch
 from torch import nn
 
 from kdtheory import cli
+from kdtheory.answers import percent
 from kdtheory.bounds.paired import difference_upper_limit
+from kdtheory.bounds.where_they_differ import planned_upper_limit
 from kdtheory.compare import Answers, Guess, LabelPlan, compare, labels_needed, plan_labels, ways_ahead
+from kdtheory.inversion import binomial_upper_limit
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 4, 700)
@@ -152,6 +155,107 @@ def test_points_in_two_roles_are_refused() -> None:
         compare(*classes, holdout=y, **FIXED)
 
 
+def test_lines_that_rest_on_unlabelled_points_say_what_is_not_so_of_them() -> None:
+    rng = np.random.default_rng(2)
+    said = [{"holdout": rng.normal(size=(90, 3)), "unlabelled": rng.normal(size=(200, 3))} for _ in range(2)]
+    classes = [said[who]["unlabelled"].argmax(-1) for who in (0, 1)]
+    plan = plan_labels(*classes, labels=10, seed=0)
+    answers = Answers(plan, np.array(plan.indices), np.zeros(10, int))
+    y = rng.integers(0, 3, 90)
+    rests = {"agreement", "where_they_differ", "few_labels", "stratified"}
+    for word in ("unlabelled_unseen", "one_law"):
+        found = compare(*said, holdout=y, answers=answers, unmet=[word], most=0.9, **FIXED)
+        assert {name for name, bound in found.lines.items() if not bound.certificate} == rests
+        assert not any(one.shown for one in found.classes.values())
+        assert {one["kind"] for one in found.to_json()["classes"].values()} == {"heuristic"}
+        assert "heuristics, for it is not so" in str(found)
+    alone = [{"unlabelled": one["unlabelled"]} for one in said]  # there is no other law to speak of
+    found = compare(*alone, answers=answers, unmet=["one_law"], **FIXED)
+    assert all(bound.certificate for bound in found.lines.values())
+
+
+def test_the_sentence_counts_what_its_certificates_rest_on() -> None:
+    found = compare(*SAID, holdout=LABELS[HELD], unmet=["holdout_unseen"], **FIXED)
+    assert found.cost is not None
+    assert "labelled points that neither had seen" not in found.statement
+    assert found.statement.startswith("Student and teacher differ at")
+
+
+def test_rows_that_come_again_are_declared_and_points_of_two_kinds_take_two_limits() -> None:
+    x = torch.randn(60, 3, generator=torch.Generator().manual_seed(3))
+    nets = [nn.Linear(3, 4), nn.Linear(3, 4)]
+    y, shared = torch.arange(60) % 4, {"may_share": [("holdout", "unlabelled")]}
+    same = compare(*nets, holdout=(x, y), unlabelled=x, **FIXED, **shared)
+    line = same.lines["few_labels"]
+    assert line.certificate
+    assert not any("both samples" in sentence for sentence in line.assumptions)
+    apart, wrong = (torch.stack([net(x).argmax(-1) for net in nets]).detach() for _ in range(2))
+    differ, errs = (apart[0] != apart[1]).numpy(), (wrong[0] != y).numpy()
+    counts = int((errs & ~differ).sum()), int((~errs & differ).sum())
+    limits = (
+        binomial_upper_limit(int(differ.sum()), 60, delta=line.delta / 2),
+        difference_upper_limit(*counts, 60, delta=line.delta / 2),
+    )
+    assert line.value == pytest.approx(min(1.0, sum(limits)), rel=1e-12)
+
+    tables = [{"holdout": net(x).detach(), "unlabelled": net(x[:40]).detach()} for net in nets]
+    line = compare(*tables, holdout=y, **FIXED, **shared).lines["few_labels"]
+    assert line.assumptions[
+        "the 40 of 60 rows of holdout that are in unlabelled too are other points with the same logits"
+    ]
+
+    again = torch.cat([x[:20], x[:20], x[:20]])
+    found = compare(*nets, holdout=(again, y), **FIXED, may_repeat=["holdout"])
+    assert found.cost is None  # 40 of 60 rows are not believed to be chance
+    assert "the 40 of 60 rows of holdout that repeat others of it come again by chance" in " ".join(
+        str(found).split()
+    )
+    few = torch.cat([x[:59], x[:1]])
+    assert compare(*nets, holdout=(few, y), **FIXED, may_repeat=["holdout"]).cost is not None
+
+
+def test_modules_must_say_numbers() -> None:
+    x, y = torch.randn(20, 3, generator=torch.Generator().manual_seed(4)), torch.zeros(20, dtype=torch.long)
+    broken = nn.Linear(3, 2)
+    broken.bias.data[0] = math.nan
+    with pytest.raises(ValueError, match="student logits on holdout"):
+        compare(broken, nn.Linear(3, 2), holdout=(x, y), **FIXED)
+
+
+def test_answers_are_classes() -> None:
+    both = SAID[0]["unlabelled"], SAID[1]["unlabelled"]
+    plan = plan_labels(*both, labels=8, seed=3)
+    logits = [
+        {
+            role: np.eye(4)[said] + np.arange(len(said))[:, None] + (role == "holdout") / 2
+            for role, said in one.items()
+        }
+        for one in SAID
+    ]
+    for bad in (-1, 4):
+        labels = np.array([bad] + [0] * 7)
+        with pytest.raises(ValueError, match="labels of answers"):
+            compare(
+                *logits, holdout=LABELS[HELD], answers=Answers(plan, np.array(plan.indices), labels), **FIXED
+            )
+
+
+def test_more_planned_labels_keep_the_share_where_both_are_wrong() -> None:
+    student, teacher = np.r_[np.zeros(1000, int), np.ones(1000, int)], np.zeros(2000, int)
+    plan = plan_labels(student, teacher, labels=100, seed=0)
+    labels = np.r_[np.zeros(40, int), np.ones(10, int), np.full(50, 2)]
+    said = [{"unlabelled": who} for who in (student, teacher)]
+    found = compare(*said, answers=Answers(plan, np.array(plan.indices), labels), **FIXED)
+    line = found.lines["where_they_differ"]
+    more = planned_upper_limit(160, 40, 400, 400, 1000, 2000, delta=line.delta)
+    assert found.ahead[0] == f"400 planned labels instead of 100: at most {percent(more)}"
+
+
+def test_expected_counts_fit_whatever_is_guessed() -> None:
+    for guess in (Guess(student=0.5, teacher=0.5, apart=1.0), Guess(student=0.5, teacher=1.0, apart=0.5)):
+        assert len(ways_ahead(guess, labels=3, unlabelled=10)) == 4
+
+
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
@@ -211,6 +315,9 @@ def test_two_calls_with_a_plan(
     code, out, err = run(capsys, *files, "--plan", plan, "--label", "6", *guesses, "--margin", "0.1")
     assert code in (0, 1), err
     assert "the shortest" in " ".join(out.split())
+    code, _, err = run(capsys, *files, "--plan", plan)
+    assert code == 2
+    assert "plan is given alone" in err
     code, _, err = run(capsys, *files, "--plan", plan, "--label", "6", "--seed", "2")
     assert code == 2
     assert "is there already" in err
@@ -220,7 +327,22 @@ def test_two_calls_with_a_plan(
     code, out, err = run(capsys, *files, "--plan", plan, "--answers", answers, "--json")
     assert code == 0, err
     assert "where_they_differ" in [line["line"] for line in json.loads(out)["lines"]]
+    answers.write_text("point,class\n" + "".join(f"{i},inf\n" for i in indices))
+    code, _, err = run(capsys, *files, "--plan", plan, "--answers", answers)
+    assert code == 2
+    assert "two columns of whole numbers" in err
     answers.write_text("point,class\n" + "".join(f"{i + 1},0\n" for i in indices))
     code, _, err = run(capsys, *files, "--plan", plan, "--answers", answers)
     assert code == 2
     assert "not in the plan" in err
+
+
+def test_a_call_that_fails_leaves_no_plan(
+    capsys: pytest.CaptureFixture[str], files: list[str | Path], tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.json"
+    wrong = (["--delta", "2"], ["--student-error", "0.1"], ["--unmet", "nothing"])
+    for more in wrong:
+        code, _, _ = run(capsys, *files, "--plan", plan, "--label", "6", *more)
+        assert code == 2
+        assert not plan.exists()

@@ -148,3 +148,49 @@ def test_token_losses_are_the_loss_of_each_token_that_counts(kept: int | None) -
     torch.testing.assert_close(per_token, kd_loss(student[mask], flat, labels[mask], **rows))
     per_sequence = token_kd_loss(student, given, labels, mask=mask, reduction="per_sequence", **rows)
     assert not torch.isclose(per_token, per_sequence)
+
+
+def test_half_precision_is_summed_in_float32() -> None:
+    losses = torch.ones(70, 1000, dtype=torch.float16)
+    for reduction in ("per_token", "per_sequence"):
+        found = reduce_tokens(losses, reduction=reduction)
+        assert found.dtype == torch.float32
+        assert found == 1
+    assert reduce_tokens(70 * losses, reduction="sum") == 70_000
+
+
+def test_the_tail_of_a_peaked_teacher_is_seen_in_its_own_digits() -> None:
+    p = torch.tensor([1 - 3e-10, 2e-10, 1e-10], dtype=torch.float64)
+    kept = TopK(p[:2].log(), torch.tensor([0, 1]))
+    student = torch.tensor([0.5, 0.25, 0.25])
+    q = student.double()
+    exact = (q * (q / p).log()).sum()
+    found = top_k_divergence(student.log(), kept, reverse=True)
+    torch.testing.assert_close(found, exact.float(), rtol=1e-5, atol=0)
+
+
+def test_no_class_kept_is_refused() -> None:
+    with pytest.raises(ValueError, match="classes kept"):
+        TopK(torch.zeros(3, 0), torch.zeros(3, 0, dtype=torch.long))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kept", [2, 3, 5])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_masked_vocabulary_is_one_of_the_tokens_that_are_left(
+    dtype: torch.dtype, kept: int, reverse: bool
+) -> None:
+    """Three tokens of six; what rounding leaves of the teacher beside them is no class."""
+    rows = [torch.randn(20, 6, generator=Stream(seed).torch()).to(dtype) for seed in (1, 2)]
+    for some in rows:
+        some[:, 3:] = -torch.inf
+    student, teacher = rows[0].clone().requires_grad_(), rows[1]
+    found = top_k_divergence(student, top_k(teacher, kept=kept), reverse=reverse)
+    few = rows[0][:, :3].clone().requires_grad_()
+    wanted = top_k_divergence(few, top_k(teacher[:, :3], kept=min(kept, 3)), reverse=reverse)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+    (gradient,) = torch.autograd.grad(found.sum(), student)
+    torch.testing.assert_close(
+        gradient[:, :3], torch.autograd.grad(wanted.sum(), few)[0], rtol=1e-2, atol=1e-5
+    )
+    assert not gradient[:, 3:].any()

@@ -142,3 +142,10 @@ def test_a_calibrated_forecast_has_no_error_and_a_gradient(norm: str) -> None:
     (gradient,) = torch.autograd.grad(error, probs)
     assert float(error.detach()) == 0
     assert bool(gradient.isfinite().all())
+
+
+def test_bins_end_where_half_precision_can() -> None:
+    """0.6 of float16 is above 0.6, and lies in the bin (0.4, 0.6] that ends there."""
+    forecast = torch.tensor([[0.6, 0.4], [0.5, 0.5]], dtype=torch.float16)
+    labels = torch.tensor([0, 1])  # gaps 0.4 and −0.5, in one bin
+    assert float(top_label_calibration_error(forecast, labels, bins=5)) == pytest.approx(0.05, abs=1e-3)

@@ -72,6 +72,23 @@ def test_hidden_mass_reaches_its_bound_up_to_the_discreteness_of_mass() -> None:
     assert 0.99 * bound < found < bound
 
 
+def test_hidden_mass_of_rare_inputs_and_of_low_precision() -> None:
+    """m(1 − m)ⁿ with m far below the rounding of one, and n·m of order one."""
+    m, n = 1e-9, 10**9
+    weights, teacher = torch.tensor([1 - m, m]), torch.eye(2)
+    assert math.isclose(hidden_mass(weights, teacher, n=n, feedback="soft"), m / math.e, rel_tol=1e-6)
+    half = torch.full((512,), 1 / 512, dtype=torch.float16)
+    found = hidden_mass(half, torch.full((512, 2), 0.5, dtype=torch.float16), n=512, feedback="soft")
+    assert math.isclose(found, (1 - 1 / 512) ** 512, rel_tol=1e-9)
+    counts, exact = torch.tensor([[2, 1, 0]]), torch.tensor([[0.5, 0.375, 0.125]])
+    for feedback in ("hard", "partial", "soft"):
+        told_in_half = transferred(counts, exact.half(), feedback=feedback)
+        assert told_in_half.dtype == torch.float32
+        torch.testing.assert_close(
+            told_in_half, transferred(counts, exact.half().float(), feedback=feedback), rtol=1e-6, atol=0
+        )
+
+
 def test_partial_limit_minimises_the_expected_partial_cross_entropy() -> None:
     teacher = torch.softmax(torch.randn(5, 4, dtype=torch.float64, generator=Stream(0).torch()), -1)
     logits = torch.zeros_like(teacher, requires_grad=True)

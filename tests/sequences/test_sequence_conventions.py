@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 
@@ -38,3 +40,13 @@ def test_a_mean_over_samples_tends_to_the_gradient_of_the_table():
     rows = (1 - r.exp())[drawn, None] * scores
     error = (rows.mean(0) - SEQUENCE_CONVENTIONS["verl_k3"].gradient(STUDENT, TEACHER)).abs()
     assert bool((error <= 5 * rows.std(0) / 200_000**0.5).all())
+
+
+def test_small_vocabularies_and_masked_ones():
+    masked = torch.tensor([0.0, 1.0, -torch.inf])
+    for one in SEQUENCE_CONVENTIONS.values():
+        assert bool(torch.isfinite(one.gradient(torch.zeros(2), torch.tensor([1.0, 3.0]).log())).all())
+        found = None
+        with contextlib.suppress(ValueError):
+            found = one.gradient(masked, masked)
+        assert found is None or bool(torch.isfinite(found).all())

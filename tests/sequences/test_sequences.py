@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 
 import pytest
@@ -99,11 +100,18 @@ def test_the_law_of_a_net_is_read_prefix_by_prefix() -> None:
     torch.testing.assert_close(law.joint().sum(), torch.tensor(1.0, dtype=torch.float64))
 
 
+def acausal(tokens: torch.Tensor) -> torch.Tensor:
+    """Logits that look at the last token."""
+    return tokens[:, -1:, None] * torch.arange(3.0).expand(*tokens.shape, 3)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: SequenceLaw(()), "number of steps"),
         (lambda: SequenceLaw((torch.full((2,), 0.5), torch.full((3, 2), 0.5))), "an axis for each token"),
+        (lambda: SequenceLaw((torch.tensor(1.0),)), "the law of the first token"),
+        (lambda: SequenceLaw.of_net(acausal, vocabulary=3, horizon=3), "tokens after it"),
         (lambda: SequenceLaw((torch.tensor([0.5, 0.6]),)), "a sum of one"),
         (lambda: SequenceLaw.random(50, 10, Stream(0)), "at most"),
         (lambda: two_laws()[0].log_probs(torch.zeros(2, 5, dtype=torch.long)), "n × 3"),
@@ -180,6 +188,10 @@ def test_estimates_of_half_precision_and_of_excluded_tokens() -> None:
     assert kl_estimate(torch.zeros(1), torch.tensor([-torch.inf]), estimator="k1") == torch.inf
     with pytest.raises(ValueError, match="the student drew these tokens"):
         kl_surrogate(torch.tensor([-torch.inf]), torch.zeros(1), estimator="k1")
+    with pytest.raises(ValueError, match="the sampler drew these tokens"):
+        kl_surrogate(*torch.zeros(2, 1), estimator="k2", sampler_log_probs=torch.tensor([-torch.inf]))
+    with pytest.raises(ValueError, match="drafts = 100000 is more"):
+        tokens_per_cycle(0.5, drafts=100_000)
 
 
 def test_the_law_of_speculative_decoding_is_the_targets() -> None:
@@ -216,3 +228,65 @@ def test_tokens_of_a_cycle_by_simulation() -> None:
     accepted = torch.rand(100_000, 4, generator=Stream(9).torch()) < 0.7
     simulated = 1 + accepted.long().cumprod(1).sum(1).double()
     assert float(simulated.mean()) == pytest.approx(float(tokens_per_cycle(0.7, drafts=4)), rel=0.01)
+
+
+def test_laws_of_rare_sequences_and_of_half_precision_keep_their_digits() -> None:
+    """P(y) below what the type holds: 1e-60 in float32, 1e-8 in float16."""
+    rare = torch.tensor([1e-30, 1.0])
+    for dtype, tiny in ((torch.float32, 1e-30), (torch.float16, 1e-4)):
+        rare, even = (torch.tensor(pair, dtype=dtype) for pair in ([tiny, 1.0], [0.5, 0.5]))
+        laws = [SequenceLaw((row, row.expand(2, 2))) for row in (even, rare)]
+        first = float(rare[0])
+        wanted = math.log(0.5 * (1 + first) / first) + math.log(0.5 * (1 + first))
+        for value in (
+            sequence_divergence(*laws, direction="teacher_to_student"),
+            next_token_sum(*laws, prefixes="teacher", direction="teacher_to_student"),
+        ):
+            assert value.dtype == torch.float32
+            assert float(value) == pytest.approx(wanted, rel=1e-5)
+    assert laws[1].log_probs(torch.zeros(1, 2, dtype=torch.long)).dtype == torch.float32
+    assert float(laws[1].joint()[0, 0]) == pytest.approx(float(rare[0]) ** 2, rel=1e-3)
+
+
+def test_prefixes_that_never_come_count_for_nothing() -> None:
+    first = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    teacher = SequenceLaw((first, torch.tensor([[0.5, 0.5], [1.0, 0.0]], dtype=torch.float64)))
+    student = SequenceLaw((first, torch.tensor([[0.25, 0.75], [0.0, 1.0]], dtype=torch.float64)))
+    for prefixes, way in CELLS:
+        found = float(next_token_sum(teacher, student, prefixes=prefixes, direction=way))
+        p, q = (0.5, 0.25) if way == "teacher_to_student" else (0.25, 0.5)
+        assert found == pytest.approx(p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q)))
+
+
+def test_masked_tokens_count_for_nothing_in_the_moments() -> None:
+    student, teacher = logits(4)
+    masked = [
+        torch.cat([some, torch.tensor([-torch.inf], dtype=torch.float64)]) for some in (student, teacher)
+    ]
+    for name in ESTIMATORS:
+        whole, part = (
+            estimator_moments(*masked, estimator=name),
+            estimator_moments(student, teacher, estimator=name),
+        )
+        torch.testing.assert_close(whole.value, part.value)
+        torch.testing.assert_close(whole.variance, part.variance)
+        torch.testing.assert_close(whole.gradient[:-1], part.gradient, atol=1e-12, rtol=1e-9)
+        assert whole.gradient[-1] == 0
+        torch.testing.assert_close(whole.gradient_variance, part.gradient_variance)
+
+
+def test_chances_do_not_exceed_one_by_rounding() -> None:
+    rows = torch.randn(2000, 50, generator=Stream(11).torch())
+    alpha = acceptance(rows, rows)
+    assert float(alpha.max()) <= 1
+    assert bool((tokens_per_cycle(alpha, drafts=3) <= 4).all())
+    assert float(negative_log_acceptance(rows, rows).min()) >= 0
+    apart = rows.clone(), rows.clone()
+    apart[0][:, :25], apart[1][:, 25:] = -torch.inf, -torch.inf
+    assert float(total_variation(*apart).max()) <= 1
+    q = rows.softmax(-1)
+    p = q.clone()
+    p[:, 0] += 1e-7
+    q[:, 0], p[:, 1] = 0, p[:, 1] + 1e-7
+    laws = [row / row.sum(-1, keepdim=True) for row in (q, p)]
+    assert float(speculative_law(*laws).min()) >= 0
