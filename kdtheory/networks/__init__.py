@@ -16,8 +16,8 @@ from kdtheory._lazy import lazily
 
 if TYPE_CHECKING:
     from kdtheory.networks.architecture import Architecture, SteppingTape, Tape
-    from kdtheory.networks.calls import Asked, Inputs, Pick, check_ready, logits_in, outputs_in
-    from kdtheory.networks.company import CLOSE, alike, check_alone, closeness, left_as_it_was
+    from kdtheory.networks.calls import Asked, Inputs, Pick, check_ready, is_packed, logits_in, outputs_in
+    from kdtheory.networks.company import CLOSE, alike, at_rest, check_alone, closeness, left_as_it_was
     from kdtheory.networks.copies import copied
     from kdtheory.networks.layers import layer, recorded
     from kdtheory.networks.mlp import MLP
@@ -42,10 +42,12 @@ __all__ = [
     "SteppingTape",
     "Tape",
     "alike",
+    "at_rest",
     "check_alone",
     "check_ready",
     "closeness",
     "copied",
+    "is_packed",
     "layer",
     "left_as_it_was",
     "logits_in",
