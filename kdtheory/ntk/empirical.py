@@ -215,7 +215,7 @@ class EmpiricalKernel:
             raise ValueError(f"output = {self.output} does not exist; the module has {k}")
         check_fits(k**power * len(rows) * len(rows if columns is None else columns), like)
         if self.route is None:
-            self._choose_route(rows[:1])
+            self._choose_route(_telling(rows[:_ASKED]))
         return k
 
     @torch.no_grad()
@@ -299,6 +299,15 @@ def _check_precision(module: nn.Module) -> None:
                 "module was made in inference mode, where nothing can be differentiated; make it outside, or "
                 "give kdtheory.networks.copied(module)"
             )
+
+
+def _telling(rows: Tensor) -> Tensor:
+    """The largest of some rows, or ones: at zero the gradients that tell the routes apart may be zero too."""
+    if not rows.is_floating_point():
+        return rows[:1]
+    sizes = rows.flatten(1).abs().amax(1)
+    largest = int(sizes.argmax())
+    return rows[largest : largest + 1] if bool(sizes[largest]) else torch.ones_like(rows[:1])
 
 
 def _slices(n: int, size: int) -> Iterator[slice]:
