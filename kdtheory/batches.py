@@ -260,6 +260,7 @@ class Batches:
         return next((name for name in _LABELS if name in entries), None)
 
 
+@door
 def place_of_labels(pair: Any, /) -> int:
     """The place of the labels in a pair: where a field is called so, else the second.
 

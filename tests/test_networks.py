@@ -199,3 +199,10 @@ def test_a_module_at_rest_may_have_dropout() -> None:
     assert torch.allclose(
         architecture.logits(params, torch.ones(2, 3))[0], architecture.module(params, 0)(torch.ones(2, 3))
     )
+
+
+def test_a_factory_of_several_shapes_is_refused() -> None:
+    widths = iter(range(2, 9))
+    architecture = ModuleArchitecture(lambda: nn.Linear(3, next(widths)), (3,))
+    with pytest.raises(ValueError, match="factory makes modules of several shapes"):
+        architecture.init(Stream(0), members=2)

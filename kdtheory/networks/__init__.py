@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kdtheory.networks.calls import Asked, Inputs, Pick, check_ready, is_packed, logits_in, outputs_in
     from kdtheory.networks.company import CLOSE, alike, at_rest, check_alone, closeness, left_as_it_was
     from kdtheory.networks.copies import copied
-    from kdtheory.networks.layers import layer, recorded
+    from kdtheory.networks.layers import layer, layer_of, recorded
     from kdtheory.networks.mlp import MLP
     from kdtheory.networks.modules import ModuleArchitecture
     from kdtheory.networks.ntk_linear import Erf, NTKLinear
@@ -49,6 +49,7 @@ __all__ = [
     "copied",
     "is_packed",
     "layer",
+    "layer_of",
     "left_as_it_was",
     "logits_in",
     "outputs_in",

@@ -162,6 +162,7 @@ class Asked:
         return logits
 
 
+@door
 def is_packed(part: Any, /) -> bool:
     """Whether it is a packed sequence, which looks like a tuple."""
     return isinstance(part, PackedSequence)

@@ -130,6 +130,8 @@ def check_alone(
     ValueError: the module says something else of the same points in another batch, or when it is asked ...
     """
     size = len(inputs)
+    if not size:
+        raise ValueError(f"{name} was asked about no example; give one or more")
     if len(said) != size:
         raise ValueError(f"said has {len(said)} rows for a batch of {size}; give what {name} said of it")
     few = torch.linspace(0, size - 1, min(_ASKED, max(1, size // 2))).long().flip(0)

@@ -124,6 +124,8 @@ class ModuleArchitecture:
             for member in range(members):
                 torch.default_generator.set_state(stream.child(member).torch().get_state())
                 rows.append(self.pack(dict(self.factory().named_parameters())).detach())
+        if any(len(row) != self.size for row in rows):
+            raise ValueError("factory makes modules of several shapes; make one of the same shape every time")
         return torch.stack(rows).to(device=resolve_device(device), dtype=dtype)
 
     def logits(

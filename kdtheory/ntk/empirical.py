@@ -190,9 +190,11 @@ class EmpiricalKernel:
     ) -> Iterator[tuple[Any, Any, Tensor, int]]:
         """Points as the module takes them, a parameter, and k; all that can be wrong is looked at.
 
-        The module is called where gradients are recorded, whatever the caller's mode, and is then as it was.
+        The module is called where gradients are recorded and nothing is cast, whatever the caller's mode, and
+        is then as it was.
         """
-        with torch.inference_mode(False), left_as_it_was(self.module):
+        own = next(self._trained).device.type
+        with torch.inference_mode(False), torch.autocast(own, enabled=False), left_as_it_was(self.module):
             (rows, columns), like = self._taken(rows, columns), next(self._trained)
             k = self._check(rows, columns, like, power=power)
             yield rows, columns, like.detach().new_empty(0), k

@@ -74,7 +74,8 @@ def ntk_vector_product(
     def ask(part: Inputs) -> Tensor:
         return part.outputs(module, name="module")
 
-    with left_as_it_was(module):
+    own = next(iter(params.values())).device.type
+    with torch.autocast(own, enabled=False), left_as_it_was(module):
         for some in (others, rows):
             few = Inputs((torch.cat([some[:_ASKED], torch.zeros_like(some[:1])]),))  # a row in company
             with torch.no_grad():

@@ -51,7 +51,9 @@ def check_sparse(nets: nn.Module, recipe: Recipe) -> None:
 
 
 def check_start(named: Named) -> None:
-    """Refuse what was NaN before anything was trained; later NaNs are seen in the gradient norm."""
+    """Refuse what is idle, or was NaN before anything was trained: later NaNs are in the gradient norm."""
+    if not any(value.requires_grad for _, value in named.values()):
+        raise ValueError(f"losses {', '.join(loss for _, loss in named)} depend on nothing that is trained")
     for (_, loss), (_, value) in named.items():
         if not bool(torch.isfinite(value.detach())):
             raise ValueError(

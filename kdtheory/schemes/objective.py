@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kdtheory.batches import Batch, Batches, Part
 from kdtheory.doors import door, gate
-from kdtheory.networks import Asked, Pick, at_rest, copied, layer, recorded
+from kdtheory.networks import Asked, Pick, at_rest, copied, layer, layer_of, recorded
 from kdtheory.schemes.teachers import FirstLook, as_teacher, pick_of
 from kdtheory.schemes.terms import Layers, Term
 from kdtheory.streams import Stream
@@ -78,7 +78,7 @@ class Objective(nn.Module):
         for net, layers in ((student, "student"), (tutor, "teacher")):
             for path in self._paths(layers):
                 if net is not None:
-                    layer(net, path)  # an unknown path is refused before the first step
+                    layer(net, layer_of(path))  # an unknown path is refused before the first step
         if example is not None and stream is not None:
             self.project(self._read(example), stream)
 

@@ -144,3 +144,15 @@ def test_products_ask_what_the_kernel_asks(name: str) -> None:
     for rows in (torch.ones(1, 5), torch.randn(6, 5, generator=Stream(0).torch())):
         with pytest.raises(ValueError, match=message):
             ntk_vector_product(nets[name], rows, torch.ones(len(rows), 3))
+
+
+@pytest.mark.parametrize("low", [torch.bfloat16, torch.float16])
+def test_kernels_are_in_the_precision_of_the_module_under_autocast(low: torch.dtype) -> None:
+    with Stream(0).default():
+        net, rows = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)), torch.randn(4, 5)
+    vector = torch.ones(4, 3)
+    for method in ("layerwise", "jacobian"):
+        truth = EmpiricalKernel(net, method=method)(rows), ntk_vector_product(net, rows, vector)
+        with torch.autocast("cpu", dtype=low):
+            found = EmpiricalKernel(net, method=method)(rows), ntk_vector_product(net, rows, vector)
+        assert all(torch.equal(one, other) for one, other in zip(found, truth, strict=True))

@@ -185,3 +185,59 @@ def test_a_cohort_goes_on_with_its_own_weight_alone(tmp_path: Path) -> None:
     for change in ({"weight": 0.5}, {"temperature": 2.0}):
         with pytest.raises(ValueError, match=r"the checkpoint is of .* and this is"):
             mutual([net(), net()], (X, Y), **change, **how)
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(1, 4, batch_first=True), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        said: Tensor = self.head(self.lstm(x[..., None])[0][:, -1])
+        return said
+
+
+@pytest.mark.parametrize("path", ["lstm[0]", "lstm[1][0]", "lstm[-1][-1]"])
+def test_parts_of_what_a_layer_gives_are_taken_by_place(path: str) -> None:
+    with Stream(1).default():
+        student, teacher = Recurrent(), Recurrent()
+    term = {"part": Term(torch.nn.functional.mse_loss, student=path, teacher=path)}
+    found = distil(student, teacher, (X, Y), losses=term, recipe=Recipe(steps=1), **HERE)
+    said = [each.lstm(X[..., None]) for each in (student, teacher)]
+    one, other = (
+        (out, state[0], state[1])[("lstm[0]", "lstm[1][0]", "lstm[-1][-1]").index(path)]
+        for out, state in said
+    )
+    assert found.history["value"].iloc[0] == pytest.approx((one - other).square().mean().item())
+
+
+IDLE: dict[str, tuple[dict[str, Any], str]] = {
+    "a loss that is no function": (
+        {"losses": {"a": Term(lambda s, t: torch.ones(()))}},
+        "losses a depend on nothing",
+    ),
+    "a closure": ({"optimizer": torch.optim.LBFGS}, "optimizer fails at step 0: .*closure"),
+    "dense": ({"optimizer": torch.optim.SparseAdam}, "optimizer fails at step 0: .*dense gradients"),
+    "metrics": (
+        {"schedule": torch.optim.lr_scheduler.ReduceLROnPlateau},
+        "schedule fails at step 0: .*metrics",
+    ),
+    "too short": (
+        {"schedule": partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=3)},
+        "schedule fails at step 3: Tried to step",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IDLE)
+def test_what_cannot_be_stepped_is_named(name: str) -> None:
+    how, message = IDLE[name]
+    losses = how.get("losses", hinton(4.0, 0.5))
+    recipe = Recipe(steps=5, **{key: value for key, value in how.items() if key != "losses"})
+    with pytest.raises(ValueError, match=message):
+        distil(net(), net(), (X, Y), losses=losses, recipe=recipe, **HERE)
+
+
+def test_no_example_is_no_evaluation() -> None:
+    with pytest.raises(ValueError, match="was asked about no example"):
+        evaluate(net(), (X[:0], Y[:0]), device="cpu")
