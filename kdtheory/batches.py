@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from kdtheory.doors import door, passing
 from kdtheory.gathered import Gathered
-from kdtheory.networks import Inputs, is_packed
+from kdtheory.networks import Inputs
 from kdtheory.types import tensor_of
 from kdtheory.validate import check_at_least
 
@@ -220,7 +221,9 @@ class Batches:
         (args, named), labels = self._parts(batch)
         args, named = tuple(map(_tensor, args)), {name: _tensor(part) for name, part in named.items()}
         given = (*args, *named.values())
-        if not any((isinstance(part, Tensor) and part.ndim) or is_packed(part) for part in given):
+        if not any(
+            (isinstance(part, Tensor) and part.ndim) or isinstance(part, PackedSequence) for part in given
+        ):
             raise ValueError(f"a batch has {_kinds(batch)}; the inputs must be tensors, a row each")
         found = Inputs(args, named)
         if labels is None or not labelled:
@@ -230,7 +233,7 @@ class Batches:
 
     def _parts(self, batch: Any) -> tuple[tuple[tuple[Any, ...], Mapping[str, Any]], Any]:
         """(arguments, arguments by name), and the labels, None where there are none."""
-        if isinstance(batch, (Tensor, np.ndarray)) or is_packed(batch):
+        if isinstance(batch, (Tensor, np.ndarray, PackedSequence)):
             return ((batch,), {}), None
         entries = _entries(batch)
         labels = self._place_of_labels(batch, entries)

@@ -127,7 +127,8 @@ def narrow(module: nn.Sequential, /, *, widths: Sequence[int]) -> nn.Sequential:
     refreshed(copy := copied(module))
     layers: list[nn.Module] = []
     rest, inside = list(widths), None
-    for layer in copy:  # an activation may stand at several places
+    for layer in copy._modules.values():  # an activation may stand at several places
+        assert layer is not None
         if not isinstance(layer, nn.Linear):
             layers.append(layer)
             continue

@@ -16,7 +16,7 @@ from kdtheory._lazy import lazily
 
 if TYPE_CHECKING:
     from kdtheory.networks.architecture import Architecture, SteppingTape, Tape
-    from kdtheory.networks.calls import Asked, Inputs, Pick, check_ready, is_packed, logits_in, outputs_in
+    from kdtheory.networks.calls import Asked, Inputs, Pick, check_ready, logits_in, outputs_in
     from kdtheory.networks.company import CLOSE, alike, at_rest, check_alone, closeness, left_as_it_was
     from kdtheory.networks.copies import copied
     from kdtheory.networks.layers import layer, layer_of, recorded
@@ -47,7 +47,6 @@ __all__ = [
     "check_ready",
     "closeness",
     "copied",
-    "is_packed",
     "layer",
     "layer_of",
     "left_as_it_was",

@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from kdtheory.doors import door, inside, passing
 
-__all__ = ["Asked", "Inputs", "Pick", "check_ready", "is_packed", "logits_in", "outputs_in"]
+__all__ = ["Asked", "Inputs", "Pick", "check_ready", "logits_in", "outputs_in"]
 
 Pick = int | str | Callable[[Any], Tensor]
 """Which part of a module's output its logits are: a place, a key or attribute, or a function of it."""
@@ -47,7 +47,7 @@ class Inputs:
     named: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if any(map(is_packed, (*self.args, *self.named.values()))):
+        if any(isinstance(part, PackedSequence) for part in (*self.args, *self.named.values())):
             raise ValueError(
                 "a packed sequence has no row for each example; give padded tensors and their lengths, and "
                 "pack them in the module"
@@ -160,12 +160,6 @@ class Asked:
         logits = inputs.logits(self.net, pick=self._pick, name=self._name)
         self._copy = _for(self.net)
         return logits
-
-
-@door
-def is_packed(part: Any, /) -> bool:
-    """Whether it is a packed sequence, which looks like a tuple."""
-    return isinstance(part, PackedSequence)
 
 
 @door
