@@ -206,3 +206,11 @@ def test_a_factory_of_several_shapes_is_refused() -> None:
     architecture = ModuleArchitecture(lambda: nn.Linear(3, next(widths)), (3,))
     with pytest.raises(ValueError, match="factory makes modules of several shapes"):
         architecture.init(Stream(0), members=2)
+
+
+def test_members_are_planned_under_another_default_dtype() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert ModuleArchitecture(lambda: nn.Linear(3, 2), (3,)).activations > 0
+    finally:
+        torch.set_default_dtype(torch.float32)

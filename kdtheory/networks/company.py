@@ -134,7 +134,7 @@ def check_alone(
         raise ValueError(f"{name} was asked about no example; give one or more")
     if len(said) != size:
         raise ValueError(f"said has {len(said)} rows for a batch of {size}; give what {name} said of it")
-    few = torch.linspace(0, size - 1, min(_ASKED, max(1, size // 2))).long().flip(0)
+    few = torch.linspace(0, size - 1, min(_ASKED, max(1, size // 2)), device="cpu").long().flip(0)
     parts = few.chunk(-(-len(few) // max(1, at_once)))
     again = torch.cat([ask(inputs.rows(part)) for part in parts])
     before, after = (part.double().cpu().flatten(0, -2) for part in (said[few.to(said.device)], again))
@@ -184,7 +184,7 @@ def _rewrite(now: Any, before: Any) -> None:
     """A tensor or array with its numbers, where they are others now."""
     if isinstance(now, Tensor):
         if not torch.equal(now, before):
-            now.copy_(before)
+            now.resize_(before.shape).copy_(before)  # observers grow theirs in place
     elif not np.array_equal(now, before):
         now[...] = before
 

@@ -102,7 +102,7 @@ class ModuleArchitecture:
 
         module = self._skeleton(torch.float32, "cpu")
         with torch.enable_grad(), saved_tensors_hooks(note, lambda tensor: tensor):
-            module(torch.zeros(1, *self.input_shape))
+            module(torch.zeros(1, *self.input_shape, dtype=torch.float32))
         return 2 * sum(saved)
 
     def init(

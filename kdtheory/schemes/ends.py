@@ -103,7 +103,7 @@ def last_look(
     finally:
         for part, name, value, before in kept:  # one may have been put in another's place
             part._buffers[name] = value
-            value.copy_(before)
+            value.resize_(before.shape).copy_(before)
 
 
 def _gradient_norm(

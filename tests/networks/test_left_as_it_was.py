@@ -16,7 +16,7 @@ from kdtheory import certify
 from kdtheory.networks import alike, copied, left_as_it_was
 from kdtheory.ntk import EmpiricalKernel
 from kdtheory.recipe import Recipe
-from kdtheory.schemes import distil, evaluate, fit, hinton
+from kdtheory.schemes import Objective, distil, evaluate, fit, hinton
 from kdtheory.stats import binomial_upper_limit
 from kdtheory.streams import Stream
 
@@ -205,3 +205,43 @@ def test_an_exported_graph_is_what_it_was_exported_from(graphs: dict[str, nn.Mod
     ):
         with pytest.raises(ValueError, match="says something else of the same points"):
             call(graphs["exported at training"])
+
+
+class Observing(nn.Linear):
+    """Keeps the least of each input that it has seen, in a buffer that it makes as large as they are."""
+
+    def __init__(self) -> None:
+        super().__init__(5, 3)
+        self.register_buffer("least", torch.empty(0))
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        self.least.resize_(x.shape[1]).copy_(x.amin(0))
+        with torch.enable_grad():
+            return super().forward(x)
+
+
+def test_buffers_that_grow_in_place_are_put_back() -> None:
+    net = Observing()
+    own = net.least
+    certify(net, holdout=(X, Y), fixed_in_advance=True)
+    EmpiricalKernel(net, method="jacobian")(X[:3])
+    assert net.least is own
+    assert own.shape == (0,)
+    found = fit(net, (X, Y), recipe=Recipe(steps=2), stream=Stream(1), device="cpu")
+    assert found.note == ""
+    assert found.module.least.shape == (5,)
+
+
+def test_nets_are_asked_under_another_default_device() -> None:
+    with Stream(0).default():
+        net = nn.Linear(5, 3)
+    objective = Objective(net, net, losses=hinton(2.0, 1.0))
+
+    def said() -> tuple[Any, ...]:
+        kernel, loss = EmpiricalKernel(net)(X[:2]), objective((X, Y))["loss"]
+        return evaluate(net, (X, Y), device="cpu"), kernel.tolist(), loss.item()
+
+    truth = said()
+    with torch.device("meta"):
+        assert said() == truth
