@@ -19,6 +19,8 @@ def _array_like(name: str, value: Any) -> Any:
     """A number, or an array or nested sequence of numbers."""
     if is_number(value):
         return within(name, number_of(name, value, "a number"))
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"{name} has masked entries; leave those points out, or fill them in")
     try:
         array = np.asarray(value.detach() if is_tensor(value) else value)
     except (ValueError, TypeError, RuntimeError):  # ragged, on another device, sparse

@@ -81,7 +81,7 @@ def is_number(value: Any) -> bool:
     if is_array(value):
         return value.ndim == 0 and has_real_type(value)
     known = (int, float, *_of_numpy("number"))
-    return isinstance(value, known) and not isinstance(value, bool | complex)
+    return isinstance(value, known) and not isinstance(value, (bool, complex, *_of_numpy("timedelta64")))
 
 
 def has_real_type(value: Any) -> bool:

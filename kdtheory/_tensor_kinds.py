@@ -23,8 +23,9 @@ def tensor_look(sort: str) -> Callable[[str, Any], Any]:
     def look(name: str, value: Any) -> Any:
         if not isinstance(value, Tensor):
             raise ValueError(f"{name} is {with_article(value)}; give a tensor, torch.as_tensor({name})")
-        if value.layout is not torch.strided or value.is_meta:
+        if value.layout is not torch.strided or value.is_meta or value.is_nested:
             form = "no numbers (device 'meta')" if value.is_meta else f"layout {value.layout}"
+            form = "rows of several shapes (it is nested)" if value.is_nested else form
             raise ValueError(f"{name} has {form}; give an ordinary tensor, {name}.to_dense()")
         dtype = value.dtype
         if dtypes is None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from kdtheory.doors import door, passing
 from kdtheory.gathered import Gathered
@@ -76,7 +77,7 @@ class Batches:
 
     Without further word a batch is inputs, a pair (inputs, labels), or a mapping: the labels are then the
     entry "labels", "label", "targets", "target" or "y", and the module is called with all others by name, or
-    with the only other one.
+    with the only other one. Of a named tuple the labels are the entry of such a name, wherever it stands.
 
     Args:
         data: a DataLoader or another iterable of batches, a Dataset, or one batch, a tuple or mapping.
@@ -142,13 +143,14 @@ class Batches:
         loader = self.data
         if isinstance(loader, list):
             return min((len(self._read(batch, _CPU).inputs) for batch in loader), default=None)
-        if not isinstance(loader, DataLoader) or loader.batch_size is None or loader.drop_last:
+        cut = loader.batch_sampler if isinstance(loader, DataLoader) else None
+        if type(cut) is not BatchSampler or cut.drop_last:
             return None
         try:
-            left = len(loader.sampler) % loader.batch_size  # type: ignore[arg-type]
+            left = len(cut.sampler) % cut.batch_size  # type: ignore[arg-type]
         except TypeError:
             return None
-        return left or loader.batch_size
+        return left or cut.batch_size
 
     def epoch(
         self, device: torch.device, /, *, most: int | None = None, labelled: bool = True
@@ -218,7 +220,10 @@ class Batches:
     def _read(self, batch: Any, device: torch.device, labelled: bool = True) -> Batch:
         (args, named), labels = self._parts(batch)
         args, named = tuple(map(_tensor, args)), {name: _tensor(part) for name, part in named.items()}
-        if not any(isinstance(part, Tensor) and part.ndim for part in (*args, *named.values())):
+        given = (*args, *named.values())
+        if not any(
+            (isinstance(part, Tensor) and part.ndim) or isinstance(part, PackedSequence) for part in given
+        ):
             raise ValueError(f"a batch has {_kinds(batch)}; the inputs must be tensors, a row each")
         found = Inputs(args, named)
         if labels is None or not labelled:
@@ -228,12 +233,13 @@ class Batches:
 
     def _parts(self, batch: Any) -> tuple[tuple[tuple[Any, ...], Mapping[str, Any]], Any]:
         """(arguments, arguments by name), and the labels, None where there are none."""
-        if isinstance(batch, (Tensor, np.ndarray)):
+        if isinstance(batch, (Tensor, np.ndarray, PackedSequence)):
             return ((batch,), {}), None
         entries = _entries(batch)
-        labels = self._place_of_labels(entries)
+        labels = self._place_of_labels(batch, entries)
         if self.inputs is not None:
             names = self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
+            names = tuple(_place(batch, name) for name in names)
             return (tuple(_entry(entries, name, "inputs") for name in names), {}), _of(entries, labels)
         rest = {name: part for name, part in entries.items() if name != labels}
         if len(rest) == 1:
@@ -245,15 +251,28 @@ class Batches:
             "inputs=0, labels=1 where an index follows"
         )
 
-    def _place_of_labels(self, entries: Mapping[Part, Any]) -> Part | None:
+    def _place_of_labels(self, batch: Any, entries: Mapping[Part, Any]) -> Part | None:
         if self.labels is False:
             return None
         if self.labels is not None and self.labels is not True:
-            _entry(entries, self.labels, "labels")
-            return self.labels
+            place = _place(batch, self.labels)
+            _entry(entries, place, "labels")
+            return place
         if all(isinstance(name, int) for name in entries):
-            return 1 if len(entries) == 2 else None
+            return place_of_labels(batch) if len(entries) == 2 else None
         return next((name for name in _LABELS if name in entries), None)
+
+
+@door
+def place_of_labels(pair: Any, /) -> int:
+    """The place of the labels in a pair: where a field is called so, else the second.
+
+    >>> from typing import NamedTuple
+    >>> place_of_labels(NamedTuple("Point", [("label", int), ("pixels", float)])(1, 0.5))
+    0
+    """
+    fields = getattr(pair, "_fields", ())
+    return next((fields.index(name) for name in _LABELS if name in fields), 1)
 
 
 def as_batches(data: Data, /, *, name: str = "data") -> Batches:
@@ -279,6 +298,8 @@ def class_numbers(name: str, labels: Any, count: int, /) -> Tensor:
     """
     if not isinstance(labels, Tensor):
         raise ValueError(f"{name} are a {type(labels).__name__}; give a tensor of class numbers")
+    if labels.is_nested or labels.layout is not torch.strided:
+        raise ValueError(f"{name} are no ordinary tensor; give a row of numbers, {name}.to_dense()")
     shown = f"{name} are {labels.dtype} of shape {tuple(labels.shape)}"
     if labels.dtype.is_floating_point or labels.dtype == torch.bool or labels.is_complex():
         cure = ", labels.argmax(-1) of one-hot rows" if labels.ndim == 2 else ", labels.long()"
@@ -320,6 +341,12 @@ def _entry(entries: Mapping[Part, Any], name: Part, what: str) -> Any:
     if name not in entries:
         raise ValueError(f"{what} = {name!r} is not in a batch; it has {', '.join(map(repr, entries))}")
     return entries[name]
+
+
+def _place(batch: Any, name: Part) -> Part:
+    """The place of a named tuple's field; any other place or key as it is."""
+    fields = getattr(batch, "_fields", ())
+    return fields.index(name) if isinstance(name, str) and name in fields else name
 
 
 def _of(entries: Mapping[Part, Any], name: Part | None) -> Any:

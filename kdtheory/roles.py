@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Int, Shaped, UInt64
 from torch import Tensor
 
-from kdtheory.batches import as_batches, class_numbers
+from kdtheory.batches import as_batches, class_numbers, place_of_labels
 from kdtheory.datasets import Images
 from kdtheory.doors import door
 from kdtheory.networks import Inputs
@@ -139,7 +139,8 @@ class _Labelled(_Points):
         if isinstance(source, _Points):
             raise ValueError(f"{cls.role} was given points whose role is {source.role}; a point has one role")
         if labels is None and isinstance(source, tuple) and len(source) == 2:
-            source, labels = source
+            place = place_of_labels(source)
+            source, labels = source[1 - place], source[place]
         if labels is not None:
             return cls(_inputs_of(cls.role, source), tensor_of(f"{cls.role} labels", labels))
         if isinstance(source, Images):

@@ -231,7 +231,7 @@ def _rounded(values: Tensor, dtype: torch.dtype, straight: bool) -> Tensor:
     if straight and values.dtype == torch.float64:
         with np.errstate(over="ignore"):
             return torch.from_numpy(values.cpu().numpy().astype(np.float16))
-    return values.to("cpu", dtype)
+    return values.to("cpu", dtype).resolve_neg()
 
 
 def _words(values: Tensor) -> UInt64[np.ndarray, "rows words"]:

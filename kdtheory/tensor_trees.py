@@ -43,7 +43,7 @@ def to_bytes(tree: Any, /) -> bytes:
     header: dict[str, Any] = {"__metadata__": {"tree": told}}
     parts, place = [], 0
     for name, tensor in enumerate(tensors):
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        flat = tensor.detach().cpu().resolve_neg().resolve_conj().contiguous().reshape(-1)
         content = flat.view(torch.uint8).numpy().tobytes() if len(flat) else b""
         ends = [place, place := place + len(content)]
         header[str(name)] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": ends}
@@ -73,8 +73,9 @@ def from_bytes(content: bytes, /) -> Any:
 def _told(tree: Any, tensors: list[Tensor], place: str) -> Any:
     """The tree as JSON has it; its tensors go to the list."""
     if isinstance(tree, Tensor):
-        if tree.dtype not in _NAMES or sys.byteorder != "little":
-            raise ValueError(f"{place} is a tensor of {tree.dtype}, which the format does not have")
+        if tree.dtype not in _NAMES or tree.layout is not torch.strided or sys.byteorder != "little":
+            kind = f"{tree.dtype}, {tree.layout}".removesuffix(", torch.strided")
+            raise ValueError(f"{place} is a tensor of {kind}, which the format does not have")
         tensors.append(tree)
         return {"tensor": str(len(tensors) - 1)}
     if isinstance(tree, Mapping):

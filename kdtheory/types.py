@@ -92,6 +92,8 @@ def tensor_of(name: str, values: Any, /) -> Tensor:
     """
     if isinstance(values, Tensor):
         return values.detach()
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} has masked entries; leave those points out, or fill them in")
     try:
         array = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged, or on another device

@@ -233,6 +233,21 @@ BAD = {
         lambda: written("id,cat,dog\n7,1.5,2\n3,3,4\n"),
         "column 'id'",
     ),
+    "predictions among logits": (
+        read_logits,
+        lambda: written("pred,cat,dog\n1,1.5,2\n0,3,4\n"),
+        "column 'pred', which is no class",
+    ),
+    "folds among logits": (
+        read_logits,
+        lambda: written("cat,dog,Fold\n1.5,2.5,0\n3.5,4.5,0\n"),
+        "column 'Fold', which is no class",
+    ),
+    "labels: predictions": (
+        read_labels,
+        lambda: written("y_pred\n0\n1\n"),
+        "column 'y_pred', of what was said; give the true classes",
+    ),
     "labels among logits": (
         read_logits,
         lambda: written("cat,dog,label\n1.5,2,0\n3,4,1\n"),
@@ -248,6 +263,37 @@ BAD = {
         read_array,
         lambda: with_header("(400000000, 3), }"),
         "its header promises 9,600,000,000 bytes, more than the",
+    ),
+    "names in the middle": (
+        read_logits,
+        lambda: written("cat,dog\n1.5,2.5\n3.5,4.5\ncat,dog\n1.5,1.5\n"),
+        "line 4 has the names of columns again",
+    ),
+    "numbers for names in the middle": (
+        read_logits,
+        lambda: written("0,1\n1.5,2.5\n" + "3.5,4.5\n" * 60 + "0,1\n1.5,1.5\n"),
+        "line 63 has the names of columns again",
+    ),
+    "an error of Excel's in the first column": (
+        read_logits,
+        lambda: written("1.5,2.5\n#N/A,4.5\n1.5,1.5\n"),
+        r"NaN",
+    ),
+    "another error of Excel's": (
+        read_logits,
+        lambda: written("1.5,2.5\n#DIV/0!,4.5\n1.5,1.5\n"),
+        r"column 0 holds something other than numbers, such as '#DIV/0!'",
+    ),
+    "whole numbers beyond int64": (
+        read_logits,
+        lambda: written("a,b\n18446744073709551615,2\n3,4\n"),
+        "holds 18446744073709551615; give whole numbers below",
+    ),
+    "thousands": (read_logits, lambda: written('a,b\n"1,234.5","2.5"\n"1.5","3.5"\n'), "such as '1,234.5'"),
+    "decimal commas far below": (
+        read_logits,
+        lambda: written("a;b\n" + "1;2\n" * 60 + "1.5;2,5\n"),
+        "2,5 has a decimal comma and 1.5 a decimal point; write one",
     ),
     "words and numbers in line 1": (read_array, lambda: written("a,1.5\n1,2\n"), "mixes words"),
     "words": (read_array, lambda: written("a,b\n1,2\nx,3\n"), "column a holds"),
@@ -276,3 +322,14 @@ def test_bad_files_are_refused_in_one_line(case: str) -> None:
     with pytest.raises(ValueError, match=message) as refused:
         read(path())
     assert "\n" not in str(refused.value)
+
+
+def test_decimal_commas_are_seen_wherever_they_begin() -> None:
+    Path("t.csv").write_text("a;b\n" + "1;2\n" * 60 + "1,5;2\n")
+    assert read_logits("t.csv")[-1].tolist() == [1.5, 2.0]
+
+
+def test_two_classes_of_one_name_have_no_labels_in_words() -> None:
+    Path("y.csv").write_text("label\ncat\ndog\n")
+    with pytest.raises(ValueError, match="two classes are called 'cat'"):
+        read_labels("y.csv", header=True, classes=["cat", "dog", "cat"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from kdtheory import certify
+from kdtheory import certify, certify_logits
 from kdtheory.batches import Batches
+from kdtheory.networks import Inputs
 from kdtheory.recipe import Recipe
 from kdtheory.roles import Arguments, HoldOut, Train, Unlabelled, check_rows
 from kdtheory.schemes import evaluate, fit
@@ -24,6 +25,22 @@ X = torch.randn(30, 5, generator=Stream(0).child("x").torch())
 Y = torch.randint(3, (30,), generator=Stream(0).child("y").torch())
 INDEX = torch.arange(30)
 LENGTHS = INDEX % 4 + 1
+
+
+class Named(NamedTuple):
+    a: Tensor
+    b: Tensor
+
+
+class LabelFirst(NamedTuple):
+    label: Tensor
+    pixels: Tensor
+
+
+class Numbered(NamedTuple):
+    index: Tensor
+    answer: Tensor
+    x: Tensor
 
 
 class OneBuffer:
@@ -68,6 +85,13 @@ SOURCES: dict[str, Any] = {
     },
     "uint64": (X, Y.to(torch.uint64)),
     "ignored": Batches((torch.cat([X, X + 9]), torch.cat([Y, torch.full((30,), -100)])), ignore_index=-100),
+    "a named pair": Named(X, Y),
+    "named, labels first": LabelFirst(Y, X),
+    "a loader of named pairs": DataLoader(
+        [LabelFirst(y, x) for x, y in zip(X, Y, strict=True)], batch_size=7
+    ),
+    "fields by name": Batches(Numbered(INDEX, Y, X), inputs="x", labels="answer"),
+    "fields by place": Batches(Numbered(INDEX, Y, X), inputs=2, labels=1),
 }
 
 
@@ -189,3 +213,47 @@ def test_gathering_leaves_the_generator_and_the_buffer_as_they_were() -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
     points = Train.of((X, Y))
     assert np.shares_memory(points.inputs.numpy(), X.numpy()), "whole arrays are not copied"
+
+
+def test_masked_arrays_are_no_numbers_where_they_are_masked() -> None:
+    whole = np.ma.masked_array(X.numpy(), mask=False)
+    assert torch.equal(Train.of((whole, Y)).inputs, X)
+    holes = np.ma.masked_array(X.numpy(), mask=X.numpy() > 2)
+    for make in (
+        lambda: Train.of((holes, Y)),
+        lambda: Train.of([(holes, Y)]),
+        lambda: Train.of((X, np.ma.masked_array(Y.numpy(), mask=Y.numpy() == 1))),
+        lambda: certify_logits(np.ma.masked_array(X.numpy(), mask=X.numpy() > 2), Y, fixed_in_advance=True),
+    ):
+        with pytest.raises(ValueError, match="has masked entries; leave those points out"):
+            make()
+
+
+def test_packed_sequences_are_refused_with_the_cure() -> None:
+    packed = nn.utils.rnn.pack_sequence([torch.ones(2, 3), torch.ones(1, 3)])
+    for batch in ((packed, Y[:2]), packed):
+        with pytest.raises(ValueError, match="a packed sequence has no row for each example"):
+            Train.of([batch])
+    with pytest.raises(ValueError, match="give padded tensors and their lengths"):
+        Inputs((packed,))
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors", "ignore:Sparse CSR tensor support")
+def test_tensors_of_other_layouts_are_read_or_refused() -> None:
+    with Stream(0).default():
+        net = nn.Linear(5, 3)
+    how: dict[str, Any] = {"recipe": Recipe(steps=1), "stream": Stream(0), "device": "cpu"}
+    assert evaluate(net, (X.to_sparse(), Y), device="cpu") == pytest.approx(
+        evaluate(net, (X, Y), device="cpu")
+    )
+    assert len(fit(net, (X.to_sparse(), Y), **how).history) == 1
+    nested = torch.nested.nested_tensor(list(X))
+    jagged = torch.nested.nested_tensor(list(X[:, :, None]), layout=torch.jagged)
+    for odd, what in ((nested, "a nested one"), (jagged, "a nested one"), (X.to_sparse_csr(), "layout")):
+        for call in (lambda x: evaluate(net, (x, Y), device="cpu"), lambda x: fit(net, (x, Y), **how)):
+            with pytest.raises(ValueError, match=f"no ordinary tensor, but .*{what}"):
+                call(odd)
+        with pytest.raises(ValueError, match="give an ordinary tensor"):
+            HoldOut.of(odd, Y)
+    with pytest.raises(ValueError, match="labels are no ordinary tensor"):
+        fit(net, (X, Y.to_sparse()), **how)

@@ -135,8 +135,82 @@ def test_an_mlp_survives_pickling() -> None:
         (lambda: MLP((3, 2)).init(Stream(0), members=1, law="other"), "law = 'other'"),
         (lambda: ModuleArchitecture(nn.ReLU, (3,)), "without parameters"),
         (lambda: ModuleArchitecture(lambda: nn.BatchNorm1d(3), (3,)), "buffers"),
+        (lambda: ModuleArchitecture(half_frozen, (3,)), r"frozen parameters \(0.weight, 0.bias\)"),
+        (
+            lambda: ModuleArchitecture(lambda: nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5)), (3,)),
+            r"draws at random, .*return module.eval\(\)",
+        ),
     ],
 )
 def test_bad_architectures_are_refused(make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def half_frozen() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 4).requires_grad_(False), nn.Linear(4, 2))
+
+
+class Wrapped(nn.Module):
+    """One logit, squeezed, or logits in a mapping."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
+        said: torch.Tensor = self.layer(x)
+        return said[:, 0] if said.shape[1] == 1 else {"logits": said}
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+def test_members_give_tables_whatever_their_module_gives(classes: int) -> None:
+    architecture = ModuleArchitecture(lambda: Wrapped(classes), (3,))
+    x = torch.randn(5, 3, generator=Stream(0).torch())
+    params = architecture.init(Stream(0), members=2)
+    truth = torch.stack([architecture.module(params, member).layer(x) for member in (0, 1)])
+    assert torch.allclose(architecture.logits(params, x), truth)
+    assert torch.allclose(architecture.logits(params[1], x), truth[1])
+    gradient = torch.empty_like(params)
+    tape = architecture.tape(params, gradient)
+    assert torch.allclose(tape.forward(x.expand(2, -1, -1)), truth)
+    tape.backward(torch.ones_like(truth))
+    assert torch.allclose(gradient[0, -classes:], torch.full((classes,), 5.0))
+
+
+def test_tied_members_are_modules_with_ties() -> None:
+    def tied() -> nn.Module:
+        one, other = nn.Linear(3, 3), nn.Linear(3, 3)
+        other.weight = one.weight
+        return nn.Sequential(one, nn.Tanh(), other)
+
+    architecture = ModuleArchitecture(tied, (3,))
+    params = architecture.init(Stream(0), members=2)
+    x = torch.randn(5, 3, generator=Stream(0).torch())
+    module = architecture.module(params, 1)
+    assert module[0].weight is module[2].weight
+    assert torch.allclose(module(x), architecture.logits(params, x)[1])
+    assert torch.equal(architecture.pack(module.state_dict()), params[1])
+
+
+def test_a_module_at_rest_may_have_dropout() -> None:
+    architecture = ModuleArchitecture(lambda: nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5)).eval(), (3,))
+    params = architecture.init(Stream(0), members=1)
+    assert torch.allclose(
+        architecture.logits(params, torch.ones(2, 3))[0], architecture.module(params, 0)(torch.ones(2, 3))
+    )
+
+
+def test_a_factory_of_several_shapes_is_refused() -> None:
+    widths = iter(range(2, 9))
+    architecture = ModuleArchitecture(lambda: nn.Linear(3, next(widths)), (3,))
+    with pytest.raises(ValueError, match="factory makes modules of several shapes"):
+        architecture.init(Stream(0), members=2)
+
+
+def test_members_are_planned_under_another_default_dtype() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert ModuleArchitecture(lambda: nn.Linear(3, 2), (3,)).activations > 0
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -13,7 +13,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from kdtheory.bounds import NetNorms, homogeneous_layers, net_norms
-from kdtheory.networks import Inputs, Pick, alike, check_alone, left_as_it_was
+from kdtheory.networks import Inputs, Pick, alike, at_rest, check_alone, copied, left_as_it_was
 
 __all__ = ["NO_RELU_NET", "ReluNet", "relu_net", "said_on"]
 
@@ -55,8 +55,12 @@ def said_on(
             )
         return logits.double().cpu()
 
+    if any(
+        (type(part).train, type(part).eval) != (nn.Module.train, nn.Module.eval) for part in module.modules()
+    ):
+        module = copied(module)  # one that does more than set its mode, as merging its weights
     with left_as_it_was(module):
-        module.eval()
+        at_rest(module)
         starts = range(0, len(inputs), batch_size)
         said = torch.cat([ask(inputs.rows(slice(start, start + batch_size))) for start in starts])
         check_alone(ask, inputs, said, name=name, at_once=batch_size - 1)

@@ -11,9 +11,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from kdtheory.compression.low_rank import low_rank_factors
+from kdtheory.compression.plain_layers import (
+    alike,
+    embedding,
+    frozen_as,
+    hooked_as,
+    kind_of,
+    linear,
+    pointwise,
+)
 from kdtheory.compression.weights import Place, places, refreshed, slots
 from kdtheory.doors import door
 from kdtheory.networks import check_ready, copied
@@ -21,7 +29,6 @@ from kdtheory.validate import check_at_least
 
 __all__ = ["LowRank", "factorise", "narrow"]
 
-_CONVOLUTIONS = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
 _LAYERS = (nn.Linear, nn.modules.conv._ConvNd, nn.Embedding)
 
 
@@ -33,18 +40,19 @@ def factorise(module: nn.Module, /, *, ranks: int | Mapping[str, int]) -> nn.Mod
     A linear map m × n becomes n → r (no bias) → m; a convolution becomes one with r filters of the same size,
     stride and padding (no bias), followed by one of size 1: the SVD of its weight as an m × (c·h·w) matrix, c
     input channels and filters of h × w; a transposed one the other way round; n embeddings of d numbers n
-    embeddings of r and a linear map. Each pair is a `LowRank`, whose `weight` is the product. A layer that
-    stands at several places is one pair at all of them; frozen stays frozen.
+    embeddings of r and a linear map. Each pair is a `LowRank`, whose `weight` is the product, and which is
+    itself such a layer the next time. A layer that stands at several places is one pair at all of them;
+    frozen stays frozen, and hooks stay.
 
     Args:
         module: any network.
         ranks: one rank for every layer for which it means fewer parameters, or a rank for each layer by its
             path (those not named stay as they are). One rank leaves layers alone that share their weight with
-            another layer.
+            another layer, or have a forward pass of their own, as one that scales its weights.
 
     Raises:
-        ValueError: a path names no such layer, the layer is grouped or shares its weight with another one, or
-            the rank is out of its range.
+        ValueError: a path names no such layer, the layer is grouped, shares its weight with another one or
+            has a forward pass of its own, or the rank is out of its range.
 
     >>> net = nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 3))
     >>> [tuple(p.shape) for p in factorise(net, ranks=2).parameters()]
@@ -57,12 +65,15 @@ def factorise(module: nn.Module, /, *, ranks: int | Mapping[str, int]) -> nn.Mod
     if isinstance(ranks, Mapping):
         _check_paths(ranks, layers)
         chosen = dict(ranks)
-        for path in sorted(set(chosen) & set(shared)):
-            raise ValueError(f"{path!r} shares its weight with {shared[path]!r}; two ranks would part them")
+        for path in sorted(chosen):
+            if other := _sharing(path, shared):
+                raise ValueError(f"{path!r} shares its weight with {other!r}; two ranks would part them")
     else:
         check_at_least("ranks", ranks, 1)
         chosen = {
-            path: ranks for path, layer in layers.items() if _saves(layer, ranks) and path not in shared
+            path: ranks
+            for path, layer in _whole_layers(layers).items()
+            if _saves(layer, ranks) and not _sharing(path, shared)
         }
     for path, rank in chosen.items():
         check_at_least(f"rank of {path!r}", rank, 1)
@@ -85,6 +96,12 @@ def _shared(found: list[Place]) -> dict[str, str]:
     return shared
 
 
+def _sharing(path: str, shared: Mapping[str, str]) -> str | None:
+    """The layer that shares its weight with one, or with a part of a pair."""
+    own = (path, *(f"{path}.{place}".lstrip(".") for place in (0, 1)))
+    return next((shared[each] for each in own if each in shared), None)
+
+
 @door
 @torch.inference_mode(mode=False)
 def narrow(module: nn.Sequential, /, *, widths: Sequence[int]) -> nn.Sequential:
@@ -98,7 +115,8 @@ def narrow(module: nn.Sequential, /, *, widths: Sequence[int]) -> nn.Sequential:
         widths: units kept in each hidden layer, in order.
 
     Raises:
-        ValueError: another kind of layer, an activation with a(0) ≠ 0, or widths that do not fit.
+        ValueError: another kind of layer, an activation with a(0) ≠ 0, a forward pass of its own, a weight at
+            two places, or widths that do not fit.
 
     >>> net = nn.Sequential(nn.Linear(4, 9), nn.ReLU(), nn.Linear(9, 2))
     >>> [tuple(p.shape) for p in narrow(net, widths=[3]).parameters()]
@@ -109,21 +127,32 @@ def narrow(module: nn.Sequential, /, *, widths: Sequence[int]) -> nn.Sequential:
     refreshed(copy := copied(module))
     layers: list[nn.Module] = []
     rest, inside = list(widths), None
-    for layer in copy.children():
+    for layer in copy._modules.values():  # an activation may stand at several places
+        assert layer is not None
         if not isinstance(layer, nn.Linear):
             layers.append(layer)
             continue
         weight = layer.weight.detach()
         units = _largest_units(weight, int(rest.pop(0))) if rest else torch.arange(len(weight))
         weight = weight if inside is None else weight[:, inside]
-        made = _linear(weight[units], None if layer.bias is None else layer.bias.detach()[units])
-        layers.append(_frozen_as(layer, made))
+        made = linear(weight[units], None if layer.bias is None else layer.bias.detach()[units])
+        layers.append(hooked_as(layer, frozen_as(layer, made)))
         inside = units
-    return nn.Sequential(*layers)
+    small = nn.Sequential(*layers)
+    small.training = module.training
+    hooked_as(copy, small)
+    return small
 
 
 def _layers(module: nn.Module) -> dict[str, nn.Module]:
-    return {path: layer for path, layer in module.named_modules() if isinstance(layer, _LAYERS)}
+    """The layers, a pair that stands for one among them, and its parts."""
+    return {path: layer for path, layer in module.named_modules() if isinstance(layer, (*_LAYERS, LowRank))}
+
+
+def _whole_layers(layers: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """The layers that are no parts of a pair."""
+    parts = {part for layer in layers.values() if isinstance(layer, LowRank) for part in layer.children()}
+    return {path: layer for path, layer in layers.items() if layer not in parts}
 
 
 def _check_paths(paths: Mapping[str, int], layers: Mapping[str, nn.Module]) -> None:
@@ -131,6 +160,8 @@ def _check_paths(paths: Mapping[str, int], layers: Mapping[str, nn.Module]) -> N
         if path not in layers:
             known = ", ".join(repr(name) for name in layers) or "none"
             raise ValueError(f"{path!r} names no linear, convolution or embedding layer; there are {known}")
+        if above := [other for other in paths if other != path and f"{path}.".startswith(f"{other}.")]:
+            raise ValueError(f"{path!r} is a part of {above[0]!r}; name one of them")
 
 
 def _matrix(layer: nn.Module) -> Tensor:
@@ -140,8 +171,13 @@ def _matrix(layer: nn.Module) -> Tensor:
 
 
 def _saves(layer: nn.Module, rank: int) -> bool:
-    rows, columns = _matrix(layer).shape
-    return getattr(layer, "groups", 1) == 1 and rank * (rows + columns) < rows * columns
+    if not isinstance(layer, LowRank):
+        rows, columns = _matrix(layer).shape
+        plain = getattr(layer, "groups", 1) == 1 and kind_of(layer) is not None
+        return plain and rank * (rows + columns) < rows * columns
+    return rank < min(_matrix(layer).shape) and rank * sum(_matrix(layer).shape) < sum(
+        _matrix(part).numel() for part in layer.children()
+    )
 
 
 @door
@@ -170,7 +206,11 @@ class LowRank(nn.Sequential):
         return bias
 
 
-def _factors(layer: nn.Module, rank: int, path: str) -> LowRank:
+def _factors(given: nn.Module, rank: int, path: str) -> LowRank:
+    layer = _whole(given) if isinstance(given, LowRank) else given
+    if kind_of(layer) is None:
+        kind = type(layer).__name__
+        raise ValueError(f"{path!r} is a {kind} with a forward pass of its own, which two layers would lose")
     if getattr(layer, "groups", 1) != 1:
         raise ValueError(f"{path!r} has groups = {layer.groups}; only convolutions without groups factorise")
     if isinstance(layer, nn.Embedding) and (layer.max_norm is not None or layer.sparse):
@@ -179,17 +219,28 @@ def _factors(layer: nn.Module, rank: int, path: str) -> LowRank:
     wide = matrix.float() if matrix.element_size() < 4 else matrix
     left, right = (part.to(matrix) for part in low_rank_factors(wide, rank=rank))
     made = _pair_of(layer, rank, left, right)
-    _frozen_as(layer, made[0])
-    _frozen_as(layer, made[1])
-    return made.train(layer.training)
+    frozen_as(layer, made[0])
+    frozen_as(layer, made[1])
+    hooked_as(given, made)
+    return made.train(given.training)
 
 
-def _frozen_as(layer: nn.Module, made: nn.Module) -> nn.Module:
-    """Frozen parameters stay frozen; a weight with a mask is as its original."""
-    own = dict(layer.named_parameters(recurse=False)) | dict(layer.named_buffers(recurse=False))
-    for name, parameter in made.named_parameters(recurse=False):
-        source = own.get(f"{name}_orig", own.get(name))
-        parameter.requires_grad_(source is None or source.requires_grad)
+def _whole(pair: LowRank) -> nn.Module:
+    """The one layer that a pair stands for."""
+    parts: list[Any] = list(pair)
+    first, second = parts
+    weight, bias = pair.weight.detach(), None if pair.bias is None else pair.bias.detach()
+    if isinstance(first, nn.Embedding):
+        made: nn.Module = embedding(weight, first.padding_idx)
+    elif isinstance(first, nn.Linear):
+        made = linear(weight, bias)
+    elif isinstance(second, nn.modules.conv._ConvTransposeNd):
+        made = alike(second, weight, bias, into=first.in_channels)
+    else:
+        made = alike(first, weight, bias, out=second.out_channels)
+    for name, value in made.named_parameters():
+        held = [part for path, part in pair.named_parameters() if path.rpartition(".")[2].startswith(name)]
+        value.requires_grad_(any(part.requires_grad for part in held))
     return made
 
 
@@ -200,70 +251,13 @@ def _pair_of(layer: nn.Module, rank: int, left: Tensor, right: Tensor) -> LowRan
     if isinstance(layer, nn.Embedding):
         if layer.padding_idx is not None and not layer.weight[layer.padding_idx].any():
             left[layer.padding_idx] = 0  # exactly, so that it stays zero when the other factor learns
-        return LowRank(_embedding(left, layer.padding_idx), _linear(right.mT, None))
+        return LowRank(embedding(left, layer.padding_idx), linear(right.mT, None))
     if isinstance(layer, nn.Linear):
-        return LowRank(_linear(right, None), _linear(left, bias))
+        return LowRank(linear(right, None), linear(left, bias))
     assert isinstance(layer, nn.modules.conv._ConvNd)
     if isinstance(layer, nn.modules.conv._ConvTransposeNd):
-        return LowRank(_pointwise(layer, left.mT, None), _alike(layer, right, bias, into=rank))
-    return LowRank(_alike(layer, right, None, out=rank), _pointwise(layer, left, bias))
-
-
-def _embedding(weight: Tensor, padding_idx: int | None) -> nn.Embedding:
-    like = {"device": weight.device, "dtype": weight.dtype}
-    table: nn.Embedding = skip_init(nn.Embedding, *weight.shape, padding_idx=padding_idx, **like)
-    _fill(table, weight, None)
-    return table
-
-
-def _alike(
-    layer: nn.modules.conv._ConvNd,
-    weight: Tensor,
-    bias: Tensor | None,
-    *,
-    into: int | None = None,
-    out: int | None = None,
-) -> nn.Module:
-    """A convolution as `layer`, from other channels or to others."""
-    settings = {name: getattr(layer, name) for name in ("stride", "padding", "dilation", "padding_mode")}
-    if isinstance(layer, nn.modules.conv._ConvTransposeNd):
-        settings["output_padding"] = layer.output_padding
-    channels = into or layer.in_channels, out or layer.out_channels
-    like = {"device": weight.device, "dtype": weight.dtype}
-    made: nn.Module = skip_init(
-        type(layer), *channels, layer.kernel_size, bias=bias is not None, **settings, **like
-    )
-    _fill(made, weight.reshape(made.get_parameter("weight").shape), bias)
-    return made
-
-
-def _pointwise(layer: nn.modules.conv._ConvNd, weight: Tensor, bias: Tensor | None) -> nn.Module:
-    """A convolution of size 1 with as many axes as `layer`."""
-    like = {"device": weight.device, "dtype": weight.dtype}
-    kind, (units, inputs) = _CONVOLUTIONS[layer.weight.ndim], weight.shape
-    made: nn.Module = skip_init(kind, inputs, units, 1, bias=bias is not None, **like)
-    _fill(made, weight.reshape(made.get_parameter("weight").shape), bias)
-    return made
-
-
-def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    layer: nn.Linear = skip_init(
-        nn.Linear,
-        weight.shape[1],
-        len(weight),
-        bias=bias is not None,
-        device=weight.device,
-        dtype=weight.dtype,
-    )
-    _fill(layer, weight, bias)
-    return layer
-
-
-@torch.no_grad()
-def _fill(layer: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
-    layer.get_parameter("weight").copy_(weight)
-    if bias is not None:
-        layer.get_parameter("bias").copy_(bias)
+        return LowRank(pointwise(layer, left.mT, None), alike(layer, right, bias, into=rank))
+    return LowRank(alike(layer, right, None, out=rank), pointwise(layer, left, bias))
 
 
 def _largest_units(weight: Tensor, count: int) -> Tensor:
@@ -272,12 +266,20 @@ def _largest_units(weight: Tensor, count: int) -> Tensor:
 
 
 def _check_chain(module: nn.Sequential, widths: Sequence[int]) -> None:
-    linear = [layer for layer in module if isinstance(layer, nn.Linear)]
-    if len(widths) != len(linear) - 1:
+    chain = [layer for layer in module if isinstance(layer, nn.Linear)]
+    if len(widths) != len(chain) - 1:
         raise ValueError(
-            f"widths has {len(widths)} entries for {len(linear) - 1} hidden layers; give one for each"
+            f"widths has {len(widths)} entries for {len(chain) - 1} hidden layers; give one for each"
         )
-    for layer, width in zip(linear, widths, strict=False):
+    if type(module).forward is not nn.Sequential.forward or any(kind_of(each) is None for each in chain):
+        raise ValueError(
+            "module, or a layer of it, has a forward pass of its own; give plain layers in a row"
+        )
+    if len(set(chain)) < len(chain) or _shared(places(module)):
+        raise ValueError(
+            "module has one weight at two places, which cannot both lose units; give each its own"
+        )
+    for layer, width in zip(chain, widths, strict=False):
         check_at_least("widths", width, 1)
         if width > layer.out_features:
             raise ValueError(

@@ -110,7 +110,7 @@ def _chosen(module: nn.Module, layers: Sequence[str] | None, structured: bool) -
         shown = ", ".join(map(repr, paths)) or "none"
         raise ValueError(f"there is no layer to prune; those whose weights can be pruned are {shown}")
     chosen = {id(place.parameter) for place in known if place.path in wanted}
-    return [place for place in known if id(place.parameter) in chosen]
+    return [place for place in places(module) if id(place.parameter) in chosen]
 
 
 def _has_units(layer: nn.Module) -> bool:
@@ -139,7 +139,7 @@ def _weight_masks(chosen: list[Place], sparsity: float) -> dict[int, Tensor]:
 
 def _unit_masks(chosen: list[Place], sparsity: float) -> dict[int, Tensor]:
     masks = {}
-    for place in _first_places(chosen):
+    for place in _first_places([place for place in chosen if _has_units(place.layer)]):
         units = _units(place.layer, _now(place))
         kept = len(units) - round(float(sparsity) * len(units))
         alive = int(_units(place.layer, _alive(place)).amax(1).sum())

@@ -77,6 +77,11 @@ def model_size(module: nn.Module, /, *, bits_per_weight: int = 32) -> ModelSize:
 def _packed(module: nn.Module) -> Iterator[tuple[Tensor, int | None]]:
     """The packed weights of quantised layers, with the bits of a number; None where not quantised."""
     for part in module.modules():
+        kind = type(part).__module__
+        if (
+            ".quantized" not in kind or ".reference" in kind
+        ):  # another's method of that name is its own matter
+            continue
         for name in ("weight", "bias"):
             for read in (getattr(part, name, None), getattr(part, f"get_{name}", None)):
                 if not callable(read):

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-__all__ = ["Place", "is_computed", "masked", "places", "refreshed", "slots"]
+__all__ = ["Place", "computes_weight", "is_computed", "masked", "places", "refreshed", "slots"]
 
 _NORMS = (nn.LayerNorm, nn.RMSNorm)
 
@@ -49,7 +49,12 @@ def places(module: nn.Module, /) -> list[Place]:
             continue
         for name, value in layer.named_parameters(recurse=False):
             plain = name.removesuffix("_orig")
-            if value.ndim >= 2 and "weight" in name and (plain == name or masked(layer, plain)):
+            if (
+                value.ndim >= 2
+                and value.numel()
+                and "weight" in name
+                and (plain == name or masked(layer, plain))
+            ):
                 found.append(Place(path, layer, plain))
     return [place for place in found if not is_computed(place.layer)]
 
@@ -60,6 +65,11 @@ def is_computed(layer: nn.Module, /) -> bool:
     return parametrize.is_parametrized(layer) or any(
         isinstance(hook, (WeightNorm, SpectralNorm)) for hook in hooks
     )
+
+
+def computes_weight(hook: object, /) -> bool:
+    """Whether a hook is one by which torch computes a weight, or holds a mask over it."""
+    return isinstance(hook, (prune.BasePruningMethod, SpectralNorm, WeightNorm))
 
 
 def masked(layer: nn.Module, name: str, /) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kdtheory.datasets.columns import check_meaning, laws
-from kdtheory.datasets.stored import IDENTIFIERS, LABELS, File, ReadArray, plain, read_table
+from kdtheory.datasets.stored import IDENTIFIERS, LABELS, PREDICTIONS, File, ReadArray, plain, read_table
 from kdtheory.datasets.text_tables import is_number
 from kdtheory.doors import door
 from kdtheory.validate import check_logits
@@ -171,6 +171,10 @@ def _column_of_labels(path: File, read: ReadArray) -> NDArray[np.generic]:
         array = array[:, chosen[0]]
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
+        if read.names and plain(read.names[0]) in PREDICTIONS:
+            raise ValueError(
+                f"{path} has a column {read.names[0]!r}, of what was said; give the true classes"
+            )
     if array.ndim != 1 or array.size == 0:
         raise ValueError(f"{path} has shape {array.shape}; labels are one class number for each point")
     return array
@@ -186,6 +190,11 @@ def _numbered(path: File, words: NDArray[np.generic], classes: Sequence[str] | N
             "the columns of the logits"
         )
     place = {name.strip(): number for number, name in enumerate(classes)}
+    if len(place) < len(classes):
+        twice = next(name for name in place if [each.strip() for each in classes].count(name) > 1)
+        raise ValueError(
+            f"{path} has words for labels, and two classes are called {twice!r}; give each its name"
+        )
     if strange := sorted({str(word) for word in words} - set(place)):
         known = ", ".join(list(classes)[:5])
         raise ValueError(f"{path} has label {strange[0]!r}, which is no name of a class ({known}, …)")

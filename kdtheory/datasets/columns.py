@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from kdtheory.datasets.stored import IDENTIFIERS, LABELS, plain
+from kdtheory.datasets.stored import IDENTIFIERS, LABELS, OTHERS, PREDICTIONS, plain
 from kdtheory.doors import door
 from kdtheory.validate import check_probs
 
@@ -84,7 +84,7 @@ def _check_columns(path: str, values: Tensor, names: Sequence[str] | None) -> No
     """No column is an identifier, a label or a count of the rows: that would be a class too many."""
     whole = (values == values.floor()).all(0)
     for place, name in enumerate(names or ()):
-        known = plain(name) in IDENTIFIERS | LABELS and bool(whole[place])
+        known = plain(name) in IDENTIFIERS | LABELS | PREDICTIONS | OTHERS and bool(whole[place])
         if known or name.startswith("Unnamed:"):
             raise ValueError(f"{path} has a column {name!r}, which is no class; leave it out (index=False)")
     if len(values) < _FEW or bool(whole.all()):

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from kdtheory.datasets.text_tables import is_number, read_text_table
 from kdtheory.doors import door
 
-__all__ = ["IDENTIFIERS", "LABELS", "File", "ReadArray", "plain", "read_table"]
+__all__ = ["IDENTIFIERS", "LABELS", "OTHERS", "PREDICTIONS", "File", "ReadArray", "plain", "read_table"]
 
 File = str | PathLike[str]
 _DAMAGE = (
@@ -53,6 +53,13 @@ IDENTIFIERS = frozenset(
 """Names of columns that say which example a row is."""
 LABELS = frozenset({"label", "labels", "y", "target", "targets", "class", "y_true"})
 """Names of columns that say which class it has."""
+PREDICTIONS = frozenset(
+    {"pred", "preds", "prediction", "predictions", "predicted", "predicted_class", "predicted_label"}
+    | {"argmax", "y_hat", "y_pred", "yhat"}
+)
+"""Names of columns that say which class a network has said."""
+OTHERS = frozenset({"fold", "sample_weight", "split", "weight", "weights"})
+"""Names of columns that say what a row is for, or how much it counts."""
 
 
 @door
@@ -193,6 +200,9 @@ def _cells(table: pd.DataFrame) -> NDArray[np.generic]:
             shown = next((cell for cell in cells if not is_number(cell)), "".join(cells[:1]))
             raise ValueError(f"column {name} holds something other than numbers, such as {shown!r}")
     if all(types.is_integer_dtype(kind) for kind in table.dtypes) and not table.isna().any(axis=None):
+        largest = max((int(table.iloc[:, place].max()) for place in range(table.shape[1])), default=0)
+        if len(table) and largest > np.iinfo(np.int64).max:
+            raise ValueError(f"it holds {largest}; give whole numbers below 2^63")
         return table.to_numpy(dtype=np.int64)
     return table.to_numpy(dtype=np.float64, na_value=np.nan)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import re
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -27,6 +27,7 @@ _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _WRITTEN_OTHERWISE = re.compile(r"[^a-zA-Z_#]*\d[^a-zA-Z_#]*|0[xX][0-9a-fA-F]+")
 _HALF = re.compile(r"[+-]?0\d+|-0")
 _EXCEL = re.compile(r"sep=(.)")
+_NO_COMMENT = re.compile(r"#(n/?a|ref!|value!|div/0!|num!|name\?|null!)", re.IGNORECASE)
 _LINES_SEEN = 50
 _BLANKS = r"\s+"
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas", _BLANKS: "blanks"}
@@ -58,8 +59,8 @@ class TextTable:
 def read_text_table(content: bytes, /, *, header: bool | None = None) -> TextTable:
     """The table of a text file, by commas, semicolons, tabs, bars or blanks; a byte-order mark is no cell.
 
-    Lines that begin with # are no rows; the last one above the table has its names where it fits. A separator
-    at the end of every line is left out.
+    Lines that begin with # are no rows, unless it begins an error of a spreadsheet's; the last one above the
+    table has its names where it fits. A separator at the end of every line is left out.
 
     Args:
         content: the file, UTF-8 (UTF-16 with its mark).
@@ -67,12 +68,13 @@ def read_text_table(content: bytes, /, *, header: bool | None = None) -> TextTab
 
     Raises:
         ValueError: it is empty, no text, its lines differ in their number of cells, its commas may stand
-            inside numbers or between them, or an empty line in its only column may be a hole.
+            inside numbers or between them, its names come again, or an empty line in its only column may be a
+            hole.
     """
     every = _decoded(content).splitlines()
     lines = [line for line in every if line.strip()]
     excel = _EXCEL.fullmatch(lines[0].strip()) if lines else None
-    rows_of_text = [line for line in lines[bool(excel) :] if not line.lstrip().startswith("#")]
+    rows_of_text = [line for line in lines[bool(excel) :] if not _is_comment(line)]
     if not rows_of_text:
         raise ValueError("it is empty")
     separator = excel[1] if excel else _separator(rows_of_text[:_LINES_SEEN])
@@ -85,8 +87,10 @@ def read_text_table(content: bytes, /, *, header: bool | None = None) -> TextTab
     rows = [_cells(line, separator) for line in table[:_LINES_SEEN]]
     if len(rows[0]) == 1:
         _check_no_hole(every)
-    decimal = _decimal_mark(rows, separator)
+    decimal = _decimal_mark(rows, _later_commas(table, separator), separator)
     named, doubtful = (header, None) if header is not None else _first_line(rows)
+    if named and not doubtful:
+        _check_names_once(table, rows[0], sure=header is None)
     said = [f"cells parted by {_SEPARATORS.get(separator, separator)}"] if separator != "," else []
     said += ["decimal commas"] if decimal == "," else []
     said += ["comments left out"] if len(lines) - bool(excel) > len(rows_of_text) else []
@@ -98,7 +102,7 @@ def read_text_table(content: bytes, /, *, header: bool | None = None) -> TextTab
 def _check_no_hole(lines: list[str]) -> None:
     """An empty line between others is no row of a wide table, but a missing value of a single column."""
     filled = [number for number, line in enumerate(lines, 1) if line.strip()]
-    for number, after in pairwise(filled):
+    for number, after in itertools.pairwise(filled):
         if after > number + 1:
             raise ValueError(
                 f"line {number + 1} is empty, and it has one column; write the value that is missing there, "
@@ -206,12 +210,37 @@ def _check_widths(lines: list[str], separator: str) -> None:
             raise ValueError(f"{counts}; give one table, without an index (index=False)")
 
 
-def _decimal_mark(rows: list[list[str]], separator: str) -> str:
-    below = [cell for row in rows[1:] or rows for cell in row]
+def _is_comment(line: str) -> bool:
+    line = line.lstrip()
+    return line.startswith("#") and not _NO_COMMENT.match(line)
+
+
+def _check_names_once(lines: list[str], names: list[str], *, sure: bool) -> None:
+    """Files that were written one after the other have their names again in between."""
+    again = [place for place, line in enumerate(lines) if place and line == lines[0]]
+    if again and (sure or not all(is_number(cell) for cell in names)):
+        raise ValueError(f"line {again[0] + 1} has the names of columns again; leave it out")
+
+
+def _later_commas(lines: list[str], separator: str) -> list[list[str]]:
+    """Some rows with commas of those that were not looked at, where commas do not part cells."""
+    if separator == ",":
+        return []
+    later = itertools.islice((line for line in lines[_LINES_SEEN:] if "," in line), _LINES_SEEN)
+    return [_cells(line, separator) for line in later]
+
+
+def _decimal_mark(rows: list[list[str]], later: list[list[str]], separator: str) -> str:
+    below = [cell for row in [*(rows[1:] or rows), *later] for cell in row]
     commas = [cell for cell in below if _DECIMAL_COMMA.fullmatch(cell)]
     if commas and all(_THOUSANDS.fullmatch(cell) for cell in commas):
         cure = "write decimal points, and nothing between thousands"
         raise ValueError(f"the comma of {commas[0]} may be a decimal mark or part thousands; {cure}")
+    points = [cell for cell in below if "." in cell and _NUMBER.fullmatch(cell)]
+    if commas and points:
+        raise ValueError(
+            f"{commas[0]} has a decimal comma and {points[0]} a decimal point; write one of them"
+        )
     halves = [cell for cell in below if _HALF.fullmatch(cell)]
     if separator == "," and len(rows[0]) > 1 and halves and all(_WHOLE.fullmatch(cell) for cell in below):
         cure = "part the cells by semicolons"

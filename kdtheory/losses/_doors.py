@@ -17,6 +17,7 @@ __all__ = [
     "check_maps",
     "check_paired_rows",
     "check_same_maps",
+    "product",
     "rows_of",
     "same_size",
     "unit_vectors",
@@ -88,6 +89,15 @@ def rows_of(features: Tensor, /, *, each: bool = False) -> Tensor:
     exponent = torch.frexp(largest).exponent.clamp(-_MOST_EXPONENT, _MOST_EXPONENT)
     scale = torch.ldexp(torch.ones_like(largest), -exponent)  # ldexp itself has no gradient
     return rows * scale if rows.dtype is features.dtype else rows.mul_(scale)  # a copy of ours, once widened
+
+
+def product(first: Tensor, second: Tensor, /) -> Tensor:
+    """first @ second in the type that they have, also where autocast would round both to half precision."""
+    kind = first.device.type
+    if not torch.is_autocast_enabled(kind):
+        return first @ second
+    with torch.autocast(kind, enabled=False):
+        return first @ second
 
 
 def same_size(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

@@ -100,7 +100,7 @@ def kd_loss(
     _check_logits_and_labels(student_logits, teacher_logits, labels)
     _check_settings(student_logits.shape[:-1], temperature, weight, hard_weight)
     if labels is None and bool(
-        (torch.as_tensor(1 - weight if hard_weight is None else hard_weight) != 0).any()
+        (torch.as_tensor(1 - weight if hard_weight is None else hard_weight, device="cpu") != 0).any()
     ):
         raise ValueError("labels = None leaves the hard term without labels; give labels, or weight = 1")
     check_one_of("reduction", reduction, tuple(_REDUCTIONS))

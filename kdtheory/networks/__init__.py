@@ -17,9 +17,9 @@ from kdtheory._lazy import lazily
 if TYPE_CHECKING:
     from kdtheory.networks.architecture import Architecture, SteppingTape, Tape
     from kdtheory.networks.calls import Asked, Inputs, Pick, check_ready, logits_in, outputs_in
-    from kdtheory.networks.company import CLOSE, alike, check_alone, closeness, left_as_it_was
+    from kdtheory.networks.company import CLOSE, alike, at_rest, check_alone, closeness, left_as_it_was
     from kdtheory.networks.copies import copied
-    from kdtheory.networks.layers import layer, recorded
+    from kdtheory.networks.layers import layer, layer_of, recorded
     from kdtheory.networks.mlp import MLP
     from kdtheory.networks.modules import ModuleArchitecture
     from kdtheory.networks.ntk_linear import Erf, NTKLinear
@@ -42,11 +42,13 @@ __all__ = [
     "SteppingTape",
     "Tape",
     "alike",
+    "at_rest",
     "check_alone",
     "check_ready",
     "closeness",
     "copied",
     "layer",
+    "layer_of",
     "left_as_it_was",
     "logits_in",
     "outputs_in",

@@ -9,15 +9,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from kdtheory.doors import inside
+from kdtheory.networks.calls import outputs_in
+
 __all__ = ["ModuleTape", "mapped"]
+
+_read = inside(outputs_in)
 
 
 def mapped(module: nn.Module, named: dict[str, Tensor], inputs: Tensor, own: bool) -> Tensor:
     """The module called once per member, with the members' weights and shared or own inputs."""
 
     def call(weights: dict[str, Tensor], examples: Tensor) -> Tensor:
-        logits: Tensor = functional_call(module, weights, (examples,))
-        return logits
+        said = functional_call(module, weights, (examples,))
+        return _read(said, examples=len(examples), name="the module of factory")
 
     return vmap(call, in_dims=(0, 0 if own else None))(named, inputs)
 

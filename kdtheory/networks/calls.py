@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.rnn import PackedSequence
 
 from kdtheory.doors import door, inside, passing
 
@@ -46,6 +47,15 @@ class Inputs:
     named: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if any(isinstance(part, PackedSequence) for part in (*self.args, *self.named.values())):
+            raise ValueError(
+                "a packed sequence has no row for each example; give padded tensors and their lengths, and "
+                "pack them in the module"
+            )
+        for part in self.tensors:
+            if part.is_nested or part.layout not in (torch.strided, torch.sparse_coo):
+                form = "a nested one" if part.is_nested else f"one of layout {part.layout}"
+                raise ValueError(f"a batch holds no ordinary tensor, but {form}; give padded or dense ones")
         if not any(part.ndim for part in self.tensors):
             raise ValueError("a batch holds no tensor with axes; give one with an entry for each example")
 
@@ -78,15 +88,23 @@ class Inputs:
         size = len(self)
         if isinstance(chosen, Tensor):
             chosen = _rows(chosen, size)
-        return self.mapped(lambda part: part[chosen] if part.ndim and len(part) == size else part)
+
+        def taken(part: Tensor) -> Tensor:
+            if not part.ndim or len(part) != size:
+                return part
+            if part.layout is torch.strided:
+                return part[chosen]
+            return part.index_select(0, torch.arange(size, device=part.device)[chosen])
+
+        return self.mapped(taken)
 
     def to(self, device: torch.device) -> Inputs:
         """On a device."""
         return self.mapped(lambda part: part.to(device))
 
-    def like(self, net: nn.Module, /) -> Inputs:
-        """Copies as the module takes them: on its device, in its precision, with no graph of the caller's."""
-        return self.mapped(_for(net))
+    def like(self, net: nn.Module, /, *, graph: bool = False) -> Inputs:
+        """Copies as the module takes them: on its device, in its precision; with its graph if asked."""
+        return self.mapped(_for(net, graph))
 
     @passing
     def outputs(
@@ -290,7 +308,7 @@ def _why(error: Exception) -> str:
     )
 
 
-def _for(net: nn.Module) -> Callable[[Tensor], Tensor]:
+def _for(net: nn.Module, graph: bool = False) -> Callable[[Tensor], Tensor]:
     """A copy of a tensor of inputs for the module."""
     own = next((part for part in (*net.parameters(), *net.buffers()) if part.dtype.is_floating_point), None)
     kind, device = (None, None) if own is None else (own.dtype, own.device)
@@ -304,7 +322,8 @@ def _for(net: nn.Module) -> Callable[[Tensor], Tensor]:
             dtype = kind or dtype
         elif table and dtype not in (torch.bool, torch.int32):
             dtype = torch.long
-        return part.detach().to(device=device or part.device, dtype=dtype, copy=True)
+        own = part if graph else part.detach()
+        return own.to(device=device or part.device, dtype=dtype, copy=True)
 
     return copy
 

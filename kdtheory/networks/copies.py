@@ -40,7 +40,7 @@ def copied(module: nn.Module, /) -> nn.Module:
     try:
         with torch.no_grad():  # scripted parameters would be copied with a graph
             made = copy.deepcopy(module, results)
-    except (TypeError, RuntimeError, NotImplementedError) as error:
+    except Exception as error:  # whatever the copying of somebody else's object may raise
         where = next(_uncopied(module, results), "something in it")
         raise ValueError(
             f"the module cannot be copied, for {where} cannot: {error}; take it off the module first"
@@ -57,7 +57,7 @@ def _uncopied(module: nn.Module, results: Mapping[int, Any]) -> Iterator[str]:
             if name not in ("_modules", "_parameters", "_buffers"):
                 try:
                     copy.deepcopy(value, dict(results))
-                except (TypeError, RuntimeError, NotImplementedError):
+                except Exception:
                     yield repr(f"{path}.{name}".removeprefix("."))
 
 
@@ -76,6 +76,6 @@ def _results(value: Any, seen: set[int]) -> Iterator[Tensor]:
     elif isinstance(value, (list, tuple, set, frozenset)):
         inside = value
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        inside = vars(value).values()
+        inside = [getattr(value, each.name, None) for each in dataclasses.fields(value)]  # some have slots
     for item in list(inside):
         yield from _results(item, seen)

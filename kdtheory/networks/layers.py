@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kdtheory._near import nearest
 from kdtheory.doors import door
 
-__all__ = ["layer", "recorded"]
+__all__ = ["layer", "layer_of", "recorded"]
 
 
 @door
@@ -33,6 +33,16 @@ def layer(module: nn.Module, path: str, /) -> nn.Module:
         known = ", ".join(map(repr, close)) or "none: it has no submodules"
         raise ValueError(f"layer {path!r} is not known; the nearest layers of this module: {known}")
     return layers[path]
+
+
+@door
+def layer_of(path: str, /) -> str:
+    """The layer in a path that may go on to a part of its output.
+
+    >>> layer_of("encoder.lstm[1][0]")
+    'encoder.lstm'
+    """
+    return _parted(path)[0]
 
 
 @door
@@ -66,8 +76,8 @@ def recorded(module: nn.Module, paths: Iterable[str], /) -> Iterator[dict[str, T
     said = _Said()
     with ExitStack() as hooks:
         for path in dict.fromkeys(paths):
-            place, keys = _PATH.fullmatch(path).groups()  # type: ignore[union-attr]  # it matches all there is
-            handle = layer(module, place).register_forward_hook(_recorder(said, path, _KEY.findall(keys)))
+            place, keys = _parted(path)
+            handle = layer(module, place).register_forward_hook(_recorder(said, path, keys))
             hooks.callback(handle.remove)
         yield said
 
@@ -77,8 +87,14 @@ class _Said(dict[str, Tensor]):
         raise ValueError(f"layer {path!r} took no part in the forward pass; pick a layer that the net calls")
 
 
-_PATH, _KEY = re.compile(r"(.*?)((?:\[\w+\])*)", re.DOTALL), re.compile(r"\w+")
+_PATH, _KEY = re.compile(r"(.*?)((?:\[-?\w+\])*)", re.DOTALL), re.compile(r"-?\w+")
 """A layer, and the part of its output: a place in a tuple, or a name in a mapping."""
+_PLACE = re.compile(r"-?\d+")
+
+
+def _parted(path: str) -> tuple[str, list[str]]:
+    place, keys = _PATH.fullmatch(path).groups()  # type: ignore[union-attr]  # it matches all there is
+    return place, _KEY.findall(keys)
 
 
 def _recorder(said: dict[str, Tensor], path: str, keys: list[str]) -> Any:
@@ -98,7 +114,7 @@ def _recorder(said: dict[str, Tensor], path: str, keys: list[str]) -> Any:
 def _part(output: Any, key: str, path: str) -> Any:
     """The part of an output by its place or its name."""
     try:
-        return output[int(key) if key.isdecimal() else key]
+        return output[int(key) if _PLACE.fullmatch(key) else key]
     except (KeyError, IndexError, TypeError, AttributeError):
         there = list(output) if isinstance(output, Mapping) else f"a {type(output).__name__}"
         raise ValueError(f"layer {path!r}: there is no {key!r} in its output, which has {there}") from None

@@ -17,13 +17,15 @@ from torch.func import functional_call
 from kdtheory.doors import door
 from kdtheory.networks._checks import check_member, check_named, check_own, check_params
 from kdtheory.networks._module_tape import ModuleTape, mapped
-from kdtheory.networks.calls import Inputs
+from kdtheory.networks.calls import Inputs, outputs_in
 from kdtheory.networks.copies import copied
 from kdtheory.streams import Stream
 from kdtheory.types import promoted, resolve_device
 from kdtheory.validate import check_at_least
 
 __all__ = ["ModuleArchitecture"]
+
+_NAME = "the module of factory"
 
 
 @door
@@ -38,8 +40,9 @@ class ModuleArchitecture:
         name: what a table calls it.
 
     Raises:
-        ValueError: the module does not take inputs of this shape, has no parameters, or holds buffers
-            (batch statistics cannot be shared out over members: use GroupNorm or LayerNorm).
+        ValueError: the module does not take inputs of this shape, has no parameters or frozen ones, draws at
+            random in a forward pass, or holds buffers (batch statistics cannot be shared out over members:
+            use GroupNorm or LayerNorm).
 
     >>> architecture = ModuleArchitecture(lambda: nn.Linear(3, 2), (3,))
     >>> architecture.size, architecture.logits(torch.zeros(4, 8), torch.ones(5, 3)).shape
@@ -60,9 +63,19 @@ class ModuleArchitecture:
                 f"factory makes a module with buffers ({', '.join(buffers[:3])}); "
                 "use a norm without running statistics, such as GroupNorm"
             )
+        if frozen := [name for name, value in module.named_parameters() if not value.requires_grad]:
+            raise ValueError(
+                f"factory makes a module with frozen parameters ({', '.join(frozen[:3])}), which a "
+                "population trains as all others; leave what is frozen out, and give what it says as inputs"
+            )
         with _generator_kept(), torch.no_grad():
-            two = torch.zeros(2, *self.input_shape)
-            Inputs((two,)).outputs(self._skeleton(torch.float32, "cpu"), name="the module of factory")
+            two, before = torch.zeros(2, *self.input_shape), torch.default_generator.get_state()
+            Inputs((two,)).outputs(self._skeleton(torch.float32, "cpu"), name=_NAME)
+            if not torch.equal(before, torch.default_generator.get_state()):
+                raise ValueError(
+                    f"{_NAME} draws at random, as dropout does, and members would not be functions of their "
+                    "inputs; leave it out, or return module.eval()"
+                )
 
     @cached_property
     def _module(self) -> nn.Module:
@@ -89,7 +102,7 @@ class ModuleArchitecture:
 
         module = self._skeleton(torch.float32, "cpu")
         with torch.enable_grad(), saved_tensors_hooks(note, lambda tensor: tensor):
-            module(torch.zeros(1, *self.input_shape))
+            module(torch.zeros(1, *self.input_shape, dtype=torch.float32))
         return 2 * sum(saved)
 
     def init(
@@ -111,6 +124,8 @@ class ModuleArchitecture:
             for member in range(members):
                 torch.default_generator.set_state(stream.child(member).torch().get_state())
                 rows.append(self.pack(dict(self.factory().named_parameters())).detach())
+        if any(len(row) != self.size for row in rows):
+            raise ValueError("factory makes modules of several shapes; make one of the same shape every time")
         return torch.stack(rows).to(device=resolve_device(device), dtype=dtype)
 
     def logits(
@@ -122,8 +137,8 @@ class ModuleArchitecture:
         skeleton = self._skeleton(params.dtype, params.device)
         named = self.unpack(params)
         if params.ndim == 1:
-            single: Tensor = functional_call(skeleton, named, (inputs,))
-            return single
+            said = functional_call(skeleton, named, (inputs,))
+            return outputs_in(said, examples=len(inputs), name=_NAME)
         return mapped(skeleton, named, inputs, own=inputs.ndim == len(self.input_shape) + 2)
 
     def unpack(self, params: Float[Tensor, "*members size"], /) -> dict[str, Tensor]:
@@ -148,7 +163,9 @@ class ModuleArchitecture:
         """One member as a plain torch module with its own copy of the parameters."""
         check_member(params, member, self.size)
         module = self._skeleton(params.dtype, params.device)
-        module.load_state_dict(self.unpack(params[member]))
+        with torch.no_grad():
+            for name, value in self.unpack(params[member]).items():
+                module.get_parameter(name).copy_(value)  # of ties once
         return module
 
     def tape(

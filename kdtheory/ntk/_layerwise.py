@@ -80,7 +80,8 @@ def obstacle(module: nn.Module, row: Tensor) -> str:
     used = [id(call.layer) for call in tape.calls]
     if len(set(used)) != len(used) or len(used) != len(_trained_layers(module)):
         return "a layer is used more than once, or not at all"
-    direction = 1 / torch.arange(1, outputs.shape[1] + 1).to(outputs)
+    places = torch.arange(1, outputs.shape[1] + 1, device=outputs.device)
+    direction = 1 / places.to(outputs)
     found = _factors(tape, outputs).along(direction, slice(None))
     truth = _squared_gradient(module, row, direction)
     if not torch.allclose(found, truth, rtol=torch.finfo(row.dtype).eps ** 0.5):
@@ -188,7 +189,9 @@ def _signals(calls: list[_Call], bottom: Tensor, chain: Chain | None, outputs: s
     """δ of the layers of the chain, and of those below `bottom`, one pass of autograd for each output."""
     made = [] if chain is None else chain.signals(outputs)
     if chain is None or not chain.slopes:
-        starts = torch.eye(bottom.shape[1]).to(bottom)[outputs].expand(len(bottom), -1, -1)
+        starts = (
+            torch.eye(bottom.shape[1], device=bottom.device).to(bottom)[outputs].expand(len(bottom), -1, -1)
+        )
     else:
         starts = chain.lowest(made, outputs)
     to = [call.outputs for call in calls]

@@ -190,9 +190,11 @@ class EmpiricalKernel:
     ) -> Iterator[tuple[Any, Any, Tensor, int]]:
         """Points as the module takes them, a parameter, and k; all that can be wrong is looked at.
 
-        The module is called where gradients are recorded, whatever the caller's mode, and is then as it was.
+        The module is called where gradients are recorded and nothing is cast, whatever the caller's mode, and
+        is then as it was.
         """
-        with torch.inference_mode(False), left_as_it_was(self.module):
+        own = next(self._trained).device.type
+        with torch.inference_mode(False), torch.autocast(own, enabled=False), left_as_it_was(self.module):
             (rows, columns), like = self._taken(rows, columns), next(self._trained)
             k = self._check(rows, columns, like, power=power)
             yield rows, columns, like.detach().new_empty(0), k
@@ -215,7 +217,7 @@ class EmpiricalKernel:
             raise ValueError(f"output = {self.output} does not exist; the module has {k}")
         check_fits(k**power * len(rows) * len(rows if columns is None else columns), like)
         if self.route is None:
-            self._choose_route(rows[:1])
+            self._choose_route(_telling(rows[:_ASKED]))
         return k
 
     @torch.no_grad()
@@ -299,6 +301,15 @@ def _check_precision(module: nn.Module) -> None:
                 "module was made in inference mode, where nothing can be differentiated; make it outside, or "
                 "give kdtheory.networks.copied(module)"
             )
+
+
+def _telling(rows: Tensor) -> Tensor:
+    """The largest of some rows, or ones: at zero the gradients that tell the routes apart may be zero too."""
+    if not rows.is_floating_point():
+        return rows[:1]
+    sizes = rows.flatten(1).abs().amax(1)
+    largest = int(sizes.argmax())
+    return rows[largest : largest + 1] if bool(sizes[largest]) else torch.ones_like(rows[:1])
 
 
 def _slices(n: int, size: int) -> Iterator[slice]:

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from torch.func import functional_call, vjp
 
 from kdtheory.doors import door
-from kdtheory.networks import Inputs, left_as_it_was, outputs_in
+from kdtheory.networks import Inputs, check_alone, left_as_it_was, outputs_in
 from kdtheory.validate import check_at_least, check_finite, check_same_shape
 
 __all__ = ["ntk_vector_product"]
 
 Named = dict[str, Tensor]
 Outputs = Callable[[Named, Tensor], Tensor]
+_ASKED = 32
 
 
 @door
@@ -45,7 +46,8 @@ def ntk_vector_product(
         block_size: points at once; memory is that of one block and two copies of the parameters.
 
     Raises:
-        ValueError: v is not m × k or not finite, or `block_size` < 1.
+        ValueError: v is not m × k or not finite, `block_size` < 1, no parameter requires a gradient, or what
+            the module says of a point depends on the others or on chance, as with dropout in training mode.
 
     >>> layer = nn.Linear(2, 1)
     >>> ntk_vector_product(layer, torch.eye(2), torch.tensor([[1.0], [2.0]]))  # ([2, 1], [1, 2]) v
@@ -66,9 +68,18 @@ def ntk_vector_product(
         return outputs_in(made, examples=len(points))
 
     change = {name: torch.zeros_like(p) for name, p in params.items()}
-    with left_as_it_was(module):
+    if not params:
+        raise ValueError("module has no parameter that requires a gradient, so that its kernel is zero")
+
+    def ask(part: Inputs) -> Tensor:
+        return part.outputs(module, name="module")
+
+    own = next(iter(params.values())).device.type
+    with torch.autocast(own, enabled=False), left_as_it_was(module):
         for some in (others, rows):
-            Inputs((some[:1],)).outputs(module)
+            few = Inputs((torch.cat([some[:_ASKED], torch.zeros_like(some[:1])]),))  # a row in company
+            with torch.no_grad():
+                check_alone(ask, few, ask(few), name="module")
         for points, part in zip(others.split(block_size), vector.split(block_size), strict=True):
             values, pull_back = _derivative(partial(_swapped, outputs, points), params)
             check_same_shape("vector", part, "module(rows)", values)

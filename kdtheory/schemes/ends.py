@@ -51,7 +51,9 @@ def check_sparse(nets: nn.Module, recipe: Recipe) -> None:
 
 
 def check_start(named: Named) -> None:
-    """Refuse what was NaN before anything was trained; later NaNs are seen in the gradient norm."""
+    """Refuse what is idle, or was NaN before anything was trained: later NaNs are in the gradient norm."""
+    if not any(value.requires_grad for _, value in named.values()):
+        raise ValueError(f"losses {', '.join(loss for _, loss in named)} depend on nothing that is trained")
     for (_, loss), (_, value) in named.items():
         if not bool(torch.isfinite(value.detach())):
             raise ValueError(
@@ -87,15 +89,21 @@ def last_look(
     decay: float,
 ) -> tuple[float, str]:
     """The gradient norm, or NaN and why not; running statistics are left as they were, whatever happens."""
-    kept = {name: value.clone() for name, value in nets.named_buffers()}
+    kept = [
+        (part, name, value, value.clone())
+        for part in nets.modules()
+        for name, value in part._buffers.items()
+        if value is not None
+    ]
     try:
         return _gradient_norm(parameters, objective, epoch, decay), ""
     except (Exception, KeyboardInterrupt) as error:
         why = str(error).strip().partition("\n")[0] or "interrupted"
         return math.nan, f"no gradient norm after the last step ({type(error).__name__}: {why})"
     finally:
-        for name, value in nets.named_buffers():
-            value.copy_(kept[name])
+        for part, name, value, before in kept:  # one may have been put in another's place
+            part._buffers[name] = value
+            value.resize_(before.shape).copy_(before)
 
 
 def _gradient_norm(
@@ -116,4 +124,6 @@ def _gradient_norm(
 
 
 def _batch_norms(nets: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    return [part for part in nets.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    """Those that take the statistics of the batch; others are frozen."""
+    kind = nn.modules.batchnorm._BatchNorm
+    return [part for part in nets.modules() if isinstance(part, kind) and part.training]

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from kdtheory.batches import Data, as_batches
 from kdtheory.doors import door
 from kdtheory.losses import kl_divergence, label_loss
-from kdtheory.networks import Inputs, Pick, check_alone, closeness
+from kdtheory.networks import Inputs, Pick, at_rest, check_alone, closeness
 from kdtheory.risk import accuracy, top_label_calibration_error
 from kdtheory.schemes.loop import own_copy
-from kdtheory.schemes.teachers import as_teacher, pick_of
+from kdtheory.schemes.teachers import FirstLook, as_teacher, pick_of
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
-from kdtheory.validate import check_not_probs
 
 __all__ = ["evaluate"]
 
@@ -76,12 +75,13 @@ def _answers(
     nets: Sequence[nn.Module], data: Data, device: str | torch.device, output: Pick | None
 ) -> tuple[list[Tensor], Tensor]:
     """The logits of every net, and the labels, over one epoch that all see together; float64 on the CPU."""
-    copies = [own_copy(net, device).eval() for net in nets]
+    copies = [at_rest(own_copy(net, device)) for net in nets]
     names = ["the module", "the teacher"]
     said: list[list[Tensor]] = [[] for _ in nets]
     labels: list[Tensor] = []
     batches = as_batches(data)
     batches.check_ends()
+    first = FirstLook()
     with Stream(0).default():  # what a loader draws is of no consequence here, but must not leave a trace
         for batch in batches.epoch(resolve_device(device)):
             if (given := batch.counted_labels) is None:
@@ -92,8 +92,8 @@ def _answers(
                     return part.logits(net, pick=pick_of(net, output), name=name)
 
                 logits = ask(batch.inputs)
+                first.at(name, logits)
                 if not labels:
-                    check_not_probs(name, logits)
                     check_alone(ask, batch.inputs, logits, name=name, close=closeness(net))
                 parts.append(batch.counted(logits).double().cpu())
             labels.append(given.cpu())

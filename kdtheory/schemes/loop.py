@@ -141,12 +141,13 @@ def descend(
     device: torch.device,
     loop: Loop,
     shown: nn.Module,
+    said: str,
 ) -> Descended:
     """Minimise Σ weight · value over the parameters of `nets`, in place.
 
     Dropout, and the order of a DataLoader without a generator of its own, are drawn from `stream`. Nothing
     that happens after the last step loses what was trained: the norm is then NaN, and the note says why.
-    Callbacks are shown `shown`.
+    Callbacks are shown `shown`; a checkpoint is of the same losses where they are `said` alike.
 
     Raises:
         ValueError: there is nothing to train, a batch of one example meets a normalisation over the batch,
@@ -163,14 +164,14 @@ def descend(
         raise ValueError(
             f"averaged = {recipe.averaged} and a validation both choose the parameters; give one"
         )
+    nets.train()
     check_smallest(nets, data)
     check_sparse(nets, recipe)
-    nets.train()
     with stream.default(), torch.enable_grad(), told(loop.progress, "training") as tell:
         stepper, passes = Stepper(parameters, recipe, steps, device), Passes(data, device)
         how, keeper = loop.validation, loop.checkpoint
         watch = None if how is None else Watch(how, nets, objective, device, data)
-        run = Run(nets, stepper, passes, watch, f"{recipe}, {steps} steps, {stream}")
+        run = Run(nets, stepper, passes, watch, f"{recipe}, {steps} steps, {stream}, {said}")
         pause = 0 if keeper is None else steps_between(keeper.every, data, "checkpoint")
         if keeper is not None and (state := keeper.load()) is not None:
             run.load(state)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kdtheory.batches import Batch, Batches, Part
 from kdtheory.doors import door, gate
-from kdtheory.networks import Asked, Pick, copied, layer, recorded
+from kdtheory.networks import Asked, Pick, at_rest, copied, layer, layer_of, recorded
 from kdtheory.schemes.teachers import FirstLook, as_teacher, pick_of
 from kdtheory.schemes.terms import Layers, Term
 from kdtheory.streams import Stream
@@ -67,7 +67,7 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         check_terms(losses)
-        tutor = None if teacher is None else copied(as_teacher(teacher, output)).eval()
+        tutor = None if teacher is None else at_rest(copied(as_teacher(teacher, output)))
         self._reading = Batches((), inputs=inputs, labels=labels, ignore_index=ignore_index)
         self._tutor, self._losses, self._output = (tutor,), dict(losses), output  # in a tuple: no child of it
         self._asked: dict[str, Asked] = {}
@@ -78,7 +78,7 @@ class Objective(nn.Module):
         for net, layers in ((student, "student"), (tutor, "teacher")):
             for path in self._paths(layers):
                 if net is not None:
-                    layer(net, path)  # an unknown path is refused before the first step
+                    layer(net, layer_of(path))  # an unknown path is refused before the first step
         if example is not None and stream is not None:
             self.project(self._read(example), stream)
 
@@ -117,7 +117,7 @@ class Objective(nn.Module):
     def project(self, batch: Batch, stream: Stream, /) -> None:
         """Make the projections for the shapes of a batch, where the batch is."""
         modes = [(part, part.training) for part in self.student.modules()]
-        self.student.eval()
+        at_rest(self.student)
         with torch.no_grad():
             said, heard = self._student(batch), self._teacher(batch)
         for part, training in modes:

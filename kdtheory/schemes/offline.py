@@ -15,7 +15,7 @@ from kdtheory.schemes.ends import Named
 from kdtheory.schemes.loop import LOOP, Loop, Trained, descend, own_copy
 from kdtheory.schemes.objective import Objective
 from kdtheory.schemes.teachers import as_teacher
-from kdtheory.schemes.terms import Term, labels_term
+from kdtheory.schemes.terms import Term, labels_term, said_of
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 
@@ -131,6 +131,7 @@ def _trained(
         return {("", name): found for name, found in nets.terms(batch).items()}
 
     found = descend(
-        nets, objective, batches, recipe=recipe, stream=here, device=device, loop=loop, shown=learner
-    )
+        nets, objective, batches, recipe=recipe, stream=here, device=device, loop=loop, shown=learner,
+        said=said_of(losses),
+    )  # fmt: skip
     return Trained(learner, found.history.drop(columns="net"), *found[1:])

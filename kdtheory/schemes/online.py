@@ -17,6 +17,7 @@ from kdtheory.recipe import Recipe
 from kdtheory.schemes.ends import Named
 from kdtheory.schemes.loop import LOOP, Loop, Trained, descend, own_copy
 from kdtheory.schemes.teachers import FirstLook
+from kdtheory.schemes.terms import in_words
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 from kdtheory.validate import check_at_least, check_labels
@@ -107,7 +108,7 @@ def mutual(
 
     found = descend(
         cohort, objective, as_batches(data), recipe=recipe, stream=stream.child("training"), device=where,
-        loop=loop, shown=cohort,
+        loop=loop, shown=cohort, said=f"{in_words(divergence)}, weight {weight}, temperature {temperature}",
     )  # fmt: skip
     histories = [found.history[found.history["net"] == str(place)] for place in range(len(cohort))]
     return [

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -48,10 +48,12 @@ class Stepper:
             self._scaler.unscale_(self._optimizer)
             torch.nn.utils.clip_grad_norm_(self._parameters, self._recipe.clip_norm)
         scale = self._scaler.get_scale()
-        self._scaler.step(self._optimizer)
+        with _named(step, optimizer=self._recipe.optimizer):
+            self._scaler.step(self._optimizer)
         self._scaler.update()
         if self._scaler.get_scale() >= scale:  # else the gradient overflowed, and no step was taken
-            self._schedule.step()
+            with _named(step, schedule=self._recipe.schedule):
+                self._schedule.step()
         self._tail.see(step)
 
     def settle(self) -> bool:
@@ -69,6 +71,20 @@ class Stepper:
         self._schedule.load_state_dict(state["schedule"])
         self._scaler.load_state_dict(state["scale"])
         self._tail.load(state["average"])
+
+
+@contextmanager
+def _named(step: int, **used: Any) -> Iterator[None]:
+    """What the factory of somebody else made may fail in any way."""
+    ((name, how),) = used.items()
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        if isinstance(how, str):
+            raise
+        raise ValueError(f"{name} fails at step {step}: {error}; give one that suits it") from error
 
 
 def _schedule(

@@ -11,22 +11,34 @@ from torch import Tensor, nn
 
 from kdtheory.doors import door
 from kdtheory.networks import Inputs, Pick, logits_in
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_not_probs
 
 __all__ = ["Ensemble", "as_teacher", "pick_of"]
 
 
 class FirstLook:
-    """Refuses a net that gives probabilities, where its logits are seen first; later ones cost nothing."""
+    """Refuses a net that gives probabilities, by the first rows of its logits; later ones cost nothing."""
 
     def __init__(self) -> None:
+        self._few: dict[str, Tensor] = {}
         self._seen: set[str] = set()
 
     def at(self, name: str, logits: Tensor, /) -> None:
-        """Look at the logits of the net of that name, if it is their first time."""
-        if name not in self._seen:
+        """Look at the logits of the net of that name, until enough of its rows were seen."""
+        if name in self._seen:
+            return
+        rows = logits.detach().flatten(0, -2)
+        if len(rows) < _ROWS:  # of small batches several together
+            rows = torch.cat([self._few.get(name, rows[:0]).to(rows), rows]).unique(dim=0)
+            self._few[name] = rows
+        if len(rows) >= _ROWS:
             self._seen.add(name)
-            check_not_probs(name, logits)
+            check_not_probs(name, rows)
+
+
+_ROWS = 10
+"""Enough to say that rows are no probabilities by chance."""
 
 
 @door
@@ -60,11 +72,11 @@ class Ensemble(nn.Module):
         """The log-probabilities of the mean."""
         inputs, logs = Inputs(args, named), []
         for place, member in enumerate(self.members):
-            own = inputs.mapped(Tensor.clone)  # a member may write on it
+            own = inputs.like(member, graph=True)  # a member may write on it
             said, name = member(*own.args, **own.named), f"member {place}"
             logits = logits_in(said, examples=len(inputs), pick=self.output, name=name)
             self._first.at(name, logits)
-            logs.append(logits.log_softmax(-1))
+            logs.append(at_least_float32(logits)[0].log_softmax(-1))
         return torch.stack(logs).logsumexp(0) - math.log(len(self.members))
 
 

@@ -103,7 +103,7 @@ class Watch:
         self._nets, self._objective, self._device = nets, objective, device
         self.looks: list[tuple[int, float]] = []
         self.best, self._least, self._since = 0, math.inf, 0
-        self._kept: list[Tensor] = []
+        self._kept: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def look(self, step: int, steps: int, /) -> bool:
@@ -115,14 +115,19 @@ class Watch:
         self._since += 1
         if value < self._least:
             self.best, self._least, self._since = step, value, 0
-            self._kept = [each.clone() for each in _values(self._nets)]
+            self._kept = {name: each.clone() for name, each in _values(self._nets).items()}
         return self._patience is not None and self._since >= self._patience
 
     @torch.no_grad()
     def settle(self) -> None:
         """Put the best in the place of the last."""
-        for now, kept in zip(_values(self._nets), self._kept, strict=bool(self._kept)):
-            now.copy_(kept)
+        values = _values(self._nets)
+        for name, kept in self._kept.items():
+            if name in values and values[name].shape == kept.shape:
+                values[name].copy_(kept)
+            else:  # a buffer that grows with what is asked
+                path, _, own = name.rpartition(".")
+                self._nets.get_submodule(path)._buffers[own] = kept
 
     def state(self) -> dict[str, Any]:
         """All of it, for `load`."""
@@ -132,7 +137,8 @@ class Watch:
     def load(self, state: Mapping[str, Any], /) -> None:
         """Go on as another whose state it is."""
         self.looks, self.best, self._least = state["looks"], state["best"], state["least"]
-        self._since, self._kept = state["since"], [each.to(self._device) for each in state["kept"]]
+        self._since = state["since"]
+        self._kept = {name: each.to(self._device) for name, each in state["kept"].items()}
 
     def _value(self) -> float:
         whole, count = 0.0, 0
@@ -158,5 +164,5 @@ def steps_between(every: int | None, data: Batches, what: str, /) -> int:
     return data.length
 
 
-def _values(nets: nn.Module) -> list[Tensor]:
-    return [*nets.parameters(), *nets.buffers()]
+def _values(nets: nn.Module) -> dict[str, Tensor]:
+    return dict([*nets.named_parameters(), *nets.named_buffers()])

@@ -311,3 +311,33 @@ def test_a_jensen_shannon_of_neighbours_is_its_definition(beta: float) -> None:
     mixed = beta * p + (1 - beta) * q
     wanted = beta * (p * (p / mixed).log()).sum(-1) + (1 - beta) * (q * (q / mixed).log()).sum(-1)
     torch.testing.assert_close(jensen_shannon(student, teacher, beta=beta), wanted, rtol=1e-9, atol=0)
+
+
+SIDES = tuple(torch.randn(6, 8, 4, 4, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+RELATIONS = {
+    "similarity": similarity_preserving,
+    "correlation": correlation_congruence,
+    "pkt": probabilistic_transfer,
+    "distance": relational_distance_loss,
+    "angle": relational_angle_loss,
+    "flow": lambda one, other: flow_matrix_loss((one, one.relu()), (other, other.relu())),
+    "non-local": non_local_loss,
+    "local structure": partial(local_structure_loss, similarity="linear"),
+    "attention": attention_transfer,
+    "guided": attention_guided_loss,
+    "hint": hint_loss,
+}
+
+
+@pytest.mark.parametrize("low", HALF)
+@pytest.mark.parametrize("name", RELATIONS)
+def test_autocast_rounds_what_layers_say_and_not_their_losses(name: str, low: torch.dtype) -> None:
+    def slope(loss: torch.Tensor, student: torch.Tensor) -> torch.Tensor:
+        return torch.autograd.grad(loss, student)[0]  # as torch says, where autocast has ended
+
+    student = SIDES[0].clone().requires_grad_()
+    truth = RELATIONS[name](student, SIDES[1])
+    with torch.autocast("cpu", dtype=low):
+        found = RELATIONS[name](student, SIDES[1])
+    assert torch.equal(found, truth)
+    assert torch.equal(slope(found, student), slope(truth, student))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from kdtheory.ntk import EmpiricalKernel
+from kdtheory.ntk import EmpiricalKernel, ntk_vector_product
 from kdtheory.streams import Stream
 
 
@@ -104,3 +104,55 @@ def test_modules_without_a_kernel_are_refused(case: str) -> None:
     net, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         EmpiricalKernel(net())(torch.randn(6, 5, generator=Stream(0).torch()))
+
+
+class Borrowing(nn.Module):
+    """Uses the weight of a layer outside that layer too: at zero no gradient tells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(5, 8), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.b(self.a(x).relu() + x @ self.a.weight.T)
+
+
+@pytest.mark.parametrize("first", ["zeros alone", "zeros first"])
+def test_the_route_is_not_chosen_at_zero(first: str) -> None:
+    with Stream(0).default():
+        net, rows = Borrowing(), torch.randn(4, 5)
+    zeros = torch.zeros(1, 5)
+    kernel = EmpiricalKernel(net)
+    with pytest.warns(UserWarning, match="whole Jacobians"):
+        kernel(zeros) if first == "zeros alone" else kernel(torch.cat([zeros, rows]))
+    assert torch.allclose(kernel(rows), plain(net, rows), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["dropout", "mixing", "frozen"])
+def test_products_ask_what_the_kernel_asks(name: str) -> None:
+    class Mixing(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            z = super().forward(x)
+            return z - z.mean(0)
+
+    nets = {
+        "dropout": nn.Sequential(nn.Linear(5, 8), nn.Dropout(0.5), nn.Linear(8, 3)),
+        "mixing": Mixing(5, 3),
+        "frozen": nn.Linear(5, 3).requires_grad_(False),
+    }
+    message = "no parameter that requires" if name == "frozen" else "says something else of the same points"
+    for rows in (torch.ones(1, 5), torch.randn(6, 5, generator=Stream(0).torch())):
+        with pytest.raises(ValueError, match=message):
+            ntk_vector_product(nets[name], rows, torch.ones(len(rows), 3))
+
+
+@pytest.mark.parametrize("low", [torch.bfloat16, torch.float16])
+def test_kernels_are_in_the_precision_of_the_module_under_autocast(low: torch.dtype) -> None:
+    with Stream(0).default():
+        net, rows = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)), torch.randn(4, 5)
+    vector = torch.ones(4, 3)
+    for method in ("layerwise", "jacobian"):
+        truth = EmpiricalKernel(net, method=method)(rows), ntk_vector_product(net, rows, vector)
+        with torch.autocast("cpu", dtype=low):
+            found = EmpiricalKernel(net, method=method)(rows), ntk_vector_product(net, rows, vector)
+        assert all(torch.equal(one, other) for one, other in zip(found, truth, strict=True))

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.losses._doors import check_features, check_paired_rows
+from kdtheory.losses._doors import check_features, check_paired_rows, product
 from kdtheory.losses.divergences import reverse_kl_divergence
 from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_one_of, check_positive
@@ -72,7 +72,7 @@ def _squared_distances(features: Tensor) -> Tensor:
 
 def _inner_products(features: Tensor) -> Tensor:
     (features,) = at_least_float32(features)
-    return features @ features.mT
+    return product(features, features.mT)
 
 
 SIMILARITIES: dict[str, Similarity] = {

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.losses._doors import check_maps, check_paired_rows
+from kdtheory.losses._doors import check_maps, check_paired_rows, product
 from kdtheory.types import at_least_float32, promoted
 from kdtheory.validate import check_same_shape
 
@@ -23,7 +23,7 @@ Value = Callable[[Tensor], Tensor]
 def dot_products(one: Float[Tensor, "*b p c"], other: Float[Tensor, "*b q c"], /) -> Float[Tensor, "*b p q"]:
     """f(a, a′) = ⟨a, a′⟩ for every pair of positions, the pairwise function without parameters."""
     one, other = promoted(*at_least_float32(one, other))
-    return one @ other.mT
+    return product(one, other.mT)
 
 
 @door
@@ -55,7 +55,8 @@ def non_local_relation(
     own = pair is not dot_products or value is not None  # may have weights, in the type of the features
     positions = (features if own else at_least_float32(features)[0]).flatten(2).mT
     values = positions if value is None else value(positions)
-    relation: Tensor = pair(positions, positions) @ values / positions.shape[1]
+    between = pair(positions, positions)
+    relation = product(*promoted(between, values)) / positions.shape[1]
     return at_least_float32(relation)[0].mT.reshape(len(features), -1, *features.shape[2:])
 
 

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.losses._doors import check_maps, same_size
+from kdtheory.losses._doors import check_maps, product, same_size
 from kdtheory.types import at_least_float32, promoted
 from kdtheory.validate import check_same_shape
 
@@ -40,7 +40,7 @@ def flow_matrix(
     if len(first) != len(second):
         raise ValueError(f"first has {len(first)} examples and second {len(second)}; give the same examples")
     one, other = (maps.flatten(2) for maps in same_size(*promoted(*at_least_float32(first, second))))
-    return one @ other.mT / one.shape[-1]
+    return product(one, other.mT) / one.shape[-1]
 
 
 @door

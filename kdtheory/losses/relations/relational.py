@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
 from kdtheory.doors import door
-from kdtheory.losses._doors import check_features, check_paired_rows, rows_of, unit_vectors
+from kdtheory.losses._doors import check_features, check_paired_rows, product, rows_of, unit_vectors
 from kdtheory.validate import check_at_least
 
 __all__ = [
@@ -65,7 +65,7 @@ def angle_potentials(features: Float[Tensor, "b *d"], /) -> Float[Tensor, "b b b
     rows = rows_of(features)
     longest = torch.linalg.vector_norm(rows, dim=-1).amax()
     directions = unit_vectors(rows[None] - rows[:, None], scale=longest)
-    return directions @ directions.mT
+    return product(directions, directions.mT)
 
 
 @door

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.losses._doors import check_features, check_paired_rows, rows_of, unit_vectors
+from kdtheory.losses._doors import check_features, check_paired_rows, product, rows_of, unit_vectors
 from kdtheory.validate import check_at_least, check_positive
 
 __all__ = [
@@ -41,7 +41,7 @@ def row_similarities(features: Float[Tensor, "b *d"], /) -> Float[Tensor, "b b"]
     """
     check_features("features", features)
     rows = rows_of(features)
-    return unit_vectors(rows @ rows.mT)
+    return unit_vectors(product(rows, rows.mT))
 
 
 @door
@@ -89,7 +89,7 @@ def correlation_kernel(
     check_features("features", features)
     check_positive("gamma", gamma)
     rows = unit_vectors(rows_of(features))
-    cosines = rows @ rows.mT
+    cosines = product(rows, rows.mT)
     if order is None:
         return (2 * gamma * (cosines - 1)).exp()
     check_at_least("order", order, 0)
@@ -150,7 +150,7 @@ def similarity_probs(
     check_features("features", features)
     check_at_least("the number of examples", len(features), 2)
     rows = unit_vectors(rows_of(features))
-    weights = (rows @ rows.mT + 1) / 2
+    weights = (product(rows, rows.mT) + 1) / 2
     if not with_itself:
         weights = weights * ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)
     totals = weights.sum(1, keepdim=True)
