@@ -30,11 +30,11 @@ from kdtheory.streams import Stream
 
 CLAIMS: tuple[str, ...] = ()
 CONFIG: dict[str, Any] = {
-    "claims": (),
+    "claims": ("--chapter=7",),
     "tasks": 100,
     "repeats": 1,
 }
-SMALL: dict[str, Any] = {"tasks": 20}
+SMALL: dict[str, Any] = {"claims": (), "tasks": 20}
 
 _SIDES = {"jobs": ("--jobs", "2"), "cluster": ("--cluster", "local:2")}
 
