@@ -67,6 +67,22 @@ print(train.__module__, [name for name in ("scipy", "pandas", "numba", "matplotl
     assert (first, second) == ("[] True", "kdtheory.populations.training []")
 
 
+def test_the_first_training_of_a_process_loads_no_compiler(tmp_path: Path) -> None:
+    program = """
+import sys
+import torch
+from kdtheory import MLP, Recipe, Stream, train
+from kdtheory.losses import distillation
+probs, labels = torch.full((6, 3), 1 / 3), torch.tensor([0, 1, 2, 0, 1, 2])
+for optimizer in ("adam", "sgd"):
+    recipe = Recipe(steps=2, learning_rate=0.1, batch_size=4, optimizer=optimizer, weight_decay=0.1)
+    train(MLP((2, 3)), torch.ones(6, 2), labels, teacher_probs=probs, loss=distillation, members=2,
+          settings={"weight": 0.5}, stream=Stream(0), recipe=recipe)
+print([name for name in ("sympy", "torch._dynamo") if name in sys.modules])
+"""
+    assert python(program, tmp_path).strip() == "[]"
+
+
 def test_a_public_name_is_not_hidden_by_the_package_of_the_same_name(tmp_path: Path) -> None:
     code = """
 import kdtheory.certify.plan

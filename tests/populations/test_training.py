@@ -217,6 +217,7 @@ def test_a_member_does_not_depend_on_the_others() -> None:
 def test_the_grouping_does_not_show(monkeypatch: pytest.MonkeyPatch, most: int, threads: int) -> None:
     expected = label_population(7)
     monkeypatch.setattr(_groups, "_MOST_MEMBERS", most)
+    monkeypatch.setattr(_groups, "_FEW_MEMBERS", 0)
     grouped = label_population(7)
     torch.testing.assert_close(grouped.params, expected.params, rtol=1e-8, atol=1e-9)
     torch.testing.assert_close(grouped.last_loss, expected.last_loss)
