@@ -119,7 +119,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
         ax.set_yscale("log")
         counts_axis(ax, table["points"], label="points")
         panel_letter(ax, letter, part)
-        ax.set_ylim(top=100 * ax.get_ylim()[1])  # room for the key
+        ax.set_ylim(top=1000 * ax.get_ylim()[1])  # room for the key
         ax.legend(loc="upper left", fontsize="small")
 
 

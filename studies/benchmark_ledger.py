@@ -85,7 +85,7 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
             top[f"{side}seconds"].astype(float), np.arange(len(top)), "o", color=PALETTE[color], label=name
         )
     names = [textwrap.shorten(name.replace("_", " "), 46, placeholder=" …") for name in top["claim"]]
-    ax.set_yticks(np.arange(len(top)), names, fontsize=7)
+    ax.set_yticks(np.arange(len(top)), names, fontsize=7.5)
     ax.set_xlabel("seconds of a claim")
     ax.set_xlim(left=0)
     legend_above(ax, columns=1)

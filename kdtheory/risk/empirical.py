@@ -30,6 +30,7 @@ def accuracy(
         ValueError: the rows do not match, a logit is NaN or +∞, or a label is no class of the logits (leave
             out points to ignore, labelled −100, first).
 
+    >>> import torch
     >>> accuracy(torch.eye(3), torch.tensor([0, 1, 0]))
     tensor(0.6667, dtype=torch.float64)
     """
@@ -56,6 +57,7 @@ def one_hot_losses(
     Raises:
         ValueError: a loss is not finite, a label is out of range, or the rows do not match.
 
+    >>> import torch
     >>> one_hot_losses(torch.tensor([[0.0, 1.0], [4.0, 2.0]]), torch.tensor([1, 0]))
     tensor([1., 4.])
     """
@@ -78,6 +80,7 @@ def distilled_losses(
     Raises:
         ValueError: a loss is not finite, a row is no probability vector, or the tables do not match.
 
+    >>> import torch
     >>> distilled_losses(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.75, 0.25]]))
     tensor([0.2500])
     """
@@ -99,6 +102,7 @@ def one_hot_risk(
     Raises:
         ValueError: a loss is not finite, a label is out of range, or the rows do not match.
 
+    >>> import torch
     >>> one_hot_risk(torch.tensor([[0.0, 1.0], [4.0, 2.0]]), torch.tensor([1, 0]))
     tensor(2.5000)
     """
@@ -121,6 +125,7 @@ def distilled_risk(
     Raises:
         ValueError: a loss is not finite, a row is no probability vector, or the tables do not match.
 
+    >>> import torch
     >>> distilled_risk(torch.tensor([[0.0, 1.0], [4.0, 2.0]]), torch.tensor([[0.5, 0.5], [0.5, 0.5]]))
     tensor(1.7500)
     """

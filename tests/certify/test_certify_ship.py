@@ -168,7 +168,7 @@ class Remembers(nn.Module):
 
     def __init__(self, points: Tensor, probs: Tensor) -> None:
         super().__init__()
-        self.points, self.probs = (nn.Parameter(part, requires_grad=False) for part in (points, probs))
+        self.points, self.probs = nn.Parameter(points), nn.Parameter(probs)
 
     def forward(self, inputs: Tensor) -> Tensor:
         apart = (inputs[:, None] - self.points) * self.scale
