@@ -92,7 +92,7 @@ def verify(
     return ledger
 
 
-def check_how(*, jobs: int, alpha: float) -> None:
+def check_how(*, jobs: Any, alpha: Any) -> None:
     """Raise unless claims can be examined by so many processes and judged at that error rate."""
     check_fraction("alpha", alpha, open_interval=True)
     if isinstance(jobs, bool) or not isinstance(jobs, int):
