@@ -5,7 +5,7 @@ A source is the key of an entry, or `DERIVED`: the statement is the claim's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -19,6 +19,8 @@ __all__ = ["DERIVED", "bibtex", "check_source", "citation", "keys", "own_entries
 DERIVED = "derived here"
 """The source of a statement that no paper has."""
 _READ: dict[str, Any] = {}
+_FROM: dict[str, Path] = {}
+"""The entries of files of one's own, and the file of each."""
 
 
 @lru_cache(maxsize=1)
@@ -27,19 +29,24 @@ def _own() -> dict[str, Any]:
     return _parsed(text, "references.bib")
 
 
-def _parsed(text: str, where: str) -> dict[str, Any]:
+def _parsed(text: str, where: str, cited: Collection[str] | None = None) -> dict[str, Any]:
     from bibtexparser.entrypoint import parse_string
     from bibtexparser.middlewares import SeparateCoAuthors, SplitNameParts
 
     library = parse_string(text, append_middleware=[SeparateCoAuthors(), SplitNameParts()])
-    if library.failed_blocks:
-        raise ValueError(f"{where}: {str(library.failed_blocks[0].raw).strip()[:80]!r} does not parse")
+    for block in library.failed_blocks:
+        said = str(block.raw).strip()
+        if cited is None or any(key in said for key in cited):
+            raise ValueError(f"{where}: {said[:80]!r} does not parse, or has a key that is there already")
     return dict(library.entries_dict)
 
 
 @gate
 def read(path: str | Path, /) -> tuple[str, ...]:
     """Read a BibTeX file of one's own; its entries are known from then on in this process.
+
+    An entry by a key of the package's is passed over where it is of the same paper; one that was read before
+    from the same file is replaced.
 
     Returns:
         The keys of its entries.
@@ -50,19 +57,40 @@ def read(path: str | Path, /) -> tuple[str, ...]:
     """
     if not isinstance(path, str | Path):
         raise ValueError(f"path = {path!r} must be the path of a BibTeX file")
+    return read_cited(path, None)
+
+
+def read_cited(path: str | Path, cited: Collection[str] | None, /) -> tuple[str, ...]:
+    """Read a BibTeX file for the sake of some keys; what is wrong with other entries does not matter."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"bibliography {str(path)!r} cannot be read ({error})") from error
-    found = _parsed(text, str(path))
-    known = {**_own(), **_READ}
-    for key, entry in found.items():
-        if lacking := [name for name in ("author", "year") if name not in entry.fields_dict]:
-            raise ValueError(f"{path}: entry {key!r} lacks {' and '.join(lacking)}")
-        if key in known and known[key].raw.split() != entry.raw.split():
-            raise ValueError(f"{path}: the key {key!r} is that of another entry; give it one of its own")
-    _READ.update({key: entry for key, entry in found.items() if key not in _own()})
-    return tuple(found)
+    file, found = Path(path).resolve(), _parsed(text, str(path), cited)
+    wrong = {key: why for key, entry in found.items() if (why := _fault(key, entry, file))}
+    for key, why in wrong.items():
+        if cited is None or key in cited:
+            raise ValueError(f"{path}: {why}")
+    kept = {key: entry for key, entry in found.items() if key not in wrong}
+    _READ.update({key: entry for key, entry in kept.items() if key not in _own()})
+    _FROM.update(dict.fromkeys(kept, file))
+    return tuple(kept)
+
+
+def _fault(key: str, entry: Any, file: Path) -> str | None:
+    """Why an entry cannot be read, if it cannot."""
+    if lacking := [name for name in ("author", "year") if name not in entry.fields_dict]:
+        return f"entry {key!r} lacks {' and '.join(lacking)}"
+    there = _own().get(key) or (_READ.get(key) if _FROM.get(key) != file else None)
+    if there is None or there.raw.split() == entry.raw.split() or _titled(there) == _titled(entry) != "":
+        return None
+    return f"the key {key!r} is that of another entry; give it one of its own"
+
+
+def _titled(entry: Any) -> str:
+    """The letters and digits of a paper's title, by which two entries are seen to be of one paper."""
+    title = entry.fields_dict.get("title")
+    return "".join(filter(str.isalnum, str(title.value).casefold())) if title else ""
 
 
 def keys() -> tuple[str, ...]:

@@ -52,9 +52,13 @@ def source_digest(*functions: Callable[..., Any]) -> str:
 
 
 def _beside(module: str) -> set[str]:
-    """The modules in the folder of a module that is a file by itself: it may import them."""
+    """The modules and packages in the folder of a module that is a file by itself: it may import them."""
     file = None if "." in module else _file(module)
-    return {path.stem for path in file.parent.glob("*.py")} if file else set()
+    if file is None:
+        return set()
+    return {path.stem for path in file.parent.glob("*.py")} | {
+        path.parent.name for path in file.parent.glob("*/*.py")
+    }
 
 
 @cache
@@ -86,7 +90,12 @@ def _imported(name: str, file: Path, _changed: int) -> tuple[str, ...]:
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
-                source = importlib.util.resolve_name("." * node.level + (node.module or ""), parent or None)
+                try:
+                    source = importlib.util.resolve_name(
+                        "." * node.level + (node.module or ""), parent or None
+                    )
+                except ImportError:  # tried, by what may be a module of a package or a file by itself
+                    continue
                 yield source
                 yield from (f"{source}.{alias.name}" for alias in node.names)
 

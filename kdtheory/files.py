@@ -23,7 +23,7 @@ __all__ = ["SCHEMA", "Record", "in_place", "latest_run", "read_json", "sweep", "
 Record = dict[str, Any]
 SCHEMA = 3
 """The version of records and ledgers of runs, and of what `verify --json` prints."""
-_HALF = re.compile(r"\..+\.(json|html|csv|svg|png)\.[a-z0-9_]{8}")
+_HALF = re.compile(r"\..+\.(json|html|csv|svg|png|pdf|md|bib)\.[a-z0-9_]{8}")
 """The ending of a file's name while it is written."""
 
 
@@ -48,6 +48,19 @@ def write_file(path: Path, content: bytes, /) -> None:
             Path(neighbour).unlink(missing_ok=True)  # there only where writing was broken off
     except OSError as error:
         raise ValueError(f"{path} cannot be written ({error.strerror}); choose another place") from error
+
+
+@gate
+def check_place(folder: Path, /) -> None:
+    """Raise unless files can be written into a folder, be it there or to be made; nothing is written.
+
+    Raises:
+        ValueError: a file is in its way, or nobody may write there.
+    """
+    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if os.path.exists(one))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        why = "may not be written on" if there.is_dir() else "is a file"
+        raise ValueError(f"{folder} cannot be written ({there} {why}); choose another place")
 
 
 @gate

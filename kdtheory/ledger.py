@@ -7,7 +7,9 @@ ledger.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import sys
 import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -28,9 +30,12 @@ from kdtheory.outside import check_sources
 from kdtheory.progress import Progress, told
 from kdtheory.records import RunDirectory, code_of
 from kdtheory.validate import check_fraction
-from kdtheory.workers import spread, workers_elsewhere
+from kdtheory.workers import renew, spread, workers_elsewhere
 
 __all__ = ["Ledger", "collate", "examined", "exit_code", "sharing_rows", "verify"]
+
+_SENT: dict[str, str] = {}
+"""The modules that worker processes were told to import, and the digest of the code of each."""
 
 
 @gate
@@ -68,13 +73,9 @@ def verify(
     if not isinstance(claims, Claim | str | Iterable):
         raise ValueError(f"claims = {claims!r} must be claims, or names of claims")
     chosen = _named([claims] if isinstance(claims, Claim | str) else list(claims))
-    check_fraction("alpha", alpha, open_interval=True)
     if not isinstance(plan, Plan):
         raise ValueError(f"plan = {plan!r} must be a Plan; give Plan(seed=…)")
-    if isinstance(jobs, bool) or not isinstance(jobs, int):
-        raise ValueError(f"jobs = {jobs!r} must be a whole number of processes, or -1 for all cores")
-    if jobs == 0:
-        raise ValueError("jobs = 0 runs nothing; give a number of processes, or -1 for all cores")
+    check_how(jobs=jobs, alpha=alpha)
     check_sources(chosen)
     found = directory.finished(chosen) if directory else {}
     left = [claim for claim in chosen if claim.name not in found]
@@ -89,6 +90,15 @@ def verify(
     if directory:
         directory.close(ledger)
     return ledger
+
+
+def check_how(*, jobs: Any, alpha: Any) -> None:
+    """Raise unless claims can be examined by so many processes and judged at that error rate."""
+    check_fraction("alpha", alpha, open_interval=True)
+    if isinstance(jobs, bool) or not isinstance(jobs, int):
+        raise ValueError(f"jobs = {jobs!r} must be a whole number of processes, or -1 for all cores")
+    if jobs == 0:
+        raise ValueError("jobs = 0 runs nothing; give a number of processes, or -1 for all cores")
 
 
 def _named(claims: Sequence[Any]) -> list[Claim]:
@@ -119,10 +129,18 @@ def examined(claims: Sequence[Claim], plan: Plan, /, *, jobs: int = 1) -> Iterat
     if workers_elsewhere() is None and (jobs == 1 or len(groups) == 1):
         found: Iterator[Examined] = (_timed(claim, plan) for group in groups for claim in group)
     else:
+        _renew_where_changed({_home(claim): code[claim.name] for claim in claims})
         tasks = [([(_home(claim), claim.name, code[claim.name]) for claim in group],) for group in groups]
         shared = plan, load_images(plan.data).digest if plan.data else None
         found = chain.from_iterable(spread(_examine_by_name, tasks, jobs=jobs, shared=shared))
     yield from (replace(one, code=code[one.name]) for one in found)
+
+
+def _renew_where_changed(code: dict[str, str]) -> None:
+    """A module that was loaded again since workers have imported it would be the old one there."""
+    if any(_SENT.get(module, known) != known for module, known in code.items()):
+        renew()
+    _SENT.update(code)
 
 
 @gate
@@ -152,14 +170,15 @@ def _home(claim: Claim) -> str:
 def _examine_by_name(plan: Plan, data: str | None, places: Sequence[tuple[str, str, str]]) -> list[Examined]:
     if plan.data and load_images(plan.data).digest != data:
         raise ValueError(f"data = {str(plan.data)!r} holds other images on a worker; give all the same")
-    for module, name, code in places:
-        importlib.import_module(module)
-        if code_of(REGISTRY[name]) != code:
-            raise ValueError(
-                f"claim {name}: a worker has other code of {module}, or other versions below it, than this "
-                "process; install the same on both"
-            )
-    return [_timed(REGISTRY[name], plan) for _, name, _ in places]
+    with contextlib.redirect_stdout(sys.stderr):  # stdout has the answer of the process that asked
+        for module, name, code in places:
+            importlib.import_module(module)
+            if code_of(REGISTRY[name]) != code:
+                raise ValueError(
+                    f"claim {name}: a worker has other code of {module}, or other versions below it, than "
+                    "this process; install the same on both"
+                )
+        return [_timed(REGISTRY[name], plan) for _, name, _ in places]
 
 
 def _timed(claim: Claim, plan: Plan) -> Examined:

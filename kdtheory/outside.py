@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from kdtheory import bibliography
+from kdtheory.catalogue import catalogue
 from kdtheory.doors import gate
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def load_claims(source: str, /) -> tuple[Claim, ...]:
         source: the path of a file that ends in .py, or the dotted name of a module.
 
     Raises:
-        ValueError: there is no such file or module, it cannot be imported, or it declares no claim.
+        ValueError: there is no such file or module, it cannot be imported, or it declares no claim, or one by
+            the name of a claim of this package.
     """
     if not isinstance(source, str):
         raise ValueError(f"source = {source!r} must be a text: the path of a file, or the name of a module")
@@ -48,6 +50,10 @@ def load_claims(source: str, /) -> tuple[Claim, ...]:
     found = claims_in(module)
     if not found:
         raise ValueError(f"{source} declares no claim; decorate a check by `kdtheory.claim`")
+    if taken := [claim.name for claim in found if not _is_own(claim) and claim.name in catalogue()["claims"]]:
+        raise ValueError(
+            f"{source}: claim {taken[0]}: the name is taken by a claim of kdtheory; rename yours"
+        )
     check_sources(found)
     return found
 
@@ -61,12 +67,13 @@ def claims_in(module: ModuleType, /) -> tuple[Claim, ...]:
     if hasattr(module, "__path__"):
         below = pkgutil.walk_packages(module.__path__, f"{module.__name__}.")
         modules += [_imported(one.name) for one in below if not one.name.endswith(".__main__")]
-    return tuple(
-        value
+    found = {
+        id(value): value
         for one in modules
         for value in vars(one).values()
         if isinstance(value, Claim) and value.relation.__module__ == one.__name__
-    )
+    }
+    return tuple(found.values())  # each once, under however many names
 
 
 def offered() -> tuple[Claim, ...]:
@@ -92,8 +99,9 @@ def check_sources(claims: Sequence[Claim], /) -> None:
             raise ValueError(
                 f"claims holds {claim!r}, which is no Claim; decorate a check by `kdtheory.claim`"
             )
+    cited = {claim.source for claim in claims}
     for path in sorted({path for claim in claims for path in _beside(claim)}):
-        bibliography.read(path)
+        bibliography.read_cited(path, cited)
     for claim in claims:
         try:
             bibliography.check_source(claim.source)
@@ -108,9 +116,14 @@ def _beside(claim: Claim) -> list[Path]:
     """The BibTeX files in the folder of a claim that is not of this package."""
     home = sys.modules.get(claim.relation.__module__)
     file = getattr(home, "__file__", None)
-    if file is None or claim.relation.__module__.partition(".")[0] == __name__.partition(".")[0]:
+    if file is None or _is_own(claim):
         return []
     return list(Path(file).parent.glob("*.bib"))
+
+
+def _is_own(claim: Claim) -> bool:
+    """Whether a claim is of this package."""
+    return claim.relation.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _from_file(path: Path) -> ModuleType:
@@ -135,7 +148,9 @@ def _imported(name: str) -> ModuleType:
         sys.path.append(here)  # after all others, and for worker processes too
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except BaseException as error:  # a script may end by itself, and a test module skip itself
+        if isinstance(error, KeyboardInterrupt):
+            raise
         if isinstance(error, ModuleNotFoundError) and error.name in _prefixes(name):
             raise ValueError(f"there is no module {name!r}") from error
         raise ValueError(f"{name} cannot be imported ({type(error).__name__}: {error})") from error

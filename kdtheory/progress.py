@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -50,7 +50,8 @@ def told(progress: Progress, label: str, /) -> Iterator[Tell]:
     [0.5]
     """
     if callable(progress):
-        yield progress
+        with _outermost():
+            yield progress
         return
     with progress_bar(label, lines=progress is True, quiet=progress is False, patience=_PATIENCE) as tell:
         yield tell
@@ -81,26 +82,32 @@ def progress_bar(
     >>> with progress_bar("counting") as tell:
     ...     tell(1, 2)
     """
-    if quiet or not _busy.acquire(blocking=False):
-        yield _nobody
-        return
     shown: AbstractContextManager[Tell]
-    try:
+    with _outermost() as mine:
         watched = _watched()
-        if not watched and not lines:
+        if quiet or not mine or not (watched or lines):
             yield _nobody
             return
         shown = _bar(label, total, patience) if watched else _lines(label, total)
         with shown as tell:
             yield tell
+
+
+@contextmanager
+def _outermost() -> Iterator[bool]:
+    """Whether no other work of this process is under way; what is within it shows nothing."""
+    mine = _busy.acquire(blocking=False)
+    try:
+        yield mine
     finally:
-        _busy.release()
+        if mine:
+            _busy.release()
 
 
 def _watched() -> bool:
     """Whether a person sees stderr: a terminal, or a notebook that can show a bar."""
     notebook = "ipykernel" in sys.modules and find_spec("ipywidgets") is not None
-    return notebook or sys.stderr.isatty()
+    return notebook or (sys.stderr is not None and sys.stderr.isatty())
 
 
 @contextmanager
@@ -162,9 +169,10 @@ def _lines(label: str, total: int | None) -> Iterator[Tell]:
         now = done, of
 
     def say() -> None:
-        while not over.wait(_PAUSE):
-            sys.stderr.write(f"{_line(label, *now, time.monotonic() - start)}\n")
-            sys.stderr.flush()
+        with suppress(AttributeError, OSError, ValueError):  # stderr is closed: nobody listens
+            while not over.wait(_PAUSE):
+                sys.stderr.write(f"{_line(label, *now, time.monotonic() - start)}\n")
+                sys.stderr.flush()
 
     threading.Thread(target=say, daemon=True).start()
     try:

@@ -37,8 +37,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker by which `-m claim` chooses."""
+    """The marker by which `-m claim` chooses; and an error rate is refused here that no claim could have."""
     config.addinivalue_line("markers", "claim: an executable claim of kdtheory")
+    if not 0 < (alpha := config.getoption("claims_alpha")) < 1:
+        raise pytest.UsageError(f"--claims-alpha = {alpha} must lie in (0, 1)")
 
 
 def pytest_pycollect_makeitem(collector: Any, name: str, obj: object) -> pytest.Item | None:

@@ -11,14 +11,17 @@ it is None. A figure is drawn from its table alone, so that it can be drawn agai
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import io
+import json
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,9 +33,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kdtheory import __version__
+from kdtheory._plain_kinds import is_tensor
 from kdtheory.digest import source_digest
 from kdtheory.doors import gate
-from kdtheory.files import read_json, sweep, write_file, write_json
+from kdtheory.files import check_place, read_json, sweep, write_file, write_json
 from kdtheory.plots import STYLE, panels
 from kdtheory.scripts import find_study
 from kdtheory.streams import Stream
@@ -74,6 +78,7 @@ def load_study(name: str, /, *folders: Path) -> Study:
     module = _executed(path)
     if missing := [part for part in _REQUIRED if not hasattr(module, part)]:
         raise ValueError(f"{path} lacks {missing[0]}; a study has {', '.join(_REQUIRED)}")
+    _check_parts(module)
     for part in ("CONFIG", "SMALL"):
         _check_settings(module, part)
     title, _, description = (inspect.getdoc(module) or path.stem).partition("\n")
@@ -102,9 +107,30 @@ def _executed(path: Path) -> ModuleType:
         sys.path.append(str(path.parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise ValueError(f"{path} cannot be run ({type(error).__name__}: {error})") from error
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{path} cannot be run ({_raised(error, path.stem)})") from error
     return module
+
+
+def _raised(error: BaseException, script: str) -> str:
+    """What a script has raised, and the last of its lines that was reached."""
+    lines = [
+        at.lineno for at in traceback.extract_tb(error.__traceback__) if Path(at.filename).stem == script
+    ]
+    return f"{type(error).__name__}: {error}" + (f", line {lines[-1]}" if lines else "")
+
+
+def _check_parts(module: ModuleType) -> None:
+    """Whether the parts of a script are of the kinds that they must be."""
+    claims = module.CLAIMS
+    if isinstance(claims, str) or not all(isinstance(name, str) for name in claims):
+        raise ValueError(f"{module.__file__}: CLAIMS = {claims!r} must be names in a tuple, as ('name',)")
+    for part in ("CONFIG", "SMALL"):
+        if not isinstance(getattr(module, part), Mapping):
+            raise ValueError(f"{module.__file__}: {part} must be a dictionary of settings of run")
+    for part in ("run", "draw"):
+        if not callable(getattr(module, part)):
+            raise ValueError(f"{module.__file__}: {part} must be a function")
 
 
 def _check_settings(module: ModuleType, part: str) -> None:
@@ -134,20 +160,20 @@ def run_study(
         The table.
 
     Raises:
-        ValueError: the place cannot be written, the study made no rows, or it reads no images and `data` is
-            given.
+        ValueError: the place cannot be written, the configuration cannot be recorded, `run` or `draw` fails,
+            the study made no rows, or it reads no images and `data` is given. What is measured is kept: where
+            `draw` fails, the table is there, for `redraw_study`.
     """
     config = study.small if small else study.config
-    images, head = _images(study, data), commit()
+    images, head, place = _images(study, data), commit(), out / study.name
+    check_place(place)
+    _check_recorded(study, config)
     start = time.perf_counter()
-    rows = pd.DataFrame(list(study.run(Stream(seed).child("studies", study.name), **images, **config)))
+    with _of_script(study, "run"):
+        rows = _table(study, study.run(Stream(seed).child("studies", study.name), **images, **config))
     seconds = time.perf_counter() - start
-    if rows.empty:
-        raise ValueError(f"study {study.name} made no rows")
-    place = out / study.name
     sweep(place)
     write_file(place / "table.csv", rows.to_csv(index=False, lineterminator="\n").encode())
-    _write_pictures(study, rows, place)
     write_json(
         place / "run.json",
         {
@@ -162,7 +188,59 @@ def run_study(
             "seconds": round(seconds, 1),
         },
     )
+    _write_pictures(study, rows, place)
     return rows
+
+
+@contextlib.contextmanager
+def _of_script(study: Study, part: str, then: str = "") -> Iterator[None]:
+    """What a part of a script raises, in one sentence with its line; a refusal by `run` is one already."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ChildProcessError) or (part == "run" and isinstance(error, ValueError)):
+            raise
+        raise ValueError(f"study {study.name}: {part} failed ({_raised(error, study.name)}){then}") from error
+
+
+def _table(study: Study, found: Any) -> pd.DataFrame:
+    """The rows that `run` has given, as a frame; a tensor of one number is that number."""
+    if isinstance(found, pd.DataFrame):
+        rows = found
+    else:
+        many = isinstance(found, Iterable) and not isinstance(found, Mapping | str)
+        listed = list(found) if many else [found]
+        if strange := [one for one in listed if not many or not isinstance(one, Mapping | pd.Series)]:
+            what = f"a row that is a {type(strange[0]).__name__}" if many else f"a {type(found).__name__}"
+            raise ValueError(
+                f"study {study.name}: run gave {what}; give a list of rows, each a dictionary, or a frame"
+            )
+        rows = pd.DataFrame(
+            [{name: _cell(study, name, value) for name, value in one.items()} for one in listed]
+        )
+    if rows.empty:
+        raise ValueError(f"study {study.name} made no rows")
+    return rows
+
+
+def _cell(study: Study, column: Any, value: Any) -> Any:
+    if not is_tensor(value):
+        return value
+    if value.numel() != 1:
+        raise ValueError(
+            f"study {study.name}: {column} is a tensor of {value.numel()} numbers; give a row for each"
+        )
+    return value.item()
+
+
+def _check_recorded(study: Study, config: Mapping[str, Any]) -> None:
+    """Whether run.json can hold the configuration; asked before anything is measured."""
+    try:
+        json.dumps(dict(config), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"study {study.name}: run.json cannot hold its CONFIG ({error}); give numbers and texts"
+        ) from error
 
 
 @gate
@@ -181,12 +259,20 @@ def redraw_study(study: Study, out: Path, /) -> pd.DataFrame:
     table = out / study.name / "table.csv"
     if not table.is_file():
         raise ValueError(f"there is no {table} to draw from; run the study first")
-    rows = pd.read_csv(table)
+    rows = _read_table(table)
     _write_pictures(study, rows, table.parent)
     told = table.parent / "run.json"
     if told.is_file():
         write_json(told, {**read_json(told), **_words(study)})
     return rows
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """A table as it was written: an empty cell is no number, and words such as "None" and "NA" are words."""
+    try:
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); run the study again") from error
 
 
 @gate
@@ -204,7 +290,10 @@ def _words(study: Study) -> dict[str, Any]:
 
 
 def _write_pictures(study: Study, rows: pd.DataFrame, place: Path) -> None:
-    for form, content in _pictures(study, rows).items():
+    kept = f"; its table is kept in {place}: mend {study.name}.py, then draw again (--redraw)"
+    with _of_script(study, "draw", kept):
+        pictures = _pictures(study, rows)
+    for form, content in pictures.items():
         write_file(place / f"figure.{form}", content)
     write_file(place / "caption.md", f"**{study.title}**\n\n{study.description}\n".encode())
 

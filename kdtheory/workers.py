@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +29,8 @@ Engine = Callable[..., Iterator[Any]]
 """A doer of tasks in the place of processes: called with the function, the tasks, what they share, and how
 many may be under way at once."""
 LOST = "a worker process was killed, or memory ran out"
+_renewed = 0
+"""How often the workers of this machine were renewed."""
 _LOOKS = 0.5
 """Seconds between two looks of a worker at whether its parent is still there."""
 _ELSEWHERE: ContextVar[tuple[Engine, Callable[[], int]] | None] = ContextVar("elsewhere", default=None)
@@ -77,7 +80,7 @@ def _here(function: Callable[..., _T], tasks: Iterable[tuple[Any, ...]], jobs: i
         return_as="generator_unordered",
         batch_size=1,  # what is finished is handed over at once
         initializer=_end_with,
-        initargs=(os.getpid(),),
+        initargs=(os.getpid(), tuple(sys.path), _renewed),  # workers that began otherwise are not taken again
     )
     with interrupts_held():
         results = parallel(joblib.delayed(function)(*task) for task in tasks)
@@ -90,6 +93,12 @@ def _here(function: Callable[..., _T], tasks: Iterable[tuple[Any, ...]], jobs: i
         with warnings.catch_warnings():  # that tasks are given up is what closing is for
             warnings.simplefilter("ignore")
             results.close()
+
+
+def renew() -> None:
+    """Work from now on goes to new processes: those there are have imported what has changed since."""
+    global _renewed
+    _renewed += 1
 
 
 @contextlib.contextmanager
@@ -121,7 +130,7 @@ def interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _end_with(parent: int) -> None:
+def _end_with(parent: int, _path: tuple[str, ...], _renewed: int) -> None:
     """End this worker when its parent is there no more, however that ended."""
 
     def watch() -> None:

@@ -539,3 +539,105 @@ def test_a_study_in_the_folder_is_named_without_its_ending(
     code, out, err = run(capsys, "study", "begun_here", "--small", "--quiet")
     assert code == 0, err
     assert "begun_here" in out
+
+
+def test_a_refused_run_leaves_no_directory(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    for wrong in (("--alpha", "1.5"), ("--alpha", "nan"), ("--jobs", "0")):
+        code, _, err = run(capsys, "verify", FAST[0], "--out", "run", *wrong)
+        assert (code, "Traceback" in err, (folder / "run").exists()) == (2, False, False), err
+    assert run(capsys, "verify", FAST[0], "--out", "run", "--jobs", "1")[0] == 0
+
+
+def test_a_damaged_ledger_stands_in_the_way_of_nothing(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    run(capsys, "verify", FAST[0], "--jobs", "1", "--out", "runs/one")
+    ledger = folder / "runs" / "one" / "ledger.json"
+    whole = json.loads(ledger.read_text())
+    lacking = [{key: value for key, value in whole.items() if key != "findings"}, whole | {"findings": [{}]}]
+    for text in ("{", "[]", *map(json.dumps, lacking)):
+        ledger.write_text(text)
+        for command in (("list", "--chapter", "1"), ("show", FAST[0])):
+            code, out, err = run(capsys, *command)
+            assert (code, FAST[0] in out) == (0, True)
+            assert err == "runs/one/ledger.json is damaged, and is passed over\n"
+        code, _, err = run(capsys, "report", FAST[0])
+        assert (code, err.count("\n")) == (2, 1)
+
+
+def test_a_page_of_claims_or_figures_that_are_not_there_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run(capsys, "verify", FAST[0], "--jobs", "1", "--out", "runs/one")
+    code, _, err = run(capsys, "report", FAST[1])
+    assert (code, f"claim '{FAST[1]}' is not among the 1 of the run" in err) == (2, True)
+    code, _, err = run(capsys, "report", "--figures", "nowhere")
+    assert (code, "nowhere is no directory" in err) == (2, True)
+    assert run(capsys, "report", FAST[0])[0] == 0
+
+
+def test_one_study_that_does_not_parse_hides_no_other(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    (folder / "studies").mkdir()
+    (folder / "studies" / "half.py").write_text("def")
+    (folder / "figures" / "soft_ratio").mkdir(parents=True)
+    (folder / "figures" / "soft_ratio" / "run.json").write_text("{")
+    code, out, _ = run(capsys, "study", "--list")
+    assert (code, "studies/half.py does not parse" in out, "soft_ratio\t" in out) == (0, True, True)
+    code, _, err = run(capsys, "study", "--list", "--studies", "nowhere")
+    assert (code, "studies = 'nowhere' is no folder" in err) == (2, True)
+
+
+def test_several_claims_are_one_document(capsys: pytest.CaptureFixture[str]) -> None:
+    told = json.loads(run(capsys, "show", "*temperature*", "--json")[1])
+    assert len(told) > 1
+    assert all("temperature" in one["name"] for one in told)
+
+
+def test_words_between_colons_are_no_pictures(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    code, _, err = run(capsys, "verify", "mine:100:.py")
+    assert (code, "mine:100:.py" in err) == (2, True)
+    cli.layout.prose("line :100: of :x:")
+    assert capsys.readouterr().out == "line :100: of :x:\n"
+
+
+@pytest.mark.parametrize("command", ["list", "cite kd_gradient_is_the_closed_form", "study --list"])
+@pytest.mark.parametrize(
+    ("where", "code"), [(">/dev/full", 2), ("| true; exit ${PIPESTATUS[0]}", 141), (">&-", 0), ("2>&-", 0)]
+)
+def test_an_answer_that_cannot_be_written_is_no_verdict(command: str, where: str, code: int) -> None:
+    line = f"{sys.executable} -m kdtheory {command} {where}"
+    ended = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    if "PIPESTATUS" in where and ended.returncode == 0:
+        pytest.skip("it had said all before the other had ended")
+    assert ended.returncode == code, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["--teacher-logits", "--labels"])
+def test_an_answer_is_not_written_over_what_it_was_made_from(
+    option: str, capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    files = {"--teacher-logits": folder / "t.csv", "--labels": folder / "y.csv"}
+    files["--teacher-logits"].write_text("a,b\n" + "0.5,-0.5\n1.5,-1.5\n")
+    files["--labels"].write_text("class\n0\n0\n")
+    before = files[option].read_text()
+    given = [str(part) for pair in files.items() for part in pair]
+    code, _, err = run(capsys, "certify", *given, "--fixed-in-advance", "--out", files[option])
+    assert (code, "is one of the files that are read" in err) == (2, True)
+    assert files[option].read_text() == before
+
+
+def test_what_the_encoding_of_a_pipe_lacks_is_escaped() -> None:
+    command = [sys.executable, "-m", "kdtheory", "list", "--chapter", "1"]
+    western = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    said = subprocess.run(command, env=western, capture_output=True, check=False)
+    assert (said.returncode, said.stderr) == (0, b"")
+    assert rb"\u" in said.stdout
+
+
+def test_new_says_how_to_run_what_it_wrote_anywhere(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    place = folder / "a folder"
+    assert f"`kdtheory study '{place}/curve.py'`" in run(capsys, "new", "study", "curve", "--out", place)[1]

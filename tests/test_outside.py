@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import xml.etree.ElementTree as ET
@@ -17,6 +18,8 @@ from kdtheory.claims import REGISTRY
 from kdtheory.cli.names import chosen_claims, chosen_entries
 from kdtheory.digest import code_digest
 from kdtheory.experiments import EXPERIMENTS
+from kdtheory.records import RunDirectory
+from kdtheory.report import report
 
 pytest_plugins = ["pytester"]
 
@@ -258,3 +261,155 @@ def test_what_new_writes_passes(kind: str, pytester: pytest.Pytester) -> None:
 def test_new_refuses_what_is_no_name(arguments: list[str], message: str, pytester: pytest.Pytester) -> None:
     said = pytester.run(sys.executable, "-m", "kdtheory", "new", *arguments)
     assert (said.ret, message in said.stderr.str()) == (2, True)
+
+
+def kdtheory(pytester: pytest.Pytester, *arguments: str) -> tuple[int, str, str]:
+    said = pytester.run(sys.executable, "-m", "kdtheory", *arguments)
+    return int(said.ret), said.stdout.str().strip(), said.stderr.str().strip()
+
+
+def test_a_script_that_ends_itself_is_an_error_and_not_a_success(folder: Path) -> None:
+    for ending in (
+        "import sys; sys.exit(0)",
+        "raise SystemExit",
+        "import pytest; pytest.importorskip('nowhere')",
+    ):
+        path = script(folder / "ends.py")
+        path.write_text(f"{ending}\n{path.read_text()}")
+        with pytest.raises(ValueError, match=r"ends cannot be imported \((SystemExit|Skipped)"):
+            outside.load_claims(str(path))
+    path = script(folder / "ends_later.py")
+    path.write_text(path.read_text().replace("    student, teacher =", "    raise SystemExit(0)\n    a, b ="))
+    (claim,) = outside.load_claims(str(path))
+    (found,) = verify(claim, progress=False)
+    assert (found.verdict.name, found.evidence.key_figure) == ("ERROR", "SystemExit: 0")
+
+
+def test_a_name_that_is_declared_twice_hides_no_claim(folder: Path) -> None:
+    path = script(folder / "twice.py")
+    lines = path.read_text().splitlines(keepends=True)
+    again = "".join(lines[lines.index("@claim(\n") :])
+    path.write_text(f"{path.read_text()}\n\n{again}")
+    with pytest.raises(ValueError, match=f"claim {NAME}: its module declares two claims of this name"):
+        outside.load_claims(str(path))
+    path = script(folder / "once.py", name="one")
+    path.write_text(f"{path.read_text()}\nby_another_name = one\n")
+    (claim,) = outside.load_claims(str(path))
+    assert importlib.reload(sys.modules["once"])  # declares it anew, and is not refused
+    assert claim.name == "one"
+
+
+def test_a_section_is_numbers(folder: Path) -> None:
+    path = script(folder / "numbered.py")
+    path.write_text(path.read_text().replace("2.7", "A.1"))
+    with pytest.raises(ValueError, match=r"section = 'A\.1' must be numbers between dots"):
+        outside.load_claims(str(path))
+
+
+def test_a_thesis_bibliography_beside_a_claim_stops_nothing(folder: Path) -> None:
+    path = script(folder / "cites_mine.py", SOURCE="me2026own")
+    theirs = (
+        "@article{hinton2015distilling, title={Distilling the Knowledge in a Neural Network},\n"
+        "  author={Hinton, Geoffrey}, year={2015}}\n@misc{nobody, title={Undated}}\n@misc{half, author\n"
+    )
+    (folder / "thesis.bib").write_text(ENTRY + theirs)
+    (claim,) = outside.load_claims(str(path))
+    assert bibliography.citation(claim.source) == "Me 2026"
+    assert "Vinyals" in bibliography.citation("hinton2015distilling")
+    (folder / "thesis.bib").write_text(ENTRY.replace("2026}", "2027}") + theirs)
+    outside.check_sources([claim])
+    assert bibliography.citation(claim.source) == "Me 2027"
+    (folder / "thesis.bib").write_text(ENTRY.replace(", year = {2026}", "") + theirs)
+    with pytest.raises(ValueError, match=r"thesis\.bib: entry 'me2026own' lacks year"):
+        outside.check_sources([claim])
+
+
+def test_a_file_and_a_folder_are_meant_before_what_can_be_imported_by_their_name(folder: Path) -> None:
+    script(folder / "test.py", name="of_a_file")  # not the package of that name that comes with Python
+    assert [claim.name for claim in chosen_claims(["test"])] == ["of_a_file"]
+    script(folder / "own" / "first.py", name="of_a_package")
+    with pytest.raises(ValueError, match=r"own is a folder; name its files, as own/\*\.py"):
+        chosen_claims(["own"])
+    (folder / "own" / "__init__.py").write_text("")
+    assert [claim.name for claim in chosen_claims(["own"])] == ["of_a_package"]
+
+
+def test_the_code_of_a_claim_counts_packages_beside_it_and_imports_that_are_only_tried(folder: Path) -> None:
+    path, below = script(folder / "tries.py"), folder / "mine_beside" / "numbers.py"
+    below.parent.mkdir()
+    (below.parent / "__init__.py").write_text("")
+    tried = "try:\n    from .mine_beside import numbers\nexcept ImportError:\n"
+    tried += "    from mine_beside import numbers\n"
+    path.write_text(tried + path.read_text())
+    digests = []
+    for text in ("A = 1\n", "A = 22\n"):
+        below.write_text(text)
+        (claim,) = outside.load_claims(str(path))
+        digests.append(code_digest(claim.relation))
+    assert digests[0] != digests[1]
+
+
+def test_what_a_claim_prints_is_not_in_the_answer(pytester: pytest.Pytester) -> None:
+    path = script(pytester.path / "prints.py")
+    loud = path.read_text().replace("    student, teacher", "    print('measuring')\n    student, teacher")
+    path.write_text(f"print('importing')\n{loud}")
+    code, out, err = kdtheory(pytester, "verify", "prints.py", "--json", "--quiet")
+    assert (code, json.loads(out)["findings"][0]["name"]) == (0, NAME)
+    assert err.split() == ["importing", "measuring", "measuring"]
+    assert json.loads(kdtheory(pytester, "list", "prints.py", "--json")[1])[0]["name"] == NAME
+
+
+def test_the_name_of_a_claim_of_the_package_is_taken_before_that_is_imported(
+    pytester: pytest.Pytester,
+) -> None:
+    script(pytester.path / "taken.py", name="kd_gradient_is_the_closed_form")
+    code, _, err = kdtheory(pytester, "verify", "taken.py")
+    assert (code, "the name is taken by a claim of kdtheory; rename yours" in err) == (2, True)
+
+
+def test_new_refuses_the_names_of_modules_and_of_what_it_imports(pytester: pytest.Pytester) -> None:
+    for kind, name, why in (
+        ("claim", "statistics", "that of a module"),
+        ("claim", "kl_divergence", "something the claim imports"),
+        ("world", "sample", "something the world imports"),
+    ):
+        code, _, err = kdtheory(pytester, "new", kind, name)
+        assert (code, why in err) == (2, True), err
+    assert kdtheory(pytester, "new", "study", "stream")[0] == 0
+
+
+def test_pytest_refuses_an_error_rate_that_is_none(pytester: pytest.Pytester) -> None:
+    script(pytester.path / "my_claims.py")
+    found = run_pytest(pytester, "my_claims.py", "--claims-alpha=2")
+    assert found.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--claims-alpha = 2.0 must lie in (0, 1)" in found.stderr.str()
+
+
+@pytest.mark.parametrize(
+    "column", ["kl_divergence(student, teacher)", "kl_divergence(student, teacher).numpy()"]
+)
+def test_a_relation_that_writes_on_its_rows_spoils_no_others(column: str, folder: Path) -> None:
+    path = script(folder / "writes.py")
+    text = path.read_text().replace("divergence=kl_divergence(student, teacher)", f"divergence={column}")
+    writes = "    rows.divergence[0] = 1.0\n    return Identity"
+    head, body = text.split("@claim(")
+    body = body.replace("rows.divergence, rows.by_hand", "torch.as_tensor(rows.divergence), rows.by_hand")
+    second = body.replace(f"def {NAME}", "def another").replace("    return Identity", writes)
+    path.write_text(f"{head}@claim({second}\n\n@claim({body}")
+    another, good = outside.load_claims(str(path))
+    assert another.name == "another"
+    found = verify([another, good], Plan(mutants=True), progress=False)
+    assert [one.verdict.name for one in found] == ["ERROR", "SUPPORTED"]
+    assert "column 'divergence' of the rows was written on" in found[0].evidence.key_figure
+    assert found[1].as_expected
+
+
+def test_a_chapter_is_one_part_of_the_page_wherever_its_claims_come_from(folder: Path) -> None:
+    path = script(folder / "of_chapter_1.py")
+    path.write_text(path.read_text().replace("2.7", "1.9"))
+    (claim,) = outside.load_claims(str(path))
+    asked = {"data": {"name": "digits", "digest": "0"}}
+    with RunDirectory(folder / "run", asked) as directory:
+        verify([claim, "kd_gradient_is_the_closed_form"], directory=directory, progress=False)
+    page = report(folder / "run")
+    assert page.count('<h3 id="chapter-1">1 · ') == page.count('id="chapter-1"') == 1

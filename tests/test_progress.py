@@ -95,3 +95,22 @@ def test_the_next_work_shows_again_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), progress_bar("failing"):
         raise ZeroDivisionError
     assert not progress._busy.locked()
+
+
+@pytest.mark.usefixtures("on_a_terminal")
+@pytest.mark.parametrize("asked", [False, lambda done, total: None])
+def test_what_is_within_silent_work_is_silent(asked: object, capsys: pytest.CaptureFixture[str]) -> None:
+    with told(asked, "the whole"):  # type: ignore[arg-type]
+        trained()
+    with progress_bar("the whole", quiet=True):
+        trained()
+    assert capsys.readouterr().err == ""
+    assert not progress._busy.locked()
+
+
+@pytest.mark.usefixtures("soon")
+def test_without_a_stderr_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    with progress_bar("counting") as tell:
+        tell(1, 2)
+        time.sleep(0.1)

@@ -78,6 +78,13 @@ def test_a_directory_with_a_run_needs_resume_and_the_same_question(tmp_path: Pat
         RunDirectory(tmp_path, {**ASKED, "seed": 1}, resume=True),
     ):
         pass
+    with (
+        pytest.raises(
+            ValueError, match="other claims: 'a', which is not asked for; not 'b', which is; ask the s"
+        ),
+        RunDirectory(tmp_path, {**ASKED, "claims": ["b", "c"]}, resume=True),
+    ):
+        pass
     with RunDirectory(tmp_path, ASKED, resume=True) as run:
         assert run.finished(list(REGISTRY.values())) == {CLAIM.name: FOUND}
         assert run.outdated == ()
@@ -94,6 +101,7 @@ def test_half_written_neighbours_are_no_records_and_are_swept(tmp_path: Path) ->
     with RunDirectory(tmp_path, ASKED) as run:
         run.save(FOUND)
     half = [tmp_path / ".run.json.a1_bcdef", tmp_path / "claims" / f".{CLAIM.name}.json.x1y2z3w4"]
+    half += [tmp_path / ".references.bib.x1y2z3w4", tmp_path / ".caption.md.x1y2z3w4"]
     others = [tmp_path / "claims" / ".notes.markdown", tmp_path / ".mine"]
     for path in half + others:
         path.write_text("{")

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from kdtheory import ledger
 from kdtheory.claims import REGISTRY, Plan
 from kdtheory.ledger import verify
-from kdtheory.workers import spread
+from kdtheory.workers import renew, spread
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads /proc")
 PATIENCE = 300.0
@@ -208,3 +209,32 @@ def test_the_package_is_imported_under_any_default_device_and_dtype() -> None:
         check=False,
     )
     assert (told.returncode, told.stdout) == (0, "cpu\n"), re.sub(r"(?s).*\n(?=.)", "", told.stderr)
+
+
+def test_workers_that_know_less_than_the_parent_are_not_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pids() -> set[int]:
+        return set(spread(os.getpid, [()] * 4, jobs=2))
+
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    first, again = pids(), pids()
+    assert first & again
+    sys.path.append(str(tmp_path))
+    second = pids()
+    assert not first & second
+    renew()
+    assert not second & pids()
+
+
+def test_a_module_that_was_loaded_again_has_new_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    renewed: list[str] = []
+    code = {"now": "old"}
+    monkeypatch.setattr(ledger, "_SENT", {})
+    monkeypatch.setattr(ledger, "code_of", lambda claim: code["now"])
+    monkeypatch.setattr(ledger, "spread", lambda *tasks, **more: iter(()))
+    monkeypatch.setattr(ledger, "sharing_rows", lambda claims: [[claim] for claim in claims])
+    monkeypatch.setattr(ledger, "renew", lambda: renewed.append(code["now"]))
+    for code["now"] in ("old", "old", "new", "new"):
+        assert not list(ledger.examined(FAST, Plan(), jobs=2))
+    assert renewed == ["new"]

@@ -192,3 +192,90 @@ def test_committed_figures_are_those_of_the_code_as_it_is(name: str) -> None:
     """A report and no test: a figure that costs an hour is not made at every change of what lies below it."""
     if made_by_other_code(load_study(name, ROOT / "studies"), ROOT / "figures"):
         pytest.skip(f"redo: kdtheory study {name} (its figure was made by other code)")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("CLAIMS = ()", 'CLAIMS = ("a_claim")', r"CLAIMS = 'a_claim' must be names in a tuple"),
+        ('SMALL = {"points": 3}', "SMALL = None", "SMALL must be a dictionary"),
+        ('CONFIG = {"points": 5}', "raise SystemExit(0)", r"cannot be run \(SystemExit: 0, line 6\)"),
+        ("def draw(ax, rows):", "draw = 3\ndef other(ax, rows):", "draw must be a function"),
+    ],
+)  # fmt: skip
+def test_a_script_of_odd_parts_is_refused(old: str, new: str, message: str, folder: Path) -> None:
+    script = folder / "odd.py"
+    script.write_text(SCRIPT.replace(old, new))
+    with pytest.raises(ValueError, match=message):
+        load_study(str(script))
+
+
+ROWS = '[{"x": x, "y": float(y)} for x, y in enumerate(stream.numpy().random(points))]'
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("None", "run gave a NoneType; give a list of rows"),
+        ('{"x": [1, 2], "y": [3, 4]}', "run gave a dict; give a list of rows"),
+        ("[1, 2]", "run gave a row that is a int"),
+        ("[]", "made no rows"),
+        ('[{"x": 0, "y": __import__("torch").zeros(2)}]', "y is a tensor of 2 numbers; give a row for each"),
+        ('[{"x": {}["lost"]}]', r"run failed \(KeyError: 'lost', line 11\)"),
+        ("__import__('sys').exit(0)", r"run failed \(SystemExit: 0, line 11\)"),
+    ],
+)
+def test_odd_rows_are_refused_and_leave_nothing(given: str, message: str, folder: Path) -> None:
+    script = folder / "odd.py"
+    script.write_text(SCRIPT.replace(ROWS, given))
+    with pytest.raises(ValueError, match=message):
+        run_study(load_study(str(script)), folder / "figures")
+    assert not (folder / "figures").exists()
+
+
+def test_rows_may_be_a_frame_and_hold_tensors_of_one_number(folder: Path) -> None:
+    for given in (
+        'import pandas; return pandas.DataFrame({"x": [0, 1], "y": [0.5, 0.25]})',
+        'import torch; return [{"x": x, "y": torch.tensor(y)} for x, y in enumerate((0.5, 0.25))]',
+    ):
+        script = folder / "curve.py"
+        script.write_text(SCRIPT.replace(f"return {ROWS}", given))
+        study = load_study(str(script))
+        assert (
+            run_study(study, folder)["y"].tolist() == redraw_study(study, folder)["y"].tolist() == [0.5, 0.25]
+        )
+
+
+def test_what_is_measured_is_kept_where_drawing_fails(folder: Path) -> None:
+    script = folder / "line.py"
+    run_study(load_study(str(script.parent / "studies" / "line.py")), folder)
+    script.write_text(SCRIPT.replace("rows.y", "rows.z"))
+    broken = load_study(str(script))
+    with pytest.raises(ValueError, match=r"draw failed \(AttributeError: .*, line 15\); its table is kept"):
+        run_study(broken, folder, seed=5)
+    assert read_json(folder / "line" / "run.json")["seed"] == 5  # that of the table beside it
+    script.write_text(SCRIPT)
+    assert len(redraw_study(load_study(str(script)), folder)) == 5
+
+
+def test_words_of_a_table_stay_words(folder: Path) -> None:
+    script = folder / "words.py"
+    words = '[{"x": x, "y": 0.5, "teacher": word} for x, word in enumerate(("None", "NA", "a"))]'
+    script.write_text(SCRIPT.replace(ROWS, words))
+    study = load_study(str(script))
+    run_study(study, folder)
+    assert redraw_study(study, folder)["teacher"].tolist() == ["None", "NA", "a"]
+    (folder / "words" / "table.csv").write_text("")
+    with pytest.raises(ValueError, match=r"table\.csv cannot be read .* run the study again"):
+        redraw_study(study, folder)
+
+
+def test_a_place_or_a_configuration_that_cannot_be_written_is_refused_before_the_run(folder: Path) -> None:
+    script = folder / "costly.py"
+    script.write_text(SCRIPT.replace("    return", '    raise RuntimeError("an hour is over")\n    return'))
+    (folder / "file").write_text("precious")
+    with pytest.raises(ValueError, match=r"cannot be written \(.*file is a file\)"):
+        run_study(load_study(str(script)), folder / "file")
+    script.write_text(script.read_text().replace('"points": 5', '"points": {1, 2}'))
+    with pytest.raises(ValueError, match=r"run\.json cannot hold its CONFIG"):
+        run_study(load_study(str(script)), folder)

@@ -9,9 +9,11 @@ by which.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ from kdtheory.claims.verdict import Verdict
 from kdtheory.claims.wrong import Wrong
 from kdtheory.doors import gate
 from kdtheory.experiments import Experiment, Run, paragraphs
+from kdtheory.experiments.core import only_read
 
 __all__ = ["REGISTRY", "Claim", "Control", "Mutant", "Scaled", "claim", "register_below"]
 
@@ -124,7 +127,9 @@ class Claim(Filed):
 
     def evidence(self, run: Run, /, **overrides: Any) -> Evidence:
         """The relation's evidence on the rows of the experiments in a run, with some settings replaced."""
-        return self.relation(*(one.rows(run) for one in self._given(overrides)))
+        rows = [one.rows(run) for one in self._given(overrides)]
+        with only_read(*rows):
+            return self.relation(*rows)
 
     @property
     def reads(self) -> tuple[Hashable, ...]:
@@ -142,6 +147,7 @@ class Claim(Filed):
         )
 
 
+_SECTION = re.compile(r"(\d+(\.\d+)*)?")
 REGISTRY: Registry[Claim] = Registry()
 REGISTRY.expect(lambda: register_below("kdtheory.claims"))
 
@@ -249,10 +255,24 @@ def _incomplete(made: Claim) -> str | None:
         return reasons[0]
     if not made.mutants:
         return "there is no mutant; name at least one wrong version"
+    if not _SECTION.fullmatch(made.section):
+        return f'section = {made.section!r} must be numbers between dots, as "4.1", or empty'
     there = dict.get(REGISTRY, made.name)  # nothing is imported for the question
-    if there is not None and there.relation.__module__ != made.relation.__module__:
-        return "the name is taken; names are unique over the ledger"
+    if there is not None and (home := there.relation.__module__) != made.relation.__module__:
+        return f"the name is taken, in {home}; names are unique over the ledger"
+    if there is not None and _declared_twice(made):
+        return "its module declares two claims of this name, and the first would be lost; rename one"
     return None
+
+
+def _declared_twice(made: Claim) -> bool:
+    """Whether the source of a claim's module has its name twice; one loaded again has it once."""
+    try:
+        source = inspect.getsource(sys.modules[made.relation.__module__])
+        functions = [one.name for one in ast.parse(source).body if isinstance(one, ast.FunctionDef)]
+    except (KeyError, OSError, SyntaxError, TypeError):  # typed in, not of a file
+        return False
+    return functions.count(made.name) > 1
 
 
 def _unfounded(made: Claim) -> str | None:

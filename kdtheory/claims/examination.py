@@ -95,7 +95,7 @@ def _run(
     try:
         with wrong or contextlib.nullcontext():
             return claim.evidence(plan.run, **overrides)
-    except Exception as error:  # a claim that cannot run is a row of the ledger, never its end
+    except (Exception, SystemExit) as error:  # a claim that cannot run is a row of the ledger, never its end
         return Failure(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdtheory.cli.app import app
-from kdtheory.cli.layout import print_answer
+from kdtheory.cli.layout import check_apart, print_answer
 from kdtheory.files import write_file, write_json
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def certify_files(
         "--unlabelled-student": unlabelled_student,
     }
     check_together(**given)
+    check_apart(out, teacher_logits, labels, *given.values())
     read = {path: read_table(path, header=header) for path in (teacher_logits, *given.values()) if path}
     teacher, student, others, both = (
         None if path is None else as_logits(path, read[path], probabilities=probabilities)

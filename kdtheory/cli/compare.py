@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from kdtheory.cli.app import app
-from kdtheory.cli.layout import print_answer, prose
+from kdtheory.cli.layout import check_apart, print_answer, prose
 from kdtheory.files import write_json
 
 
@@ -106,6 +106,7 @@ def compare_files(
         }
         for who in (0, 1)
     )
+    check_apart(out, labels, plan, answers, *files["holdout"], *files["unlabelled"])
     to_label = new_plan(plan, label, student, teacher, seed, answers)
     guess = guessed(student, teacher, student_error, teacher_error)
     found = compare(

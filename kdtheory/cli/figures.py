@@ -17,6 +17,7 @@ from kdtheory.files import latest_run, read_json, write_file
 from kdtheory.progress import progress_bar
 from kdtheory.scripts import study_paths, study_title
 
+FIGURES = Path("figures")
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing while it runs.")]
 
 
@@ -32,7 +33,9 @@ def study(
     studies: Annotated[
         Path | None, typer.Option(help="Folder of studies, beside studies/ and those of the package.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the figures.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the figures: figures/, or runs/figures/ with --small.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of IDX files, or of mails, for a study.")] = None,
     cluster: Address = None,
     redraw: Annotated[
@@ -40,16 +43,17 @@ def study(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run a study: table.csv, figure.svg, figure.png and run.json under figures/NAME/."""
-    figures = Path("figures")
+    """Run a study: table.csv, figure.svg, figure.png, caption.md and run.json in a folder of its name."""
+    if studies is not None and not studies.is_dir():
+        raise ValueError(f"studies = {str(studies)!r} is no folder; give the one that holds the scripts")
     if listed:
-        _list(studies, figures)
+        _list(studies, FIGURES)
         return
     if name is None:
         raise ValueError("no study is named; see `kdtheory study --list`, or give the path of a script")
     script = known_study(name, studies)
-    place = out or (RUNS / "figures" if small else figures)
-    bar = progress_bar(_label(script, figures, small or redraw), quiet=quiet)
+    place = out or (RUNS / "figures" if small else FIGURES)
+    bar = progress_bar(_label(script, FIGURES, small or redraw), quiet=quiet)
     with working_on(cluster, quiet=quiet), bar:
         from kdtheory.study import load_study, redraw_study, run_study
 
@@ -66,7 +70,11 @@ def _list(folder: Path | None, figures: Path) -> None:
     paths = study_paths(*([folder] if folder else []))
     for name in sorted(paths):
         seconds = _seconds(name, figures)
-        item((name,), {"": escape(study_title(paths[name])), "took": f"{seconds:,.0f} s" if seconds else ""})
+        try:
+            title = study_title(paths[name])
+        except ValueError as error:  # one script that does not parse hides no other
+            title = str(error)
+        item((name,), {"": escape(title), "took": f"{seconds:,.0f} s" if seconds else ""})
 
 
 def _label(script: Path, figures: Path, other: bool) -> str:
@@ -76,16 +84,20 @@ def _label(script: Path, figures: Path, other: bool) -> str:
 
 
 def _seconds(name: str, figures: Path) -> float | None:
-    made = figures / name / "run.json"
-    seconds: float | None = read_json(made).get("seconds") if made.is_file() else None
-    return seconds
+    try:
+        seconds = read_json(figures / name / "run.json").get("seconds")
+    except ValueError:  # it was never made, or the record is damaged: it is only said how long it took
+        return None
+    return seconds if isinstance(seconds, int | float) else None
 
 
 @app.command(short_help="Make one offline HTML page of a run.")
 def report(
     names: Words = None,
     run: Annotated[Path | None, typer.Option(help="Directory of a run; the newest under runs/.")] = None,
-    figures: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("figures"),
+    figures: Annotated[
+        Path | None, typer.Option(help="Folder of the figures; figures/ where there is one.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The page; report.html in the run's directory.")] = None,
     papers_of_own: Bibliography = None,
     quiet: Quiet = False,
@@ -99,9 +111,10 @@ def report(
         )
     page = out or source / "report.html"
     with progress_bar("report", quiet=quiet):
+        from kdtheory.records import read_ledger
         from kdtheory.report import report as make_report
 
-        there = [one["name"] for one in read_json(source / "ledger.json")["findings"]] if names else []
-        only = named_in(names or [], there)
-        write_file(page, make_report(source, figures if figures.is_dir() else None, only).encode())
+        only = named_in(names, [one.name for one in read_ledger(source)]) if names else ()
+        made = figures or (FIGURES if FIGURES.is_dir() else None)
+        write_file(page, make_report(source, made, only).encode())
     prose(f"written to {escape(str(page))}")

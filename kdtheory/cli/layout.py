@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -19,6 +20,7 @@ __all__ = [
     "NUMBERS",
     "WHOLE",
     "WORDS",
+    "check_apart",
     "coloured",
     "item",
     "line",
@@ -45,6 +47,12 @@ WORDS: Look = {}
 """How a column of a table is laid out: names are never folded, words are."""
 
 
+def check_apart(out: Path | None, *read: Path | None) -> None:
+    """Raise where the document would be written over a file that it was made from."""
+    if out is not None and out.resolve() in {path.resolve() for path in read if path is not None}:
+        raise ValueError(f"out = {str(out)!r} is one of the files that are read; name another")
+
+
 def coloured(verdict: str) -> str:
     """A verdict in its colour."""
     return f"[{COLOURS[verdict]}]{verdict}[/]"
@@ -52,16 +60,16 @@ def coloured(verdict: str) -> str:
 
 def line(*cells: str) -> None:
     """One line of cells between tabs, for what reads it from a pipe; nothing is folded or cut."""
-    typer.echo("\t".join(" ".join(Text.from_markup(cell).plain.split()) for cell in cells))
+    typer.echo("\t".join(" ".join(Text.from_markup(cell, emoji=False).plain.split()) for cell in cells))
 
 
 def prose(text: str, *, indent: int = 0, style: str = "") -> None:
     """Words, folded at the width of the terminal and not where they are piped."""
     if out_console.is_terminal:
-        words = Text.from_markup(text, style=style)
+        words = Text.from_markup(text, style=style, emoji=False)
         out_console.print(Padding(words, (0, 0, 0, indent), expand=False))
     else:
-        typer.echo(Text.from_markup(text).plain)
+        typer.echo(Text.from_markup(text, emoji=False).plain)
 
 
 def item(cells: Sequence[str], below: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import typer
 from rich.markup import escape
 
 from kdtheory import __version__
-from kdtheory.cli.app import INTERRUPTED, RUNS, Ended, app, err_console, out_console
+from kdtheory.cli.app import INTERRUPTED, RUNS, Ended, app, err_console, out_console, printed_apart
 from kdtheory.cli.layout import coloured, item, prose
 from kdtheory.cli.look import AsJson, Bibliography, Chapter, Words, read_bibliographies
 from kdtheory.cli.names import chosen_claims
@@ -54,13 +55,14 @@ def verify_claims(
         raise ValueError("--resume needs --out: name the directory of the run to go on with")
     start = time.perf_counter()
     bar = progress_bar("claims", total=len(claims), lines=not as_json, quiet=quiet)
-    with working_on(cluster, quiet=quiet or as_json), bar as tell:
+    with working_on(cluster, quiet=quiet or as_json), bar as tell, printed_apart():
         from kdtheory.claims import Plan
-        from kdtheory.ledger import exit_code
+        from kdtheory.ledger import check_how, exit_code
         from kdtheory.records import as_document
         from kdtheory.types import resolve_device
 
         resolve_device(device)
+        check_how(jobs=jobs, alpha=alpha)  # before there is a directory, which would remember them
         plan = Plan(seed=seed, tier=tier, data=data, device=device, mutants=mutants, power=power)
         place = out or RUNS / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%fZ}-{tier}-seed{seed}"
         ledger = _run(claims, plan, place, jobs=jobs, alpha=alpha, resume=resume, tell=tell)
@@ -96,7 +98,9 @@ def _say_what_is_there(there: int, outdated: int) -> None:
 @contextlib.contextmanager
 def _resumable(place: Path) -> Iterator[None]:
     """Say how to go on, where the run in `place` ends before all claims are examined."""
-    how = f"what is finished is kept: go on with the same command, --out {place} and --resume"
+    how = (
+        f"what is finished is kept: go on with the same command, --out {shlex.quote(str(place))} and --resume"
+    )
     try:
         yield
     except ChildProcessError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +14,8 @@ from rich.markup import escape
 
 from kdtheory import bibliography
 from kdtheory.catalogue import catalogue, papers
-from kdtheory.cli.app import RUNS, app, out_console
-from kdtheory.cli.layout import coloured, item, prose, rows
+from kdtheory.cli.app import RUNS, app, err_console, out_console
+from kdtheory.cli.layout import COLOURS, coloured, item, prose, rows
 from kdtheory.cli.names import chosen_entries, complete_claims, unknown
 from kdtheory.files import SCHEMA, latest_run, read_json
 
@@ -47,13 +49,15 @@ def list_claims(
         entries = _expected(entries, expected.upper())
     last = _verdicts(runs)
     if as_json:
-        listed = [{**entry, "last_verdict": last.get(entry["name"])} for entry in entries]
-        typer.echo(json.dumps(listed, indent=1, ensure_ascii=False))
+        document = [{**entry, "last_verdict": last.get(entry["name"])} for entry in entries]
+        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
         return
-    for (number, topic), some in groupby(entries, key=lambda one: (one["chapter"], one["topic"])):
-        if out_console.is_terminal:
+    for number, some in groupby(entries, key=lambda one: one["chapter"]):
+        listed = list(some)
+        if out_console.is_terminal:  # claims from elsewhere may have a chapter's number without its title
+            topic = next((one["topic"] for one in listed if one["topic"]), "")
             prose(f"[bold]{f'Chapter {number}  ' if number else ''}[/]{escape(topic)}")
-        for entry in some:
+        for entry in listed:
             told = last.get(entry["name"], "")
             item(
                 (f"  {entry['section']:<5}" if out_console.is_terminal else entry["section"], entry["name"]),
@@ -83,11 +87,12 @@ def show(
 ) -> None:
     """Show one claim: statement, how it is judged, source, assumptions, controls, mutants, last verdict."""
     read_bibliographies(papers_of_own)
-    for entry in _named(name, source):
-        if as_json:
-            typer.echo(json.dumps(entry, indent=1, ensure_ascii=False))
-        else:
-            rows({**_told(entry), **_last_finding(entry["name"], runs)})
+    entries = _named(name, source)
+    if as_json:
+        typer.echo(json.dumps(entries if len(entries) > 1 else entries[0], indent=1, ensure_ascii=False))
+        return
+    for entry in entries:
+        rows({**_told(entry), **_last_finding(entry["name"], runs)})
 
 
 def _named(name: str, source: str | None) -> list[dict[str, Any]]:
@@ -175,22 +180,34 @@ def read_bibliographies(paths: list[Path] | None) -> None:
 
 def _verdicts(runs: Path) -> dict[str, str]:
     """The verdicts of the newest ended run, by claim."""
-    run = latest_run(runs)
-    document = read_json(run / "ledger.json") if run else {}
-    current = document.get("schema") == SCHEMA
-    return {one["name"]: one["verdict"] for one in document["findings"]} if current else {}
+    if (run := latest_run(runs)) is None:
+        return {}
+    with _passed_over(run / "ledger.json"):
+        document = read_json(run / "ledger.json")
+        if document.get("schema") == SCHEMA:
+            return {one["name"]: one["verdict"] for one in document["findings"] if one["verdict"] in COLOURS}
+    return {}
+
+
+@contextlib.contextmanager
+def _passed_over(ledger: Path) -> Iterator[None]:
+    """A ledger that is damaged is said to be, and stands in the way of nothing."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError):
+        said = f"{escape(str(ledger))} is damaged, and is passed over"
+        err_console.print(said, soft_wrap=True, highlight=False)
 
 
 def _last_finding(name: str, runs: Path) -> dict[str, str]:
     """The last verdict, what broke each part then, and what would have been noticed, as rows of `show`."""
     ledgers = [*runs.glob("ledger.json"), *runs.glob("*/ledger.json")]
     for path in sorted(ledgers, key=lambda path: path.stat().st_mtime, reverse=True):
-        ledger = read_json(path)
-        if ledger.get("schema") != SCHEMA:
-            continue
-        for found in ledger["findings"]:
-            if found["name"] == name:
-                return _as_found(found, f"{ledger['tier']} tier, seed {ledger['seed']}, {path.parent}")
+        with _passed_over(path):
+            ledger = read_json(path)
+            for found in ledger["findings"] if ledger.get("schema") == SCHEMA else ():
+                if found["name"] == name:
+                    return _as_found(found, f"{ledger['tier']} tier, seed {ledger['seed']}, {path.parent}")
     return {"last verdict": f"never run here: no run under {runs} has it, and --runs names another place"}
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kdtheory import bibliography
 from kdtheory._near import near, nearest
 from kdtheory.catalogue import catalogue, described, in_order
+from kdtheory.cli.app import printed_apart
 from kdtheory.outside import load_claims, offered
 from kdtheory.scripts import find_study, study_paths
 
@@ -48,15 +49,12 @@ def chosen_entries(words: Sequence[str], chapter: int | None = None, *, told: bo
     Raises:
         ValueError: a word means nothing, or nothing is left.
     """
-    known = dict(catalogue()["claims"]) | _entries(offered())
-
-    def load(word: str) -> dict[str, Entry]:
-        return _entries(load_claims(word))
-
-    found: list[Entry] = [] if words else _meant((), known, load)
-    for word in words:
-        telling = [] if not told or word in known else _telling(word, known.values())
-        found += telling or _meant([word], known, load)
+    with printed_apart():
+        known = dict(catalogue()["claims"]) | _entries(offered())
+        found: list[Entry] = [] if words else _meant((), known, _loaded)
+        for word in words:
+            telling = [] if not told or word in known else _telling(word, known.values())
+            found += telling or _meant([word], known, _loaded)
     return _of_chapter(found, chapter)
 
 
@@ -66,7 +64,6 @@ def chosen_claims(words: Sequence[str], chapter: int | None = None) -> list[Clai
     Raises:
         ValueError: a word means nothing, or nothing is left.
     """
-    outside = {claim.name: claim for claim in offered()}
     own = catalogue()["claims"]
 
     def load(word: str) -> dict[str, Entry]:
@@ -74,20 +71,29 @@ def chosen_claims(words: Sequence[str], chapter: int | None = None) -> list[Clai
         outside.update({claim.name: claim for claim in found})
         return _entries(found)
 
-    entries = _of_chapter(_meant(words, {**own, **_entries(outside.values())}, load), chapter)
+    with printed_apart():
+        outside = {claim.name: claim for claim in offered()}
+        meant = _meant(words, {**own, **_entries(outside.values())}, load)
+    entries = _of_chapter(meant, chapter)
     from kdtheory.claims import REGISTRY
 
     return [outside.get(entry["name"]) or REGISTRY[entry["name"]] for entry in entries]
 
 
 def named_in(words: Sequence[str], names: Iterable[str]) -> set[str]:
-    """Those of some names that the words mean, by themselves or by the file or module that declares them.
+    """Those of a run's names that the words mean, by themselves or by the file or module that declares them.
 
     Raises:
-        ValueError: a word means nothing.
+        ValueError: a word means nothing, or a claim that the run has not.
     """
     known = {name: {"name": name} for name in names}
-    return {entry["name"] for entry in _meant(words, known, lambda word: _entries(load_claims(word)))}
+    if absent := [word for word in words if word not in known and word in catalogue()["claims"]]:
+        raise ValueError(f"claim {absent[0]!r} is not among the {len(known)} of the run; verify it first")
+    return {entry["name"] for entry in _meant(words, known, _loaded)}
+
+
+def _loaded(word: str) -> dict[str, Entry]:
+    return _entries(load_claims(word))
 
 
 def _entries(claims: Iterable[Claim]) -> dict[str, Entry]:
@@ -107,7 +113,13 @@ def _meant(
             if not matching:
                 raise ValueError(f"no claim's name is like {word!r}; see `kdtheory list`")
             found += matching
-        elif word.endswith(".py") or "." in word or Path(f"{word}.py").is_file():
+        elif Path(f"{word}.py").is_file():  # not whatever else may be imported by that name
+            found += load(f"{word}.py").values()
+        elif Path(word, "__init__.py").is_file():
+            found += load(str(Path(word, "__init__.py"))).values()
+        elif Path(word).is_dir():
+            raise ValueError(f"{word} is a folder; name its files, as {Path(word, '*.py')}, or a package")
+        elif "." in word:
             found += load(word).values()
         else:
             raise ValueError(unknown("claim", word, known))

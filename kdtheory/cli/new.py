@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import keyword
+import shlex
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +21,7 @@ from kdtheory.files import write_file
 
 KINDS = {
     "claim": "run it by `kdtheory verify {path} --mutants` or `pytest {path}`",
-    "study": "run it by `kdtheory study ./{path}`",
+    "study": "run it by `kdtheory study {path}`",
     "world": "test it by `pytest {path}`",
 }
 
@@ -43,5 +46,17 @@ def new(
     skeleton = resources.files("kdtheory.cli").joinpath("skeletons", f"{kind}.txt")
     text = skeleton.read_text(encoding="utf-8")
     titled = "".join(part.capitalize() for part in name.split("_"))
+    if (spec := importlib.util.find_spec(name)) is not None and spec.origin:  # none: a folder
+        raise ValueError(
+            f"name = {name!r} is that of a module, which would be imported instead; choose another"
+        )
+    if {"claim": name, "world": titled}.get(kind) in _imports(text):
+        raise ValueError(f"name = {name!r} is that of something the {kind} imports; choose another")
     write_file(path, text.replace("NAME", name).replace("CLASS", titled).encode())
-    prose(escape(f"written to {path}; {KINDS[kind].format(path=path)}"))
+    prose(escape(f"written to {path}; {KINDS[kind].format(path=shlex.quote(str(path)))}"))
+
+
+def _imports(text: str) -> set[str]:
+    """The names that a script imports."""
+    statements = (one for one in ast.walk(ast.parse(text)) if isinstance(one, ast.Import | ast.ImportFrom))
+    return {alias.asname or alias.name for one in statements for alias in one.names}

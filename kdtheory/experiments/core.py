@@ -18,6 +18,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
+from kdtheory._plain_kinds import is_array, is_tensor
 from kdtheory.doors import Calls, calls_recorded, gate, note_calls
 from kdtheory.experiments.rows import Rows
 from kdtheory.experiments.run import Run
@@ -155,8 +156,8 @@ def experiment(
 def _registered(measure: Measure, tuned_on: tuple[int, ...]) -> Experiment:
     name = measure.__name__
     made = Experiment(name, measure, _settings_of(measure), tuned_on)
-    if name in EXPERIMENTS and EXPERIMENTS[name].measure.__module__ != measure.__module__:
-        raise ValueError(f"experiment {name}: the name is taken; names are unique")
+    if name in EXPERIMENTS and (home := EXPERIMENTS[name].measure.__module__) != measure.__module__:
+        raise ValueError(f"experiment {name}: the name is taken, in {home}; names are unique, rename one")
     EXPERIMENTS[name] = made
     return made
 
@@ -164,6 +165,31 @@ def _registered(measure: Measure, tuned_on: tuple[int, ...]) -> Experiment:
 def forget() -> None:
     """Drop all rows that are kept in this process."""
     _KEPT.clear()
+
+
+@gate
+@contextlib.contextmanager
+def only_read(*several: Rows) -> Iterator[None]:
+    """Within the block rows are read and not written on, for others are given the same.
+
+    Raises:
+        ValueError: a column was written on; no rows are kept any more.
+    """
+    before = [{name: _state(column) for name, column in rows.items()} for rows in several]
+    yield
+    for rows, was in zip(several, before, strict=True):
+        if written := [name for name, column in rows.items() if _state(column) != was[name]]:
+            forget()
+            raise ValueError(
+                f"column {written[0]!r} of the rows was written on, which others read too; copy it"
+            )
+
+
+def _state(column: Any) -> Hashable:
+    """What changes when a tensor or an array is written on; nothing of any other column."""
+    if is_tensor(column):
+        return None if column.is_inference() else column._version
+    return hash(column.tobytes()) if is_array(column) else None
 
 
 @gate

@@ -79,7 +79,7 @@ class RunDirectory(AbstractContextManager["RunDirectory"]):
         if differing := [key for key in self._asked if there.get(key) != self._asked[key]]:
             key = differing[0]
             raise ValueError(
-                f"{self.path} holds a run with {key} = {there.get(key)!r}, not {self._asked[key]!r}; "
+                f"{self.path} holds a run with {_unlike(key, there.get(key), self._asked[key])}; "
                 "ask the same to resume it, or choose another place"
             )
 
@@ -123,6 +123,16 @@ class RunDirectory(AbstractContextManager["RunDirectory"]):
         if papers := own_entries(one.source for one in ledger):
             write_file(self.path / "references.bib", (papers + "\n").encode())
         write_json(self.path / "ledger.json", ledger_record(ledger))
+
+
+def _unlike(key: str, there: Any, asked: Any) -> str:
+    """How a setting of a run differs from what is asked; of many names, the first that only one has."""
+    if not isinstance(there, list) or not isinstance(asked, list):
+        return f"{key} = {there!r}, not {asked!r}"
+    more, fewer = ([one for one in a if one not in b] for a, b in ((there, asked), (asked, there)))
+    said = [f"{one!r}, which is not asked for" for one in more[:1]]
+    said += [f"not {one!r}, which is" for one in fewer[:1]]
+    return f"other {key}: {'; '.join(said) or 'in another order'}"
 
 
 @gate

@@ -55,7 +55,7 @@ def report(run: Path, figures: Path | None = None, only: Collection[str] = ()) -
     read, drawn = _with_only(read_run(run), only), read_figures(figures, shared)
     claims = entries(read, drawn)
     further = _further(claims, drawn)
-    chapters = [(n, topic, list(some)) for (n, topic), some in groupby(claims, key=_chapter)]
+    chapters = [(n, *_titled(list(some))) for n, some in groupby(claims, key=lambda one: one.finding.chapter)]
     shown = [*(figure for entry in claims for figure in entry.figures), *further]
     style, shapes = shared.definitions(figure.svg or "" for figure in shown)
     return page_template("page.html.j2").render(
@@ -94,8 +94,9 @@ def _further(claims: list[Entry], drawn: list[Figure]) -> list[Figure]:
     return [figure for figure in drawn if not figure.claims] if whole else []
 
 
-def _chapter(entry: Entry) -> tuple[int, str]:
-    return entry.finding.chapter, entry.finding.topic
+def _titled(claims: list[Entry]) -> tuple[str, list[Entry]]:
+    """The claims of a chapter and its title, which those from elsewhere may not have."""
+    return next(filter(None, (one.finding.topic for one in claims)), ""), claims
 
 
 def _counts(ledger: Ledger) -> list[tuple[Verdict, int]]:

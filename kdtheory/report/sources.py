@@ -87,17 +87,22 @@ def _figure(folder: Path, shared: Shared) -> Figure:
     made = read_json(folder / "run.json")
     study = folder.name
     title = str(made.get("title") or study.replace("_", " "))
+    claims = made.get("claims")
     drawing, table = folder / "figure.svg", folder / "table.csv"
-    text = drawing.read_text(encoding="utf-8") if drawing.is_file() else None
-    cells = table.read_text(encoding="utf-8") if table.is_file() else ""
+    try:
+        text = drawing.read_text(encoding="utf-8") if drawing.is_file() else None
+        cells = table.read_text(encoding="utf-8") if table.is_file() else ""
+        rows = list(csv.reader(io.StringIO(cells)))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"the figure in {folder} cannot be read ({error}); draw it again") from error
     return Figure(
         study=study,
-        claims=tuple(made.get("claims") or ()),
+        claims=tuple(claims) if isinstance(claims, list) else (),
         title=title,
         description=str(made.get("description") or ""),
         made=made,
         svg=None if text is None else inline_svg(text, name=_anchor(study), label=title, page=shared),
-        table=list(csv.reader(io.StringIO(cells))),
+        table=rows,
     )
 
 

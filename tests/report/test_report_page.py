@@ -317,6 +317,23 @@ def test_an_incomplete_run_is_refused(copy: Path, damage, message: str) -> None:
         report(copy)
 
 
+def test_a_run_that_does_not_say_on_what_data_has_a_page(copy: Path) -> None:
+    asked = read_json(copy / "run.json")
+    write_json(copy / "run.json", {key: value for key, value in asked.items() if key != "data"})
+    assert "<dt>Data</dt>" not in report(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("table.csv", b"\xff\xfe"), ("figure.svg", b"\xff"), ("table.csv", b"x" * 200_000)]
+)
+def test_a_damaged_figure_is_named(name: str, content: bytes, run: Path, tmp_path: Path) -> None:
+    write_json(tmp_path / "drawn" / "run.json", {"claims": "a_claim"})  # no list: of no claim
+    report(run, tmp_path)
+    (tmp_path / "drawn" / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"the figure in .*drawn cannot be read .*; draw it again"):
+        report(run, tmp_path)
+
+
 def test_figures_that_are_no_directory_are_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is no directory"):
         report(run, tmp_path / "nowhere")
