@@ -51,8 +51,8 @@ def test_equal_names_are_one_place_whatever_text_they_are() -> None:
 
     plain = Stream(3).child("train", 1)
     for place in (
-        Stream(3).child(np.array(["train"])[0], np.int64(1)),
-        Stream(3).child(Name.TRAIN, 1.0),
+        Stream(3).child(np.array(["train"])[0], 1),
+        Stream(3).child(Name.TRAIN, 1),
         Stream(3, (np.str_("train"), 1)),
     ):
         assert place == plain

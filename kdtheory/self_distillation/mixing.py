@@ -76,7 +76,7 @@ def ridge(
     Raises:
         ValueError: λ ≤ 0, a value that is not finite, or not one target for each input.
 
-    >>> ridge(torch.tensor([[1.0], [1.0]]), torch.tensor([1.0, 3.0]), penalty=1.0)
+    >>> ridge(torch.tensor([[1.0], [1.0]]), torch.tensor([1.0, 3.0]), penalty=1.0).round(decimals=5)
     tensor([1.])
     """
     inputs, targets = promoted(*at_least_float32(inputs, targets))
@@ -142,8 +142,8 @@ def optimal_mixing(
 
     >>> x, y = torch.tensor([[1.0], [1.0]]), torch.tensor([1.0, 3.0])
     >>> mixing = optimal_mixing(x, y, penalty=1.0, truth=torch.tensor([2.0]), covariance=torch.eye(1))
-    >>> mixing.weight, mixing.at(mixing.weight)  # shrunk to 1 where 2 is right: the teacher is contradicted
-    (-2.0, 0.0)
+    >>> round(mixing.weight, 5)  # shrunk to 1 where 2 is right: the teacher is contradicted
+    -2.0
     """
     check_finite("truth", truth)
     check_finite("covariance", covariance)
