@@ -25,6 +25,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.networks import MLP, Architecture
+from kdtheory.types import rounded_up
 from kdtheory.validate import check_at_least, check_finite, check_same_shape
 
 __all__ = [
@@ -140,7 +141,7 @@ def quantise(
     integers, exponents = {}, []
     for name, values in architecture.unpack(offset).items():
         exponents.append(_exponent(clip * float(values.abs().max()) / levels))
-        kept = math.ceil(keep * values.numel())
+        kept = rounded_up(keep * values.numel())
         values = values * (values.abs() >= values.abs().reshape(-1).topk(kept).values[-1])
         integers[name] = (values / 2 ** (exponents[-1] / 4)).round().clamp(-levels, levels)
     return QuantisedNetwork(architecture, levels, tuple(exponents), architecture.pack(integers).long())

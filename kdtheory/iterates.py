@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
+from kdtheory.types import rounded_up
 from kdtheory.validate import check_at_least, check_fraction, check_positive
 
 __all__ = ["TailAverage", "clip_rows"]
@@ -47,7 +47,7 @@ class TailAverage:
         check_fraction("share", share)
         check_at_least("steps", steps, 0)
         self._parameters = list(parameters) if share and steps else []
-        self._first = steps - math.ceil(share * steps)
+        self._first = steps - rounded_up(share * steps)
         self._means = [each.detach().clone() for each in self._parameters]
         self._seen = 0
 

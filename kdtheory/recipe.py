@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from kdtheory.doors import door
+from kdtheory.types import rounded_up
 from kdtheory.validate import check_at_least, check_fraction, check_one_of, check_positive
 
 __all__ = ["HONOURED", "SCHEDULES", "Recipe"]
@@ -209,7 +210,7 @@ class Recipe:
         if self.epochs is None:
             assert self.steps is not None
             return self.steps
-        return max(self.least_steps, math.ceil(self.epochs * batches))
+        return max(self.least_steps, rounded_up(self.epochs * batches))
 
     def check_honoured(self, by: str, /) -> None:
         """A training can do all that the recipe says.

@@ -230,15 +230,17 @@ def log_log_slopes(
     """Least-squares slope of ln value on ln horizon, one per replicate.
 
     Raises:
-        ValueError: fewer than three horizons, or a horizon or value that is not positive.
+        ValueError: fewer than three different horizons, or a horizon or value not positive and finite.
 
     >>> log_log_slopes(np.array([1.0, 10.0, 100.0]), np.array([[5.0, 0.5, 0.05]])).round(6).tolist()
     [-1.0]
     """
-    if len(horizons) < 3:
-        raise ValueError(f"{len(horizons)} horizons show no rate; sweep over at least 3")
-    if not ((horizons > 0).all() and (values > 0).all()):
-        raise ValueError("a horizon or value is not positive, so it has no logarithm; drop it or floor it")
+    if (apart := len(np.unique(horizons))) < 3:
+        raise ValueError(f"{apart} horizons show no rate; sweep over at least 3 that differ")
+    if not all(((some > 0) & (some < np.inf)).all() for some in (horizons, values)):
+        raise ValueError(
+            "a horizon or value is not positive and finite, so it has no logarithm; drop it or floor it"
+        )
     slope: Float[np.ndarray, " replicates"] = np.polyfit(np.log(horizons), np.log(values).T, 1)[0]
     return slope
 

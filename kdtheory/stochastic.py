@@ -82,7 +82,7 @@ class GaussianPosterior:
         mean, std, prior_mean = self.mean.double(), self.std.double(), self.prior_mean.double()
         prior_log_stds = torch.tensor(self.prior_stds, dtype=torch.float64, device=mean.device).log()
         nats: Tensor = _divergences(mean - prior_mean, std.log(), prior_log_stds).amin(0)
-        return nats
+        return nats.clamp_min(0)  # where both are one law rounding leaves either sign
 
     @torch.no_grad()
     def logits(

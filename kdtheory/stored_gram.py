@@ -53,7 +53,7 @@ def stored_gram(
     Args:
         kernel: any kernel.
         rows: the points.
-        path: the file, n² numbers of the points' precision; its record is beside it, at `path`.json.
+        path: the file, n² numbers of the type that the kernel gives; its record is beside it, at `path`.json.
         block_size: points on a side of a block.
         jobs: worker processes, −1 for one a core; 1 leaves the work to the threads that torch may use.
         progress: called with the number of blocks finished and of all. None shows a bar on a terminal and in
@@ -80,7 +80,7 @@ def stored_gram(
     asked = {
         "points": _digest(rows),
         "shape": list(rows.shape),
-        "dtype": str(rows.dtype),
+        "dtype": str(_dtype(kernel, rows)),
         "block": block_size,
     }
     out, sums = _opened(path, record, asked)
@@ -181,6 +181,12 @@ def _check_kernel(kernel: Kernel, rows: Tensor, columns: Tensor, there: np.ndarr
         raise ValueError(
             f"{path} was begun with another kernel; give the same to go on with it, or choose another place"
         )
+
+
+@torch.no_grad()
+def _dtype(kernel: Kernel, rows: Tensor) -> torch.dtype:
+    """The type of the values, which need not be that of the points: a module has its own precision."""
+    return kernel.diagonal(rows[:1]).dtype
 
 
 def _name(block: Block) -> str:

@@ -53,7 +53,8 @@ class Stream:
 
     def sequence(self) -> np.random.SeedSequence:
         """The seed sequence of this place: the seed, spawned by a SHA-256 of the path."""
-        digest = hashlib.sha256(repr(self.path).encode()).digest()
+        names = tuple(str.__str__(name) if isinstance(name, str) else name for name in self.path)
+        digest = hashlib.sha256(repr(names).encode()).digest()  # equal names, NumPy's too, are one
         words = np.frombuffer(digest, dtype="<u4")
         return np.random.SeedSequence(self.seed, spawn_key=tuple(int(word) for word in words))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ __all__ = [
     "promoted",
     "recordable",
     "resolve_device",
+    "rounded_up",
     "tensor_of",
 ]
 
@@ -66,6 +68,15 @@ def widened(*tensors: Tensor, temperature: float | Tensor = 1.0) -> list[Tensor]
 def told(values: Tensor, like: Tensor, /) -> Tensor:
     """The values in the type of what came in, float32 for half precision."""
     return values.to(at_least_float32(like)[0].dtype)
+
+
+def rounded_up(number: float, /) -> int:
+    """⌈x⌉; a whole number that rounding has lifted stays what it was.
+
+    >>> math.ceil(0.07 * 100), rounded_up(0.07 * 100)
+    (8, 7)
+    """
+    return math.ceil(number * (1 - 1e-12))
 
 
 def promoted(first: Tensor, /, *others: Tensor) -> list[Tensor]:

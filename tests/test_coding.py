@@ -226,3 +226,9 @@ def test_every_parameter_goes_to_the_nearest_point_of_a_fine_lattice() -> None:
 def test_a_lattice_has_one_level_or_more(levels: int) -> None:
     with pytest.raises(ValueError, match="levels"):
         a_network(levels=levels)
+
+
+def test_a_share_that_rounding_lifts_keeps_no_more() -> None:
+    params = torch.arange(1.0, 102.0)
+    network = quantise(params, architecture=MLP((100, 1)), levels=1000, keep=0.07)  # 0.07·100 > 7
+    assert int((network.integers[:100] != 0).sum()) == 7

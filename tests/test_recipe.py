@@ -229,3 +229,15 @@ def test_the_tail_average_is_the_mean_of_the_last_iterates() -> None:
         tail.see(step)
     tail.settle()
     assert value.tolist() == [3.0, 3.0], "the mean of 2, 3, 4"
+
+
+def test_shares_that_rounding_lifts_above_a_whole_number_are_that_number() -> None:
+    assert Recipe(epochs=1.1, batch_size=1).steps_for(10) == 11  # 1.1·10 = 11.000000000000002
+    assert Recipe(epochs=1.11, batch_size=1).steps_for(10) == 12
+    value = torch.zeros(1)
+    tail = TailAverage([value], 0.07, 100)  # the last 7
+    for step in range(100):
+        value.fill_(float(step))
+        tail.see(step)
+    tail.settle()
+    assert float(value) == 96.0

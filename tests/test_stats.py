@@ -231,3 +231,11 @@ def test_intervals_of_any_confidence_are_statsmodels(confidence: float) -> None:
     expected = DescrStatsW(values).tconfint_mean(alpha=1 - confidence)
     assert mean_test(values).interval(confidence) == pytest.approx(expected)
     assert mean_test(values[:2]).dof == 1
+
+
+@pytest.mark.parametrize("horizons", [[10.0, 10.0, 10.0], [10.0, 10.0, 100.0], [1.0, 10.0, np.inf]])
+def test_a_rate_needs_three_horizons_that_differ(horizons: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"horizons show no rate|finite"):
+        log_log_slopes(np.array(horizons), np.ones((2, 3)))
+    with pytest.raises(ValueError, match="finite"):
+        log_log_slopes(np.array([1.0, 10.0, 100.0]), np.array([[1.0, 2.0, np.inf]]))

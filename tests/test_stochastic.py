@@ -187,3 +187,11 @@ def test_bad_labels_and_rounds_are_named() -> None:
         a_posterior().errors(inputs, labels + 1, Stream(0))
     with pytest.raises(ValueError, match="rounds = 0"):
         a_posterior().errors(inputs, labels, Stream(0), rounds=0)
+
+
+def test_a_posterior_that_is_its_prior_is_at_no_distance() -> None:
+    zero = torch.zeros(MLP((3, 2)).size).double()
+    for place in range(0, 2000, 7):
+        std = torch.full_like(zero, PRIOR_STDS[place])
+        nats = float(GaussianPosterior(MLP((3, 2)), zero, std, zero).divergence)
+        assert 0 <= nats < 1e-12

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from kdtheory import Stream
-from kdtheory.ntk import InfiniteMLP, LinearKernel
+from kdtheory.ntk import EmpiricalKernel, InfiniteMLP, LinearKernel
 from kdtheory.stored_gram import stored_gram
 
 KERNEL = InfiniteMLP(2, bias_std=0.1)
@@ -149,3 +149,16 @@ def test_the_file_is_not_held_in_memory(tmp_path: Path) -> None:
     size = (tmp_path / "gram.npy").stat().st_size
     assert size > 36e6
     assert most < size / 4, f"{most / 1e6:.1f} MB of a file of {size / 1e6:.1f} MB"
+
+
+def test_the_file_has_the_type_of_the_values_and_not_of_the_points(tmp_path: Path) -> None:
+    half, single = points(9).half(), points(9, dtype=torch.float32)
+    module = torch.nn.Linear(3, 2).double()  # K = x·x′ + 1, in the module's precision
+    for name, kernel, rows, dtype in (
+        ("half", LinearKernel(), half, np.float32),
+        ("module", EmpiricalKernel(module), single, np.float64),
+    ):
+        for _ in range(2):  # made, and gone on with
+            found = stored_gram(kernel, rows, tmp_path / name, block_size=4)
+            assert found.dtype == dtype
+            assert np.allclose(found, kernel(rows).numpy(), rtol=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+
 import numpy as np
 import pytest
 import torch
@@ -41,3 +43,18 @@ def test_the_global_generators_are_left_alone() -> None:
 def test_a_negative_seed_is_refused() -> None:
     with pytest.raises(ValueError, match="seed = -1"):
         Stream(-1)
+
+
+def test_equal_names_are_one_place_whatever_text_they_are() -> None:
+    class Name(enum.StrEnum):
+        TRAIN = "train"
+
+    plain = Stream(3).child("train", 1)
+    for place in (
+        Stream(3).child(np.array(["train"])[0], 1),
+        Stream(3).child(Name.TRAIN, 1),
+        Stream(3, (np.str_("train"), 1)),
+    ):
+        assert place == plain
+        assert place.sequence().generate_state(4).tolist() == plain.sequence().generate_state(4).tolist()
+    assert Stream(3).child("train", "1").numpy().random() != plain.numpy().random()

@@ -86,4 +86,9 @@ def brier_loss(logits: Float[Tensor, "*batch k"], /) -> Float[Tensor, "*batch k"
     """
     check_logits("logits", logits)
     probs = at_least_float32(logits)[0].softmax(-1)
-    return probs.square().sum(-1, keepdim=True) - 2 * probs + 1
+    losses = probs.square().sum(-1, keepdim=True) - 2 * probs + 1
+    # That of a likely class is as small as the other probabilities, of which the difference has no digit.
+    top = probs.argmax(-1, keepdim=True)
+    others = probs.scatter(-1, top, 0.0)
+    small = others.square().sum(-1, keepdim=True) + others.sum(-1, keepdim=True).square()
+    return losses.scatter(-1, top, small)

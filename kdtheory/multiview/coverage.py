@@ -80,10 +80,9 @@ def missed_view_probability(members: int, /, *, num_views: int = 2) -> float:
     """
     check_at_least("members", members, 1)
     check_at_least("num_views", num_views, 1)
-    terms = (
-        (-1) ** (j + 1) * comb(num_views, j) * (1 - j / num_views) ** members for j in range(1, num_views + 1)
-    )
-    return float(sum(terms))
+    # In whole numbers: of many views the terms are far larger than their sum.
+    terms = ((-1) ** (j + 1) * comb(num_views, j) * (num_views - j) ** members for j in range(1, num_views))
+    return sum(terms) / num_views**members if num_views > 1 else 0.0
 
 
 @door
@@ -108,10 +107,9 @@ def missed_share(held: Bool[Tensor, "members k v"], /, *, size: int) -> Float[Te
     check_at_least("size", size, 1)
     if size > members:
         raise ValueError(f"size = {size} is more than the {members} networks there are; take a smaller one")
-    share = torch.zeros(classes, dtype=torch.float64)
+    missed = [0] * classes
     for subset in range(1, 2**views):
         chosen = [view for view in range(views) if subset >> view & 1]
-        without = (~held[..., chosen].any(-1)).sum(0)
-        counts = [comb(int(m), size) / comb(members, size) for m in without]
-        share += (-1) ** (len(chosen) + 1) * torch.tensor(counts, dtype=torch.float64)
-    return share
+        for place, without in enumerate((~held[..., chosen].any(-1)).sum(0).tolist()):
+            missed[place] += (-1) ** (len(chosen) + 1) * comb(without, size)
+    return torch.tensor([count / comb(members, size) for count in missed], dtype=torch.float64)

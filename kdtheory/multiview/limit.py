@@ -292,6 +292,10 @@ def _packed(memory: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 
 def _places(coefficients: Tensor) -> tuple[Tensor, Tensor]:
     """The distinct positive weights, and where each coefficient is among them; −1 for a weight of 0."""
+    if not bool(((coefficients >= 0) & (coefficients < math.inf)).all()):
+        raise ValueError(
+            "coefficients holds a weight that is negative or not finite; features weigh 0 or more"
+        )
     weights = coefficients.double().unique()
     weights = weights[weights > 0]
     places = torch.searchsorted(weights, coefficients.double().contiguous())

@@ -12,6 +12,7 @@ and the functions f̃ = Σα_iK(·, x_i) and f = Σ(A⁻¹z)_iK(·, x_i) are wit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -101,7 +102,7 @@ def iterative_solution(
 
     Raises:
         ValueError: an entry is not finite, there is not one target for each point, a number is out of range,
-            or every target is zero.
+            the jitter is no more than rounding in the kernel's precision, or every target is zero.
 
     >>> from kdtheory.ntk import LinearKernel
     >>> found = iterative_solution(LinearKernel(), torch.eye(2), torch.tensor([3.0, 4.0]), jitter=1.0)
@@ -118,14 +119,20 @@ def iterative_solution(
     z = targets.detach().cpu().double().numpy()
     if not z.any():
         raise ValueError("targets are all zero, and so is the solution; give others")
-    ridge = jitter * (float(kernel.diagonal(rows).double().mean()) if scale is None else scale)
+    own = kernel.diagonal(rows if scale is None else rows[:1])
+    ridge = jitter * (float(own.double().mean()) if scale is None else scale)
     check_positive("scale", ridge)
+    if jitter <= torch.finfo(own.dtype).eps:
+        raise ValueError(
+            f"jitter = {jitter:g} is lost in the rounding of the kernel's {own.dtype}; give a larger one, or "
+            "points in float64"
+        )
     if not kept_mb >= 0:
         raise ValueError(f"kept_mb is {kept_mb:g}; give 0 or more megabytes")
     kept = _Kept(kernel, rows, kept_mb)
     near = _Nystroem.of(kernel, rows, min(landmarks, len(rows)), ridge)
 
-    def product(vector: np.ndarray, dtype: torch.dtype = rows.dtype) -> np.ndarray:
+    def product(vector: np.ndarray, dtype: torch.dtype = near.features.dtype) -> np.ndarray:
         v = torch.from_numpy(vector).to(dtype)
         return _product(kept, v, jobs).numpy() + ridge * vector
 
@@ -300,5 +307,7 @@ class _Nystroem:
         return found
 
     def energy(self, residual: np.ndarray) -> float:
-        """√(rᵀP⁻¹r) ≥ √(rᵀA⁻¹r)."""
-        return float(max(residual @ self.inverse(residual), 0.0) ** 0.5)
+        """√(rᵀP⁻¹r) ≥ √(rᵀA⁻¹r); ∞ where rounding has left less than r·r over the trace of FFᵀ, and s."""
+        found = float(residual @ self.inverse(residual))
+        most = float(torch.linalg.vector_norm(self.features, dtype=torch.float64)) ** 2 + self.ridge
+        return found**0.5 if found >= float(residual @ residual) / most / 2 else math.inf

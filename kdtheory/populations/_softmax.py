@@ -32,7 +32,7 @@ class ClassesFirst(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         softmax = _SOFTMAXES.get(function)
         if softmax is not None and len(args) == (1 if kwargs else 2):
-            logits, axis = args[0], kwargs["dim"] if kwargs else args[1]
+            logits, axis = args[0], kwargs.get("dim") if kwargs else args[1]
             if axis in (-1, logits.ndim - 1) and logits.ndim > 1 and logits.stride(-2) == 1:
-                return softmax(logits.mT, -2).mT
+                return softmax(logits.mT, -2, dtype=(kwargs or {}).get("dtype")).mT
         return function(*args, **(kwargs or {}))

@@ -46,7 +46,8 @@ class Population:
     @property
     def diverged(self) -> Bool[Tensor, "members"]:
         """Which members ended in NaN or infinity."""
-        return ~(torch.isfinite(self.last_loss) & torch.isfinite(self.gradient_norm))
+        found = torch.stack([self.last_loss, self.gradient_norm, self.params.abs().amax(-1)])
+        return ~found.isfinite().all(0)
 
     def converged(self, tolerance: float, /) -> Bool[Tensor, "members"]:
         """Which members ended with a gradient norm of at most `tolerance`; a diverged one never does.

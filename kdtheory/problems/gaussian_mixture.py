@@ -32,7 +32,8 @@ class GaussianMixture(World):
 
     Every class has V components; give one it does not need the weight 0. Inputs are drawn in the dtype of
     `means`; densities and p* are computed in float64, through their logarithms, so that p* is right far from
-    every mean too. `gaussian_mixture` builds one from standard deviations or shared covariances.
+    every mean too, at r standard deviations to about r²·10⁻¹⁶. `gaussian_mixture` builds one from
+    standard deviations or shared covariances.
 
     Args:
         means: μ_cv.

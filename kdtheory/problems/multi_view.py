@@ -57,7 +57,7 @@ class MultiViewWorld(World):
     of the others.
 
     Args:
-        num_classes: k.
+        classes: k.
         num_views: V.
         single_view: μ in [0, 1].
         noise_chance: p in [0, 1].

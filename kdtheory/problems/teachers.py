@@ -27,6 +27,9 @@ __all__ = [
     "linear_teacher",
 ]
 
+_NEAR = 1e-3
+_NUMBERS_AT_ONCE = 2**20
+
 
 @door
 class TeacherLogits(ABC):
@@ -136,10 +139,15 @@ class KernelLogits(TeacherLogits):
     def __call__(self, inputs: Float[Tensor, "*batch d"], /) -> Float[Tensor, "*batch k"]:
         """The logits of `inputs`."""
         _check_inputs(inputs, self.dim)
-        inputs = inputs.to(self.centres)
-        squares = inputs.square().sum(-1, keepdim=True) + self.centres.square().sum(-1)
-        distances = (squares - 2 * inputs @ self.centres.T).clamp_min(0)
-        return torch.exp(-distances / (2 * self.bandwidth**2)) @ self.coefficients
+        rows = inputs.to(self.centres).reshape(-1, self.dim)
+        squares = rows.square().sum(-1, keepdim=True) + self.centres.square().sum(-1)
+        distances = (squares - 2 * rows @ self.centres.T).clamp_min(0)
+        near = (distances < _NEAR * squares).nonzero()
+        for part in near.split(max(1, _NUMBERS_AT_ONCE // self.dim)):  # what is left of squares has no digits
+            i, j = part.unbind(1)
+            distances[i, j] = (rows[i] - self.centres[j]).square().sum(-1)
+        logits = torch.exp(-distances / (2 * self.bandwidth**2)) @ self.coefficients
+        return logits.reshape(*inputs.shape[:-1], self.num_classes)
 
 
 @door

@@ -92,7 +92,9 @@ def nagarajan23_lag(
     student = student_filter(eigenvalues, student_time=student_time, teacher_time=teacher_time)
     top = float(eigenvalues.max())
     check_positive("the largest eigenvalue", top)
-    # ln(1 − a_{t_s}a_{t_t}) by the complements, the larger one taken out: no digit is lost at progress one.
+    # −ln(1 − a_{t_s}a_{t_t}): near progress one by the complements, the larger one taken out.
     near, far = sorted((teacher_time * top, student_time * top))
-    tau = (near - math.log1p(math.exp(near - far) - math.exp(-far))) / top
+    progress = math.expm1(-near) * math.expm1(-far)
+    whole = near - math.log1p(math.exp(near - far) - math.exp(-far))
+    tau = (-math.log1p(-progress) if progress < 0.5 else whole) / top
     return flow_filter(eigenvalues, time=tau) - student

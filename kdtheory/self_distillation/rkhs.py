@@ -13,6 +13,7 @@ norms. The paper counts rounds from 0 and writes y_t for the targets of round t;
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.self_distillation._spectrum import check_eigenvalues, check_rows, eigenbasis
-from kdtheory.types import at_least_float32, promoted
+from kdtheory.types import at_least_float32, promoted, rounded_up
 from kdtheory.validate import check_at_least, check_finite, check_positive
 
 __all__ = [
@@ -50,7 +51,7 @@ class SelfDistillation:
         multipliers: c_1, …, c_T.
         outputs: y_0, …, y_T on the K points; y_0 are the targets given.
         shrinkage: the diagonals of B_1, …, B_T in the eigenbasis.
-        coefficients: Σ_i (c_T I + G)⁻¹ y_{T−1}, with which f_T(x) = g_xᵀ·coefficients; zeros where T = 0.
+        coefficients: (c_T I + G)⁻¹ y_{T−1}, with which f_T(x) = g_xᵀ·coefficients; zeros where T = 0.
         collapsed: whether the next round would be f = 0: ‖y_T‖ ≤ √(Kε).
     """
 
@@ -140,14 +141,18 @@ def mobahi20_multiplier(
     0.25
     """
     check_rows("coefficients", coefficients, len(eigenvalues))
-    low, high = _bounds(eigenvalues, float(coefficients.norm()), error)
-    values = eigenvalues.cpu().double().numpy()
-    squares = coefficients.cpu().double().reshape(len(values), -1).square().sum(1).numpy()
+    eigenvalues, coefficients = eigenvalues.cpu().double(), coefficients.cpu().double()
+    norm = float(coefficients.norm())
+    low, high = _bounds(eigenvalues, norm, error)
+    values = eigenvalues.numpy()
+    squares = coefficients.reshape(len(values), -1).square().sum(1).numpy()
 
     def excess(c: float) -> float:
         return float(math.sqrt(((c / (c + values)) ** 2 * squares).sum()) - math.sqrt(len(values) * error))
 
-    low, high = low * (1 - 1e-9), high * (1 + 1e-9)  # rounding, where all eigenvalues are equal
+    # Where all eigenvalues are equal both ends are the root up to rounding, of which little is left of r − 1.
+    spread = 1 + 1e-9 + 64 * sys.float_info.epsilon / (_ratio(eigenvalues, norm, error) - 1)
+    low, high = low / spread, high * spread
     return float(optimize.brentq(excess, low, high, xtol=1e-300, rtol=1e-15))
 
 
@@ -214,9 +219,9 @@ def mobahi20_rounds_before_collapse(
     ratio = _ratio(eigenvalues, norm, error)
     kappa = float(eigenvalues.max()) / float(eigenvalues.min())
     return RoundsBeforeCollapse(
-        _rounded_up((ratio - 1) / kappa),
-        _rounded_up(ratio - 1),
-        min(_rounded_up(kappa * (ratio - 1)), _rounded_up(ratio**2 - 1)),
+        max(1, rounded_up((ratio - 1) / kappa)),
+        max(1, rounded_up(ratio - 1)),
+        max(1, min(rounded_up(kappa * (ratio - 1)), rounded_up(ratio**2 - 1))),
     )
 
 
@@ -261,8 +266,9 @@ def effective_rank(outputs: Float[Tensor, "*batch n k"], /) -> Float[Tensor, "*b
     tensor(2.)
     """
     check_finite("outputs", outputs)
-    energy: Tensor = torch.linalg.svdvals(at_least_float32(outputs)[0]).square()
-    check_positive("the norm of the outputs", energy.sum(-1))
+    values: Tensor = torch.linalg.svdvals(at_least_float32(outputs)[0])
+    check_positive("the norm of the outputs", values[..., 0])
+    energy = (values / values[..., :1]).square()  # the largest is 1: none that counts over- or underflows
     share = energy / energy.sum(-1, keepdim=True)
     rank: Tensor = (-torch.special.xlogy(share, share).sum(-1)).exp()
     return rank
@@ -271,11 +277,6 @@ def effective_rank(outputs: Float[Tensor, "*batch n k"], /) -> Float[Tensor, "*b
 def _bounds(eigenvalues: Tensor, norm: float, error: float) -> tuple[float, float]:
     ratio = _ratio(eigenvalues, norm, error)
     return float(eigenvalues.min()) / (ratio - 1), float(eigenvalues.max()) / (ratio - 1)
-
-
-def _rounded_up(rounds: float) -> int:
-    """⌈·⌉, at least 1; a whole number that rounding has lifted stays what it was."""
-    return max(1, math.ceil(rounds * (1 - 1e-12)))
 
 
 def _ratio(eigenvalues: Tensor, norm: float, error: float) -> float:

@@ -82,7 +82,7 @@ def power_function_transfer_risk(
     z_* − z_s = (Δw_* − Δŵ)·φ(x), where the first factor has norm ρ_n and sees only the part of φ(x) outside
     the span, of norm P_n(x); where the signs differ it is |z_s| + |z_*|. The second inequality drops |z_s|
     and replaces P_n by ‖φ(x)‖. With an imperfect teacher z_* is within P_nρ_n of the perfect teacher's
-    student instead, and the event is |z_*| + sign(z_s)·z_proj ≤ P_nρ_n.
+    student instead, and the event is |z_*| + sign(z_s)·z_proj ≤ P_nρ_n, where z_s = 0 with either sign.
 
     Args:
         student: z_s on the points.
@@ -103,7 +103,8 @@ def power_function_transfer_risk(
     check_finite("residual_norm", residual_norm)
     seen = student if projection is None else projection
     _check(student, seen)
-    return _share(oracle.abs() + student.sign() * seen <= power * residual_norm[..., None], student)
+    towards = torch.where(student == 0, -seen.abs(), student.sign() * seen)
+    return _share(oracle.abs() + towards <= power * residual_norm[..., None], student)
 
 
 @door

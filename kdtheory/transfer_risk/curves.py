@@ -218,7 +218,8 @@ def transfer_curve(
     norms = students.squared_norms[:, 0].sqrt()
     if targets is not None:
         cosine = students.inner(0, 1) / (norms * oracle.squared_norm.sqrt())
-        angle = cosine.clamp(-1, 1).arccos()
+        # Rounded up as that of a projection is: a small angle is lost in the rounding of its cosine.
+        angle = (cosine - 64 * torch.finfo(cosine.dtype).eps).clamp(-1, 1).arccos()
     repeated = truth.expand_as(student)
     return TransferCurve(
         students.sizes,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.streams import Stream
-from kdtheory.types import at_least_float32
+from kdtheory.types import told
 from kdtheory.validate import check_finite, check_fraction
 
 __all__ = ["data_inefficiency", "flipped_teacher"]
@@ -36,9 +36,9 @@ def data_inefficiency(norms: Float[Tensor, "*draws n"], /) -> Float[Tensor, "ste
     check_finite("norms", norms)
     if norms.shape[-1] < 2 or not bool((norms > 0).all()):
         raise ValueError("norms must be positive, for at least two sizes n = 1, 2, …")
-    means = at_least_float32(norms)[0].reshape(-1, norms.shape[-1]).mean(0)
+    means = norms.double().reshape(-1, norms.shape[-1]).mean(0)
     sizes = torch.arange(1, len(means)).to(means)
-    return sizes * means.log().diff()
+    return told(sizes * (means.diff() / means[:-1]).log1p(), norms)
 
 
 @door

@@ -156,3 +156,33 @@ def test_a_p_value_of_alpha_itself_decides() -> None:
         assert 0.001 < decisive < 0.2
         assert judge(evidence, alpha=decisive) is verdict
         assert judge(evidence, alpha=decisive * (1 - 1e-12)) is I
+
+
+@pytest.mark.parametrize("setting", [math.inf, -math.inf, math.nan])
+def test_what_is_declared_is_finite(setting: float) -> None:
+    left, right, sweep = [3.0, 2.0, 4.0], [1.0, 1.5, 1.0], [1.0, 10.0, 100.0]
+    for make in (
+        lambda: Inequality.of(left, right, slack=setting),
+        lambda: MeanInequality.of(left, right, slack=setting),
+        lambda: Equality.of(left, right, margin=setting),
+        lambda: Equality.of(left, right, margin=0.1, effect=setting),
+        lambda: Identity.of(left, right, tolerance=setting),
+        lambda: Identity.of(left, right, tolerance=0.1, effect=setting),
+        lambda: Rate.of(sweep, [sweep, sweep], expected=setting, margin=0.1),
+        lambda: Rate.of(sweep, [sweep, sweep], expected=1.0, margin=setting),
+        lambda: WorstRatio(attempts=1, ratio=2.0, limit=setting),
+        lambda: WorstRatio(attempts=1, ratio=2.0, slack=setting),
+    ):
+        with pytest.raises(ValueError, match=r"finite|must be a real number"):
+            make()
+    with pytest.raises(ValueError, match=r"margin = -0\.1 must be ≥ 0"):
+        Rate.of(sweep, [sweep, sweep], expected=1.0, margin=-0.1)
+
+
+@pytest.mark.parametrize("delta", [0.001, 0.05, 0.5])
+def test_of_no_event_nothing_is_said(delta: float) -> None:
+    none = Coverage.rare([], delta=delta)
+    assert (none.p_against, none.p_in_favour, judge(none)) == (1.0, 1.0, I)
+    assert none.key_figure.startswith("0 of 0 violate, rate ≤ 1 ")
+    with pytest.raises(ValueError, match="delta"):
+        Coverage.rare([], delta=0.0)

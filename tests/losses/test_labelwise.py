@@ -92,3 +92,22 @@ def test_a_class_ruled_out_is_charged_without_nan():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_brier_loss_of_a_sure_net_keeps_its_digits(dtype):
+    rows = torch.tensor([[12.0, 0.0, 1.0], [0.0, 30.0, -2.0], [9.0, 8.5, 0.0], [0.0, 0.0, 0.0]], dtype=dtype)
+    rows = torch.cat(
+        [rows, 12 * torch.randn(200, 3, generator=torch.Generator().manual_seed(0), dtype=dtype)]
+    )
+    leaf = rows.clone().requires_grad_()
+    found = brier_loss(leaf)
+    found.sum().backward()
+    assert bool((found >= 0).all())
+    exact = rows.double().requires_grad_()
+    others = torch.stack([exact.softmax(-1)[:, [j for j in range(3) if j != y]] for y in range(3)], 1)
+    truth = others.square().sum(-1) + others.sum(-1).square()
+    truth.sum().backward()
+    small = truth > torch.finfo(dtype).tiny ** 0.5
+    assert torch.allclose(found.double()[small], truth[small], rtol=20 * torch.finfo(dtype).eps, atol=0)
+    assert torch.allclose(leaf.grad.double(), exact.grad, atol=10 * torch.finfo(dtype).eps)

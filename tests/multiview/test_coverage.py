@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import combinations, product
 
 import numpy as np
@@ -51,3 +52,28 @@ def test_bad_input_is_refused() -> None:
         views_held(torch.ones(1, 2, 3, 5), num_views=2, threshold=0.2)
     with pytest.raises(ValueError, match="members"):
         missed_view_probability(0)
+
+
+@pytest.mark.parametrize("num_views", [1, 2, 40, 80])
+def test_of_many_views_the_chance_is_one_still(num_views: int) -> None:
+    reached = [Fraction(1)]  # how many views are held after so many networks, one network after the other
+    for members in range(1, 2 * num_views + 2):
+        reached = [
+            (reached[j - 1] * (num_views - j + 1) if j else Fraction(0))
+            + (reached[j] * j if j < len(reached) else 0)
+            for j in range(min(members, num_views) + 1)
+        ]
+        reached = [one / num_views for one in reached]
+        all_held = reached[num_views] if len(reached) > num_views else Fraction(0)
+        found = missed_view_probability(members, num_views=num_views)
+        assert found == pytest.approx(float(1 - all_held), rel=1e-15)
+
+
+def test_a_share_of_ensembles_is_a_share() -> None:
+    held = torch.rand(23, 40, 7, generator=torch.Generator().manual_seed(0)) < 0.2
+    for size in (1, 5, 11, 23):
+        share = missed_share(held, size=size)
+        assert bool(((share >= 0) & (share <= 1)).all())
+    complete = torch.ones(23, 1, 7, dtype=torch.bool)
+    assert missed_share(complete, size=3).tolist() == [0.0]
+    assert missed_share(~complete, size=3).tolist() == [1.0]

@@ -293,3 +293,14 @@ def test_the_kernel_of_an_average_is_that_of_its_gradients() -> None:
     here, there = (tangent_kernel(one, views.coefficients, views.coefficients) for one in (start, thirds))
     torch.testing.assert_close(thirds.logits(views.coefficients), start.logits(views.coefficients) / 3)
     torch.testing.assert_close(there, here / 9)
+
+
+@pytest.mark.parametrize("weight", [-0.5, math.inf, math.nan])
+def test_a_feature_weighs_no_less_than_nothing(weight: float) -> None:
+    views, _, _, _, start = setup(BINARY, power=3)
+    coefficients = views.coefficients.clone()
+    coefficients[3, 1] = weight
+    with pytest.raises(ValueError, match="negative or not finite"):
+        start.logits(coefficients)
+    with pytest.raises(ValueError, match="negative or not finite"):
+        train_limit(start, replace(views, coefficients=coefficients), recipe=Recipe(steps=1, optimizer="sgd"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor
@@ -197,3 +199,29 @@ def test_the_interval_holds_the_exact_risk_of_four_thousand(monkeypatch: pytest.
         assert bool((found.low <= curve.risk).all() and (curve.risk <= found.high).all())
         assert float((found.high - found.low).max()) <= 0.02
         assert float((found.risk - curve.risk).abs().max()) <= 0.002
+
+
+@pytest.mark.parametrize("jitter", [1e-16, 1e-19])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_jitter_below_the_rounding_is_refused(dtype: torch.dtype, jitter: float) -> None:
+    x = points(40, dtype=dtype)
+    with pytest.raises(ValueError, match="is lost in the rounding"):
+        iterative_solution(KERNEL, torch.cat([x, x]), torch.ones(80), jitter=jitter)
+
+
+def test_an_error_that_rounding_has_made_negative_is_no_certificate() -> None:
+    near = iterative._Nystroem.of(KERNEL, points(30), 30, 1e-14)
+    wrong = dataclasses.replace(near, factor=near.factor / 2)  # v − F(…)⁻¹Fᵀv comes out as about −3v
+    residual = points(30, seed=3, dim=1)[:, 0].numpy()
+    assert float(residual @ wrong.inverse(residual)) < 0
+    assert wrong.energy(residual) == torch.inf
+    assert near.energy(0 * residual) == 0
+
+
+def test_half_precision_is_solved_in_that_of_the_kernel() -> None:
+    x, z = points(50, dtype=torch.float16), points(50, seed=1, dim=1)[:, 0].float()
+    half = iterative_solution(LinearKernel(), x, z, jitter=1e-2, landmarks=5, tolerance=1e-4)
+    single = iterative_solution(LinearKernel(), x.float(), z, jitter=1e-2, landmarks=5, tolerance=1e-4)
+    assert half.converged
+    assert half.iterations == single.iterations
+    assert torch.allclose(half.coefficients, single.coefficients, rtol=1e-5, atol=1e-6)

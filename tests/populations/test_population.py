@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
+from kdtheory.populations._softmax import ClassesFirst
 from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
 
@@ -39,3 +41,22 @@ def test_own_and_shared_inputs_are_what_each_module_says(population: Population)
 def test_inputs_of_another_shape_are_refused(population: Population, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="inputs"):
         population.logits(torch.zeros(shape))
+
+
+def test_a_member_whose_parameters_are_infinite_has_not_converged(population: Population) -> None:
+    params = population.params.clone()
+    params[0, 3] = -torch.inf  # a bias: the unit is dead, and loss and gradient are finite
+    still = torch.zeros(2)
+    found = Population(population.architecture, params, still, still, 2)
+    assert bool(found.logits(torch.zeros(1, 3)).isfinite().all())
+    assert found.diverged.tolist() == [True, False]
+    assert found.converged(1.0).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("softmax", [torch.softmax, F.softmax, torch.log_softmax, F.log_softmax])
+def test_a_loss_that_asks_for_more_digits_has_them(softmax) -> None:
+    logits = torch.randn(3, 5, 4, generator=Stream(3).torch()).mT.contiguous().mT
+    with ClassesFirst():
+        found = softmax(logits, dim=-1, dtype=torch.float64)
+    assert found.dtype == torch.float64
+    assert torch.allclose(found, softmax(logits, dim=-1, dtype=torch.float64), rtol=1e-14)

@@ -118,3 +118,13 @@ def test_temperature_softens_the_truth():
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(("far", "bandwidth"), [(1e8, 1.0), (1.0, 1e-8), (0.0, 1.0), (1e4, 1e-3)])
+def test_kernels_of_points_that_are_close_and_far_out(far, bandwidth):
+    steps = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, -1.0], [4.0, 4.0]], dtype=torch.float64)
+    centres = far + bandwidth * torch.tensor([[0.0, 1.0], [0.0, 0.0]], dtype=torch.float64)
+    inputs = far + bandwidth * steps
+    world = TeacherWorld(KernelLogits(torch.eye(2, dtype=torch.float64), centres, bandwidth))
+    for x, got in zip(inputs.tolist(), world.logits(inputs[None])[0].tolist(), strict=True):
+        assert got == pytest.approx(naive_logits(world, x), rel=1e-9)

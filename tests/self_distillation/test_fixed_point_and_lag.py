@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import mpmath
 import pytest
 import torch
 from scipy.integrate import solve_ivp
@@ -123,3 +124,21 @@ def test_bad_input_is_named(call, named: str, unchecked_shapes: None) -> None:
 
 def test_half_progress_takes_half_a_life() -> None:
     assert math.isclose(time_at_progress(1.0, progress=0.5), math.log(2))
+
+
+@pytest.mark.parametrize("student_time", [1e-12, 1e-8, 1e-4, 0.3, 5.0, 60.0])
+@pytest.mark.parametrize("teacher_time", [1e-9, 1e-3, 2.0, 40.0])
+def test_the_lag_keeps_its_digits_at_every_time(student_time: float, teacher_time: float) -> None:
+    d = torch.tensor([0.5, 1.0, 2.0]).double()
+    found = nagarajan23_lag(d, student_time=student_time, teacher_time=teacher_time)
+    with mpmath.workdps(60):
+
+        def fitted(t: float, x: float) -> mpmath.mpf:
+            return -mpmath.expm1(-mpmath.mpf(t) * x)
+
+        tau = -mpmath.log1p(-fitted(student_time, 2.0) * fitted(teacher_time, 2.0)) / 2
+        both = [
+            (-mpmath.expm1(-tau * x), fitted(student_time, x) * fitted(teacher_time, x)) for x in d.tolist()
+        ]
+        for (teacher, student), lag in zip(both, found.tolist(), strict=True):
+            assert abs(lag - (teacher - student)) <= 1e-14 * teacher

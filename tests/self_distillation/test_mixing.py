@@ -125,3 +125,22 @@ def test_more_noise_wants_more_of_the_teacher_and_beyond_one() -> None:
 def test_bad_input_is_named(call, named: str, unchecked_shapes: None) -> None:
     with pytest.raises(ValueError, match=named):
         call(*problem(4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("penalty", [1e-2, 1e-6, 1e-10, 1e-16])
+def test_a_small_penalty_is_not_lost_beside_the_inputs(penalty: float, dtype: torch.dtype) -> None:
+    # More features than points: X Xᵀ/n + λ is regular, and (XᵀX/n + λ)⁻ᵖXᵀ = Xᵀ(XXᵀ/n + λ)⁻ᵖ.
+    generator = Stream(0).torch()
+    inputs = torch.randn(10, 20, generator=generator, dtype=dtype)
+    targets = torch.randn(10, generator=generator, dtype=dtype)
+    x = inputs.double()
+    dual = x @ x.mT / 10 + penalty * torch.eye(10, dtype=torch.float64)
+    along = torch.linalg.solve(dual, targets.double() / 10)
+    exact = x.mT @ along, -(x.mT @ torch.linalg.solve(dual, along))
+    found = (
+        ridge(inputs, targets, penalty=penalty),
+        ridge_derivative(inputs, targets, penalty=penalty),
+    )
+    for one, truth in zip(found, exact, strict=True):
+        assert float((one.double() - truth).norm() / truth.norm()) < 1e3 * torch.finfo(dtype).eps

@@ -151,3 +151,32 @@ def test_effective_rank_is_the_entropy_of_the_energy() -> None:
     assert math.isclose(float(effective_rank(torch.eye(5))), 5.0, rel_tol=1e-6)
     with pytest.raises(ValueError, match="norm of the outputs"):
         effective_rank(torch.zeros(2, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1, 3])
+def test_equal_eigenvalues_are_solved_in_both_precisions(size: int, dtype: torch.dtype) -> None:
+    for seed in range(40):
+        targets = 1 + torch.rand(size, generator=Stream(seed).torch(), dtype=torch.float64).to(dtype)
+        error = float(targets.square().mean()) / 30.25  # r₀ = 5½: five rounds to ½
+        found = mobahi20_rounds(torch.eye(size, dtype=dtype), targets, error=error, rounds=9)
+        assert (found.rounds, found.collapsed) == (5, True)
+        expected = targets[None] * (1 - torch.arange(6, dtype=torch.float64) / 5.5).to(dtype)[:, None]
+        assert torch.allclose(found.outputs, expected, rtol=1e-5 if dtype is torch.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("excess", [1e-3, 1e-9, 1e-12, 1e-15])
+def test_the_multiplier_is_found_where_the_round_nearly_collapses(excess: float) -> None:
+    d, z = torch.ones(3).double(), torch.tensor([1 + excess, 0.0, 0.0], dtype=torch.float64)
+    found = mobahi20_multiplier(d, z, error=1 / 3)  # c = 1/(r − 1)
+    assert found == pytest.approx(
+        1 / (float(z[0]) - 1), rel=1e-15 / excess + 1e-9, abs=1e13 * (excess < 1e-14)
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-22, 1.0, 1e25])
+def test_effective_rank_does_not_depend_on_the_scale(scale: float) -> None:
+    outputs = torch.diag(torch.tensor([2.0, 1.0])) * scale
+    share = 0.8
+    entropy = -share * math.log(share) - (1 - share) * math.log(1 - share)
+    assert float(effective_rank(outputs)) == pytest.approx(math.exp(entropy), rel=1e-6)

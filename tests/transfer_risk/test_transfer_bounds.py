@@ -178,3 +178,42 @@ def test_an_angle_at_the_edge_of_rounding_is_counted() -> None:
     edge = 1.0 - 4 * torch.finfo(torch.float64).eps
     assert angle_tail(torch.tensor([0.5, edge], dtype=torch.float64))(1.0) == 0.5
     assert angle_tail(torch.tensor([0.5, edge - 1e-15], dtype=torch.float64))(1.0) == 0.0
+
+
+def test_a_student_that_says_zero_is_counted_whatever_the_projection_says() -> None:
+    # x = (0, 1) is a point that was seen: P = ρ = 0, its projection is right, and the student was taught 0.
+    axes, oracle = torch.eye(2).double(), linear_function(torch.tensor([1.0, 1.0]).double())
+    curve = transfer_curve(
+        LinearKernel(), axes, oracle, axes, sizes=(2,), targets=torch.tensor([1.0, 0.0]).double()
+    )
+    assert curve.risk.tolist() == [0.5]
+    assert curve.refined.tolist() == [0.5]  # counted
+    silent, projection = torch.zeros(3).double(), torch.tensor([-2.0, 0.5, 0.0]).double()
+    found = power_function_transfer_risk(
+        silent, projection, silent, torch.tensor(0.0).double(), projection=projection
+    )
+    assert float(found) == 1.0
+
+
+def test_inefficiency_of_many_points_in_single_precision() -> None:
+    norms = torch.arange(1, 200_001).double().sqrt().float()
+    n = 2 ** torch.arange(4, 17)
+    found = data_inefficiency(norms)
+    exact = data_inefficiency(norms.double())
+    assert found.dtype == torch.float32
+    assert torch.allclose(found[n].double(), exact[n], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "off"), [(torch.float32, 1e-4), (torch.float64, 3e-9)])
+def test_the_angle_of_a_teacher_that_is_nearly_right_is_no_smaller_than_it_is(
+    dtype: torch.dtype, off: float
+) -> None:
+    axes, right = torch.eye(3, dtype=dtype), torch.ones(3, dtype=dtype)
+    taught = right + off * torch.tensor([1.0, -1.0, 0.0], dtype=dtype)
+    curve = transfer_curve(LinearKernel(), axes, linear_function(right), axes, sizes=(3,), targets=taught)
+    apart = (taught.double() - right.double()).norm() / right.double().norm()  # tan of the angle
+    assert (
+        float(apart.arctan())
+        <= float(curve.angle)
+        <= float(apart.arctan()) + 20 * torch.finfo(dtype).eps ** 0.5
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
 
@@ -58,13 +58,14 @@ class Coverage(Evidence):
     def rare(cls, violated: Values, /, *, delta: float, notes: Notes | None = None) -> Coverage:
         """Count independent events that must be rarer than δ.
 
-        Where there is none to count, it counts as one that occurred: no evidence that they are rare.
+        Where there is none to count, nothing is decided: both p-values are 1.
 
         Raises:
             ValueError: as `of`.
         """
         occurred = as_numbers("violated", violated).reshape(-1)
-        occurred = occurred if len(occurred) else np.ones(1)
+        if not len(occurred):
+            return replace(cls.rare([0.0], delta=delta, notes=notes), draws=0)
         return cls.of(occurred, np.full_like(occurred, 0.5), delta=delta, notes=notes)
 
     @property
@@ -81,7 +82,7 @@ class Coverage(Evidence):
 
     @property
     def key_figure(self) -> str:
-        limit = _rate(self.violations, self.draws)
+        limit = _rate(self.violations, self.draws) if self.draws else 1.0
         return f"{self.violations} of {self.draws} violate, rate ≤ {limit:.3g} (δ = {self.delta:g})"
 
 

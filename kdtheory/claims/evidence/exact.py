@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from kdtheory.claims.evidence.kind import Evidence, Notes, Values, pair_at, paired
+from kdtheory.claims.evidence.kind import Evidence, Notes, Values, check_declared, pair_at, paired
 from kdtheory.doors import gate
 
 __all__ = ["Identity", "Inequality", "WorstRatio"]
@@ -46,10 +46,12 @@ class Identity(Evidence):
             notes: further numbers to report.
 
         Raises:
-            ValueError: shapes differ, a side is empty or not finite, or the effect is zero.
+            ValueError: shapes differ, a side is empty or not finite, a setting is infinite, or the effect
+                is zero.
         """
         left, right = paired(lhs, rhs)
         scale = float(np.abs(right).max()) if effect is None else effect
+        check_declared(tolerance=tolerance, effect=scale)
         if scale <= 0:
             raise ValueError("the effect is 0, so no error is relative to it; declare an effect > 0")
         errors = np.abs(left - right) / scale
@@ -116,8 +118,9 @@ class Inequality(Evidence):
             notes: further numbers to report.
 
         Raises:
-            ValueError: shapes differ, a side is empty or has NaN, or slack < 0.
+            ValueError: shapes differ, a side is empty or not finite, or the slack is infinite or below 0.
         """
+        check_declared(slack=slack)
         if slack < 0:
             raise ValueError(f"slack = {slack} must be ≥ 0")
         left, right = (side.reshape(-1) for side in paired(lhs, rhs))
@@ -172,6 +175,7 @@ class WorstRatio(Evidence):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_declared(limit=self.limit, slack=self.slack)
         if not np.isfinite(self.ratio):
             raise ValueError(f"ratio = {self.ratio} is not finite; the search went astray")
 

@@ -13,6 +13,7 @@ the ledger. What the numbers amount to is decided in one place, `kdtheory.claims
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -23,7 +24,7 @@ from numpy.typing import ArrayLike
 from kdtheory.doors import gate
 from kdtheory.plain import made, plain, plain_fields
 
-__all__ = ["Evidence", "Notes", "Values", "as_numbers", "pair_at", "paired"]
+__all__ = ["Evidence", "Notes", "Values", "as_numbers", "check_declared", "pair_at", "paired"]
 
 Notes = Mapping[str, Any]
 if TYPE_CHECKING:
@@ -98,6 +99,13 @@ def _below(kind: type[Evidence]) -> Iterator[type[Evidence]]:
     for one in kind.__subclasses__():
         yield one
         yield from _below(one)
+
+
+def check_declared(**settings: float) -> None:
+    """What is declared before a run is finite: with an infinite slack or margin everything would hold."""
+    for name, value in settings.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{name} = {value} is not finite; declare a number that the evidence can fail")
 
 
 def as_numbers(name: str, values: Values) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from kdtheory.claims.evidence.kind import Evidence, Notes, Values, as_numbers, paired
+from kdtheory.claims.evidence.kind import Evidence, Notes, Values, as_numbers, check_declared, paired
 from kdtheory.doors import gate
 from kdtheory.stats import (
     MeanTest,
@@ -95,6 +95,7 @@ class MeanInequality(_Means):
         Raises:
             ValueError: shapes differ, fewer than two trials, not finite, or a difference out of its bounds.
         """
+        check_declared(slack=slack)
         left, right = (side.reshape(-1) for side in paired(lhs, rhs))
         made = cls(
             lhs_mean=float(left.mean()),
@@ -149,6 +150,7 @@ class Equality(_Means):
         """
         left, right = (side.reshape(-1) for side in paired(lhs, rhs))
         scale = abs(float(right.mean())) if effect is None else effect
+        check_declared(margin=margin, effect=scale)
         if scale <= 0 or margin <= 0:
             raise ValueError(f"margin = {margin} and effect = {scale} must both be > 0")
         made = cls(effect=scale, margin=margin, notes=notes or {}, **_measured(left, right))
@@ -222,13 +224,17 @@ class Rate(Evidence):
         """Fit one slope per row of `values` [replicates, horizons] and test their mean.
 
         Raises:
-            ValueError: fewer than 2 replicates or 3 horizons, or a value that is not positive.
+            ValueError: fewer than 2 replicates or 3 horizons, a value that is not positive and finite,
+                a setting that is infinite, or margin < 0.
         """
         sweep, table = as_numbers("horizons", horizons), as_numbers("values", values)
         if sweep.ndim != 1 or table.ndim != 2 or table.shape[1] != len(sweep):
             raise ValueError(
                 f"values have shape {table.shape} and horizons {sweep.shape}; give replicates × horizons"
             )
+        check_declared(expected=expected, margin=margin)
+        if margin < 0:
+            raise ValueError(f"margin = {margin} must be ≥ 0")
         test = mean_test(log_log_slopes(sweep, table), size=1.0)
         return cls(
             replicates=len(table),
