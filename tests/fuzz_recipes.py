@@ -218,6 +218,12 @@ RECIPES: dict[str, dict[str, Maker]] = {
         "inputs": rows(20),
     },
     "multiview.limit.train_limit": {"teacher_logits": one(None, rows(2))},
+    "multiview.lazy.LazyPopulation.logits": {
+        "coefficients": lambda draw: draw.normal(3, 4).abs().to(draw.dtype)
+    },
+    "multiview.limit.LimitPopulation.logits": {
+        "coefficients": lambda draw: draw.normal(3, 4).abs().to(draw.dtype)
+    },
     "networks": {
         "ask": lambda draw: lambda batch: batch.args[0],
         "inputs": lambda draw: networks.Inputs((torch.eye(5),)),

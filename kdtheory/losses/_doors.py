@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from kdtheory.types import at_least_float32
+from kdtheory.types import at_least_float32, own_precision
 from kdtheory.validate import check_at_least, check_finite, check_floating, check_same_shape
 
 _MOST_EXPONENT = 100  # 2^100 and 2^−100 are numbers of float32
@@ -93,10 +93,7 @@ def rows_of(features: Tensor, /, *, each: bool = False) -> Tensor:
 
 def product(first: Tensor, second: Tensor, /) -> Tensor:
     """first @ second in the type that they have, also where autocast would round both to half precision."""
-    kind = first.device.type
-    if not torch.is_autocast_enabled(kind):
-        return first @ second
-    with torch.autocast(kind, enabled=False):
+    with own_precision(first.device.type):
         return first @ second
 
 

@@ -172,9 +172,11 @@ def _kl_divergence(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
 
 def _expected_gap(log_probs: Tensor, other: Tensor) -> Tensor:
     """Σ p (ln p − ln q); a class with p = 0 counts for nothing, and there ln p is finite and ln q is masked,
-    before they can make a NaN.
+    before they can make a NaN, here or in a gradient.
     """
-    probs, finite = log_probs.exp(), log_probs.clamp_min(torch.finfo(log_probs.dtype).min)
+    least = torch.finfo(log_probs.dtype)
+    floor = math.log(least.smallest_normal * least.eps) - 1  # below, exp is 0
+    probs, finite = log_probs.exp(), log_probs.clamp_min(floor)
     return (probs * (finite - other.where(probs > 0, 0))).sum(-1)
 
 

@@ -23,6 +23,7 @@ from kdtheory.ntk._layerwise import layerwise_factors, obstacle
 from kdtheory.ntk._points import check_fits, checked_pair
 from kdtheory.ntk._stacked import checked_stack, stacked_gram
 from kdtheory.ntk._tiles import Target, empty_matrix
+from kdtheory.types import own_precision
 from kdtheory.validate import check_at_least, check_one_of
 
 __all__ = ["EmpiricalKernel", "SlowKernelWarning"]
@@ -194,7 +195,7 @@ class EmpiricalKernel:
         is then as it was.
         """
         own = next(self._trained).device.type
-        with torch.inference_mode(False), torch.autocast(own, enabled=False), left_as_it_was(self.module):
+        with torch.inference_mode(False), own_precision(own), left_as_it_was(self.module):
             (rows, columns), like = self._taken(rows, columns), next(self._trained)
             k = self._check(rows, columns, like, power=power)
             yield rows, columns, like.detach().new_empty(0), k

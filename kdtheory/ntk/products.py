@@ -13,6 +13,7 @@ from torch.func import functional_call, vjp
 
 from kdtheory.doors import door
 from kdtheory.networks import Inputs, check_alone, left_as_it_was, outputs_in
+from kdtheory.types import own_precision
 from kdtheory.validate import check_at_least, check_finite, check_same_shape
 
 __all__ = ["ntk_vector_product"]
@@ -75,7 +76,7 @@ def ntk_vector_product(
         return part.outputs(module, name="module")
 
     own = next(iter(params.values())).device.type
-    with torch.autocast(own, enabled=False), left_as_it_was(module):
+    with own_precision(own), left_as_it_was(module):
         for some in (others, rows):
             few = Inputs((torch.cat([some[:_ASKED], torch.zeros_like(some[:1])]),))  # a row in company
             with torch.no_grad():

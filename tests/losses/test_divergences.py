@@ -1,6 +1,7 @@
 """The soft terms against 50 digits, torch, SciPy, and at their endpoints."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import scipy.special
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import precise_kl, precise_softmax
+from torch import Tensor
 
 from kdtheory.losses import (
     SOFT_TERMS,
@@ -202,3 +204,16 @@ def test_logits_far_apart_do_not_overflow():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call(torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("divergence", [kl_divergence, reverse_kl_divergence, jensen_shannon])
+def test_classes_that_both_exclude_have_no_gradient_whatever_the_factor(
+    divergence: Callable[..., Tensor], dtype: torch.dtype
+) -> None:
+    kept = torch.tensor([0.3, -0.2, 1.0], dtype=dtype, requires_grad=True)
+    other, out = torch.tensor([1.0, 0.5, -1.0], dtype=dtype), torch.full((1,), -torch.inf, dtype=dtype)
+    whole = [torch.cat([part, out])[None] for part in (kept, other)]
+    (found,) = torch.autograd.grad(1e4 * divergence(*whole).sum(), kept)
+    (expected,) = torch.autograd.grad(1e4 * divergence(kept[None], other[None]).sum(), kept)
+    torch.testing.assert_close(found, expected)
