@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,6 @@ __all__ = [
     "Sample",
     "as_torch_starts",
     "at_least_float32",
-    "own_precision",
     "promoted",
     "recordable",
     "resolve_device",
@@ -69,11 +68,6 @@ def widened(*tensors: Tensor, temperature: float | Tensor = 1.0) -> list[Tensor]
 def told(values: Tensor, like: Tensor, /) -> Tensor:
     """The values in the type of what came in, float32 for half precision."""
     return values.to(at_least_float32(like)[0].dtype)
-
-
-def own_precision(device: str, /) -> AbstractContextManager[object]:
-    """A block in which autocast does not round what a kind of device computes; a device may be without it."""
-    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def rounded_up(number: float, /) -> int:

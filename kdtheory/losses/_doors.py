@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from kdtheory.types import at_least_float32, own_precision
+from kdtheory._autocast import own_precision
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_finite, check_floating, check_same_shape
 
 _MOST_EXPONENT = 100  # 2^100 and 2^−100 are numbers of float32

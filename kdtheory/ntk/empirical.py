@@ -13,6 +13,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from kdtheory._autocast import own_precision
 from kdtheory.doors import door
 from kdtheory.networks import Inputs, Pick, check_alone, check_ready, left_as_it_was, outputs_in
 from kdtheory.ntk._all_outputs import by_outputs, fill_all_outputs
@@ -23,7 +24,6 @@ from kdtheory.ntk._layerwise import layerwise_factors, obstacle
 from kdtheory.ntk._points import check_fits, checked_pair
 from kdtheory.ntk._stacked import checked_stack, stacked_gram
 from kdtheory.ntk._tiles import Target, empty_matrix
-from kdtheory.types import own_precision
 from kdtheory.validate import check_at_least, check_one_of
 
 __all__ = ["EmpiricalKernel", "SlowKernelWarning"]

@@ -11,9 +11,9 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call, vjp
 
+from kdtheory._autocast import own_precision
 from kdtheory.doors import door
 from kdtheory.networks import Inputs, check_alone, left_as_it_was, outputs_in
-from kdtheory.types import own_precision
 from kdtheory.validate import check_at_least, check_finite, check_same_shape
 
 __all__ = ["ntk_vector_product"]
