@@ -111,6 +111,11 @@ def test_what_is_within_silent_work_is_silent(asked: object, capsys: pytest.Capt
 @pytest.mark.usefixtures("soon")
 def test_without_a_stderr_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", None)
+    done = []
     with progress_bar("counting") as tell:
-        tell(1, 2)
-        time.sleep(0.1)
+        for step in (1, 2):
+            tell(step, 2)
+            time.sleep(0.1)
+            done.append(step)
+    assert done == [1, 2]
+    assert not progress._busy.locked()
