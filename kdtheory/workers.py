@@ -140,5 +140,7 @@ def _end_with(parent: int, _path: tuple[str, ...], _renewed: int) -> None:
         os._exit(1)
 
     if os.getpid() != parent:  # a backend of threads has no process to end
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a worker of later on was started with none held
         silence()
         threading.Thread(target=watch, daemon=True).start()
