@@ -10,6 +10,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 from markupsafe import Markup
 
@@ -47,6 +48,7 @@ _INHERITED = {
     "fill", "fill-opacity", "fill-rule", "stroke", "stroke-dasharray", "stroke-dashoffset", "stroke-linecap",
     "stroke-linejoin", "stroke-miterlimit", "stroke-opacity", "stroke-width",
 }  # fmt: skip
+_PLACED = {"href", "x", "y"}
 _MOVED = re.compile(r"translate\(([-.\d]+) ([-.\d]+)\)")
 _GLYPH, _OUTLINE = "scale(0.015625)", re.compile(r"[\w .-]*")
 _PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[\w+/=\s]*")
@@ -183,6 +185,8 @@ def _clean(element: ET.Element, names: _Names) -> None:
         element.text = _scoped(element.text or "", names)
     elif element.tag not in _TEXTS:
         element.text = None
+    if not len(element):
+        return
     children = [child for child in element if str(child.tag).removeprefix(_SVG) in _KEPT]
     for child in children:
         _clean(child, names)
@@ -212,9 +216,16 @@ def _share_word(group: ET.Element, page: Shared) -> None:
         for one in group:
             for axis in {"x", "y"} & set(one.attrib):  # in units of a font, a hundredth of a word's height
                 one.set(axis, str(round(float(one.attrib[axis]))))
-        said = "".join(_written(one, short=True) for one in group)
+        said = "".join(map(_use, group))
         group.tag, group[:] = "use", []
         group.set("href", f"#{page.known(page.words, said)}")
+
+
+def _use(glyph: ET.Element) -> str:
+    if not glyph.attrib.keys() <= _PLACED:
+        return _written(glyph, short=True)
+    said = "".join(f' {key}="{value}"' for key, value in glyph.attrib.items())
+    return f"<use{said}/>"  # of letters and digits alone; most elements of a page are these
 
 
 def _unwrapped(children: list[ET.Element]) -> Iterator[ET.Element]:
@@ -232,8 +243,9 @@ def _shorten(element: ET.Element, page: Shared) -> None:
     """Say an element in fewer words: its style by a class, its numbers in digits that can be seen."""
     if style := element.attrib.pop("style", ""):
         element.set("class", page.known(page.styles, style))
-    for key in _MEASURES & set(element.attrib):
-        element.set(key, _compact(element.attrib[key]) if key == "d" else _seen(element.attrib[key]))
+    for key, value in element.attrib.items():
+        if key in _MEASURES:
+            element.attrib[key] = _compact(value) if key == "d" else _seen(value)
     if element.tag == "use" and (moved := _MOVED.fullmatch(element.get("transform", ""))):
         del element.attrib["transform"]
         element.attrib |= {
@@ -248,7 +260,7 @@ def _compact(path: str) -> str:
 
 def _seen(numbers: str) -> str:
     """Numbers to three digits or four: a tenth of a point is not seen."""
-    return _LONG.sub(lambda one: _rounded(float(one[0])), numbers)
+    return numbers if "." not in numbers else _LONG.sub(lambda one: _rounded(float(one[0])), numbers)
 
 
 def _rounded(value: float) -> str:
@@ -267,22 +279,30 @@ def _own(tag: str, key: str, value: str, names: _Names) -> str | None:
         return value if tag == "image" and _PICTURE.fullmatch(value) else None
     if key == "style":
         return _declared(value, names)
+    if _OUTLINE.fullmatch(value):  # neither refers to anything nor leads out of the page
+        return value
     inner = _renamed(value, names)
     return None if _OUTSIDE.search(_REFERENCE.sub("", value)) else inner
 
 
 def _renamed(value: str, names: _Names) -> str:
+    if "(" not in value:
+        return value
     return _REFERENCE.sub(lambda found: f"url(#{names[found[1]]})", value)
 
 
 def _declared(style: str, names: _Names) -> str:
     """The declarations of a style that draw, and refer to nothing outside the figure."""
+    return _drawing(_renamed(style, names))
+
+
+@cache
+def _drawing(style: str) -> str:
     kept = []
     for declaration in style.split(";"):
         prop, _, value = (part.strip() for part in declaration.partition(":"))
-        inner = _renamed(value, names)
-        if _PROPERTY.fullmatch(prop) and _VALUE.fullmatch(inner):
-            kept.append(f"{prop}: {inner}")
+        if _PROPERTY.fullmatch(prop) and _VALUE.fullmatch(value):
+            kept.append(f"{prop}: {value}")
     return "; ".join(kept)
 
 
