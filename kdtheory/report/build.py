@@ -22,8 +22,8 @@ from kdtheory.report.entry import Entry, entries
 from kdtheory.report.evidence import kinds
 from kdtheory.report.indices import indexed
 from kdtheory.report.numerals import numeral, reworded, rows
+from kdtheory.report.shared import Shared
 from kdtheory.report.sources import Figure, Run, read_figures, read_run
-from kdtheory.report.svg import Shared
 
 __all__ = ["page_template", "report"]
 

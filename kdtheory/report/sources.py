@@ -16,7 +16,8 @@ from kdtheory import bibliography
 from kdtheory.claims.finding import Ledger
 from kdtheory.files import Record, read_json
 from kdtheory.records import read_ledger
-from kdtheory.report.svg import Shared, inline_svg
+from kdtheory.report.shared import Shared
+from kdtheory.report.svg import inline_svg
 
 __all__ = ["Figure", "Run", "read_figures", "read_run"]
 

@@ -1,23 +1,25 @@
 """An SVG file as an element of a page: no prolog, no outside reference, and ids that are its own.
 
-What a drawing repeats is said once for the page (`Shared`): the glyphs of its font, and its styles; and
-numbers have the digits that can be seen.
+Words that matplotlib drew glyph by glyph are text again, as wide as they were drawn, which a page's search
+finds. What else a drawing repeats is said once for the page (`Shared`): the glyphs of formulas, and styles;
+and numbers have the digits that can be seen.
 """
 
 from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
 from markupsafe import Markup
 
-__all__ = ["Shared", "inline_svg"]
+from kdtheory.report.lettering import HREF, MOVED, SVG, spell
+from kdtheory.report.shared import Shared
 
-_SVG = "{http://www.w3.org/2000/svg}"
-_HREF = "{http://www.w3.org/1999/xlink}href"
+__all__ = ["inline_svg"]
+
 _KEPT = {
     "svg", "g", "defs", "symbol", "use", "image", "style", "desc", "path", "rect", "circle", "ellipse",
     "line", "polyline", "polygon", "text", "tspan", "textPath", "clipPath", "mask", "marker", "pattern",
@@ -39,7 +41,6 @@ _RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
 _ASIDE = re.compile(r"@[^;{}]*;|/\*.*?\*/", re.DOTALL)
 _NAMED = re.compile(r"#([\w-]+)")
 _SELECTOR = re.compile(r"[\w.#*][\w\s.#*>-]*")
-_ID = re.compile(r"\b(s\d+)\b")
 _REFERRED = re.compile(r"#([\w.:-]+)")
 _TEXTS = {"text", "tspan", "textPath", "style", "desc"}
 _MEASURES = {"d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "width", "height", "points", "transform"}
@@ -49,53 +50,8 @@ _INHERITED = {
     "stroke-linejoin", "stroke-miterlimit", "stroke-opacity", "stroke-width",
 }  # fmt: skip
 _PLACED = {"href", "x", "y"}
-_MOVED = re.compile(r"translate\(([-.\d]+) ([-.\d]+)\)")
 _GLYPH, _OUTLINE = "scale(0.015625)", re.compile(r"[\w .-]*")
 _PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[\w+/=\s]*")
-
-
-@dataclass
-class Shared:
-    """What the drawings of a page share: glyphs by their outlines, words by their glyphs, styles, and ids."""
-
-    glyphs: dict[str, str] = field(default_factory=dict)
-    words: dict[str, str] = field(default_factory=dict)
-    styles: dict[str, str] = field(default_factory=dict)
-    taken: int = 0
-    said: dict[str, str] = field(default_factory=dict)
-
-    def name(self) -> str:
-        """A short id that nothing else on the page has."""
-        self.taken += 1
-        return f"s{self.taken}"
-
-    def is_glyph(self, reference: str) -> bool:
-        """Whether a reference, as "#s7", is to a glyph."""
-        name = reference.removeprefix("#")
-        return self.glyphs.get(self.said.get(name, "")) == name
-
-    def known(self, kind: dict[str, str], said: str) -> str:
-        """The id of a glyph, a word or a style."""
-        if said not in kind:
-            kind[said] = self.name()
-            self.said[kind[said]] = said
-        return kind[said]
-
-    def definitions(self, drawings: Iterable[str], /) -> tuple[Markup, Markup]:
-        """A style sheet, and an element to stand before the drawings: all that they share, once."""
-        used = set(_ID.findall(" ".join(drawings)))
-        words = {name: said for said, name in self.words.items() if name in used}
-        used |= set(_ID.findall(" ".join(words.values())))
-        rules = "".join(f".{name}{{{said}}}" for said, name in self.styles.items() if name in used)
-        glyphs = (
-            f'<path id="{name}" d="{said}" transform="scale(.015625)"/>'
-            for said, name in self.glyphs.items()
-            if name in used
-        )
-        groups = (f'<g id="{name}">{said}</g>' for name, said in words.items())
-        hidden = '<svg width="0" height="0" style="position: absolute" aria-hidden="true"><defs>'
-        inner = "".join([*glyphs, *groups])
-        return Markup(rules), Markup(f"{hidden}{inner}</defs></svg>") if inner else Markup()
 
 
 @dataclass
@@ -126,10 +82,10 @@ def inline_svg(text: str, /, *, name: str, label: str, page: Shared | None = Non
         ValueError: the text is not SVG.
     """
     try:
-        root = ET.fromstring(text)
+        root = ET.fromstring(text, ET.XMLParser(target=ET.TreeBuilder(insert_comments=page is not None)))
     except ET.ParseError as error:
         raise ValueError(f"figure {name} is not SVG ({error}); draw it again") from error
-    if root.tag != f"{_SVG}svg":
+    if root.tag != f"{SVG}svg":
         raise ValueError(f"figure {name} is not SVG (its root is {root.tag}); draw it again")
     names = _Names(name, page, set(_REFERRED.findall(text)))
     if page is not None:
@@ -155,27 +111,28 @@ def _number(length: str) -> str:
 def _share_glyphs(root: ET.Element, names: _Names, page: Shared) -> None:
     """Take the outlines of glyphs out of a drawing by matplotlib; the page has each once, and no blanks."""
     blank = set()
-    for holder in root.iter(f"{_SVG}defs"):
+    for holder in root.iter(f"{SVG}defs"):
         for path in list(holder):
             known, outline = path.get("id", ""), _compact(path.get("d", ""))
             plain = set(path.attrib) == {"id", "d", "transform"} and path.get("transform") == _GLYPH
-            if path.tag == f"{_SVG}path" and plain and _OUTLINE.fullmatch(outline):
+            if path.tag == f"{SVG}path" and plain and _OUTLINE.fullmatch(outline):
                 names.given[known] = page.known(page.glyphs, outline)
                 holder.remove(path)
             elif set(path.attrib) == {"id", "transform"} and not len(path):
                 blank.add(f"#{known}")
                 holder.remove(path)
-    for group in list(root.iter(f"{_SVG}g")):
-        for one in [one for one in group if one.tag == f"{_SVG}use" and one.get(_HREF) in blank]:
+    spell(root, page)
+    for group in list(root.iter(f"{SVG}g")):
+        for one in [one for one in group if one.tag == f"{SVG}use" and one.get(HREF) in blank]:
             group.remove(one)
 
 
 def _clean(element: ET.Element, names: _Names) -> None:
-    element.tag = element.tag.removeprefix(_SVG)
+    element.tag = element.tag.removeprefix(SVG)
     attributes = dict(element.attrib)
     element.attrib.clear()
     for key, value in attributes.items():
-        kept = "href" if key == _HREF else key
+        kept = "href" if key == HREF else key
         inner = None if kept.startswith(("{", "on")) else _own(element.tag, kept, value, names)
         if inner is not None:
             element.set(kept, inner)
@@ -187,7 +144,7 @@ def _clean(element: ET.Element, names: _Names) -> None:
         element.text = None
     if not len(element):
         return
-    children = [child for child in element if str(child.tag).removeprefix(_SVG) in _KEPT]
+    children = [child for child in element if str(child.tag).removeprefix(SVG) in _KEPT]
     for child in children:
         _clean(child, names)
         if element.tag not in _TEXTS:
@@ -246,7 +203,7 @@ def _shorten(element: ET.Element, page: Shared) -> None:
     for key, value in element.attrib.items():
         if key in _MEASURES:
             element.attrib[key] = _compact(value) if key == "d" else _seen(value)
-    if element.tag == "use" and (moved := _MOVED.fullmatch(element.get("transform", ""))):
+    if element.tag == "use" and (moved := MOVED.fullmatch(element.get("transform", ""))):
         del element.attrib["transform"]
         element.attrib |= {
             axis: place for axis, place in zip("xy", moved.groups(), strict=True) if place != "0"

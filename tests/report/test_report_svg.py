@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ET
+from typing import Any
 
 import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
 
-from kdtheory.report.svg import Shared, inline_svg
+from kdtheory.report.shared import Shared
+from kdtheory.report.svg import inline_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = """<?xml version="1.0"?>
@@ -99,21 +101,28 @@ def test_what_matplotlib_draws_is_kept() -> None:
             assert all(f"{prop}:" in kept.get("style", "") for prop in properties if prop)
 
 
-def plotted(salt: str) -> str:
+def plotted(salt: str, *, title: str = "", xlabel: str = "", **looks: Any) -> str:
     drawn = Figure()
-    drawn.subplots().plot([0, 1], [0, 1])
+    ax = drawn.subplots()
+    ax.plot([0, 1], [0, 1])
+    ax.set_title(title, **looks)
+    ax.set_xlabel(xlabel)
     out = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": salt}):
         drawn.savefig(out, format="svg")
     return out.getvalue()
 
 
+def numbers(text: str) -> list[float]:
+    return [float(one) for one in re.findall(r"-?\d+(?:\.\d+)?", text)]
+
+
 def test_what_is_shared_is_said_once_and_nothing_is_lost() -> None:
-    """Two drawings of a plot: outlines, words and styles are those of the page, and none is lacking."""
-    page = Shared()
-    both = [inline_svg(plotted("same"), name=f"figure-{n}", label="x", page=page) for n in range(2)]
+    """Two drawings of a plot: outlines, formulas and styles are those of the page, and none is lacking."""
+    page, drawn = Shared(), plotted("same", title="$x_1 = y$")
+    both = [inline_svg(drawn, name=f"figure-{n}", label="x", page=page) for n in range(2)]
     style, shapes = page.definitions(both)
-    alone = inline_svg(plotted("same"), name="figure-x", label="x")
+    alone = inline_svg(drawn, name="figure-x", label="x")
     assert 3 * len(both[0]) < len(alone)
     ids = re.findall(r'\bid="([^"]+)"', "".join([*both, shapes]))
     assert len(ids) == len(set(ids))
@@ -127,24 +136,41 @@ def test_what_is_shared_is_said_once_and_nothing_is_lost() -> None:
     assert page.definitions([]) == ("", "")
 
 
-def test_a_word_is_the_glyphs_that_it_was() -> None:
+def test_a_formula_is_the_glyphs_that_it_was() -> None:
     page = Shared()
-    shown = inline_svg(plotted("same"), name="figure-x", label="x", page=page)
-    shapes = ET.fromstring(page.definitions([shown])[1])
-    groups = {group.get("id"): group for group in shapes.iter("g")}
-    words = [
-        groups[use.get("href", "")[1:]]
-        for use in ET.fromstring(shown).iter("use")
-        if use.get("href", "")[1:] in groups
+    drawn = plotted("same", title=r"$\gamma_{10}$")
+    shown = inline_svg(drawn, name="figure-x", label="x", page=page)
+    words = {word.get("id"): word for word in ET.fromstring(page.definitions([shown])[1]).iter("g")}
+    used = [use.get("href", "")[1:] for use in ET.fromstring(shown).iter("use")]
+    (now,) = [list(words[name]) for name in used if name in words]
+    (then,) = [
+        group.findall(f"{SVG}use")
+        for group in ET.fromstring(drawn).iter(f"{SVG}g")
+        if any("scale(0.7)" in use.get("transform", "") for use in group.findall(f"{SVG}use"))
     ]
-    before = [group for group in ET.fromstring(plotted("same")).iter(f"{SVG}g") if group.get("transform")]
-    assert [len(word) for word in words] == [len(group.findall(f"{SVG}use")) for group in before]
-    for word, group in zip(words, before, strict=True):
-        for now, then in zip(word, group.findall(f"{SVG}use"), strict=True):
-            moved = re.match(r"translate\(([-\d.]+) ([-\d.]+)\)$", then.get("transform") or "translate(0 0)")
-            if moved:
-                assert abs(float(now.get("x", 0)) - float(moved[1])) <= 0.51
-                assert abs(float(now.get("y", 0)) - float(moved[2])) <= 0.51
+    assert len(now) == len(then) == 3
+    for one, use in zip(now[1:], then[1:], strict=True):
+        assert numbers(one.get("transform", "")) == pytest.approx(numbers(use.get("transform", "")), abs=0.05)
+    assert not any("γ" in (one.text or "") for one in ET.fromstring(shown).iter("text"))
+
+
+def test_words_are_text_where_they_were_and_as_wide() -> None:
+    """Its last two letters are one, so that its width is known; two dashes a comment does not hold."""
+    drawn = plotted("same", title="a & <b>  ββ", weight="bold", rotation=90, xlabel="two--dashes")
+    shown = ET.fromstring(inline_svg(drawn, name="x", label="x", page=Shared()))
+    said = {one.text: one for one in shown.iter("text")}
+    assert set(said) == {"0.0", "0.2", "0.4", "0.6", "0.8", "1.0", "a & <b>  ββ"}
+    (group,) = [
+        group for group in ET.fromstring(drawn).iter(f"{SVG}g") if "rotate" in group.get("transform", "")
+    ]
+    x, y, _, size, _ = numbers(group.get("transform", ""))
+    starts = [numbers(use.get("transform", "translate(0 0)"))[0] for use in group.findall(f"{SVG}use")]
+    title = said["a & <b>  ββ"]
+    assert numbers(title.get("transform", "")) == pytest.approx([x, y, -90], abs=0.06)
+    assert float(title.get("font-size", "")) == pytest.approx(100 * size)
+    assert title.get("font-weight") == "bold"
+    wide = size * (starts[-1] + starts[-1] - starts[-2])
+    assert float(title.get("textLength", "")) == pytest.approx(wide, abs=0.06)
 
 
 @pytest.mark.parametrize(
