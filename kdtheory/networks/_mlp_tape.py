@@ -25,7 +25,7 @@ class Activation:
     """An activation a whose derivative is a function of its value: a′(z) = d(a(z))."""
 
     function: Callable[[Tensor], Tensor]
-    in_place: Callable[[Tensor], object]
+    into: Callable[[Tensor, Tensor], object]
     pull_back: Callable[[Tensor, Tensor], object]
     module: Callable[[], nn.Module]
 
@@ -33,23 +33,25 @@ class Activation:
 ACTIVATIONS = {
     "relu": Activation(
         torch.relu,
-        torch.relu_,
+        lambda z, out: torch.clamp_min(z, 0, out=out),
         lambda gradient, value: _aten.threshold_backward.grad_input(gradient, value, 0, grad_input=gradient),
         nn.ReLU,
     ),
     "tanh": Activation(
         torch.tanh,
-        torch.tanh_,
+        lambda z, out: torch.tanh(z, out=out),
         lambda gradient, value: _aten.tanh_backward.grad_input(gradient, value, grad_input=gradient),
         nn.Tanh,
     ),
     "sigmoid": Activation(
         torch.sigmoid,
-        torch.sigmoid_,
+        lambda z, out: torch.sigmoid(z, out=out),
         lambda gradient, value: _aten.sigmoid_backward.grad_input(gradient, value, grad_input=gradient),
         nn.Sigmoid,
     ),
-    "identity": Activation(lambda z: z, lambda z: z, lambda gradient, value: gradient, nn.Identity),
+    "identity": Activation(
+        lambda z: z, lambda z, out: out.copy_(z), lambda gradient, value: gradient, nn.Identity
+    ),
 }
 
 
@@ -80,10 +82,12 @@ class MLPTape:
         """The logits, a transposed view of classes × examples."""
         arrays = self._arrays_for(prepared.shape[1])
         arrays.below[0], arrays.read_back[0] = prepared.mT, prepared
-        for weight, below, units in zip(self._weights, arrays.below, arrays.units, strict=True):
-            torch.bmm(weight, below, out=units)
-            if units is not arrays.units[-1]:
-                self._activation.in_place(units)
+        for weight, below, sums, units in zip(
+            self._weights, arrays.below, arrays.sums, arrays.units, strict=True
+        ):
+            torch.bmm(weight, below, out=sums)
+            if units is not sums:
+                self._activation.into(sums, units)
         return arrays.logits
 
     def backward(self, logit_gradient: Float[Tensor, "members n k"], /) -> None:
@@ -131,9 +135,15 @@ class MLPTape:
             layers = [new(out + self._bias, examples) for out in outs[:-1]]
             logits = new(outs[-1], examples)
             inputs = layers[:1] or [logits]  # a place for what `forward` is given
+            room = new(max(outs[:-1], default=0), examples).flatten()  # units have a row more, in which sums
+            sizes = [len(self._weights[0]) * out * examples for out in outs[:-1]]  # would be split
             self._arrays[examples] = _Arrays(
                 below=[*inputs, *layers],
                 read_back=[layer.mT for layer in (*inputs, *layers)],
+                sums=[
+                    *(room[:size].view(-1, out, examples) for size, out in zip(sizes, outs, strict=False)),
+                    logits,
+                ],
                 units=[*(layer[:, :out] for layer, out in zip(layers, outs, strict=False)), logits],
                 deltas=[new(out, examples) for out in outs[:-1]],
                 logits=logits.mT,
@@ -145,12 +155,13 @@ class MLPTape:
 class _Arrays:
     """Room for the values of one forward and backward pass, and the views of it that the products take.
 
-    `below` is what each layer reads, with its constant unit, and `read_back` the same transposed; `units` is
-    what each layer writes, without.
+    `below` is what each layer reads, with its constant unit, and `read_back` the same transposed; `sums` is
+    what its product writes, and `units` what is made of it, without the constant unit.
     """
 
     below: list[Tensor]
     read_back: list[Tensor]
+    sums: list[Tensor]
     units: list[Tensor]
     deltas: list[Tensor]
     logits: Tensor

@@ -173,7 +173,11 @@ class MLP:
         self, params: Float[Tensor, "members size"], gradient: Float[Tensor, "members size"], /
     ) -> MLPTape:
         """Hand-written back-propagation into preallocated arrays."""
-        return MLPTape(self._blocks(params), self._blocks(gradient), ACTIVATIONS[self.activation], self.bias)
+        return self._tape_of(self._blocks(params), self._blocks(gradient))
+
+    def _tape_of(self, weights: list[Tensor], gradients: list[Tensor], /) -> MLPTape:
+        """The same of layers that need not lie in one array: of each a tensor as `_blocks` has it."""
+        return MLPTape(weights, gradients, ACTIVATIONS[self.activation], self.bias)
 
     @property
     def _parts(self) -> tuple[str, ...]:

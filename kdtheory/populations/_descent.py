@@ -16,6 +16,7 @@ from kdtheory.doors import inside
 from kdtheory.iterates import TailAverage, clip_rows
 from kdtheory.networks import Architecture, SteppingTape, Tape
 from kdtheory.populations._groups import rows_at_once
+from kdtheory.populations._layout import layout_of
 from kdtheory.populations._softmax import ClassesFirst
 from kdtheory.populations._update import update_of
 from kdtheory.recipe import Recipe
@@ -74,12 +75,13 @@ def descend(
 
     Parameters that are not kept are zero; without a gradient of their own they stay so, decay or not.
     """
-    weights = params[group]
-    gradient = torch.zeros_like(weights)
-    tape = task.architecture.tape(weights, gradient)
-    recipe, update = task.recipe, update_of(task.recipe, weights, gradient)
+    recipe, members = task.recipe, params[group]
+    by_rows = task.kept is not None or recipe.clip_norm is not None
+    layout = layout_of(task.architecture, members, rows=by_rows)
+    weights, gradient, tape = layout.weights, layout.gradient, layout.tape
+    update = update_of(recipe, weights, gradient)
     loss = task.loss_of(group)
-    mask = None if task.kept is None else task.kept[group].to(weights)
+    mask = None if task.kept is None else task.kept[group].to(members)
     raw = task.sample.rows(lambda array: array[group])
     batches: Iterator[Sample]
     examples = raw.inputs.shape[1]
@@ -107,19 +109,21 @@ def descend(
                     clip_rows(gradient, recipe.clip_norm)
                 update(now)
                 tail.see(step)
-            tell(count * len(weights))
+            tell(count * len(members))
         if stepping is not None:
             stepping.settle()
         tail.settle()
         if size < examples:
-            rows = max(size, rows_at_once(task.architecture, len(weights), examples))
+            rows = max(size, rows_at_once(task.architecture, len(members), examples))
             losses = _on_all(tape, raw, loss, gradient, rows)
         else:
             losses = _backward(tape, next(batches), loss)
     if mask is not None:
         gradient.mul_(mask)
     gradient.add_(weights, alpha=recipe.weight_decay)
-    return losses.detach().mean(-1), gradient.norm(dim=-1)
+    if weights is not members:
+        members.copy_(layout.members(weights))
+    return losses.detach().mean(-1), layout.members(gradient).norm(dim=-1)
 
 
 def is_plain(recipe: Recipe) -> bool:
