@@ -52,7 +52,7 @@ def calibrated_networks_differ_as_often_as_they_err(rows: Rows, /) -> Evidence:
 @claim(
     section="9.8",
     formula=r"\max_{f \in \mathcal F(\text{seen})} \mathrm{err}(f) = \mathrm{err}(g) + \Pr[f \ne g]",
-    source="clopper1934use",
+    source="derived here",
     place="derived here",
     assumes=("The points whose labels were seen have no mass.",),
     experiment=farthest_predictors,
