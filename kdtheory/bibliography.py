@@ -5,6 +5,8 @@ A source is the key of an entry, or `DERIVED`: the statement is the claim's own.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 from importlib import resources
@@ -21,6 +23,28 @@ DERIVED = "derived here"
 _READ: dict[str, Any] = {}
 _FROM: dict[str, Path] = {}
 """The entries of files of one's own, and the file of each."""
+_ACCENTS = dict(
+    zip(
+        "\"'`^~=.cvHukr",
+        "\u0308\u0301\u0300\u0302\u0303\u0304\u0307\u0327\u030c\u030b\u0306\u0328\u030a",
+        strict=True,
+    )
+)
+_ACCENTED = re.compile(r"""\\(?:(["'`^~=.])\s*|([cvHukr])(?![A-Za-z])\s*)\{?\\?([A-Za-z])\}?""")
+_SPECIALS = {
+    "ss": "ß",
+    "ae": "æ",
+    "AE": "Æ",
+    "oe": "œ",
+    "OE": "Œ",
+    "aa": "å",
+    "AA": "Å",
+    "o": "ø",
+    "O": "Ø",
+    "l": "ł",
+    "L": "Ł",
+}
+_SPECIAL = re.compile(r"\\(ss|ae|AE|oe|OE|aa|AA|o|O|l|L)(?![A-Za-z])(?:\{\}|\s+)?")
 
 
 @lru_cache(maxsize=1)
@@ -132,13 +156,22 @@ def citation(key: str, /) -> str:
 
     >>> citation("hinton2015distilling")
     'Hinton, Vinyals and Dean 2015'
+    >>> citation("muller2019when")
+    'Müller, Kornblith and Hinton 2019'
     """
     if _is_derived(key):
         return DERIVED
     fields = _entry(key).fields_dict
-    names = [" ".join([*author.von, *author.last]) for author in fields["author"].value]
+    names = [_letters(" ".join([*author.von, *author.last])) for author in fields["author"].value]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     return f"{listed if len(names) <= 4 else f'{names[0]} et al.'} {fields['year'].value}"
+
+
+def _letters(name: str) -> str:
+    """A name without the commands by which TeX writes letters that ASCII lacks."""
+    accented = _ACCENTED.sub(lambda one: one[3] + _ACCENTS[one[1] or one[2]], name)
+    whole = _SPECIAL.sub(lambda one: _SPECIALS[one[1]], accented)
+    return unicodedata.normalize("NFC", whole.replace("{", "").replace("}", ""))
 
 
 @gate

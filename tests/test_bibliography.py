@@ -5,7 +5,7 @@ from __future__ import annotations
 import bibtexparser
 import pytest
 
-from kdtheory.bibliography import DERIVED, bibtex, citation, keys
+from kdtheory.bibliography import DERIVED, _letters, bibtex, citation, keys
 from kdtheory.claims import REGISTRY
 
 
@@ -25,6 +25,26 @@ def test_entries_are_complete_bibtex(key: str) -> None:
 
 def test_citations_read_as_a_reader_knows_them() -> None:
     assert citation("hinton2015distilling") == "Hinton, Vinyals and Dean 2015"
+    assert not [key for key in keys() if set(citation(key)) & set("{}\\")]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (r"M{\"u}ller", "Müller"),
+        (r"M\"uller", "Müller"),
+        (r"Cl\'ement", "Clément"),
+        (r"{\v{C}}ech", "Čech"),
+        (r"Fran{\c c}ois", "François"),
+        (r"{\L}o\'{s}", "Łoś"),
+        (r"G{\'\i}", "Gí"),
+        (r"S{\o}ren Gro{\ss}", "Søren Groß"),
+        (r"{LeCun}", "LeCun"),
+        ("Müller", "Müller"),
+    ],
+)
+def test_names_are_read_as_tex_writes_them(written: str, read: str) -> None:
+    assert _letters(written) == read
 
 
 def test_an_unknown_key_is_refused_with_a_neighbour() -> None:

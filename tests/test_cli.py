@@ -91,6 +91,18 @@ def test_show_tells_what_broke_each_part_and_what_would_be_noticed(
     assert all(" ".join(names[0].split()[:2]) in shown for names in told)
     assert "broken by" in shown
     assert "would notice" in shown
+    assert "against it" not in shown
+
+
+def test_show_has_the_counterexample_of_what_is_refuted(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    name = "printed_softmax_is_a_probability_vector"
+    run(capsys, "verify", name, "--jobs", "1", "--out", "runs/one")
+    (finding,) = json.loads((folder / "runs/one/ledger.json").read_text())["findings"]
+    against = finding["evidence"]["counterexample"]
+    shown = " ".join(run(capsys, "show", name)[1].split())
+    assert f"against it left side {against['lhs']:.6g}, right side 1" in shown
 
 
 def test_a_run_of_an_older_schema_is_passed_over(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

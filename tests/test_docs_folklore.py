@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kdtheory.claims import REGISTRY
+from kdtheory.claims import REGISTRY, Plan
+from kdtheory.experiments.folklore.students import members_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "folklore.md"
+
+
+def test_the_page_has_the_number_of_networks() -> None:
+    words = " ".join(PAGE.read_text().split())
+    assert f"with {members_of(Plan(seed=0).run)} networks a side" in words
 
 
 def test_the_table_is_that_of_the_chapter() -> None:

@@ -192,12 +192,12 @@ def test_a_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_ledger(tmp_path) == written
 
 
-def test_readings_are_counted_apart_from_misprints() -> None:
+def test_readings_are_counted_apart_from_errata() -> None:
     misprint, reading = (record(name, FALSE, TRUE, expected="REFUTED") for name in "xy")
     read = replace(reading, reading="'all' is read as 'any'")
     ledger = only(misprint, read, record("z", TRUE, FALSE))
     lines = _summary(ledger)
-    assert "1 of the refuted as expected are misprints" in lines
+    assert "1 of the refuted as expected are errata" in lines
     assert "1 REFUTED as literally read; the charitable reading is the control" in lines
     assert [row["reading"] for row in as_document(ledger)["findings"]] == ["", "'all' is read as 'any'", ""]
     assert not any("literally" in line for line in _summary(only(misprint)))

@@ -50,7 +50,7 @@ def pill(verdict: str) -> str:
 
 
 def _kind(entry: Entry) -> str:
-    return "" if not entry["erratum"] else "a reading" if entry["reading"] else "a misprint"
+    return "" if not entry["erratum"] else "a reading" if entry["reading"] else "an erratum"
 
 
 def _expected(entry: Entry) -> str:
@@ -240,16 +240,16 @@ def _counted(some: list[Entry]) -> str:
 
 
 def _errata(entries: list[Entry], found: dict[str, Finding]) -> str:
-    misprints = [entry for entry in entries if not entry["reading"]]
+    as_printed = [entry for entry in entries if not entry["reading"]]
     readings = [entry for entry in entries if entry["reading"]]
     return "\n\n".join(
         [
             "# Errata",
-            "Printed statements that are refuted when they are executed as they stand, most of them in the "
-            "lecture notes. The control of each is the mended form, which must be supported under the same "
-            "code.",
-            "## Misprints",
-            *(_erratum(one, found.get(one["name"])) for one in misprints),
+            "Statements that are refuted when they are executed as they stand: of the lecture notes, of "
+            "papers, and those that people repeat. The control of each is the mended form, which must be "
+            "supported under the same code.",
+            "## Refuted as printed",
+            *(_erratum(one, found.get(one["name"])) for one in as_printed),
             "## Readings",
             prose(READ_LITERALLY) + ".",
             *(_erratum(one, found.get(one["name"])) for one in readings),

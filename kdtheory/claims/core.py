@@ -112,7 +112,7 @@ class Claim(Filed):
 
     @property
     def erratum(self) -> bool:
-        """Whether this is a printed statement that is expected to be refuted: a misprint, or a `reading`."""
+        """Whether this is a statement that is expected to be refuted, as it stands or as a `reading`."""
         return self.expect is Verdict.REFUTED
 
     @property

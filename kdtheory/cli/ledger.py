@@ -164,7 +164,7 @@ def _summary(ledger: Ledger) -> list[str]:
     decisions = f"{ledger.decisions} sampled decisions of claims and controls"
     lines.append(f"family-wise error ≤ {ledger.alpha:g} over {decisions} (Holm 1979)")
     if refuted := Counter(one.kind for one in ledger if one.kind and one.as_expected):
-        lines += [f"{refuted['erratum']} of the refuted as expected are misprints"]
+        lines += [f"{refuted['erratum']} of the refuted as expected are errata"]
         lines += [f"{refuted['reading']} {READ_LITERALLY}"] if refuted["reading"] else []
     if scored := [one.mutants for one in ledger if one.mutants]:
         killed, total = sum(one.killed for one in scored), sum(one.total for one in scored)

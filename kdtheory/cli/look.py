@@ -200,7 +200,7 @@ def _passed_over(ledger: Path) -> Iterator[None]:
 
 
 def _last_finding(name: str, runs: Path) -> dict[str, str]:
-    """The last verdict, what broke each part then, and what would have been noticed, as rows of `show`."""
+    """The last verdict, with counterexamples, what broke each part then, and what would have been noticed."""
     ledgers = [*runs.glob("ledger.json"), *runs.glob("*/ledger.json")]
     for path in sorted(ledgers, key=lambda path: path.stat().st_mtime, reverse=True):
         with _passed_over(path):
@@ -216,7 +216,16 @@ def _as_found(found: dict[str, Any], where: str) -> dict[str, str]:
     parts = {part: told.get("broken_by", "") for part, told in found["parts"].items()}
     return {
         "last verdict": f"{found['verdict']} ({where}). {meaning}\n{found.get('key_figure', '')}",
+        "against it": "\n".join(_counterexamples(found["evidence"])),
         "broken by": "\n".join(f"{part}: {by}" if part else by for part, by in parts.items() if by),
         "would notice": found.get("would_notice", ""),
         "calls": "\n".join(found.get("calls", ())),
     }
+
+
+def _counterexamples(evidence: dict[str, Any], part: str = "") -> Iterator[str]:
+    """The two sides where they are furthest from what is claimed, of each part that has them."""
+    for name, inner in evidence.get("parts", {}).items():
+        yield from _counterexamples(inner, f"{part}{name}: ")
+    if against := evidence.get("counterexample"):
+        yield f"{part}left side {against['lhs']:.6g}, right side {against['rhs']:.6g}"

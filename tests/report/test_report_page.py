@@ -204,7 +204,7 @@ def test_how_a_claim_is_judged_read_and_tuned_is_told(page: Page, html: str) -> 
     shown = page.claims["cross_entropy_reaches_zero"]
     assert "Refuted as literally read: 'fitted' is read as 'of least risk'. The charitable reading" in shown
     assert "set on seeds 0, 1, on whose streams the claim is never judged" in shown
-    assert "misprints: 0; readings: 1" in " ".join(re.sub(r"<[^>]+>", " ", html).split())
+    assert "errata: 0; readings: 1" in " ".join(re.sub(r"<[^>]+>", " ", html).split())
     assert '<span class="tag">reading</span>' in row(html, "cross_entropy_reaches_zero")
 
 

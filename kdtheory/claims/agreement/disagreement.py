@@ -25,7 +25,10 @@ from kdtheory.experiments.agreement.disagreement import (
     place="Theorem 4.1",
     assumes=("The shares of a class are its posterior, in the mean of the points with these shares.",),
     experiment=calibrated_ensembles,
-    control=Control("the shares are sharper: squared, in proportion", sharpness=2.0),
+    control=(
+        Control("the shares are sharper: squared, in proportion", sharpness=2.0),
+        Control("the shares are flatter: their fourth roots, in proportion", sharpness=0.25),
+    ),
     mutants=(
         Mutant("nine tenths of the disagreement", ensemble_disagreement, scaled(0.9)),
         Mutant("nine tenths of the error", ensemble_error, scaled(0.9)),
@@ -35,14 +38,21 @@ from kdtheory.experiments.agreement.disagreement import (
 def calibrated_networks_differ_as_often_as_they_err(rows: Rows, /) -> Evidence:
     """Networks that are calibrated class by class as an ensemble differ from each other as often as they err,
     in the mean; sharper ones err more often than they differ.
+
+    "sharper": with the shares squared, in proportion.
     """
-    return Identity.of(rows.error, rows.disagreement, tolerance=1e-9)
+    return Joint(
+        parts={
+            "as often": Identity.of(rows.error, rows.disagreement, tolerance=1e-9),
+            "sharper": Inequality.of(rows.disagreement_when_squared, rows.error_when_squared),
+        }
+    )
 
 
 @claim(
     section="9.8",
     formula=r"\max_{f \in \mathcal F(\text{seen})} \mathrm{err}(f) = \mathrm{err}(g) + \Pr[f \ne g]",
-    source="clopper1934use",
+    source="derived here",
     place="derived here",
     assumes=("The points whose labels were seen have no mass.",),
     experiment=farthest_predictors,

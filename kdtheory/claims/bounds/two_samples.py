@@ -11,7 +11,8 @@ from kdtheory.bounds.product import fisher32_log_level, product_upper_limit
 from kdtheory.bounds.tails import RiskTail
 from kdtheory.bounds.two_samples import sum_upper_limit
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
-from kdtheory.claims.evidence import Evidence, Inequality, Joint
+from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint
+from kdtheory.claims.wrong import scaled, shifted
 from kdtheory.experiments import Rows
 from kdtheory.experiments.bounds.two_samples import (
     DELTA,
@@ -77,13 +78,18 @@ def one_limit_covers_the_sum_of_two_risks(rows: Rows, /) -> Evidence:
     mutants=(
         Mutant("a product below δ is called as rare as δ", fisher32_log_level, math.log),
         Mutant("the normal approximation", product_upper_limit, _wald_of_tails),
+        Mutant("c is a tenth larger", fisher32_log_level, shifted(math.log(1.1))),
+        Mutant("a fiftieth more", product_upper_limit, scaled(1.02)),
     ),
-    power=Scaled(product_upper_limit, towards="less"),
+    power=Scaled(product_upper_limit),
 )
 def the_product_of_two_p_values_covers_whatever_the_predictor_has_seen(rows: Rows, /) -> Evidence:
     """A predictor that was chosen with the labelled points in view, as badly as possible, has a risk above
     the limit of the product with probability at most δ.
 
-    The control puts the limit for two fixed risks to the same test.
+    The control puts the limit for two fixed risks to the same test. "as stated": of all risks that add up to
+    the limit the p-values have the product c at most, and reach it; to a thousandth of ln c.
     """
-    return Inequality.of(rows.missed, np.full(len(rows.missed), DELTA), slack=1e-9)
+    largest = Identity.of(rows.largest, np.full(len(rows.largest), rows.log_level), tolerance=1e-3)
+    covers = Inequality.of(rows.missed, np.full(len(rows.missed), DELTA), slack=1e-9)
+    return Joint(parts={"covers": covers, "as stated": largest})

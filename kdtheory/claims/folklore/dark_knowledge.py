@@ -56,7 +56,7 @@ def what_a_teacher_gives_lies_in_the_order_of_the_wrong_classes(
 ) -> Evidence:
     """On few points a student gains over one of labels by the order of its teacher's wrong classes: with
     their probabilities in even shares it keeps less than half of the gain, and with them in another order it
-    falls five points or more below.
+    is less accurate than with all that the teacher says, by five points or more.
 
     The guess beforehand was that this would be refuted, for on larger images with 1,000 points a flat rest
     had kept nine tenths of the gain. With 100 points it came out otherwise, and the number of points is the

@@ -34,9 +34,9 @@ def two_networks_of_one_recipe_disagree_as_often_as_they_err(one: Rows, other: R
     err, so that disagreement would tell the error.
 
     The guess was a ratio of disagreement to error of 0.34 to 0.39, and about 1 for disjoint training sets. It
-    came out at 0.45, and above 1 (the note has it): what the starts decide is less than half of what the
-    training set decides. So disagreement tells the error only of networks that share no training image, and
-    then from above.
+    came out below one half, and above 1 (the note has it): what the starts decide is less than half of what
+    the training set decides. So disagreement tells the error only of networks that share no training image,
+    and then from above.
     """
     error = 1 - (one.accuracy + other.accuracy) / 2
     apart = (one.chosen != other.chosen).double().mean(-1)

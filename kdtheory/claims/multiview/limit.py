@@ -31,7 +31,7 @@ from kdtheory.multiview import limit_of, train_limit
 )
 def plain_networks_come_to_the_orthogonal_limit(rows: Rows, /) -> Evidence:
     """Networks trained by plain torch on Gaussian patches in R^d and the element-wise limit from the same
-    starts differ in their training logits by an amount that falls like d^{−1/2}.
+    starts differ in their training logits by an amount that falls at least like d^{−1/2}.
 
     One slope for each training set, at most −1/2 + 0.15.
     """

@@ -59,13 +59,15 @@ def label_keeping_self_distillation_ends_in_ridge_regression(rows: Rows, /) -> E
     """Rounds of kernel ridge regression on a mixture of labels and last outputs converge, by a constant
     factor a round, to ridge regression with the penalty λ/α: they never collapse.
 
-    The nugget 1 (equal eigenvalues) attains the contraction.
+    "attained": with the nugget 1 all eigenvalues are equal, and the contraction is exact.
     """
+    equal = rows.nugget == 1
     return Joint(
         parts={
             "closed form": Identity.of(rows.closed, rows.explicit, tolerance=1e-9),
             "limit": Identity.of(rows.explicit[:, -1], rows.limit, tolerance=1e-6),
             "contraction": Inequality.of(rows.contracted, rows.allowed, slack=1e-9),
+            "attained": Identity.of(rows.contracted[equal], rows.allowed[equal], tolerance=1e-9),
         }
     )
 

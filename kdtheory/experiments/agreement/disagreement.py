@@ -19,17 +19,22 @@ from kdtheory.streams import Stream
 def calibrated_ensembles(run: Run, /, *, sharpness: float = 1.0) -> Rows:
     """40 worlds of 6 groups of 4 points and 3 classes: in each group the networks' shares are one, and the
     posterior varies around them, with the shares for its mean; the mean error of a network, and how often two
-    of them differ. Then the shares are those to the power of `sharpness`, in proportion.
+    of them differ. Then the shares are those to the power of `sharpness`, in proportion; and both where they
+    are squared once more.
     """
     told = []
     for world in range(run.size(quick=40, full=400)):
         shares, posterior, weights = _calibrated_world(run.stream.child(world))
-        sharper = shares**sharpness
-        sharper = sharper / sharper.sum(-1, keepdim=True)
-        error, apart = ensemble_error(sharper, posterior, weights), ensemble_disagreement(sharper, weights)
-        told.append((float(error), float(apart)))
-    errors, disagreements = torch.tensor(told, dtype=torch.float64).T
-    return Rows(error=errors, disagreement=disagreements)
+        row: list[float] = []
+        for power in (sharpness, 2 * sharpness):
+            raised = shares**power
+            raised = raised / raised.sum(-1, keepdim=True)
+            row.append(float(ensemble_error(raised, posterior, weights)))
+            row.append(float(ensemble_disagreement(raised, weights)))
+        told.append(row)
+    columns = torch.tensor(told, dtype=torch.float64).T
+    names = ("error", "disagreement", "error_when_squared", "disagreement_when_squared")
+    return Rows(**dict(zip(names, columns, strict=True)))
 
 
 def that_errs_the_most(witness: Tensor, labels: Tensor, weights: Tensor, seen: Tensor) -> Tensor:

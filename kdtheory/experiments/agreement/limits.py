@@ -47,19 +47,27 @@ def normal(gains: int, losses: int, trials: int) -> float:
 @experiment
 def gates_of_agreement(run: Run, /, *, read: Callable[[int, int], float] = the_limit) -> Rows:
     """All counts of 20 and of 100 points at a grid of probabilities to differ: how often what is `read` off a
-    gate "k of N agree" lies below; and, at the number of points that is said to be needed for 5 and 1 %, how
-    often a student passes that differs any more often.
+    gate "k of N agree" lies below, and how often so many agree, or more, where students differ so much; and,
+    at the number of points that is said to be needed for 5 and 1 %, and at one fewer, how often a student
+    passes that differs any more often.
     """
-    missed = []
+    missed, at_limit = [], []
     for points in (20, 100):
         counts = np.arange(points + 1)
         limits = np.array([read(points - int(k), points) for k in counts])
         missed += [stats.binom.pmf(counts, points, d)[limits < d].sum() for d in np.linspace(0.01, 0.99, 50)]
-    passes = [
-        stats.binom.cdf(k, points_needed(most, delta=DELTA, flips=k), most * (1 + 1e-9))
-        for most, k in itertools.product((0.05, 0.01), (0, 1, 5))
-    ]
-    return Rows(missed=np.array(missed), passes=np.array(passes), delta=DELTA)
+        at_limit.append(stats.binom.cdf(counts, points, np.minimum(limits, 1))[:-1])  # the last limit is 1
+    goals = list(itertools.product((0.05, 0.01), (0, 1, 5)))
+    needed = np.array([points_needed(most, delta=DELTA, flips=k) for most, k in goals])
+    most, k = np.array(goals).T
+    passes, one_fewer = (stats.binom.cdf(k, n, most * (1 + 1e-9)) for n in (needed, needed - 1))
+    return Rows(
+        missed=np.array(missed),
+        at_limit=np.concatenate(at_limit),
+        passes=passes,
+        one_fewer=one_fewer,
+        delta=DELTA,
+    )
 
 
 @experiment
@@ -118,7 +126,9 @@ def labels_where_they_differ(run: Run, /, *, surest: float = 0.0) -> Rows:
 def few_labels_and_many_points(run: Run, /, *, sees_the_student: float = 1.0) -> Rows:
     """All counts of 2 labelled points and 3 without labels (3 and 4 at the full tier) at a grid of chances:
     how often the joint limit of err(s) lies below. Where `sees_the_student` is less than one, that share of
-    the disagreements is seen among the points without labels.
+    the disagreements is seen among the points without labels. Beside it, at what is expected of 1,000 labels
+    and 50,000 points without where err(s) = 0.05 and err(t) = 0.01, the joint limit and that of the labels
+    alone.
     """
     n, others = run.size(quick=2, full=3), run.size(quick=3, full=4)
     seen = np.array([(*row, far) for row in _pairs(n).tolist() for far in range(others + 1)])
@@ -131,13 +141,19 @@ def few_labels_and_many_points(run: Run, /, *, sees_the_student: float = 1.0) ->
             mass = stats.multinomial.pmf(seen[:, :3], n, [plus, minus, max(0.0, 1 - plus - minus)])
             mass = mass * stats.binom.pmf(seen[:, 3], others, sees_the_student * theta)
             missed.append(mass[found < theta + plus - minus - _ROUNDING].sum())
-    return Rows(missed=np.array(missed), delta=DELTA)
+    return Rows(
+        missed=np.array(missed),
+        joint=powered_upper_limit(6, 3, 1000, 2350, 50_000, delta=DELTA),
+        labels_alone=binomial_upper_limit(50, 1000, delta=DELTA),
+        delta=DELTA,
+    )
 
 
 @experiment
 def labels_beside_endless_points(run: Run, /, *, limit: PairLimit = normal) -> Rows:
     """err(s) = 0.05 with a teacher that errs at 0.01, both alike at 0.006, s right alone at 0.003: the
-    chance, over the counts of 200 and of 500 labelled points, that the limit of err(s) is at least that.
+    chance, over the counts of 200 and of 500 labelled points that have one above 3e-5, that the limit of
+    err(s) is at least that.
     Points without labels are endless, so that Pr[s ≠ t] is known.
     """
     plus, minus, covered = 0.006, 0.003, []

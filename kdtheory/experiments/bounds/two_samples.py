@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from kdtheory.bounds.product import fisher32_log_level, product_upper_limit
 from kdtheory.bounds.tails import RiskTail
@@ -70,7 +71,9 @@ def chances_to_miss_an_informed_sum(
     run: Run, /, *, limit: Callable[[int, int, int], float] = by_the_product
 ) -> Rows:
     """max P[limit < p + q(k)] over all predictors that are chosen with the count k of the witness's errors in
-    view, by enumeration of the counts on two samples of 8, at a grid of risks p up to 0.7.
+    view, by enumeration of the counts on two samples of 8, at a grid of risks p up to 0.7. And, for all
+    counts whose limit is below 1, the largest ln P₁(p′)P₂(q′) over a grid of p′ + q′ = the limit, beside
+    ln c.
     """
     limits = limits_of_sums.given(limit=limit, quick=8, full=20).rows(run)
     counts, missed = np.arange(limits.size + 1), []
@@ -80,4 +83,9 @@ def chances_to_miss_an_informed_sum(
         chance = stats.binom.pmf(counts, limits.size, q[..., None])
         worst = (chance * (limits.limit[:, None] < (p + q)[..., None])).sum(-1).max(-1)
         missed.append(float(stats.binom.pmf(counts, limits.size, p) @ worst))
-    return Rows(missed=missed)
+    log_level = optimize.brentq(lambda log: log + math.log1p(-log) - math.log(DELTA), -100, math.log(DELTA))
+    k, other = np.nonzero(limits.limit < 1)
+    found = limits.limit[k, other]
+    split = np.linspace(0, found, 2001)
+    products = sum(stats.binom.logcdf(c, limits.size, at) for c, at in ((k, split), (other, found - split)))
+    return Rows(missed=missed, largest=products.max(0), log_level=log_level)

@@ -144,7 +144,8 @@ def rounds_that_keep_labels(run: Run, /, *, kept: float = ALPHA) -> Rows:
     problems each.
     """
     closed, explicit, limits, contracted, allowed = [], [], [], [], []
-    for trial, nugget in enumerate((0.02, 1.0) * run.size(quick=3, full=30)):
+    nuggets = (0.02, 1.0) * run.size(quick=3, full=30)
+    for trial, nugget in enumerate(nuggets):
         kernel, targets = _problem(run, trial, 60, nugget)
         limit = borup21_fixed_point(kernel, targets, penalty=PENALTY, alpha=ALPHA)
         smoother = torch.linalg.solve(kernel + PENALTY * torch.eye(60, dtype=kernel.dtype), kernel)
@@ -159,7 +160,8 @@ def rounds_that_keep_labels(run: Run, /, *, kept: float = ALPHA) -> Rows:
         allowed.append(torch.full_like(off[1:], borup21_contraction(kernel, penalty=PENALTY, alpha=ALPHA)))
     columns = {"closed": closed, "explicit": explicit, "limit": limits}
     columns |= {"contracted": contracted, "allowed": allowed}
-    return Rows(**{name: torch.stack(values) for name, values in columns.items()})
+    stacked = {name: torch.stack(values) for name, values in columns.items()}
+    return Rows(**stacked, nugget=torch.tensor(nuggets))
 
 
 @experiment

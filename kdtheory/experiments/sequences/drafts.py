@@ -44,15 +44,17 @@ def laws_of_speculative_decoding(run: Run, /, *, temperature: float = 1.0) -> Ro
 @experiment
 def acceptances_of_drafts(run: Run, /, *, temperature: float = 1.0) -> Rows:
     """200 random targets on 8 tokens with drafts from near to far: acceptance, total variation, and the two
-    lower limits by the divergence of both at this temperature.
+    lower limits by the divergence of both at this temperature; and Σ p ln(p/q).
     """
     draft, target = _logits(run)
     pinsker, huber = acceptance_lower_limits(draft / temperature, target / temperature)
+    q, p = draft.log_softmax(-1), target.log_softmax(-1)
     return Rows(
         acceptance=acceptance(draft, target),
         total_variation=total_variation(draft, target),
         pinsker=pinsker,
         bretagnolle_huber=huber,
+        divergence=(p.exp() * (p - q)).sum(-1),
     )
 
 

@@ -134,9 +134,9 @@ def errors_over_rounds(run: Run, /, *, accumulate: bool = False, noisy_labels: b
 def variances_of_gradients(run: Run, /, *, away: float = 0.0) -> Rows:
     """40 random finite worlds of 12 points in 4 dimensions, a linear model under squared loss at its optimum,
     a teacher `away` from it: the variance of the stochastic gradient of the mixed loss by autodiff at
-    λ = 0.3, at λ* and at 1, as a share of the plain one, and by the closed form.
+    λ = 0.3, at λ* and at 1, as a share of the plain one, and by the closed form; and by autodiff at λ* ± ½.
     """
-    exact, closed, removed = [], [], []
+    exact, closed, removed, sides = [], [], [], []
     for trial in range(run.size(quick=40, full=400)):
         generator = run.stream.child(trial).torch()
         inputs = torch.randn(12, DIM, dtype=torch.float64, generator=generator)
@@ -148,11 +148,23 @@ def variances_of_gradients(run: Run, /, *, away: float = 0.0) -> Rows:
         theta = optimum + away * torch.randn(DIM, dtype=torch.float64, generator=generator)
         own, teachers = (_gradients(inputs, labels, at, at, 0.0) for at in (optimum, theta))
         found = variance_reduction(own, teachers, weights)
-        for weight in (0.3, float(found.weight)):
-            exact.append(_variance(_gradients(inputs, labels, optimum, theta, weight), weights) / found.plain)
-            closed.append(found.at(weight) / found.plain)
-        removed.append(_variance(_gradients(inputs, labels, optimum, theta, 1.0), weights) / found.plain)
-    return Rows(exact=torch.stack(exact), closed=torch.stack(closed), left=torch.stack(removed))
+        best = float(found.weight)
+        at = {
+            weight: _variance(_gradients(inputs, labels, optimum, theta, weight), weights) / found.plain
+            for weight in (0.3, best, 1.0, best - 0.5, best + 0.5)
+        }
+        exact += [at[0.3], at[best]]
+        closed += [found.at(weight) / found.plain for weight in (0.3, best)]
+        removed.append(at[1.0])
+        sides.append(torch.stack([at[best - 0.5], at[best + 0.5]]))
+    below, above = torch.stack(sides, 1)
+    return Rows(
+        exact=torch.stack(exact),
+        closed=torch.stack(closed),
+        left=torch.stack(removed),
+        below=below,
+        above=above,
+    )
 
 
 def _gradients(inputs: Tensor, labels: Tensor, theta: Tensor, teacher: Tensor, weight: float) -> Tensor:
