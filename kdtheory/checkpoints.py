@@ -19,11 +19,12 @@ __all__ = ["Checkpoint"]
 class Checkpoint:
     """One file, `path`, written whole or not at all every so many steps and at the end; format safetensors.
 
-    It holds parameters, buffers, the states of optimiser, schedule, averages, validation and random
-    generators, the place in the epoch, and the history. A training that is called again with the same
-    arguments and `resume` goes on from it, and ends with bitwise the parameters of one that was not broken
-    off: the batches of the epoch that were seen are loaded again and dropped. That is so where what the data
-    draw is drawn from torch's default generator, as a DataLoader's order is, or from the DataLoader's own.
+    It holds parameters, buffers and extra states of modules, the states of optimiser, schedule, averages,
+    validation and random generators, the place in the epoch, and the history. A training that is called again
+    with the same arguments and `resume` goes on from it, and ends with bitwise the parameters of one that was
+    not broken off: the batches of the epoch that were seen are loaded again and dropped. That is so where
+    what the data draw is drawn from torch's default generator, as a DataLoader's order is, or from the
+    DataLoader's own, and where modules keep nothing in other attributes but what `get_extra_state` tells.
 
     Args:
         path: of the file.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 from small_nets import points
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from kdtheory import Stream
 from kdtheory.checkpoints import Checkpoint
@@ -91,7 +92,8 @@ def broken_at(step: int, now: Moment) -> None:
 
 def same(one: Any, two: Any) -> None:
     for name, value in one.module.state_dict().items():
-        assert torch.equal(value, two.module.state_dict()[name]), name
+        other = two.module.state_dict()[name]
+        assert torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other, name
     assert one.history.equals(two.history)
     assert one.validation.equals(two.validation)
     assert one.step == two.step
@@ -229,3 +231,48 @@ def test_the_files_are_safetensors() -> None:
     tensors = [torch.randn(3, 2, dtype=torch.bfloat16), torch.arange(5), torch.empty(0), torch.tensor(True)]
     read = safetensors.load(to_bytes({"all": tensors}))
     assert [torch.equal(read[str(place)], tensor) for place, tensor in enumerate(tensors)] == [True] * 4
+
+
+class Growing(nn.Module):
+    """Keeps a number for each batch in a buffer, and how many there were in its extra state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.calls = net(), 0
+        self.register_buffer("seen", torch.zeros(0))
+        self.register_buffer("last", None)
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"calls": self.calls}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        self.calls = state["calls"]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        self.seen, self.last = torch.cat([self.seen, x.mean()[None]]), x.mean()
+        logits: torch.Tensor = self.body(x) * (1 + 0.1 * self.calls + self.last)
+        return logits
+
+
+@pytest.mark.parametrize("validation", [None, Validation(data=(X, Y), every=2)], ids=["plain", "watched"])
+def test_what_modules_keep_beside_parameters_goes_on(validation: Validation | None, tmp_path: Path) -> None:
+    def train(data: Any, loop: Loop) -> Any:
+        loop = replace(loop, validation=validation)
+        return fit(Growing(), data, recipe=RECIPE, stream=Stream(0), device="cpu", loop=loop)
+
+    whole = train((X, Y), Loop())
+    again = interrupted_and_resumed(train, "one batch", tmp_path / "net.safetensors", at=12)
+    same(whole, again)
+    assert len(whole.module.seen) == len(again.module.seen) == whole.module.calls == whole.step
+
+
+def test_the_order_of_a_batch_sampler_goes_on(tmp_path: Path) -> None:
+    def train(_: Any, loop: Loop) -> Any:
+        points = TensorDataset(X, Y)
+        order = RandomSampler(points, generator=torch.Generator().manual_seed(5))
+        data = DataLoader(points, batch_sampler=BatchSampler(order, 8, True))
+        return fit(net(), data, recipe=RECIPE, stream=Stream(0), device="cpu", loop=loop)
+
+    again = interrupted_and_resumed(train, "one batch", tmp_path / "net.safetensors", at=12)
+    same(train(None, Loop()), again)
