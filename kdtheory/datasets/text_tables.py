@@ -152,7 +152,7 @@ def _frame(lines: list[str], separator: str, decimal: str, named: bool) -> pd.Da
         return frame
     texts = read(dtype=str, keep_default_na=False)
     for name in endless:
-        for cell in texts.loc[endless[name], name]:
+        for cell in texts[name][endless[name]]:
             if any(mark.isdigit() for mark in cell):
                 raise ValueError(
                     f"it holds {cell[:20]}, beyond what float64 has; write -inf where that is meant"

@@ -68,6 +68,7 @@ def check_sparse(nets: nn.Module, recipe: Recipe) -> None:
 
 def check_start(named: Named) -> None:
     """Refuse what is idle, or was NaN before anything was trained: later NaNs are in the gradient norm."""
+    named = _weighed(named)
     if not any(each.value.requires_grad for each in named.values()):
         raise ValueError(f"losses {', '.join(loss for _, loss in named)} depend on nothing that is trained")
     for (_, loss), each in named.items():
@@ -79,8 +80,8 @@ def check_start(named: Named) -> None:
 
 
 def total(named: Named) -> Tensor:
-    """Σ weight·value."""
-    return torch.stack([each.weight * each.value for each in named.values()]).sum()
+    """Σ weight·value; what has no weight is looked at alone, for 0·∞ is no number."""
+    return torch.stack([each.weight * each.value for each in _weighed(named).values()]).sum()
 
 
 def mean_over(objective: Loss, epoch: Iterator[Batch], name: str) -> float:
@@ -168,6 +169,10 @@ def _gradient_norm(
         for part, value in zip(whole, parameters, strict=True):
             part.add_(value.detach(), alpha=decay * count)
     return float(torch.stack([part.square().sum() for part in whole]).sum().sqrt()) / count
+
+
+def _weighed(named: Named) -> Named:
+    return {key: each for key, each in named.items() if each.weight} or named
 
 
 def _by_kind(named: Named) -> dict[bool, Named]:

@@ -76,6 +76,9 @@ class Objective(nn.Module):
         self._heard: tuple[Batch, dict[str, Tensor]] | None = None
         self._first = FirstLook()
         self.student, self.projections = student, nn.ModuleDict()
+        for name, term in losses.items():
+            if tutor is None and term.teacher is not None:
+                raise ValueError(f"losses[{name!r}] needs a teacher; give one, or teacher=None of labels")
         for net, layers in ((student, "student"), (tutor, "teacher")):
             for path in self._paths(layers):
                 if net is not None:
@@ -139,6 +142,9 @@ class Objective(nn.Module):
         self._heard, self._asked = None, {}
         super()._apply(fn, recurse)
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_heard": None, "_asked": {}}  # what is remembered of batches and calls
 
     def _read(self, batch: Any) -> Batch:
         where = next(self.student.parameters(), torch.empty(0)).device
