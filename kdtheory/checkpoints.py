@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtheory.doors import door
-from kdtheory.files import write_file
+from kdtheory.files import sweep_beside, write_file
 from kdtheory.tensor_trees import from_bytes, to_bytes
 from kdtheory.validate import check_at_least
 
@@ -66,6 +66,8 @@ class Checkpoint:
             ValueError: there is a file and `resume` is not asked for, or it cannot be read.
         """
         path = Path(self.path)
+        if self.resume:
+            sweep_beside(path)
         if not path.exists():
             return None
         if not self.resume:

@@ -221,7 +221,9 @@ def test_trees_come_back_as_they_were() -> None:
     assert found["s"].shape == ()
     with pytest.raises(ValueError, match=r"the tree\['a'\]\[1\] is a set, which cannot be kept"):
         to_bytes({"a": [1, {2}]})
-    for content in (b"", b"12345678", to_bytes(tree)[:-1], b"\xff" * 40):
+    whole = to_bytes(tree)
+    changed = [whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :] for place in (60, 700, -1)]
+    for content in (b"", b"12345678", whole[:-1], b"\xff" * 40, *changed):
         with pytest.raises(ValueError, match="no tree of tensors"):
             from_bytes(content)
 
@@ -276,3 +278,12 @@ def test_the_order_of_a_batch_sampler_goes_on(tmp_path: Path) -> None:
 
     again = interrupted_and_resumed(train, "one batch", tmp_path / "net.safetensors", at=12)
     same(train(None, Loop()), again)
+
+
+def test_halves_that_a_killed_training_left_are_removed(tmp_path: Path) -> None:
+    path, others = tmp_path / "net.safetensors", ["net.safetensors", ".net-1.safetensors.abcdefgh", ".keep"]
+    for name in [*others, ".net.safetensors.a_cdefg8"]:
+        (tmp_path / name).write_bytes(b"half")
+    with pytest.raises(ValueError, match="cut short"):
+        Checkpoint(path=path, resume=True).load()
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted(others)
