@@ -21,6 +21,7 @@ from kdtheory.schemes import (
     Term,
     Validation,
     distil,
+    evaluate,
     fit,
     hinton,
     labels_term,
@@ -247,6 +248,30 @@ def test_where_nothing_counts_it_is_said() -> None:
     assert "every label of data is ignore_index" in idle.note
     with pytest.raises(ValueError, match=r"every label of validation\.data is ignore_index"):
         fit_here(net(), (X, Y), recipe=STEP, loop=Loop(validation=Validation(data=ignored)))
+    with pytest.raises(ValueError, match="every label of data is ignore_index"):
+        evaluate(net(), ignored, device="cpu")
+    looks = Validation(data=(X * torch.nan, Y))
+    assert (
+        "the validation was never a number"
+        in fit_here(net(), (X, Y), recipe=STEP, loop=Loop(validation=looks)).note
+    )
+
+
+def test_each_token_weighs_the_same_in_batches_of_other_lengths() -> None:
+    class Next(nn.Sequential):
+        def __init__(self) -> None:
+            super().__init__(nn.Embedding(11, 6), nn.Linear(6, 11))
+
+    with Stream(2).default():
+        start = Next()
+        ragged = [(torch.randint(11, (4, length)), torch.randint(11, (4, length))) for length in (2, 3, 7)]
+    loop = Loop(validation=Validation(data=ragged))
+    found = fit_here(start, ragged, recipe=Recipe(steps=1, learning_rate=1e-30), loop=loop)
+    logits = torch.cat([start(x).flatten(0, 1) for x, _ in ragged])
+    value = nn.functional.cross_entropy(logits, torch.cat([y.flatten() for _, y in ragged]))
+    gradient = torch.cat([g.flatten() for g in torch.autograd.grad(value, tuple(start.parameters()))])
+    assert found.validation["value"].tolist() == pytest.approx([float(value.detach())])
+    assert found.gradient_norm == pytest.approx(float(gradient.norm()))
 
 
 def test_looks_and_the_end_leave_what_a_module_counts() -> None:
