@@ -102,20 +102,27 @@ def mean_over(objective: Loss, epoch: Iterator[Batch], name: str) -> float:
 
 
 @torch.no_grad()
-def measure_again(nets: nn.Module, objective: Loss, epoch: Iterator[Batch]) -> None:
-    """Batch statistics at the averaged parameters: plain means over one epoch, as torch's `update_bn`."""
+def measure_again(nets: nn.Module, objective: Loss, epoch: Iterator[Batch]) -> str:
+    """Batch statistics at the averaged parameters: plain means over one epoch, as torch's `update_bn`.
+
+    Where it cannot be done they stay as they were after the last step, and what is returned says why.
+    """
     norms = [part for part in _batch_norms(nets) if part.track_running_stats]
-    if not norms:
-        return
+    found: list[tuple[Tensor, Tensor]] = []
+    why = ""
     with left(nets):
         for part in norms:
             part.reset_running_stats()
             part.momentum = None
-        for batch in epoch:
-            objective(batch)
-        found = [(kept, kept.clone()) for part in norms for kept in part.buffers()]
+        try:
+            for batch in epoch if norms else ():
+                objective(batch)
+            found = [(kept, kept.clone()) for part in norms for kept in part.buffers()]
+        except (Exception, KeyboardInterrupt) as error:
+            why = _failed("no batch statistics of the averaged parameters", error)
     for kept, value in found:
         kept.copy_(value)
+    return why
 
 
 def left(nets: nn.Module) -> ExitStack:
@@ -138,8 +145,7 @@ def last_look(
         try:
             return _gradient_norm(parameters, objective, epoch, decay), ""
         except (Exception, KeyboardInterrupt) as error:
-            why = str(error).strip().partition("\n")[0] or "interrupted"
-            return math.nan, f"no gradient norm after the last step ({type(error).__name__}: {why})"
+            return math.nan, _failed("no gradient norm after the last step", error)
 
 
 def _gradient_norm(
@@ -169,6 +175,11 @@ def _gradient_norm(
         for part, value in zip(whole, parameters, strict=True):
             part.add_(value.detach(), alpha=decay * count)
     return float(torch.stack([part.square().sum() for part in whole]).sum().sqrt()) / count
+
+
+def _failed(what: str, error: BaseException) -> str:
+    why = str(error).strip().partition("\n")[0] or "interrupted"
+    return f"{what} ({type(error).__name__}: {why})"
 
 
 def _weighed(named: Named) -> Named:

@@ -183,16 +183,15 @@ def descend(
         epoch = partial(data.epoch, device, most=max(1, steps))
         if watch is not None:
             watch.settle()
-        if stepper.settle():
-            measure_again(nets, objective, epoch())
+        notes = [measure_again(nets, objective, epoch())] if stepper.settle() else []
         norm, note = last_look(nets, parameters, objective, epoch(), recipe.weight_decay)
     nets.eval()
     if watch is not None and watch.looks and not watch.best:
-        unchosen = "the validation was never a number, so that these are the last parameters"
-        note = "; ".join(filter(None, (note, unchosen)))
+        notes.append("the validation was never a number, so that these are the last parameters")
     looks = pd.DataFrame([] if watch is None else watch.looks, columns=["step", "value"])
     history = pd.DataFrame(run.rows, columns=["step", "net", "loss", "weight", "value"])
-    return Descended(history, norm, note, watch.best if watch and watch.best else run.step, looks)
+    best = watch.best if watch and watch.best else run.step
+    return Descended(history, norm, "; ".join(filter(None, [*notes, note])), best, looks)
 
 
 def _steps(recipe: Recipe, data: Batches) -> int:

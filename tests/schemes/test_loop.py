@@ -284,3 +284,22 @@ def test_looks_and_the_end_leave_what_a_module_counts() -> None:
 
     how = {"recipe": STEP.but(steps=4, averaged=0.0), "loop": Loop(validation=Validation(data=HELD))}
     assert fit_here(Counting(5, 3), (X, Y), **how).module.calls == 4
+
+
+def test_an_average_is_kept_where_its_batch_statistics_cannot_be_measured() -> None:
+    class Uneven:
+        def __len__(self) -> int:
+            return 3
+
+        def __iter__(self) -> Any:
+            yield from ((X[at], Y[at]) for at in (slice(8), slice(8, 16), slice(16, 17)))
+
+    with Stream(1).default():
+        normed = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    recipe = Recipe(steps=2, learning_rate=0.1, averaged=1.0)
+    found = fit_here(normed, Uneven(), recipe=recipe)
+    whole = fit_here(normed, [(X[:8], Y[:8]), (X[8:16], Y[8:16])], recipe=recipe)
+    assert "no batch statistics of the averaged parameters (ValueError: " in found.note
+    assert "no gradient norm after the last step (ValueError: " in found.note
+    assert torch.equal(vector(found.module), vector(whole.module))
+    assert int(found.module[1].num_batches_tracked) == 2
