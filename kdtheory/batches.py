@@ -83,7 +83,8 @@ class Batches:
         data: a DataLoader or another iterable of batches, a Dataset, or one batch, a tuple or mapping.
         inputs: the place or key of the inputs; several are handed over in this order.
         labels: the place or key of the labels; False where there are none.
-        ignore_index: the label of examples or tokens that do not count, −100 by custom; None counts all.
+        ignore_index: the label of examples or tokens that do not count, −100 by custom; None counts all. A
+            batch in which none counts has losses of 0.
         most: batches in an epoch, for loaders that never end.
 
     Raises:

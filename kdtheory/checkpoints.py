@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kdtheory.doors import door
-from kdtheory.files import write_file
+from kdtheory.files import sweep_beside, write_file
 from kdtheory.tensor_trees import from_bytes, to_bytes
 from kdtheory.validate import check_at_least
 
@@ -19,11 +19,12 @@ __all__ = ["Checkpoint"]
 class Checkpoint:
     """One file, `path`, written whole or not at all every so many steps and at the end; format safetensors.
 
-    It holds parameters, buffers, the states of optimiser, schedule, averages, validation and random
-    generators, the place in the epoch, and the history. A training that is called again with the same
-    arguments and `resume` goes on from it, and ends with bitwise the parameters of one that was not broken
-    off: the batches of the epoch that were seen are loaded again and dropped. That is so where what the data
-    draw is drawn from torch's default generator, as a DataLoader's order is, or from the DataLoader's own.
+    It holds parameters, buffers and extra states of modules, the states of optimiser, schedule, averages,
+    validation and random generators, the place in the epoch, and the history. A training that is called again
+    with the same arguments and `resume` goes on from it, and ends with bitwise the parameters of one that was
+    not broken off: the batches of the epoch that were seen are loaded again and dropped. That is so where
+    what the data draw is drawn from torch's default generator, as a DataLoader's order is, or from the
+    DataLoader's own, and where modules keep nothing in other attributes but what `get_extra_state` tells.
 
     Args:
         path: of the file.
@@ -65,6 +66,8 @@ class Checkpoint:
             ValueError: there is a file and `resume` is not asked for, or it cannot be read.
         """
         path = Path(self.path)
+        if self.resume:
+            sweep_beside(path)
         if not path.exists():
             return None
         if not self.resume:

@@ -18,7 +18,17 @@ from typing import Any
 
 from kdtheory.doors import gate
 
-__all__ = ["SCHEMA", "Record", "in_place", "latest_run", "read_json", "sweep", "write_file", "write_json"]
+__all__ = [
+    "SCHEMA",
+    "Record",
+    "in_place",
+    "latest_run",
+    "read_json",
+    "sweep",
+    "sweep_beside",
+    "write_file",
+    "write_json",
+]
 
 Record = dict[str, Any]
 SCHEMA = 3
@@ -82,6 +92,15 @@ def sweep(folder: Path, /) -> None:
     for path in folder.glob(".*"):
         if _HALF.fullmatch(path.name):
             path.unlink(missing_ok=True)
+
+
+@gate
+def sweep_beside(path: Path, /) -> None:
+    """Remove the halves of one file that killed trainings have left beside it."""
+    half = re.compile(re.escape(f".{path.name}.") + "[a-z0-9_]{8}")
+    for each in path.parent.glob(".*"):
+        if half.fullmatch(each.name):
+            each.unlink(missing_ok=True)
 
 
 @gate

@@ -204,12 +204,16 @@ class Recipe:
         """S where an epoch has so many batches.
 
         Raises:
-            ValueError: no batch.
+            ValueError: no batch, or more steps than there are numbers.
         """
         check_at_least("batches", batches, 1)
         if self.epochs is None:
             assert self.steps is not None
             return self.steps
+        if self.epochs * batches == math.inf:
+            raise ValueError(
+                f"epochs = {self.epochs} of {batches} batches are no number of steps; give fewer"
+            )
         return max(self.least_steps, rounded_up(self.epochs * batches))
 
     def check_honoured(self, by: str, /) -> None:

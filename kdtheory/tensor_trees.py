@@ -2,14 +2,16 @@
 
 Eight bytes say how long the header is, which is JSON: name ↦ dtype, shape, place of the bytes; the numbers
 follow, little-endian, in the order of the header. The tree itself, with the tensors' names in their places,
-is the text "tree" of the header's metadata.
+is the text "tree" of the header's metadata, and "sha256" there is that of the rest of the header and of the
+numbers.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -48,6 +50,7 @@ def to_bytes(tree: Any, /) -> bytes:
         ends = [place, place := place + len(content)]
         header[str(name)] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": ends}
         parts.append(content)
+    header["__metadata__"]["sha256"] = _digest(header, parts)
     head = json.dumps(header).encode()
     head += b" " * (-len(head) % 8)
     return b"".join([len(head).to_bytes(8, "little"), head, *parts])
@@ -58,16 +61,27 @@ def from_bytes(content: bytes, /) -> Any:
     """The tree that `to_bytes` made a file of.
 
     Raises:
-        ValueError: it is no such file, or is cut short.
+        ValueError: it is no such file, is cut short, or has changed since.
     """
     try:
         size = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + size])
+        numbers = memoryview(content)[8 + size :]
+        written = header["__metadata__"].pop("sha256", None)  # of a file before there was one, None
+        if written is not None and written != _digest(header, [numbers]):
+            raise ValueError("it is not as it was written")
         tree = json.loads(header.pop("__metadata__")["tree"])
-        tensors = {name: _tensor(entry, content[8 + size :]) for name, entry in header.items()}
+        tensors = {name: _tensor(entry, numbers) for name, entry in header.items()}
         return _tree(tree, tensors)
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"no tree of tensors ({error}); it is cut short, or not from here") from error
+
+
+def _digest(header: Mapping[str, Any], numbers: Sequence[bytes | memoryview]) -> str:
+    digest = hashlib.sha256(json.dumps(header).encode())
+    for part in numbers:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def _told(tree: Any, tensors: list[Tensor], place: str) -> Any:
@@ -90,7 +104,7 @@ def _told(tree: Any, tensors: list[Tensor], place: str) -> Any:
     return tree
 
 
-def _tensor(entry: Mapping[str, Any], content: bytes) -> Tensor:
+def _tensor(entry: Mapping[str, Any], content: memoryview) -> Tensor:
     begin, end = entry["data_offsets"]
     dtype, shape = _DTYPES[entry["dtype"]], entry["shape"]
     count = torch.Size(shape).numel()

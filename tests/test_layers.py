@@ -15,7 +15,7 @@ LEVELS = {
     "doors": 0, "_kinds": 0, "_array_kinds": 0, "_tensor_kinds": 0, "_axes": 0, "_plain_kinds": 0,
     "_lazy": 0, "gathered": 0, "progress": 0, "workers": 0,
     "plain": 0, "digest": 0, "recipe": 0, "iterates": 0, "tensor_trees": 0, "shown": 0, "answers": 0,
-    "_near": 0, "_autocast": 0,
+    "_near": 0, "_autocast": 0, "_jacobians": 0,
     "losses": 1, "risk": 1, "bounds": 1, "coding": 1, "ntk": 1, "transfer_risk": 1,
     "compression": 1, "self_distillation": 1, "sequences": 1, "weak_to_strong": 1, "imitation": 1,
     "populations": 2, "schemes": 2, "stochastic": 2, "multiview": 2,

@@ -35,6 +35,11 @@ def test_epochs_are_whole_passes(examples: int, batch_size: int, epochs: int, le
     assert recipe.but(steps=7).steps_for(examples) == 7
 
 
+def test_more_steps_than_there_are_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"epochs = 1e\+308 of 100 batches are no number of steps"):
+        Recipe(epochs=1e308, batch_size=1).steps_for(100)
+
+
 def test_epochs_are_passes_in_a_population_and_in_a_module() -> None:
     recipe = Recipe(epochs=3, batch_size=5, learning_rate=0.01)
     population = train(NET, X, Y, loss=label_loss, members=1, stream=Stream(0), recipe=recipe, device="cpu")

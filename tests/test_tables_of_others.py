@@ -70,6 +70,8 @@ REFUSED = {
     "per cent in the first line": ("10%,20%,70%\n" + ROWS, "may be numbers that are written otherwise"),
     "hexadecimal numbers in the first line": ("0x1,0x2,0x3\n" + ROWS, "written otherwise"),
     "only names": ("0,1,2\n", "may be names of columns"),
+    "a number below all of float64": (ROWS + "\n-1e400,1.5,0.25", "-1e400, beyond what float64 has"),
+    "a number above all of float64": ("a,a,b\n1e400,1.5,0.25\n" + ROWS, "1e400, beyond what float64"),
     "holes in the first line": ("NA,NA,NA\n" + ROWS, "NaN"),
     "a row name more than names": (
         '"V1","V2","V3"\n"1",' + ROWS.replace("\n", '\n"2",'),
@@ -191,3 +193,36 @@ def test_archives_and_headers() -> None:
         file.truncate(128 + 80_000_000_000)
     with pytest.raises(ValueError, match=r"80,000,000,000 bytes; give fewer points"):
         read_logits("z.npy")
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "places"),
+    [
+        ("01,02,03", "03,02,03", [2, 1, 2]),
+        ("1.0,2.0,3.0", "3,2,3", [2, 1, 2]),
+        ("1,2,3", "3.0,2.0,3.0", [2, 1, 2]),
+        ("-1,1", "-1,1,-1", [0, 1, 0]),
+        ("0.0,1.0", "1,0,1", [1, 0, 1]),
+        ("01,02,03", "01,02,01", "are they names or places"),
+        ("1.0,2.0,3.0", "1.0,2.0,1.0", "are they names or places"),
+        ("3,03", "3,3,3", "two classes are called alike"),
+        ("1,2,3", "3,2.5,3", "labels are whole numbers"),
+    ],
+)
+def test_classes_with_numbers_for_names(names: str, labels: str, places: list[int] | str) -> None:
+    file = text("label\n" + labels.replace(",", "\n"))
+    if isinstance(places, list):
+        assert read_labels(file, header=True, classes=names.split(",")).tolist() == places
+    else:
+        with pytest.raises(ValueError, match=places):
+            read_labels(file, header=True, classes=names.split(","))
+
+
+def test_wider_numbers_are_no_infinity() -> None:
+    wide = np.array([[0.5, 1.5], [2.5, 3.5]], dtype=np.longdouble)
+    if np.finfo(np.longdouble).max > np.finfo(np.float64).max:
+        np.save("t.npy", wide * np.array(1e300, np.longdouble) ** 2)
+        with pytest.raises(ValueError, match="beyond what float64 has"):
+            read_logits("t.npy")
+    np.save("t.npy", wide)
+    assert read_logits("t.npy").tolist() == wide.tolist()

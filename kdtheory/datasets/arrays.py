@@ -5,6 +5,7 @@ What does not fit, or could be meant in two ways, is an error in one line that n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,6 +24,7 @@ from kdtheory.validate import check_logits
 __all__ = ["as_labels", "as_logits", "read_array", "read_labels", "read_logits", "settled"]
 
 _MOST_CLASSES = 2**31
+_WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?")
 _MOST_WHOLE = 2**53
 _SAY_WHICH = "say which by header=True or False (--header, --no-header)"
 
@@ -63,7 +65,11 @@ def as_logits(path: File, read: ReadArray, /, *, probabilities: bool = False) ->
         raise ValueError(f"{path} has elements of {array.dtype}; logits are numbers")
     if array.dtype.kind in "iu" and array.size and max(int(array.max()), -int(array.min())) > _MOST_WHOLE:
         raise ValueError(f"{path} holds whole numbers beyond 2^53, which float64 rounds; give smaller ones")
-    values = torch.from_numpy(array.astype(np.float64))
+    with np.errstate(over="ignore"):
+        narrow = array.astype(np.float64)
+    if bool((np.isinf(narrow) & np.isfinite(array)).any()):
+        raise ValueError(f"{path} has elements of {array.dtype} beyond what float64 has; give smaller ones")
+    values = torch.from_numpy(narrow)
     check_meaning(str(path), values, read.names, probabilities=probabilities)
     if probabilities:
         return laws(str(path), values).log()
@@ -203,16 +209,22 @@ def _numbered(path: File, words: NDArray[np.generic], classes: Sequence[str] | N
 
 def _placed(path: File, numbers: NDArray[np.generic], classes: Sequence[str]) -> NDArray[np.generic]:
     """Class numbers of labels that are numbers, where the classes have numbers for names too."""
-    places = list(map(str, range(len(classes))))
-    names = [name.strip() for name in classes]
-    if names == places or not names or not all(name.isdecimal() for name in names):
+    places = list(range(len(classes)))
+    if not classes or not all(_WHOLE.fullmatch(name.strip()) for name in classes):
         return numbers
-    given = {str(int(number)) for number in numbers.tolist() if float(number).is_integer()}
+    names = [int(float(name)) for name in classes]
+    if names == places or not all(float(number).is_integer() for number in numbers.tolist()):
+        return numbers
+    given = {int(number) for number in numbers.tolist()}
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"{path} has numbers for labels, and two classes are called alike; give each its name"
+        )
     if given <= set(places) and given <= set(names):
         raise ValueError(
-            f"{path} has labels {', '.join(sorted(given)[:3])}, … and the columns are named "
-            f"{', '.join(names[:3])}, …: are they names or places? Name the columns 0, 1, …, or by words"
+            f"{path} has labels {', '.join(map(str, sorted(given)[:3]))}, … and the columns are named "
+            f"{', '.join(classes[:3])}, …: are they names or places? Name the columns 0, 1, …, or by words"
         )
     if given <= set(names):
-        return np.array([names.index(str(int(number))) for number in numbers.tolist()], dtype=np.int64)
+        return np.array([names.index(int(number)) for number in numbers.tolist()], dtype=np.int64)
     return numbers

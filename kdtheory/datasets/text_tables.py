@@ -10,6 +10,7 @@ import codecs
 import csv
 import io
 import itertools
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -68,8 +69,8 @@ def read_text_table(content: bytes, /, *, header: bool | None = None) -> TextTab
 
     Raises:
         ValueError: it is empty, no text, its lines differ in their number of cells, its commas may stand
-            inside numbers or between them, its names come again, or an empty line in its only column may be a
-            hole.
+            inside numbers or between them, a number is beyond float64, its names come again, or an empty line
+            in its only column may be a hole.
     """
     every = _decoded(content).splitlines()
     lines = [line for line in every if line.strip()]
@@ -146,9 +147,16 @@ def _frame(lines: list[str], separator: str, decimal: str, named: bool) -> pd.Da
 
     frame = read()
     words = [name for name, kind in frame.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
-    if not words:
+    endless = frame.select_dtypes(float).abs() == math.inf
+    if not words and not bool(endless.to_numpy().any()):
         return frame
     texts = read(dtype=str, keep_default_na=False)
+    for name in endless:
+        for cell in texts[name][endless[name]]:
+            if any(mark.isdigit() for mark in cell):
+                raise ValueError(
+                    f"it holds {cell[:20]}, beyond what float64 has; write -inf where that is meant"
+                )
     columns = {
         place: texts.iloc[:, place].str.strip() if name in words else frame.iloc[:, place]
         for place, name in enumerate(frame.columns)

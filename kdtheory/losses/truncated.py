@@ -110,7 +110,8 @@ def top_k_divergence(
         teacher: what was kept.
         tail: "bucket" adds the rest as one class (0 ≤ KL_K ≤ KL); "renormalised" is KL between both laws
             given that the class is among the K (≥ 0, blind to the rest); "bare" is Σ_{i≤K} p_i ln(p_i/q_i).
-        reverse: KL(student‖teacher) instead; not for the bare sum.
+        reverse: KL(student‖teacher) instead; not for the bare sum. By "bucket" it is +∞ where nothing is left
+            of the teacher's mass, by rounding or not, and something of the student's.
 
     Raises:
         ValueError: batch shapes differ, an index is outside the vocabulary, an unknown tail.
@@ -168,9 +169,11 @@ def _log_rest(log_q: Tensor, indices: Tensor) -> Tensor:
 
 
 def _log_left(log_probs: Tensor) -> Tensor:
-    """ln(1 − P_K) in float64, which has the tail of a peaked law where float32 says that all was kept."""
-    kept = log_probs.double().exp().sum(-1, keepdim=True)
-    return torch.log1p(-kept.clamp(max=1))
+    """ln(1 − P_K) = ln(1 − p₁ − …) in float64: beside the largest, 1 − p₁ keeps digits that P_K has lost."""
+    logs = log_probs.double()
+    top, at = logs.max(-1, keepdim=True)
+    others = logs.scatter(-1, at, -torch.inf).exp().sum(-1, keepdim=True)
+    return (-torch.expm1(top) - others).clamp_min(0).log()
 
 
 def _rounding(log_probs: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from kdtheory.doors import door
-from kdtheory.multiview.limit import LimitPopulation
+from kdtheory.multiview.limit import LimitPopulation, check_views
 from kdtheory.networks.patches import smoothed_relu_slope
 from kdtheory.problems.multi_view import Views
 from kdtheory.validate import check_at_least, check_positive
@@ -95,14 +95,16 @@ def train_lazy(
         centred: whether the output of the start is taken off all logits, so that training begins at 0.
 
     Raises:
-        ValueError: a number out of its range.
+        ValueError: a number out of its range, other points than the start was made for, or a label that is no
+            class.
     """
     check_at_least("steps", steps, 0)
     check_positive("relative_rate", relative_rate)
+    check_views(start, views)
     kernel = tangent_kernel(start, views.coefficients, views.coefficients)
     kernel = kernel + torch.diag_embed(_memory_kernel(start).mT)
     first = torch.zeros_like(start.remembered()) if centred else start.train_logits(views)
-    target = one_hot(views.labels, start.network.num_classes).double()
+    target = one_hot(views.labels.long(), start.network.num_classes).double()
     scale = relative_rate / torch.linalg.eigvalsh(kernel)[..., -1].amax(-1)
     alpha = torch.zeros_like(first)
     for _ in range(steps):

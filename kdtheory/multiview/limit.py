@@ -26,9 +26,9 @@ from kdtheory.networks.patches import PatchNetwork, smoothed_relu
 from kdtheory.problems.multi_view import Views
 from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
-from kdtheory.validate import check_at_least, check_fraction, check_logits, check_positive
+from kdtheory.validate import check_at_least, check_fraction, check_labels, check_logits, check_positive
 
-__all__ = ["LimitPopulation", "limit_of", "limit_start", "train_limit"]
+__all__ = ["LimitPopulation", "check_views", "limit_of", "limit_start", "train_limit"]
 
 _LARGEST_POWER = 8
 
@@ -115,7 +115,7 @@ def train_limit(
 
     Raises:
         ValueError: a number is out of its range, the recipe says more than plain gradient descent, there are
-            other points than the start was made for, or training diverged.
+            other points than the start was made for, a label is no class, or training diverged.
     """
     recipe.check_honoured("the orthogonal limit")
     check_positive("temperature", temperature)
@@ -123,12 +123,8 @@ def train_limit(
     if not cap > 0:
         raise ValueError(f"cap = {cap} must be greater than 0; leave it out for logits as they are")
     members, n, k = start.counts.shape
-    if views.coefficients.shape != (n, start.projections.shape[-1]):
-        raise ValueError(
-            f"views are {tuple(views.coefficients.shape)} coefficients; the start was made for "
-            f"{(n, start.projections.shape[-1])}"
-        )
-    labels = one_hot(views.labels.cpu(), k).double()
+    check_views(start, views)
+    labels = one_hot(views.labels.cpu().long(), k).double()
     share, probs = 0.0, labels.expand(members, n, k)
     if teacher_logits is not None:
         if teacher_logits.shape not in ((n, k), (members, n, k)):
@@ -258,6 +254,16 @@ def limit_of(
     products = torch.einsum("mkrd,npd->mnkrp", weight, noise).flatten(-2)
     packed, counts = _packed([_positive(rows) for rows in products])
     return LimitPopulation(network, noise_norm, weight[..., :features].contiguous(), packed, counts)
+
+
+def check_views(start: LimitPopulation, views: Views) -> None:
+    """The points are as many as those that the start was made for, and their labels are classes."""
+    _, n, k = start.counts.shape
+    made_for = (n, start.projections.shape[-1])
+    if views.coefficients.shape != made_for:
+        found = tuple(views.coefficients.shape)
+        raise ValueError(f"views are {found} coefficients; the start was made for {made_for}")
+    check_labels("views.labels", views.labels, k)
 
 
 def _check_start(network: PatchNetwork, views: Views) -> tuple[int, int]:

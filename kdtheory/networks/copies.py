@@ -46,7 +46,8 @@ def copied(module: nn.Module, /) -> nn.Module:
             f"the module cannot be copied, for {where} cannot: {error}; take it off the module first"
         ) from error
     for own, other in zip(module.parameters(), made.parameters(), strict=True):
-        other.requires_grad_(own.requires_grad)
+        if other.requires_grad != own.requires_grad:  # torch.func lets nobody set it within a transform
+            other.requires_grad_(own.requires_grad)
     return made
 
 

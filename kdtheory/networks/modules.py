@@ -134,7 +134,7 @@ class ModuleArchitecture:
         """The outputs of every member; inputs n × … are shared, members × n × … are each member's own."""
         check_own(params, inputs, self.input_shape)
         params, inputs = promoted(params, inputs)
-        skeleton = self._skeleton(params.dtype, params.device)
+        skeleton = copied(self._module)  # every tensor in it is a parameter, and replaced
         named = self.unpack(params)
         if params.ndim == 1:
             said = functional_call(skeleton, named, (inputs,))

@@ -1,7 +1,7 @@
 """The factors of any module's empirical kernel: the gradients of all outputs at all points.
 
-By torch.func where it can map the module over points; recurrent layers, branches on values and scripted
-modules are differentiated point by point and output by output.
+By torch.func where it can map the module over points, and maps it rightly; recurrent layers, branches on
+values and scripted modules are differentiated point by point and output by output.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
+from kdtheory._jacobians import agrees
 from kdtheory.ntk._factors import Factors, Flat
 
 __all__ = ["jacobian_factors"]
@@ -24,15 +25,25 @@ def jacobian_factors(module: nn.Module, rows: Tensor) -> Factors:
         outputs: Tensor = functional_call(module, {**params, **fixed}, (row[None],))
         return outputs[0]
 
+    apart = rows.detach().clone()  # the module may write on them
     try:
-        parts = vmap(jacrev(single), in_dims=(None, 0))(trained, rows.detach())
+        parts = vmap(jacrev(single), in_dims=(None, 0))(trained, apart)
         jacobian = torch.cat([part.flatten(2) for part in parts.values()], 2)
+        if not agrees(jacobian, lambda weights: _pulled_back(module, rows, weights)):
+            jacobian = _row_by_row(module, rows)
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         jacobian = _row_by_row(module, rows)
     layer = Flat(lambda gradient: gradient, 2 * jacobian.numel(), 0)
     return Factors([layer], jacobian.shape[1], lambda outputs: [jacobian[:, outputs]])
+
+
+def _pulled_back(module: nn.Module, rows: Tensor, weights: Tensor) -> Tensor:
+    trained = [p for p in module.parameters() if p.requires_grad]
+    with torch.enable_grad():
+        value = (weights * module(rows.detach().clone())).sum()
+        return _joined(torch.autograd.grad(value, trained, allow_unused=True), trained)
 
 
 def _row_by_row(module: nn.Module, rows: Tensor) -> Tensor:

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kdtheory._jacobians import agrees
 from kdtheory.doors import door
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.risk._doors import check_world
@@ -141,9 +143,22 @@ def _loss_slopes(loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
 
 
 def _logit_grams(logits: Callable[[Tensor, Tensor], Tensor], params: Tensor, inputs: Tensor) -> Tensor:
-    """J(x)J(x)ᵀ for each atom."""
-    rows = torch.func.jacrev(lambda theta, point: logits(theta, point[None])[0])
-    jacobians: Tensor = torch.func.vmap(rows, in_dims=(None, 0))(params, inputs)
+    """J(x)J(x)ᵀ for each atom; one after the other where torch cannot map them, or maps them wrongly."""
+
+    def single(theta: Tensor, point: Tensor) -> Tensor:
+        return logits(theta, point[None])[0]
+
+    pull_back = torch.func.vjp(lambda theta: logits(theta, inputs), params)[1]
+    try:
+        jacobians: Tensor = torch.func.vmap(torch.func.jacrev(single), in_dims=(None, 0))(params, inputs)
+        right = agrees(jacobians, lambda weights: pull_back(weights)[0])
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        right = False
+    if not right:
+        plain = [torch.autograd.functional.jacobian(partial(single, point=point), params) for point in inputs]
+        jacobians = torch.stack(plain)
     return jacobians @ jacobians.mT
 
 

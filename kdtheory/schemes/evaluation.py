@@ -97,4 +97,6 @@ def _answers(
                     check_alone(ask, batch.inputs, logits, name=name, close=closeness(net))
                 parts.append(batch.counted(logits).double().cpu())
             labels.append(given.cpu())
+    if not sum(map(len, labels)):
+        raise ValueError("every label of data is ignore_index; give one that counts")
     return [torch.cat(parts) for parts in said], torch.cat(labels)

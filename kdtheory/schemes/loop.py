@@ -86,7 +86,7 @@ class Trained:
         gradient_norm: of the whole objective over one epoch, with the penalty of the recipe's weight decay,
             at the end; in a cohort, of all students'. Of data without a length the epoch has as many batches
             as there were steps. NaN where it could not be had, and `note` says why.
-        note: what could not be done after the last step; empty where all was.
+        note: what could not be done at the end, as to choose by a validation of NaN; empty where all was.
         step: after how many steps the module was as it is: the last, or the best of a validation.
         validation: step, value: the objective on the examples of a validation after so many steps.
     """
@@ -183,13 +183,15 @@ def descend(
         epoch = partial(data.epoch, device, most=max(1, steps))
         if watch is not None:
             watch.settle()
-        if stepper.settle():
-            measure_again(nets, objective, epoch())
+        notes = [measure_again(nets, objective, epoch())] if stepper.settle() else []
         norm, note = last_look(nets, parameters, objective, epoch(), recipe.weight_decay)
     nets.eval()
+    if watch is not None and watch.looks and not watch.best:
+        notes.append("the validation was never a number, so that these are the last parameters")
     looks = pd.DataFrame([] if watch is None else watch.looks, columns=["step", "value"])
     history = pd.DataFrame(run.rows, columns=["step", "net", "loss", "weight", "value"])
-    return Descended(history, norm, note, watch.best if watch and watch.best else run.step, looks)
+    best = watch.best if watch and watch.best else run.step
+    return Descended(history, norm, "; ".join(filter(None, [*notes, note])), best, looks)
 
 
 def _steps(recipe: Recipe, data: Batches) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from kdtheory.batches import Batch, Batches, Part
 from kdtheory.doors import door, gate
 from kdtheory.networks import Asked, Pick, at_rest, copied, layer, layer_of, recorded
+from kdtheory.schemes.ends import Measured, total
 from kdtheory.schemes.teachers import FirstLook, as_teacher, pick_of
 from kdtheory.schemes.terms import Layers, Term
 from kdtheory.streams import Stream
@@ -75,6 +76,9 @@ class Objective(nn.Module):
         self._heard: tuple[Batch, dict[str, Tensor]] | None = None
         self._first = FirstLook()
         self.student, self.projections = student, nn.ModuleDict()
+        for name, term in losses.items():
+            if tutor is None and term.teacher is not None:
+                raise ValueError(f"losses[{name!r}] needs a teacher; give one, or teacher=None of labels")
         for net, layers in ((student, "student"), (tutor, "teacher")):
             for path in self._paths(layers):
                 if net is not None:
@@ -101,15 +105,15 @@ class Objective(nn.Module):
         if len(self.projections) < sum(term.projection is not None for term in self._losses.values()):
             raise ValueError("a term has a projection; give example, a batch, and stream, where it starts")
         found = self.terms(self._read(named if batch is None else batch))
-        total = torch.stack([weight * value for weight, value in found.values()]).sum()
-        return {"loss": total, **{name: value.detach() for name, (_, value) in found.items()}}
+        whole = total({("", name): each for name, each in found.items()})
+        return {"loss": whole, **{name: each.value.detach() for name, each in found.items()}}
 
     @gate
-    def terms(self, batch: Batch, /) -> dict[str, tuple[float, Tensor]]:
-        """Name ↦ (weight, value) on a batch that has been read."""
+    def terms(self, batch: Batch, /) -> dict[str, Measured]:
+        """Name ↦ what the term is on a batch that has been read."""
         said, heard = self._student(batch), self._teacher(batch)
         return {
-            name: (term.weight, self._value(name, term, str(place), said, heard, batch))
+            name: self._measured(name, term, str(place), said, heard, batch)
             for place, (name, term) in enumerate(self._losses.items())
         }
 
@@ -138,6 +142,9 @@ class Objective(nn.Module):
         self._heard, self._asked = None, {}
         super()._apply(fn, recurse)
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_heard": None, "_asked": {}}  # what is remembered of batches and calls
 
     def _read(self, batch: Any) -> Batch:
         where = next(self.student.parameters(), torch.empty(0)).device
@@ -173,7 +180,7 @@ class Objective(nn.Module):
             found[""] = batch.counted(logits)
         return found
 
-    def _value(
+    def _measured(
         self,
         name: str,
         term: Term,
@@ -181,19 +188,24 @@ class Objective(nn.Module):
         said: Mapping[str, Tensor],
         heard: Mapping[str, Tensor],
         batch: Batch,
-    ) -> Tensor:
+    ) -> Measured:
         students = _picked(said, term.student)
         if place in self.projections:
             students = self.projections[place](students)
         if term.teacher is None and batch.labels is None:
             raise ValueError(f"losses[{name!r}] needs labels and the data have none; give (inputs, labels)")
-        value = term.loss(
-            students, batch.counted_labels if term.teacher is None else _picked(heard, term.teacher)
-        )
+        teachers = batch.counted_labels if term.teacher is None else _picked(heard, term.teacher)
+        count = _rows_that_count(term, students, teachers, batch)
+        if count == 0:  # of no row there is no mean; a sum over none is 0
+            first = students if isinstance(students, Tensor) else students[0]
+            return Measured(term.weight, first[:0].sum(), 0, rows=True)
+        value = term.loss(students, teachers)
         if not isinstance(value, Tensor) or value.ndim:
             shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r}"
             raise ValueError(f"losses[{name!r}] gives {shape}; give one number as a tensor, as a mean")
-        return value
+        if count is None:
+            return Measured(term.weight, value, len(batch.inputs))
+        return Measured(term.weight, value, count, rows=True)
 
 
 def check_terms(losses: Mapping[str, Term], /) -> None:
@@ -209,6 +221,18 @@ def check_terms(losses: Mapping[str, Term], /) -> None:
             raise ValueError(f"losses[{name!r}] is a {type(term).__name__}; wrap it: Term(loss, weight=…)")
         if name == "loss":
             raise ValueError("losses['loss']: this is the name of the whole; give the term another")
+
+
+def _rows_that_count(term: Term, students: Any, teachers: Any, batch: Batch) -> int | None:
+    """Over how many rows of logits a term is a mean; None where it is one over the examples."""
+    if batch.ignored is None and batch.labels is not None and batch.labels.ndim == 1:
+        return None  # the same
+    if term.teacher is None:
+        return len(teachers)
+    for layers, said in ((term.student, students), (term.teacher, teachers)):
+        if "" in (paths := _as_paths(layers)):
+            return len(said if isinstance(layers, str) else said[paths.index("")])
+    return None
 
 
 def _as_paths(layers: Layers | None) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from kdtheory.losses import label_loss
 from kdtheory.losses.mutual import PeerDivergence, mean_peer_divergence
 from kdtheory.networks import Pick
 from kdtheory.recipe import Recipe
-from kdtheory.schemes.ends import Named
+from kdtheory.schemes.ends import Measured, Named
 from kdtheory.schemes.loop import LOOP, Loop, Trained, descend, own_copy
 from kdtheory.schemes.teachers import FirstLook
 from kdtheory.schemes.terms import in_words
@@ -96,14 +96,18 @@ def mutual(
                     f"students give logits of shape {tuple(own.shape)} and {tuple(logits[0].shape)}; "
                     "all need the same classes"
                 )
-        check_labels("labels", labels, logits[0].shape[-1])
+        if len(labels):
+            check_labels("labels", labels, logits[0].shape[-1])
         said = torch.stack([each.detach() for each in logits])
         named = {}
         for place, own in enumerate(logits):
             others = torch.cat([said[:place], said[place + 1 :]])
-            apart = divergence(own, others, temperature=temperature).mean()
-            named[str(place), "labels"] = (1.0, label_loss(own, None, labels).mean())
-            named[str(place), "peers"] = (weight, temperature * temperature * apart)
+            values = own.sum(), own.sum()  # of no row, of which there is no mean
+            if len(labels):
+                apart = divergence(own, others, temperature=temperature).mean()
+                values = label_loss(own, None, labels).mean(), temperature * temperature * apart
+            named[str(place), "labels"] = Measured(1.0, values[0], len(labels), rows=True)
+            named[str(place), "peers"] = Measured(weight, values[1], len(labels), rows=True)
         return named
 
     found = descend(

@@ -23,8 +23,10 @@ class Passes(Iterator[Batch]):
 
     def __init__(self, data: Batches, device: torch.device, /) -> None:
         self._data, self._device = data, device
+        parts = [getattr(data.data, name, None) for name in ("sampler", "batch_sampler")]
         found = [
-            getattr(part, "generator", None) for part in (data.data, getattr(data.data, "sampler", None))
+            getattr(part, "generator", None)
+            for part in (data.data, *parts, getattr(parts[1], "sampler", None))
         ]
         own = {id(each): each for each in found if isinstance(each, torch.Generator)}
         self._own = list(own.values())

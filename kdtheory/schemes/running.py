@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kdtheory.schemes.ends import Loss, Named, check_start
 from kdtheory.schemes.passes import Passes
 from kdtheory.schemes.stepping import Stepper
-from kdtheory.schemes.watching import Callback, Moment, Watch
+from kdtheory.schemes.watching import Callback, Moment, Watch, extras_of, put, values_of
 
 __all__ = ["Run"]
 
@@ -56,7 +56,8 @@ class Run:
             "step": self.step,
             "ended": self.ended,
             "rows": self.rows,
-            "nets": _values(self._nets),
+            "nets": values_of(self._nets),
+            "extra": extras_of(self._nets),
             "stepper": self._stepper.state(),
             "passes": self._passes.state(),
             "watch": None if self._watch is None else self._watch.state(),
@@ -70,8 +71,7 @@ class Run:
             ValueError: it is that of another training.
         """
         self._check(state)
-        for name, value in _values(self._nets).items():
-            value.copy_(state["nets"][name])
+        put(self._nets, state["nets"], state.get("extra", {}))
         self.step, self.ended, self.rows = state["step"], state["ended"], state["rows"]
         self._stepper.load(state["stepper"])
         self._passes.load(state["passes"])
@@ -82,18 +82,23 @@ class Run:
         title = state.get("title") if isinstance(state, Mapping) else None
         if title != self._title:
             raise ValueError(f"the checkpoint is of {title}, and this is {self._title}; give another path")
-        ours, theirs = ({name: (each.shape, each.dtype) for name, each in values.items()}
-                        for values in (_values(self._nets), state["nets"]))  # fmt: skip
-        if ours != theirs:
+        if not _fits(self._nets, state["nets"]):
             raise ValueError("the checkpoint is of networks of other shapes; give another path")
         if (state["watch"] is None) != (self._watch is None):
             raise ValueError("the checkpoint and this training differ in their validation; give another path")
 
 
-def _values(nets: nn.Module) -> dict[str, Tensor]:
-    return dict([*nets.named_parameters(), *nets.named_buffers()])
+def _fits(nets: nn.Module, kept: Mapping[str, Tensor]) -> bool:
+    """The same parameters, and buffers of the same names and types: some grow, or come when needed."""
+    named = dict(nets.named_parameters())
+    if any(name not in kept or kept[name].shape != value.shape for name, value in named.items()):
+        return False
+    if any(name in kept and kept[name].dtype != value.dtype for name, value in values_of(nets).items()):
+        return False
+    places = {f"{path}.{own}".lstrip(".") for path, part in nets.named_modules() for own in part._buffers}
+    return set(kept) <= places | named.keys()
 
 
 def _rows(step: int, named: Named) -> list[tuple[Any, ...]]:
     """step, net, loss, weight, value."""
-    return [(step, *key, weight, float(value.detach())) for key, (weight, value) in named.items()]
+    return [(step, *key, each.weight, float(each.value.detach())) for key, each in named.items()]

@@ -78,11 +78,7 @@ def response_term(temperature: float, weight: float = 1.0, *, soft: str | SoftTe
         ValueError: T ≤ 0.
     """
     check_positive("temperature", temperature)
-
-    def softened(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-        return kd_loss(student_logits, teacher_logits, None, temperature=temperature, weight=1.0, soft=soft)
-
-    return Term(softened, weight=weight)
+    return Term(functools.partial(softened, temperature=temperature, soft=soft), weight=weight)
 
 
 @door
@@ -119,7 +115,7 @@ def in_words(loss: Any, /) -> str:
     """A function by its name and the plain settings that it holds."""
     if isinstance(loss, functools.partial):
         settings = {str(place): value for place, value in enumerate(loss.args)} | loss.keywords
-        return f"{in_words(loss.func)}{_settings(settings)}"
+        return f"{in_words(loss.func).removesuffix('()')}{_settings(settings)}"
     own = inspect.unwrap(loss)
     code, cells = getattr(own, "__code__", None), getattr(own, "__closure__", None)
     held = dict(zip(code.co_freevars, cells, strict=True)) if code and cells else {}
@@ -137,6 +133,13 @@ def _content(cell: Any) -> Any:
 def _settings(held: Mapping[str, Any]) -> str:
     plain = [f"{name}={value!r}" for name, value in sorted(held.items()) if isinstance(value, _PLAIN)]
     return f"({', '.join(plain)})"
+
+
+def softened(
+    student_logits: Tensor, teacher_logits: Tensor, *, temperature: float, soft: str | SoftTerm
+) -> Tensor:
+    """The soft term alone, a function of its own so that what holds it can be sent to other processes."""
+    return kd_loss(student_logits, teacher_logits, None, temperature=temperature, weight=1.0, soft=soft)
 
 
 def _label_cross_entropy(student_logits: Tensor, labels: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,11 +13,21 @@ from torch import Tensor, nn
 
 from kdtheory.batches import Batches, Data, as_batches
 from kdtheory.doors import door, gate
-from kdtheory.schemes.ends import Loss, Named, total
+from kdtheory.schemes.ends import Loss, Named, left, mean_over
 from kdtheory.schemes.passes import undrawn
 from kdtheory.validate import check_at_least
 
-__all__ = ["Callback", "Keeper", "Moment", "Validation", "Watch", "steps_between"]
+__all__ = [
+    "Callback",
+    "Keeper",
+    "Moment",
+    "Validation",
+    "Watch",
+    "extras_of",
+    "put",
+    "steps_between",
+    "values_of",
+]
 
 
 @gate
@@ -40,7 +51,7 @@ class Moment:
     @property
     def losses(self) -> dict[str, float]:
         """The named losses before the step; "0.labels" is that of student 0."""
-        return {".".join(filter(None, key)): float(value.detach()) for key, (_, value) in self._named.items()}
+        return {".".join(filter(None, key)): float(each.value.detach()) for key, each in self._named.items()}
 
 
 Callback = Callable[[Moment], bool | None]
@@ -69,7 +80,8 @@ class Keeper(Protocol):
 class Validation:
     """Keep the parameters at which the objective on other examples was least, and stop when it grows.
 
-    The objective is Σ weight·term in evaluation mode, the mean over the examples. These examples choose the
+    The objective is Σ weight·term in evaluation mode, each term the mean over the
+    examples, or over the rows of logits whose label counts. These examples choose the
     parameters, so that no error counted on them is honest, nor a bound that takes them for a hold-out.
 
     Args:
@@ -104,6 +116,7 @@ class Watch:
         self.looks: list[tuple[int, float]] = []
         self.best, self._least, self._since = 0, math.inf, 0
         self._kept: dict[str, Tensor] = {}
+        self._extras: dict[str, Any] = {}
 
     @torch.no_grad()
     def look(self, step: int, steps: int, /) -> bool:
@@ -115,40 +128,32 @@ class Watch:
         self._since += 1
         if value < self._least:
             self.best, self._least, self._since = step, value, 0
-            self._kept = {name: each.clone() for name, each in _values(self._nets).items()}
+            self._kept = {name: each.clone() for name, each in values_of(self._nets).items()}
+            self._extras = copy.deepcopy(extras_of(self._nets))
         return self._patience is not None and self._since >= self._patience
 
     @torch.no_grad()
     def settle(self) -> None:
         """Put the best in the place of the last."""
-        values = _values(self._nets)
-        for name, kept in self._kept.items():
-            if name in values and values[name].shape == kept.shape:
-                values[name].copy_(kept)
-            else:  # a buffer that grows with what is asked
-                path, _, own = name.rpartition(".")
-                self._nets.get_submodule(path)._buffers[own] = kept
+        put(self._nets, self._kept, self._extras)
 
     def state(self) -> dict[str, Any]:
         """All of it, for `load`."""
         return {"looks": self.looks, "best": self.best, "least": self._least, "since": self._since,
-                "kept": self._kept}  # fmt: skip
+                "kept": self._kept, "extras": self._extras}  # fmt: skip
 
     def load(self, state: Mapping[str, Any], /) -> None:
         """Go on as another whose state it is."""
         self.looks, self.best, self._least = state["looks"], state["best"], state["least"]
-        self._since = state["since"]
+        self._since, self._extras = state["since"], state.get("extras", {})
         self._kept = {name: each.to(self._device) for name, each in state["kept"].items()}
 
     def _value(self) -> float:
-        whole, count = 0.0, 0
-        self._nets.eval()
-        with undrawn(self._device):
-            for batch in self._data.epoch(self._device):
-                whole += float(total(self._objective(batch))) * len(batch.inputs)
-                count += len(batch.inputs)
-        self._nets.train()
-        return whole / count
+        with left(self._nets), undrawn(self._device):
+            self._nets.eval()
+            value = mean_over(self._objective, self._data.epoch(self._device), "validation.data")
+            self._nets.train()
+        return value
 
 
 def steps_between(every: int | None, data: Batches, what: str, /) -> int:
@@ -164,5 +169,27 @@ def steps_between(every: int | None, data: Batches, what: str, /) -> int:
     return data.length
 
 
-def _values(nets: nn.Module) -> dict[str, Tensor]:
+def values_of(nets: nn.Module, /) -> dict[str, Tensor]:
+    """Parameters and buffers by name."""
     return dict([*nets.named_parameters(), *nets.named_buffers()])
+
+
+def extras_of(nets: nn.Module, /) -> dict[str, Any]:
+    """What modules say of themselves beside tensors, for their `set_extra_state`."""
+    plain = nn.Module.get_extra_state
+    parts = dict(nets.named_modules())
+    return {at: each.get_extra_state() for at, each in parts.items() if type(each).get_extra_state != plain}
+
+
+def put(nets: nn.Module, kept: Mapping[str, Tensor], extras: Mapping[str, Any], /) -> None:
+    """Parameters and buffers in the place of those that there are; a buffer may have grown since, or come."""
+    values = values_of(nets)
+    device = next(iter(values.values())).device
+    for name, value in kept.items():
+        if name in values and values[name].shape == value.shape:
+            values[name].copy_(value)
+        else:
+            path, _, own = name.rpartition(".")
+            nets.get_submodule(path)._buffers[own] = value.to(device, copy=True)
+    for path, extra in extras.items():
+        nets.get_submodule(path).set_extra_state(extra)

@@ -138,7 +138,8 @@ def optimal_mixing(
         covariance: Σ = E xxᵀ of fresh inputs; XᵀX/n for the risk on the same inputs.
 
     Raises:
-        ValueError: as `ridge`, truth or covariance are of another size, or β_λ is the same for every λ.
+        ValueError: as `ridge`, truth or covariance are of another size, the covariance is not symmetric, or
+            β_λ is the same for every λ.
 
     >>> x, y = torch.tensor([[1.0], [1.0]]), torch.tensor([1.0, 3.0])
     >>> mixing = optimal_mixing(x, y, penalty=1.0, truth=torch.tensor([2.0]), covariance=torch.eye(1))
@@ -153,6 +154,9 @@ def optimal_mixing(
             f"they must be d and d × d, d = {inputs.shape[1]}"
         )
     inputs, targets, truth, covariance = promoted(*at_least_float32(inputs, targets, truth, covariance))
+    off = float((covariance - covariance.mT).abs().max())
+    if off > 100 * torch.finfo(covariance.dtype).eps * float(covariance.abs().max()):
+        raise ValueError(f"covariance is not symmetric (by {off:.3g}); give (C + Cᵀ)/2")
     error = ridge(inputs, targets, penalty=penalty) - truth
     derivative = ridge_derivative(inputs, targets, penalty=penalty)
     pulled = covariance @ derivative

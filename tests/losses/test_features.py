@@ -225,6 +225,10 @@ BAD = {
     ),
     "structure: edges": (lambda: local_structure(Z, edges=torch.ones(4, 3)), r"a boolean tensor"),
     "structure: degree": (lambda: polynomial_similarity(Z, degree=0), "degree = 0"),
+    "structure: beyond all numbers": (
+        lambda: local_structure_loss(Z, Z + 1e15, similarity="polynomial"),
+        r"teacher_features has similarities of NaN or \+inf",
+    ),
     "structure: scale": (lambda: rbf_similarity(Z, scale=-1.0), "scale = -1"),
 }
 

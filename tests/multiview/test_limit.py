@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -275,6 +276,12 @@ def test_bad_starts_are_refused() -> None:
             BINARY.stratified(40, Stream(0)),
             recipe=Recipe(steps=1, learning_rate=1.0, optimizer="sgd"),
         )
+    with pytest.raises(ValueError, match="the start was made for"):
+        train_lazy(start, BINARY.stratified(40, Stream(0)), steps=1)
+    other = replace(views, labels=views.labels + 1)
+    for descend in (partial(train_limit, recipe=PLAIN), partial(train_lazy, steps=1)):
+        with pytest.raises(ValueError, match=r"views.labels spans 1 to 2; labels must lie in 0 to 1"):
+            descend(start, other)
     for network, message in (
         (PatchNetwork(2, 6, 10, power=9), "power = 9"),
         (PatchNetwork(2, 4, 10), "no noise patch"),

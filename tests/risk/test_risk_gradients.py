@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdtheory.losses.labelwise import brier_loss, log_loss
-from kdtheory.networks import MLP
+from kdtheory.networks import MLP, ModuleArchitecture
 from kdtheory.risk import gradient_noise, network_gradient_noise
 from kdtheory.streams import Stream
 
@@ -49,6 +51,17 @@ def test_network_equals_backward_passes(net, params, world, loss, chunk_size) ->
     noise = network_gradient_noise(net.logits, params, *world, loss=loss, chunk_size=chunk_size)
     torch.testing.assert_close(noise.one_hot, rival.one_hot)
     torch.testing.assert_close(noise.distilled, rival.distilled)
+    torch.testing.assert_close(noise.label_noise, rival.label_noise)
+
+
+@pytest.mark.parametrize("chunk_size", [2, K, 100])
+def test_of_any_module_it_equals_backward_passes(world, chunk_size) -> None:
+    """PReLU with a slope for each channel, which torch maps wrongly over as many points as outputs."""
+    net = ModuleArchitecture(partial(nn.Sequential, nn.Linear(4, 5), nn.PReLU(5), nn.Linear(5, K)), (4,))
+    params = torch.randn(net.size, generator=Stream(0).torch(), dtype=torch.float64)
+    rival = gradient_noise(backward_passes(net, params, world[0], log_loss), *world[1:])
+    noise = network_gradient_noise(net.logits, params, *world, chunk_size=chunk_size)
+    torch.testing.assert_close(noise.one_hot, rival.one_hot)
     torch.testing.assert_close(noise.label_noise, rival.label_noise)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 from small_nets import points
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from kdtheory import Stream
 from kdtheory.checkpoints import Checkpoint
@@ -91,7 +92,8 @@ def broken_at(step: int, now: Moment) -> None:
 
 def same(one: Any, two: Any) -> None:
     for name, value in one.module.state_dict().items():
-        assert torch.equal(value, two.module.state_dict()[name]), name
+        other = two.module.state_dict()[name]
+        assert torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other, name
     assert one.history.equals(two.history)
     assert one.validation.equals(two.validation)
     assert one.step == two.step
@@ -219,7 +221,9 @@ def test_trees_come_back_as_they_were() -> None:
     assert found["s"].shape == ()
     with pytest.raises(ValueError, match=r"the tree\['a'\]\[1\] is a set, which cannot be kept"):
         to_bytes({"a": [1, {2}]})
-    for content in (b"", b"12345678", to_bytes(tree)[:-1], b"\xff" * 40):
+    whole = to_bytes(tree)
+    changed = [whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :] for place in (60, 700, -1)]
+    for content in (b"", b"12345678", whole[:-1], b"\xff" * 40, *changed):
         with pytest.raises(ValueError, match="no tree of tensors"):
             from_bytes(content)
 
@@ -229,3 +233,57 @@ def test_the_files_are_safetensors() -> None:
     tensors = [torch.randn(3, 2, dtype=torch.bfloat16), torch.arange(5), torch.empty(0), torch.tensor(True)]
     read = safetensors.load(to_bytes({"all": tensors}))
     assert [torch.equal(read[str(place)], tensor) for place, tensor in enumerate(tensors)] == [True] * 4
+
+
+class Growing(nn.Module):
+    """Keeps a number for each batch in a buffer, and how many there were in its extra state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.calls = net(), 0
+        self.register_buffer("seen", torch.zeros(0))
+        self.register_buffer("last", None)
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"calls": self.calls}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        self.calls = state["calls"]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        self.seen, self.last = torch.cat([self.seen, x.mean()[None]]), x.mean()
+        logits: torch.Tensor = self.body(x) * (1 + 0.1 * self.calls + self.last)
+        return logits
+
+
+@pytest.mark.parametrize("validation", [None, Validation(data=(X, Y), every=2)], ids=["plain", "watched"])
+def test_what_modules_keep_beside_parameters_goes_on(validation: Validation | None, tmp_path: Path) -> None:
+    def train(data: Any, loop: Loop) -> Any:
+        loop = replace(loop, validation=validation)
+        return fit(Growing(), data, recipe=RECIPE, stream=Stream(0), device="cpu", loop=loop)
+
+    whole = train((X, Y), Loop())
+    again = interrupted_and_resumed(train, "one batch", tmp_path / "net.safetensors", at=12)
+    same(whole, again)
+    assert len(whole.module.seen) == len(again.module.seen) == whole.module.calls == whole.step
+
+
+def test_the_order_of_a_batch_sampler_goes_on(tmp_path: Path) -> None:
+    def train(_: Any, loop: Loop) -> Any:
+        points = TensorDataset(X, Y)
+        order = RandomSampler(points, generator=torch.Generator().manual_seed(5))
+        data = DataLoader(points, batch_sampler=BatchSampler(order, 8, True))
+        return fit(net(), data, recipe=RECIPE, stream=Stream(0), device="cpu", loop=loop)
+
+    again = interrupted_and_resumed(train, "one batch", tmp_path / "net.safetensors", at=12)
+    same(train(None, Loop()), again)
+
+
+def test_halves_that_a_killed_training_left_are_removed(tmp_path: Path) -> None:
+    path, others = tmp_path / "net.safetensors", ["net.safetensors", ".net-1.safetensors.abcdefgh", ".keep"]
+    for name in [*others, ".net.safetensors.a_cdefg8"]:
+        (tmp_path / name).write_bytes(b"half")
+    with pytest.raises(ValueError, match="cut short"):
+        Checkpoint(path=path, resume=True).load()
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted(others)

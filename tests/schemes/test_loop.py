@@ -12,9 +12,21 @@ from small_nets import points
 from torch import nn
 
 from kdtheory import MLP, Stream, train
-from kdtheory.losses import label_loss
+from kdtheory.losses import kd_loss, label_loss
 from kdtheory.recipe import Recipe
-from kdtheory.schemes import Loop, Moment, Validation, distil, fit, hinton, labels_term, mutual
+from kdtheory.schemes import (
+    Batches,
+    Loop,
+    Moment,
+    Term,
+    Validation,
+    distil,
+    evaluate,
+    fit,
+    hinton,
+    labels_term,
+    mutual,
+)  # fmt: skip
 
 STEP = Recipe(steps=1, learning_rate=1.0, optimizer="sgd")
 X, Y = points()
@@ -163,7 +175,8 @@ def test_the_best_has_its_own_batch_statistics() -> None:
 
 
 def test_the_teacher_is_asked_about_the_examples_of_the_validation() -> None:
-    teacher, student = net(), nn.Linear(5, 3)
+    with Stream(1).default():
+        teacher, student = net(), nn.Linear(5, 3)
     terms = hinton(temperature=2.0, weight=1.0) | {"labels": labels_term(0.5)}
     loop = Loop(validation=Validation(data=HELD))
     found = distil(
@@ -197,3 +210,96 @@ class Endless(torch.utils.data.IterableDataset):
     def __iter__(self) -> Any:
         while True:
             yield X[0], Y[0]
+
+
+def test_examples_and_tokens_that_do_not_count_weigh_nothing() -> None:
+    """Batches with nine of ten, none and all ignored: means and gradients are over all that count."""
+    with Stream(3).default():
+        x, student, teacher = torch.randn(30, 5), nn.Linear(5, 3), nn.Linear(5, 3)
+    y = torch.arange(30) % 3
+    y[:9] = y[20:] = -100
+    batches = Batches([(x[i : i + 10], y[i : i + 10]) for i in (0, 10, 20)], ignore_index=-100)
+    counts, rows = y != -100, torch.ones(30, dtype=torch.bool)
+
+    def features(s: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return (s - t).square().mean()
+
+    terms = hinton(temperature=2.0, weight=0.5) | {"features": Term(features, 3.0, "0", "0")}
+    student, teacher = nn.Sequential(student), nn.Sequential(teacher)
+    found = distil(
+        student, teacher, batches, losses=terms, recipe=Recipe(steps=3, learning_rate=1e-30),
+        stream=Stream(0), device="cpu", loop=Loop(validation=Validation(data=batches)),
+    )  # fmt: skip
+    s, t = student(x), teacher(x).detach()
+    value = kd_loss(s[counts], t[counts], y[counts], temperature=2.0, weight=0.5) + 3 * features(
+        s[rows], t[rows]
+    )
+    gradient = torch.cat([g.flatten() for g in torch.autograd.grad(value, tuple(student.parameters()))])
+    assert found.validation["value"].tolist() == pytest.approx([float(value.detach())])
+    assert found.gradient_norm == pytest.approx(float(gradient.norm()))
+    assert found.history["value"].tail(3).tolist()[:2] == [0.0, 0.0], "nothing counts in the last batch"
+    pair = mutual([student, teacher], batches, recipe=Recipe(steps=3), stream=Stream(0), device="cpu")
+    assert pair[0].history["value"].tail(2).tolist() == [0.0, 0.0]
+
+
+def test_where_nothing_counts_it_is_said() -> None:
+    ignored = Batches((X, torch.full_like(Y, -100)), ignore_index=-100)
+    idle = fit_here(net(), ignored, recipe=STEP)
+    assert "every label of data is ignore_index" in idle.note
+    with pytest.raises(ValueError, match=r"every label of validation\.data is ignore_index"):
+        fit_here(net(), (X, Y), recipe=STEP, loop=Loop(validation=Validation(data=ignored)))
+    with pytest.raises(ValueError, match="every label of data is ignore_index"):
+        evaluate(net(), ignored, device="cpu")
+    looks = Validation(data=(X * torch.nan, Y))
+    assert (
+        "the validation was never a number"
+        in fit_here(net(), (X, Y), recipe=STEP, loop=Loop(validation=looks)).note
+    )
+
+
+def test_each_token_weighs_the_same_in_batches_of_other_lengths() -> None:
+    class Next(nn.Sequential):
+        def __init__(self) -> None:
+            super().__init__(nn.Embedding(11, 6), nn.Linear(6, 11))
+
+    with Stream(2).default():
+        start = Next()
+        ragged = [(torch.randint(11, (4, length)), torch.randint(11, (4, length))) for length in (2, 3, 7)]
+    loop = Loop(validation=Validation(data=ragged))
+    found = fit_here(start, ragged, recipe=Recipe(steps=1, learning_rate=1e-30), loop=loop)
+    logits = torch.cat([start(x).flatten(0, 1) for x, _ in ragged])
+    value = nn.functional.cross_entropy(logits, torch.cat([y.flatten() for _, y in ragged]))
+    gradient = torch.cat([g.flatten() for g in torch.autograd.grad(value, tuple(start.parameters()))])
+    assert found.validation["value"].tolist() == pytest.approx([float(value.detach())])
+    assert found.gradient_norm == pytest.approx(float(gradient.norm()))
+
+
+def test_looks_and_the_end_leave_what_a_module_counts() -> None:
+    class Counting(nn.Linear):
+        calls = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return super().forward(x)
+
+    how = {"recipe": STEP.but(steps=4, averaged=0.0), "loop": Loop(validation=Validation(data=HELD))}
+    assert fit_here(Counting(5, 3), (X, Y), **how).module.calls == 4
+
+
+def test_an_average_is_kept_where_its_batch_statistics_cannot_be_measured() -> None:
+    class Uneven:
+        def __len__(self) -> int:
+            return 3
+
+        def __iter__(self) -> Any:
+            yield from ((X[at], Y[at]) for at in (slice(8), slice(8, 16), slice(16, 17)))
+
+    with Stream(1).default():
+        normed = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    recipe = Recipe(steps=2, learning_rate=0.1, averaged=1.0)
+    found = fit_here(normed, Uneven(), recipe=recipe)
+    whole = fit_here(normed, [(X[:8], Y[:8]), (X[8:16], Y[8:16])], recipe=recipe)
+    assert "no batch statistics of the averaged parameters (ValueError: " in found.note
+    assert "no gradient norm after the last step (ValueError: " in found.note
+    assert torch.equal(vector(found.module), vector(whole.module))
+    assert int(found.module[1].num_batches_tracked) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -102,6 +103,8 @@ def test_bad_objectives_are_refused() -> None:
         Objective(student, losses={"labels": labels_term()})(data()[0])
     with pytest.raises(ValueError, match="layer 'fc' is not known"):
         Objective(student, teacher, losses={"hint": Term(hint_loss, student="fc")})
+    with pytest.raises(ValueError, match=r"losses\['response'\] needs a teacher"):
+        Objective(student, losses=TERMS)
 
 
 def test_a_net_with_several_entries_is_called_as_it_is() -> None:
@@ -146,3 +149,26 @@ def test_a_net_that_writes_on_its_inputs_changes_no_later_batch() -> None:
     values = {objective((x, y))["loss"].item() for _ in range(3)}
     assert len(values) == 1
     assert torch.equal(x, before)
+
+
+def test_it_is_sent_to_other_processes_as_it_is() -> None:
+    objective = Objective(*nets(5, 9), losses=TERMS)
+    loss = objective(data())["loss"]
+    again = pickle.loads(pickle.dumps(objective))
+    assert float(again(data())["loss"].detach()) == float(loss.detach())
+
+
+def test_a_term_without_weight_sends_nothing_even_where_it_is_infinite() -> None:
+    """A class that the student rules out costs the labels of that class infinitely much."""
+    student, teacher = nets(5, 9)
+    with torch.no_grad():
+        student[2].bias[0] = -torch.inf
+        teacher[2].bias[0] = -torch.inf
+    terms = hinton(temperature=3.0, weight=1.0)
+    found = Objective(student, teacher, losses=terms)(data())
+    found["loss"].backward()
+    assert float(found["labels"]) == torch.inf
+    assert float(found["loss"].detach()) == float(found["response"])
+    assert bool(torch.isfinite(student[0].weight.grad).all())
+    trained = distil(student, teacher, data(), losses=terms, recipe=RECIPE, stream=Stream(0), device="cpu")
+    assert bool(torch.isfinite(trained.module[0].weight).all())

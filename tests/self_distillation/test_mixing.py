@@ -116,6 +116,10 @@ def test_more_noise_wants_more_of_the_teacher_and_beyond_one() -> None:
         (lambda x, y, b, s: ridge(x * math.nan, y, penalty=1.0), "inputs"),
         (lambda x, y, b, s: optimal_mixing(x, y, penalty=1.0, truth=b[:2], covariance=s), "truth"),
         (
+            lambda x, y, b, s: optimal_mixing(x, y, penalty=1.0, truth=b, covariance=s.triu()),
+            r"covariance is not symmetric",
+        ),
+        (
             lambda x, y, b, s: fixed_design_mixing(b.abs(), 0 * b, penalty=1.0, noise_variance=0.0, n=3),
             "signal",
         ),

@@ -158,9 +158,10 @@ def _log_weights(
     if isinstance(similarity, str):
         check_one_of("similarity", similarity, tuple(SIMILARITIES))
         similarity = SIMILARITIES[similarity]
-    return similarity(at_least_float32(features.flatten(1))[0]).masked_fill(
-        ~_checked_edges(edges, features), -torch.inf
-    )
+    similarities = similarity(at_least_float32(features.flatten(1))[0])
+    if not bool((similarities < torch.inf).all()):
+        raise ValueError(f"{name} has similarities of NaN or +inf; give values nearer to 1")
+    return similarities.masked_fill(~_checked_edges(edges, features), -torch.inf)
 
 
 def _checked_edges(edges: Tensor | None, features: Tensor) -> Tensor:
