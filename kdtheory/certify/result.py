@@ -175,7 +175,7 @@ class Certificates:
         rows = self._all
         by_worth = sorted(rows, key=lambda name: _worth(rows[name]))
         shares = tuple(f"{name}: {share:.4g}" for name, share in self.shares.items())
-        told = [self.best] * (self.best is not None)
+        told = [] if self.best is None else [self.best]
         if self.best_shipped is not None and self._to_ship is not None:
             told.append(self.shipped[self.best_shipped].bound)
         met = dict.fromkeys(s for bound in told for s, holds in bound.assumptions.items() if holds)
