@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from html import escape
 
-__all__ = ["AHEAD", "RESTS", "Answer", "confidence", "percent", "probability", "upwards"]
+__all__ = ["AHEAD", "RESTS", "Answer", "confidence", "hundredfold", "percent", "probability", "upwards"]
 
 AHEAD = "What would make the limit smaller"
 RESTS = "What it rests on"
@@ -92,14 +92,23 @@ def _listed(heading: str, lines: Sequence[str]) -> str:
 def percent(limit: float, /) -> str:
     """A limit of a probability in percent, with three digits, rounded upwards.
 
-    >>> percent(0.04807), percent(0.5), percent(1.7e14), percent(0)
+    >>> percent(0.04807), percent(0.5), percent(1.7e14), percent(-0.0)
     ('4.81 %', '50 %', 'more than 100 %', '0 %')
     """
     if not limit <= 1:
         return "more than 100 %"
-    exact = Decimal(repr(float(limit))) * 100
+    exact = Decimal(repr(float(limit) + 0.0)) * 100  # −0 is 0
     digits = Decimal(1).scaleb(exact.adjusted() - 2) if exact else Decimal(1)
     return f"{exact.quantize(min(digits, Decimal(1)), ROUND_CEILING).normalize():f} %"
+
+
+def hundredfold(given: float, /) -> str:
+    """100 times a number that was given, no digit rounded.
+
+    >>> hundredfold(0.03), hundredfold(-0.0123456789), hundredfold(1e-9)
+    ('3', '-1.23456789', '0.0000001')
+    """
+    return f"{(Decimal(repr(float(given) + 0.0)) * 100).normalize():f}"
 
 
 def upwards(limit: float, /) -> str:
@@ -108,9 +117,9 @@ def upwards(limit: float, /) -> str:
     >>> upwards(0.1234561), upwards(0.3), upwards(-0.1234569), upwards(1.7e14)
     ('0.123457', '0.3', '-0.123456', '1.7e+14')
     """
-    exact = Decimal(repr(float(limit)))
+    exact = Decimal(repr(float(limit) + 0.0))
     if not exact or not exact.is_finite():
-        return f"{limit:g}"
+        return f"{float(exact):g}"
     step = Decimal(1).scaleb(exact.adjusted() - _DIGITS + 1)
     return f"{float(exact.quantize(step, ROUND_CEILING)):.{_DIGITS}g}"
 

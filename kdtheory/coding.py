@@ -43,6 +43,7 @@ _PRECISION = 64
 _SPARE = _PRECISION - 2
 _EXPONENT_BITS = 7
 _LEAST_EXPONENT = -100
+_MOST_LEVELS = 2**20
 
 
 @door
@@ -52,9 +53,13 @@ class QuantisedNetwork:
 
     Args:
         architecture: known to both ends.
-        levels: K, the largest |m|.
+        levels: K, the largest |m|, up to 2^20.
         exponents: j of each tensor, in the order of `architecture.unpack`, from −100 to 27.
         integers: m of every parameter, in the order of the flat vector.
+
+    Raises:
+        ValueError: K < 1 or above 2^20, not one exponent for each tensor, an exponent out of range, or an
+            integer above K.
     """
 
     architecture: Architecture
@@ -74,10 +79,9 @@ class QuantisedNetwork:
             raise ValueError(
                 f"exponents = {self.exponents} must lie in {allowed.start} to {allowed.stop - 1}"
             )
-        if int(self.integers.abs().max()) > self.levels:
-            raise ValueError(
-                f"integers reach {int(self.integers.abs().max())}; levels = {self.levels} allow less"
-            )
+        _check_levels(self.levels)
+        if (most := max(int(self.integers.max()), -int(self.integers.min()))) > self.levels:
+            raise ValueError(f"integers reach {most}; levels = {self.levels} allow less")
 
     def params(self, centre: Float[Tensor, "size"] | None = None, /) -> Float[Tensor, "size"]:
         """The parameters, float64, around `centre` (zero where not given).
@@ -115,7 +119,7 @@ def quantise(
     Args:
         params: the network.
         architecture: what the flat vector means.
-        levels: K ≥ 1.
+        levels: K from 1 to 2^20.
         centre: the network that differences are sent from, fixed before the points that will test the code.
         clip: the largest difference that a tensor's lattice reaches, as a share of its largest; less than
             one makes finer steps and clips.
@@ -123,7 +127,8 @@ def quantise(
             them cost few bits.
 
     Raises:
-        ValueError: a parameter is not finite, K < 1, or `clip` or `keep` is not in (0, 1].
+        ValueError: a parameter, or its difference from the centre, is not finite, K is out of its range, or
+            `clip` or `keep` is not in (0, 1].
 
     >>> from kdtheory.networks import MLP
     >>> network = quantise(torch.tensor([1.0, -1.0, 0.4]), architecture=MLP((2, 1)), levels=1)
@@ -132,12 +137,15 @@ def quantise(
     """
     check_finite("params", params)
     check_at_least("levels", levels, 1)
+    _check_levels(levels)
     for setting, value in (("clip", clip), ("keep", keep)):
         if not 0 < value <= 1:
             raise ValueError(f"{setting} = {value} must lie in (0, 1]")
     offset = params.detach().cpu().double()
     if centre is not None:
+        check_finite("centre", centre)
         offset = offset - centre.detach().cpu().double()
+        check_finite("params − centre", offset)
     integers, exponents = {}, []
     for name, values in architecture.unpack(offset).items():
         exponents.append(_exponent(clip * float(values.abs().max()) / levels))
@@ -215,10 +223,11 @@ def decode_network(message: str, /, *, architecture: Architecture) -> tuple[Quan
     """The network that a message sends, and what is left of the message after it.
 
     Raises:
-        ValueError: the message ends too early, or is no text of 0 and 1.
+        ValueError: the message ends too early, is no text of 0 and 1, or sends a K that no network has.
     """
     _check_bits(message)
     levels, message = _ungamma(message)
+    _check_levels(levels)
     views = architecture.unpack(torch.zeros(architecture.size, dtype=torch.float64))
     steps, message = _decode_steps(message, len(views))
     sent = [name for name, step in zip(views, steps, strict=True) if step is not None]
@@ -330,6 +339,12 @@ def _gamma(number: int) -> str:
     """Elias's gamma code: as many zeros as digits follow the leading one."""
     digits = format(number, "b")
     return "0" * (len(digits) - 1) + digits
+
+
+def _check_levels(levels: int) -> None:
+    """The coder keeps a count for each of 2K + 1 symbols."""
+    if levels > _MOST_LEVELS:
+        raise ValueError(f"levels = {levels} must be at most 2^20; give a coarser lattice")
 
 
 def _check_bits(message: str) -> None:

@@ -68,7 +68,12 @@ def bars(terms: Mapping[str, Mapping[str, float]], /, *, label: str, most: float
         terms: name ↦ term ↦ value.
         label: of the axis.
         most: what is far above it is cut there, so that the others can be seen.
+
+    Raises:
+        ValueError: there is nothing to draw.
     """
+    if not terms:
+        raise ValueError("there is no line to draw; ask for one or more")
     table = pd.DataFrame({name: pd.Series(parts, dtype=float) for name, parts in terms.items()}).T
     table.index = table.index.astype(str).str.replace("_", " ")
     ax = table.plot.barh(stacked=True, xlabel=label)

@@ -30,7 +30,7 @@ from kdtheory.networks._mlp_tape import ACTIVATIONS
 from kdtheory.progress import Progress, told
 from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
-from kdtheory.types import as_torch_starts, recordable, resolve_device
+from kdtheory.types import as_torch_starts, at_least_float32, recordable, resolve_device
 from kdtheory.validate import (
     check_at_least,
     check_finite,
@@ -59,7 +59,8 @@ class GaussianPosterior:
         prior_stds: the λ that may be chosen from with the data in view; fixed beforehand.
 
     Raises:
-        ValueError: shapes differ, a number is not finite, or a std or λ is not positive.
+        ValueError: shapes differ or are not the architecture's, a number is not finite, or a std or λ is not
+            positive.
     """
 
     architecture: MLP
@@ -69,6 +70,9 @@ class GaussianPosterior:
     prior_stds: tuple[float, ...] = PRIOR_STDS
 
     def __post_init__(self) -> None:
+        if self.mean.shape[-1] != self.architecture.size:
+            shapes = f"shape {tuple(self.mean.shape)}, and {self.architecture.name} {self.architecture.size}"
+            raise ValueError(f"mean has {shapes} parameters; give that many on the last axis")
         check_finite("mean", self.mean)
         check_finite("prior_mean", self.prior_mean)
         check_positive("std", self.std)
@@ -90,12 +94,14 @@ class GaussianPosterior:
     ) -> Float[Tensor, "*members n k"]:
         """The outputs of a fresh network g ~ Q at every input, each drawn for it alone.
 
+        Drawn in the type of the posterior, float32 at least.
+
         Raises:
             ValueError: inputs of another shape.
         """
         check_own(self.mean, inputs, self.architecture.input_shape)
-        inputs = inputs.to(self.mean)
-        return _sampled_logits(self.architecture, self.mean, self.std, inputs, stream.torch(self.mean.device))
+        mean, std = at_least_float32(self.mean, self.std)  # in half precision s² below 3e-8 would be zero
+        return _sampled_logits(self.architecture, mean, std, inputs.to(mean), stream.torch(mean.device))
 
     def errors(
         self, inputs: Float[Tensor, "n d"], labels: Int[Tensor, "n"], stream: Stream, /, *, rounds: int = 1
@@ -138,14 +144,14 @@ def pac_bayes_certificate(
         independent_draws: whether the points are independent draws.
 
     Raises:
-        ValueError: n < 8, rounds < 1, δ outside (0, 1), labels that are no classes, or a flag neither True
-        nor
-            False.
+        ValueError: n < 8, rounds < 1, δ outside (0, 1), labels that are no classes, several posteriors in
+            one, or a flag neither True nor False.
     """
+    divergence = _of_one(posterior)
     errors = posterior.errors(inputs, labels, stream, rounds=rounds)
     return maurer04_pac_bayes_kl(
         errors,
-        divergence=float(posterior.divergence),
+        divergence=divergence,
         delta=0.9 * delta,
         delta_sampling=0.1 * delta,
         prior_fixed=prior_fixed,
@@ -179,10 +185,11 @@ def posterior_tail(
     Raises:
         ValueError: as `pac_bayes_certificate`.
     """
+    divergence = _of_one(posterior)
     errors = posterior.errors(inputs, labels, stream, rounds=rounds)
     return pac_bayes_tail(
         errors,
-        divergence=float(posterior.divergence),
+        divergence=divergence,
         delta_sampling=delta_sampling,
         prior_fixed=prior_fixed,
         fresh_draws=fresh_draws,
@@ -233,11 +240,15 @@ def train_posterior(
             shows a bar on a terminal and in a notebook, True a line now and then elsewhere, False nothing.
 
     Raises:
-        ValueError: a target row is no probability, a number is out of its range, n < 8, or the recipe says
-            more than this training can do.
+        ValueError: a target row is no probability or has other classes than the student, an input is not
+            finite, a number is out of its range, n < 8, or the recipe says more than this training can do.
     """
     recipe.check_honoured("a posterior")
     check_probs("targets", targets)
+    check_finite("inputs", inputs)
+    if (classes := targets.shape[-1]) != (outputs := architecture.widths[-1]):
+        shapes = f"{classes} classes and {architecture.name} {outputs} outputs"
+        raise ValueError(f"targets has {shapes}; give one probability for each")
     check_fraction("delta", delta, open_interval=True)
     check_fraction("floor", floor, open_interval=True)
     check_positive("initial_std", initial_std)
@@ -268,6 +279,16 @@ def train_posterior(
             if (step + 1) % max(1, steps // 100) == 0:
                 tell(step + 1, steps)
     return GaussianPosterior(architecture, mean.detach(), log_std.detach().exp(), start, prior_stds)
+
+
+def _of_one(posterior: GaussianPosterior) -> float:
+    """KL(Q‖P), a number."""
+    if posterior.mean.ndim != 1:
+        raise ValueError(
+            f"posterior has a mean of shape {tuple(posterior.mean.shape)}; give one of its members, a "
+            "GaussianPosterior of its own: each has a bound, and δ, of its own"
+        )
+    return float(posterior.divergence)
 
 
 def _sampled_logits(
@@ -313,7 +334,7 @@ def _divergences(offset: Tensor, log_std: Tensor, prior_log_stds: Tensor) -> Ten
 
 def _bound_objective(losses: Tensor, divergence: Tensor, n: int, delta: float) -> Tensor:
     """kl⁻¹(ℓ̂, c) with its exact derivatives, ∂q/∂c = q(1−q)/(q−p), ∂q/∂p = ln(q(1−p)/(p(1−q)))·∂q/∂c."""
-    p = losses.detach().double().cpu().clamp(1e-12, 1 - 1e-9)
+    p = losses.detach().double().cpu().clamp(1e-12, 1 - 1e-6)  # below q: a slope of 0/0 is none
     nats = divergence.detach().double().cpu().clamp_min(0)
     q = torch.as_tensor(maurer04_kl_limit(p.numpy(), nats.numpy(), n=n, delta=delta)).clamp_max(1 - 1e-9)
     slope = q * (1 - q) / (q - p)

@@ -150,6 +150,19 @@ def test_bad_input_is_named() -> None:
         QuantisedNetwork(architecture, 1, (0, 28), torch.zeros(3, dtype=torch.long))
     with pytest.raises(ValueError, match="integers reach 2"):
         QuantisedNetwork(architecture, 1, (0, 0), torch.tensor([0, 2, 0]))
+    for least in (torch.tensor([-(2**63), 0, 0]), torch.tensor([-128, 0, 0], dtype=torch.int8)):
+        with pytest.raises(ValueError, match=f"integers reach {-int(least.min())}"):  # −m is no number there
+            QuantisedNetwork(architecture, 1, (0, 0), least)
+    for end in (math.nan, math.inf):
+        with pytest.raises(ValueError, match="centre holds 1 NaN or infinite"):
+            quantise(torch.ones(3), architecture=architecture, levels=1, centre=torch.tensor([1.0, end, 0.0]))
+    far = torch.full((3,), 1.7e308, dtype=torch.float64)
+    with pytest.raises(ValueError, match="params − centre holds 3 NaN or infinite"):
+        quantise(far, architecture=architecture, levels=1, centre=-far)
+    with pytest.raises(ValueError, match="levels = 1048577 must be at most"):
+        quantise(torch.ones(3), architecture=architecture, levels=2**20 + 1)
+    with pytest.raises(ValueError, match="levels = 1099511627776 must be at most"):
+        decode_network("0" * 40 + "1" + "0" * 40 + "1" * 8 + "0" * 99, architecture=architecture)
     message = encode_network(a_network())
     for end in (0, 5, 20, len(message) - 1):
         with pytest.raises(ValueError, match="message ends"):

@@ -17,6 +17,7 @@ from kdtheory.stochastic import (
     _bound_objective,
     _divergence,
     pac_bayes_certificate,
+    posterior_tail,
     train_posterior,
 )
 from kdtheory.streams import Stream
@@ -168,17 +169,20 @@ def test_progress_is_told() -> None:
         ({"prior_stds": ()}, "prior_stds"),
         ({"prior_stds": (0.0,)}, "prior_stds"),
         ({"certified": 7}, "n = 7"),
+        ({"targets": torch.full((20, 3), 1 / 3)}, "targets has 3 classes and 3-4-2 2 outputs"),
+        ({"inputs": torch.full((20, 3), math.inf)}, "inputs holds 60 NaN or infinite"),
     ],
 )
 def test_bad_input_is_named(changes, message: str) -> None:
     inputs, labels = separable(20, Stream(3))
     arguments = {
-        "targets": one_hot(labels, 2).float(), "prior_mean": NET.init(Stream(4), members=1)[0],
+        "inputs": inputs, "targets": one_hot(labels, 2).float(),
+        "prior_mean": NET.init(Stream(4), members=1)[0],
         "certified": 20, "delta": 0.05, "stream": Stream(5), "recipe": Recipe(steps=1, learning_rate=0.01),
         "device": "cpu", **changes,
     }  # fmt: skip
     with pytest.raises(ValueError, match=message):
-        train_posterior(NET, inputs, arguments.pop("targets"), **arguments)
+        train_posterior(NET, arguments.pop("inputs"), arguments.pop("targets"), **arguments)
 
 
 def test_bad_labels_and_rounds_are_named() -> None:
@@ -195,3 +199,42 @@ def test_a_posterior_that_is_its_prior_is_at_no_distance() -> None:
         std = torch.full_like(zero, PRIOR_STDS[place])
         nats = float(GaussianPosterior(MLP((3, 2)), zero, std, zero).divergence)
         assert 0 <= nats < 1e-12
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_small_deviation_in_half_precision_still_makes_noise(dtype: torch.dtype) -> None:
+    """s² = 1e-8 is no number of float16, and bfloat16 has three digits of it."""
+    net = MLP((3, 2), bias=False)
+    mean = torch.zeros(net.size, dtype=dtype)
+    posterior = GaussianPosterior(net, mean, torch.full_like(mean, 1e-4), mean)
+    noise = posterior.logits(torch.eye(3, dtype=dtype)[:1].expand(20_000, -1), Stream(0))
+    assert noise.dtype is torch.float32
+    assert float(noise.std()) == pytest.approx(float(posterior.std[0]), rel=0.02)
+
+
+def test_a_loss_that_cannot_be_larger_has_a_gradient() -> None:
+    """One point at a time, and a prior that is sure of the wrong class: ℓ = 1 and kl⁻¹ = 1."""
+    inputs, targets = torch.ones(8, 1), torch.tensor([[0.0, 1.0]]).expand(8, -1)
+    net = MLP((1, 2))
+    posterior = train_posterior(
+        net, inputs, targets, prior_mean=torch.tensor([50.0, -50.0, 0.0, 0.0]), certified=8, delta=0.05,
+        stream=Stream(0), recipe=Recipe(steps=3, batch_size=1), device="cpu",
+    )  # fmt: skip
+    assert bool(torch.isfinite(posterior.mean).all())
+    assert bool((posterior.std > 0).all())
+
+
+def test_a_certificate_is_of_one_posterior_of_its_architecture() -> None:
+    inputs, labels = separable(20, Stream(3))
+    flags = {"prior_fixed": True, "fresh_draws": True, "independent_draws": True}
+    for members in (1, 2):
+        zeros = torch.zeros(members, NET.size)
+        several = GaussianPosterior(NET, zeros, zeros + 0.1, zeros)
+        for made, more in (
+            (pac_bayes_certificate, {"delta": 0.05}),
+            (posterior_tail, {"delta_sampling": 0.01}),
+        ):
+            with pytest.raises(ValueError, match="give one of its members"):
+                made(several, inputs, labels, rounds=1, stream=Stream(0), **flags, **more)
+    with pytest.raises(ValueError, match="mean has shape"):
+        GaussianPosterior(NET, torch.zeros(5), torch.ones(5), torch.zeros(5))

@@ -28,5 +28,8 @@ WITNESS_FIXED_FIRST = "the witness was fixed before either sample was drawn"
 PREDICTOR_FIXED_FIRST = "the predictor was fixed before either sample was drawn"
 DISJOINT = "no point is in both samples"
 BOTH_FIXED = "student and teacher were fixed before the points were drawn"
-PLANNED = "the points were drawn at random among all those where the two differ, before a label was seen"
+PLANNED = (
+    "how many points to label was fixed beforehand, and which was drawn at random among all those where the "
+    "two differ, before a label was seen"
+)
 STRATA_FIXED = "strata, weights and the number of labels in each were fixed before a label was seen"

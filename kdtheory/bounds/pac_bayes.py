@@ -19,6 +19,7 @@ from kdtheory.bounds.holdout import IN_UNIT_INTERVAL, unit_mean
 from kdtheory.bounds.result import Bound
 from kdtheory.doors import door
 from kdtheory.inversion import kl_upper_inverse
+from kdtheory.types import told
 from kdtheory.validate import check_at_least, check_flags, check_fraction, check_positive
 
 __all__ = [
@@ -40,6 +41,8 @@ def gaussian_kl(
 ) -> Float[Tensor, "*batch"]:
     """KL(N(μ, diag s²)‖N(μ₀, λ²I)) = ½ Σ_i [(s_i² + (μ_i − μ₀_i)²)/λ² − 1 − 2 ln(s_i/λ)].
 
+    Summed in float64, and told in the type of μ, float32 at least: where s is close to λ the terms cancel.
+
     Args:
         mean, std: μ and s > 0.
         prior_mean, prior_std: μ₀ and λ > 0.
@@ -54,8 +57,10 @@ def gaussian_kl(
     check_positive("std", std)
     check_positive("prior_std", prior_std)
     scale = prior_std[..., None] if isinstance(prior_std, Tensor) else prior_std
-    ratio = std / scale
-    return 0.5 * (ratio.square() + ((mean - prior_mean) / scale).square() - 1 - 2 * ratio.log()).sum(-1)
+    scale = scale.double() if isinstance(scale, Tensor) else scale
+    ratio, offset = std.double() / scale, (mean.double() - prior_mean.double()) / scale
+    nats = 0.5 * (ratio.square() + offset.square() - 1 - 2 * ratio.log()).sum(-1)
+    return told(nats.clamp_min(0), mean)  # near λ the terms cancel: rounding leaves either sign
 
 
 def maurer04_log_moment(n: int, /) -> float:

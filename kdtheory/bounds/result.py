@@ -133,6 +133,9 @@ class Bound:
 
 def terms_frame(lines: Mapping[str, Bound], /) -> pd.DataFrame:
     """Named bounds as one frame: a row for each term of each, and one, `total`, for its value."""
+    if not lines:
+        names = ("line", "term", "value", "kind", "delta", "vacuous", "needed", "bound")
+        return Frame(columns=list(names))
     frames = [bound.to_frame() for bound in lines.values()]
     for name, frame in zip(lines, frames, strict=True):
         frame.insert(0, "line", name)

@@ -20,7 +20,7 @@ from kdtheory.bounds.assumptions import (
     WITNESS_FIXED_FIRST,
 )
 from kdtheory.bounds.holdout import zero_or_one
-from kdtheory.bounds.lattice_sums import summed_limit
+from kdtheory.bounds.lattice_sums import finest_radius, summed_limit
 from kdtheory.bounds.normal_sums import TwoSamples, normal_sum_limit
 from kdtheory.bounds.result import Bound
 from kdtheory.doors import door
@@ -31,6 +31,7 @@ __all__ = ["joint_disagreement_transfer", "sum_upper_limit"]
 
 _LARGEST = 2**53  # whole numbers up to here are floats
 _CLOSE = 0.009  # of the radius
+_NEAR_HALF = 0.35
 _MANY = 170  # events in a radius for each nat of ln(1/δ): more are not summed over
 
 
@@ -116,8 +117,9 @@ def sum_upper_limit(k: int, n: int, other: int, m: int, /, *, delta: float) -> f
     For n = m and k + l + 1 expected events or more, K + L has no heavier lower tail than at p = q (Hoeffding
     1956): it is twice the exact limit of k + l in 2n. Else by the normal bound of `normal_sum_limit` where it
     is close, and by summation, as in `summed_limit`, where it is not. Rounded outward, by 1 % of the radius
-    at most for sums below 1 and δ ≤ 0.3 (towards δ = ½ the radius vanishes). Above 1, where it says nothing,
-    up to 3 % where the samples are large, and close to 2 only bounded by Hoeffding's inequality.
+    at most for sums below 1 and δ ≤ 0.3; towards δ = ½ the radius vanishes, and it is a tenth of
+    Chernoff's. Above 1, where it says nothing, up to 3 % where the samples are large, and close to 2 only
+    bounded by Hoeffding's inequality.
 
     Args:
         k, n: events and trials of the first sample.
@@ -149,4 +151,6 @@ def sum_upper_limit(k: int, n: int, other: int, m: int, /, *, delta: float) -> f
     radius = limit - samples.seen
     if loss <= _CLOSE * radius or samples.n * radius > -_MANY * math.log(delta):
         return limit
+    if delta > _NEAR_HALF and loss <= finest_radius(samples, min(delta, 0.5)):
+        return limit  # there is no radius to be close to, and the sums would take minutes
     return summed_limit(samples, delta, high=limit, loss=min(loss, radius))

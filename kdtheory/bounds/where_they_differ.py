@@ -2,7 +2,7 @@
 
 d = Pr[s ≠ t] = θ from N unlabelled points, w = Pr[t = y | s ≠ t] and l = Pr[s = y | s ≠ t] from m labelled
 points
-drawn at random among those where the two differ; ρ = w − l. Of a plan that was fixed before a label was seen
+drawn at random among those where the two differ; ρ = w − l. Of a plan whose m was fixed without the points
 the counts b (t = y) and c (s = y) are two cells of a multinomial of m. The limit is the supremum of R that is
 not ruled out,
 
@@ -119,7 +119,7 @@ def planned_upper_limit(
 
     Args:
         gains, losses, labelled, apart, others, delta: as in `targeted_upper_limit`.
-        wanted: m.
+        wanted: m, fixed without the points: neither by L nor by labels.
 
     Raises:
         ValueError: as there, or labelled points that are not min(m, L).

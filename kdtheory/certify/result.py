@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdtheory.answers import AHEAD, RESTS, Answer, percent
+from kdtheory.answers import AHEAD, RESTS, Answer, confidence, percent
 from kdtheory.bounds import Bound
 from kdtheory.bounds.result import terms_frame
 from kdtheory.certify.division import LEAST_TESTED
@@ -107,27 +107,39 @@ class Certificates:
 
     @property
     def vacuous(self) -> bool:
-        """No certificate says anything."""
+        """No certificate of the teacher says anything."""
         return self.best is None or self.best.vacuous
 
     @property
     def statement(self) -> str:
         """The best limit in a sentence, with percentages, at the δ of all, for it was chosen afterwards."""
+        shipped = self._to_ship
         if self.best is None or self.best_line is None:
-            return "Nothing is certified: every number rests on something that is not so"
+            why = "every number rests on something that is not so" if self.lines else "no line was asked for"
+            of = " of the teacher" if shipped or not self.lines else ""
+            return f"Nothing is certified{of}: {why}{self._alone}"
         if self.vacuous:
-            least = percent(self.best.value)
-            return f"Nothing is known of its error: the least certificate ({self.best_line}) is {least}"
+            least = f"the least certificate ({self.best_line}) is {percent(self.best.value)}"
+            return f"Nothing is known of its error: {least}{self._alone}"
         said = known(self.best_line, self.best, self.delta)
-        return f"{said[0].upper()}{said[1:]}{self._to_ship}"
+        also = f", and that of {shipped[0]}, another network to ship, at most {shipped[1]}" if shipped else ""
+        return f"{said[0].upper()}{said[1:]}{also}"
 
     @property
-    def _to_ship(self) -> str:
-        """The certificate of the network to ship, as a clause."""
-        if self.best_shipped is None:
+    def _to_ship(self) -> tuple[str, str] | None:
+        """The network to ship whose certificate is the least, and its limit; None where none says a thing."""
+        if self.best_shipped is None or (least := self.shipped[self.best_shipped].bound).vacuous:
+            return None
+        return self.best_shipped, percent(least.value)
+
+    @property
+    def _alone(self) -> str:
+        """The same as a clause of its own, where nothing is said of the teacher."""
+        if self._to_ship is None:
             return ""
-        limit = percent(self.shipped[self.best_shipped].bound.value)
-        return f", and that of {self.best_shipped}, another network to ship, at most {limit}"
+        name, limit = self._to_ship
+        sure = confidence(self.delta)
+        return f"; with {sure} confidence {name}, another network to ship, errs on at most {limit}"
 
     @property
     def ahead(self) -> tuple[str, ...]:
@@ -163,7 +175,10 @@ class Certificates:
         rows = self._all
         by_worth = sorted(rows, key=lambda name: _worth(rows[name]))
         shares = tuple(f"{name}: {share:.4g}" for name, share in self.shares.items())
-        met = () if self.best is None else tuple(s for s, holds in self.best.assumptions.items() if holds)
+        told = [] if self.best is None else [self.best]
+        if self.best_shipped is not None and self._to_ship is not None:
+            told.append(self.shipped[self.best_shipped].bound)
+        met = dict.fromkeys(s for bound in told for s, holds in bound.assumptions.items() if holds)
         return Answer(
             self.statement,
             ("at most", "line", "what is counted"),

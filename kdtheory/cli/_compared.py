@@ -123,5 +123,5 @@ def ways_in_words(
         for way in ("cost", *(["where_they_differ"] if others else [])):
             needed = labels_needed(margin, guess, way=way, unlabelled=others, delta=delta)
             number = "no number of labels" if needed is None else f"about {needed:,} labels"
-            lines.append(f"a margin of {margin:g} needs {number} by {way} alone")
+            lines.append(f"a margin of {margin} needs {number} by {way} alone")
     return lines

@@ -20,7 +20,8 @@ def compare_files(
         bool,
         typer.Option(
             "--fixed-in-advance/--not-fixed-in-advance",
-            help="Whether student, teacher, δ and margin were chosen without the points given here.",
+            help="Whether student, teacher, δ, margin and the number of planned labels were chosen without "
+            "the points given here.",
         ),
     ],
     teacher_logits: Annotated[

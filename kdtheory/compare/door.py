@@ -77,7 +77,9 @@ def compare(
             both are mappings, the labels alone.
         unlabelled: points without labels, for modules.
         answers: labels of planned points among the unlabelled ones.
-        fixed_in_advance: whether student, teacher, δ, margin and strata were fixed without these points.
+        fixed_in_advance: whether student, teacher, δ, margin, strata and the number of planned labels were
+            fixed without these points. A number that follows what was seen, of points at which they differ or
+            of answers, is another test.
         unmet: names of `kdtheory.certify.ASSUMPTIONS` that do not hold.
         delta: δ of all together.
         margin: what err(s) − err(t) is to be shown to be at most.

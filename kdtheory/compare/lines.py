@@ -187,7 +187,7 @@ def _targeted(case: Case, delta: float) -> Bound:
         {
             DRAWN: flags["independent_draws"],
             BOTH_FIXED: flags["fixed_in_advance"],
-            PLANNED: True,
+            PLANNED: case.word.fixed,
             **case.one_law("unlabelled"),
         },
         over=f"the {others} unlabelled points and the draw of {m} to be labelled",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from kdtheory.answers import percent
+from kdtheory.answers import hundredfold, percent
 from kdtheory.bounds import Bound
 from kdtheory.bounds.paired import difference_upper_limit
 from kdtheory.bounds.where_they_differ import planned_upper_limit
@@ -65,10 +65,13 @@ def shorter(line: str, bound: Bound, /, *, margin: float | None) -> tuple[str, .
     told = (f"{more:,} {kind} instead of {size:,}: at most {percent(limit(more))}",)
     if margin is None or bound.value <= margin:
         return told
-    needed = least_size(lambda number: limit(number) <= margin)
+    needed, wanted = (
+        least_size(lambda number: limit(number) <= margin),
+        f"a margin of {hundredfold(margin)} %",
+    )
     if needed is None:
-        return (*told, f"no number of {kind} shows a margin of {percent(margin)}, all shares as they are")
-    return (*told, f"about {needed:,} {kind} show a margin of {percent(margin)}, all shares as they are")
+        return (*told, f"no number of {kind} shows {wanted}, all shares as they are")
+    return (*told, f"about {needed:,} {kind} show {wanted}, all shares as they are")
 
 
 def _scaling(line: str, bound: Bound) -> tuple[str, int, int, Limit] | None:

@@ -3,7 +3,9 @@ label.
 
 A plan holds a digest of what both said on all points, and the seed that its indices were drawn by: a second
 call
-with other predictions, other points or an edited plan is refused.
+with other predictions, other points or a plan that its own seed does not draw is refused. The draws of one
+seed begin alike, whatever their number: that it was fixed beforehand, and not by the first answers, no file
+shows.
 """
 
 from __future__ import annotations

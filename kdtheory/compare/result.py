@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdtheory.answers import AHEAD, RESTS, Answer, confidence, percent
+from kdtheory.answers import AHEAD, RESTS, Answer, confidence, hundredfold, percent
 from kdtheory.bounds import Bound
 from kdtheory.bounds.agreement import ClassAgreement
 from kdtheory.bounds.result import terms_frame
@@ -95,7 +95,7 @@ class Comparison:
         )
         if self.margin is not None:
             verb = "shown" if self.shown else "not shown"
-            said += f": a margin of {100 * self.margin:g} is {verb}"
+            said += f": a margin of {hundredfold(self.margin)} is {verb}"
         return f"{said[0].upper()}{said[1:]}"
 
     @property

@@ -46,6 +46,18 @@ def test_no_divergence_from_itself() -> None:
     assert float(gaussian_kl(mean, torch.full_like(mean, 0.3), mean, 0.3)) == pytest.approx(0, abs=1e-14)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_close_to_its_prior_and_far_from_it_no_digit_is_lost(dtype: torch.dtype) -> None:
+    for mean, std in ((0.0, 0.01004), (1.0, 0.01)):  # terms that cancel; a sum beyond 65,504
+        given = [torch.full((200_000,), value, dtype=dtype) for value in (mean, std, 0.0)]
+        exact = gaussian_kl(*(part.double() for part in given), 0.01)
+        assert float(exact) > 0.1
+        found = gaussian_kl(*given, 0.01)
+        assert found.dtype is torch.float32
+        torch.testing.assert_close(found.double(), exact, rtol=1e-6, atol=0)
+    torch.testing.assert_close(gaussian_kl(*(torch.full((9,), 0.3),) * 3, 0.3), torch.tensor(0.0))
+
+
 @pytest.mark.parametrize("n", [8, 60, 50_000])
 def test_limit_by_mpmath(n: int) -> None:
     with mpmath.workdps(50):

@@ -193,6 +193,19 @@ def test_large_samples_at_once(size: int, other_size: int) -> None:
     assert found - 0.12 == pytest.approx(1.645 * variance**0.5, rel=0.01)
 
 
+@pytest.mark.parametrize("counts", [(10**4, 10**5, 10**4, 10**6), (10**5, 10**7, 3 * 10**7, 10**9)])
+@pytest.mark.parametrize("delta", [0.4, 0.45, 0.5, 0.9, 0.99])
+def test_levels_about_one_half_at_once(counts: tuple[int, int, int, int], delta: float) -> None:
+    k, n, other, m = counts
+    seen, began = k / n + other / m, time.process_time()
+    limit = sum_upper_limit(*counts, delta=delta)
+    assert time.process_time() - began < 5, "sums over all counts take minutes"
+    p, q = TwoSamples(*counts).likeliest(limit)
+    spread = np.sqrt(p * (1 - p) / n + q * (1 - q) / m)
+    assert stats.norm.cdf((seen - limit) / spread) <= delta * (1 + 1e-9)
+    assert limit - seen < np.sqrt(np.log(1 / delta) * (1 / n + 1 / m) / 2)
+
+
 @pytest.mark.parametrize(("n", "m"), [(2**63, 2**63), (10, 2**63), (2**62, 2**63), (2**63, 1)])
 def test_no_size_is_too_large(n: int, m: int) -> None:
     found = sum_upper_limit(n // 10, n, m // 50, m, delta=0.05)

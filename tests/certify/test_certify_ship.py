@@ -15,7 +15,7 @@ from small_worlds import DELTA, case, first, hot, shop, worst_of_one
 from torch import Tensor, nn
 
 from kdtheory import MLP, Certificates, certify
-from kdtheory.answers import percent
+from kdtheory.answers import RESTS, percent
 from kdtheory.certify import LABEL_RECIPE, SHIPPED, ShipPlan, WitnessPlan, ship
 from kdtheory.certify.ship import Shipyard
 from kdtheory.certify.word import Word
@@ -120,6 +120,25 @@ def test_best_line_is_the_teachers_and_the_sentence_names_both(found: Certificat
     document = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert [row["line"] for row in document["shipped"]] == ["shipped_witness", "shipped_distilled"]
     assert "the distilled network to ship" in document["shipped"][1]["of"]
+
+
+def test_the_sentence_has_a_network_to_ship_where_nothing_is_said_of_the_teacher() -> None:
+    """And what that network rests on is told with it."""
+    short = {"ship": ShipPlan(recipe=PLAN.recipe.but(steps=60))}
+    alone = certified(shares={"shipped_distilled": 1}, **short)
+    limit = percent(alone.shipped["shipped_distilled"].bound.value)
+    clause = f"; with 95 % confidence shipped_distilled, another network to ship, errs on at most {limit}"
+    assert alone.statement == f"Nothing is certified of the teacher: no line was asked for{clause}"
+    apart = "the unlabelled points are no versions of the points that test, nor chosen by them"
+    assert apart in alone.answer.told[RESTS]
+    assert (len(alone.to_frame()), list(alone.to_frame())) == (0, list(certified(**short).to_frame()))
+    with pytest.raises(ValueError, match="no line to draw"):
+        alone.plot()
+    denied = certified(
+        unmet="unlabelled_unseen", shares={"witness_holdout": 1, "shipped_distilled": 1}, **short
+    )
+    assert denied.statement.startswith("Nothing is certified of the teacher: every number rests on something")
+    assert "; with 95 % confidence shipped_distilled, another network to ship, errs on" in denied.statement
 
 
 def test_a_smaller_network_has_a_start_of_its_own() -> None:

@@ -15,6 +15,7 @@ from torch import nn
 
 from kdtheory import cli
 from kdtheory.answers import percent
+from kdtheory.bounds.assumptions import PLANNED
 from kdtheory.bounds.paired import difference_upper_limit
 from kdtheory.bounds.where_they_differ import planned_upper_limit
 from kdtheory.compare import Answers, Guess, LabelPlan, compare, labels_needed, plan_labels, ways_ahead
@@ -61,6 +62,28 @@ def test_a_limit_at_the_margin_shows_it() -> None:
     assert cost is not None
     assert compare(*SAID, holdout=LABELS[HELD], **FIXED, margin=cost.value).shown
     assert not compare(*SAID, holdout=LABELS[HELD], **FIXED, margin=math.nextafter(cost.value, 0.0)).shown
+
+
+def test_a_margin_is_told_as_it_was_given() -> None:
+    """Rounded in either direction it would be another one, shown or not."""
+    for margin, told in ((0.012344, "1.2344"), (0.0123456789, "1.23456789"), (-0.00012349, "-0.012349")):
+        found = compare(*SAID, holdout=LABELS[HELD], **FIXED, margin=margin)
+        assert found.statement.endswith(f": a margin of {told} is not shown")
+        assert any(f"a margin of {told} %," in said for said in found.ahead)
+
+
+def test_how_many_labels_are_planned_is_fixed_beforehand_or_it_is_no_certificate() -> None:
+    plan = plan_labels(*(said["unlabelled"] for said in SAID), labels=5, seed=1)
+    rows = np.array(plan.indices)
+    for fixed in (True, False):
+        found = compare(
+            *SAID,
+            holdout=LABELS[HELD],
+            answers=Answers(plan, rows, LABELS[REST][rows]),
+            fixed_in_advance=fixed,
+        )
+        assert found.lines["where_they_differ"].assumptions[PLANNED] is fixed
+    assert PLANNED.startswith("how many points to label was fixed beforehand")
 
 
 def test_modules_say_what_their_logits_say() -> None:
