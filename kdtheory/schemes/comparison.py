@@ -11,6 +11,7 @@ from torch import nn
 
 from kdtheory.batches import Data
 from kdtheory.doors import door
+from kdtheory.networks import Pick
 from kdtheory.schemes.evaluation import evaluate
 from kdtheory.schemes.loop import Trained
 from kdtheory.stats import mean_test
@@ -62,6 +63,7 @@ def compare(
     seeds: int,
     stream: Stream,
     device: str | torch.device = "auto",
+    output: Pick | None = None,
 ) -> Comparison:
     """Run every scheme at every seed and evaluate what comes out: last step, on points kept from all.
 
@@ -75,9 +77,10 @@ def compare(
         seeds: how many, 2 or more.
         stream: the seeds are its children 0, 1, ….
         device: where to evaluate.
+        output: where the logits are in what a module gives, as in `evaluate`.
 
     Raises:
-        ValueError: no scheme, or fewer than two seeds.
+        ValueError: no scheme, fewer than two seeds, or a scheme that does not give one trained module.
 
     >>> from kdtheory.recipe import Recipe
     >>> from kdtheory.schemes import fit
@@ -96,8 +99,11 @@ def compare(
     for seed in range(seeds):
         for name, scheme in schemes.items():
             trained = scheme(stream.child(seed))
+            if not isinstance(trained, Trained):
+                given = f"a {type(trained).__name__}"
+                raise ValueError(f"schemes[{name!r}] gives {given}; give one Trained, as distil or fit does")
             losses.append(trained.history.assign(scheme=name, seed=seed))
-            found = evaluate(trained.module, test, teacher=teacher, device=device)
+            found = evaluate(trained.module, test, teacher=teacher, device=device, output=output)
             found["gradient_norm"] = trained.gradient_norm
             measures += [
                 {"scheme": name, "seed": seed, "measure": key, "value": value} for key, value in found.items()

@@ -446,6 +446,10 @@ BAD = {
     ),
     "no teacher": (lambda: Ensemble([]), "members is empty"),
     "seeds": (lambda: compare({"a": lambda s: None}, points(), seeds=1, stream=Stream(0)), "seeds = 1"),
+    "several students": (
+        lambda: compare({"a": lambda s: [mlp()]}, points(), seeds=2, stream=Stream(0)),
+        r"schemes\['a'\] gives a list",
+    ),
     "unlabelled test": (lambda: evaluate(mlp(), DataLoader(points()[0])), "no labels"),
     "unlabelled fit": (
         lambda: fit(mlp(), DataLoader(points()[0]), recipe=Recipe(steps=1), stream=Stream(0)),
