@@ -74,6 +74,8 @@ def spread(
 
 
 def _here(function: Callable[..., _T], tasks: Iterable[tuple[Any, ...]], jobs: int) -> Iterator[_T]:
+    # joblib says so where it renews a worker that has grown; as an error it would end the thread that does.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
     # No backend is named: it is loky unless the caller's `joblib.parallel_config` names another.
     parallel = joblib.Parallel(
         n_jobs=jobs,

@@ -43,6 +43,25 @@ if __name__ == "__main__":
 """
 
 
+GROWING = """
+import time
+
+KEPT = []
+
+def grow(number):  # beyond what joblib takes for a leak, once it looks again
+    KEPT.append(b"x" * (400_000_000 if number in (2, 3) else 1))
+    time.sleep(1.2)
+    return number
+"""
+GROWN = """
+import warnings
+from growing import grow
+from kdtheory.workers import spread
+warnings.simplefilter("error")
+print(sorted(spread(grow, [(number,) for number in range(7)], jobs=2)))
+"""
+
+
 @pytest.fixture
 def processes() -> Iterator[list[subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
@@ -116,6 +135,15 @@ def test_what_is_ready_is_handed_over_before_an_error_is_raised() -> None:
     results = spread(abs, tasks, jobs=2)
     next(results)
     results.close()  # without a warning
+
+
+def test_workers_that_have_grown_are_renewed_where_warnings_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "growing.py").write_text(GROWING)
+    told = subprocess.run(
+        [sys.executable, "-c", GROWN],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE,
+    )  # fmt: skip
+    assert (told.returncode, told.stdout) == (0, f"{list(range(7))}\n"), told.stderr
 
 
 @pytest.mark.slow
