@@ -44,7 +44,7 @@ _SPECIALS = {
     "l": "ł",
     "L": "Ł",
 }
-_SPECIAL = re.compile(r"\\(ss|ae|AE|oe|OE|aa|AA|o|O|l|L)(?![A-Za-z])(?:\{\}|\s+)?")
+_SPECIAL = re.compile(rf"\\({'|'.join(_SPECIALS)})(?![A-Za-z])(?:{{}}|\s+)?")
 
 
 @lru_cache(maxsize=1)

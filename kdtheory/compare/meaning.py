@@ -65,10 +65,8 @@ def shorter(line: str, bound: Bound, /, *, margin: float | None) -> tuple[str, .
     told = (f"{more:,} {kind} instead of {size:,}: at most {percent(limit(more))}",)
     if margin is None or bound.value <= margin:
         return told
-    needed, wanted = (
-        least_size(lambda number: limit(number) <= margin),
-        f"a margin of {hundredfold(margin)} %",
-    )
+    needed = least_size(lambda number: limit(number) <= margin)
+    wanted = f"a margin of {hundredfold(margin)} %"
     if needed is None:
         return (*told, f"no number of {kind} shows {wanted}, all shares as they are")
     return (*told, f"about {needed:,} {kind} show {wanted}, all shares as they are")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
-from kdtheory._jacobians import agrees
+from kdtheory._jacobians import mapped_or_plain
 from kdtheory.ntk._factors import Factors, Flat
 
 __all__ = ["jacobian_factors"]
@@ -25,16 +25,16 @@ def jacobian_factors(module: nn.Module, rows: Tensor) -> Factors:
         outputs: Tensor = functional_call(module, {**params, **fixed}, (row[None],))
         return outputs[0]
 
-    apart = rows.detach().clone()  # the module may write on them
-    try:
+    def mapped() -> Tensor:
+        apart = rows.detach().clone()  # the module may write on them
         parts = vmap(jacrev(single), in_dims=(None, 0))(trained, apart)
-        jacobian = torch.cat([part.flatten(2) for part in parts.values()], 2)
-        if not agrees(jacobian, lambda weights: _pulled_back(module, rows, weights)):
-            jacobian = _row_by_row(module, rows)
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        jacobian = _row_by_row(module, rows)
+        return torch.cat([part.flatten(2) for part in parts.values()], 2)
+
+    jacobian = mapped_or_plain(
+        mapped,
+        lambda: _row_by_row(module, rows),
+        lambda weights: _pulled_back(module, rows, weights),
+    )
     layer = Flat(lambda gradient: gradient, 2 * jacobian.numel(), 0)
     return Factors([layer], jacobian.shape[1], lambda outputs: [jacobian[:, outputs]])
 

@@ -20,8 +20,9 @@ from functools import partial
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.functional import jacobian
 
-from kdtheory._jacobians import agrees
+from kdtheory._jacobians import mapped_or_plain
 from kdtheory.doors import door
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.risk._doors import check_world
@@ -148,17 +149,15 @@ def _logit_grams(logits: Callable[[Tensor, Tensor], Tensor], params: Tensor, inp
     def single(theta: Tensor, point: Tensor) -> Tensor:
         return logits(theta, point[None])[0]
 
+    def mapped() -> Tensor:
+        found: Tensor = torch.func.vmap(torch.func.jacrev(single), in_dims=(None, 0))(params, inputs)
+        return found
+
+    def plain() -> Tensor:
+        return torch.stack([jacobian(partial(single, point=point), params) for point in inputs])
+
     pull_back = torch.func.vjp(lambda theta: logits(theta, inputs), params)[1]
-    try:
-        jacobians: Tensor = torch.func.vmap(torch.func.jacrev(single), in_dims=(None, 0))(params, inputs)
-        right = agrees(jacobians, lambda weights: pull_back(weights)[0])
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        right = False
-    if not right:
-        plain = [torch.autograd.functional.jacobian(partial(single, point=point), params) for point in inputs]
-        jacobians = torch.stack(plain)
+    jacobians = mapped_or_plain(mapped, plain, lambda weights: pull_back(weights)[0])
     return jacobians @ jacobians.mT
 
 
