@@ -5,7 +5,6 @@ A source is the key of an entry, or `DERIVED`: the statement is the claim's own.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from functools import lru_cache
@@ -23,28 +22,6 @@ DERIVED = "derived here"
 _READ: dict[str, Any] = {}
 _FROM: dict[str, Path] = {}
 """The entries of files of one's own, and the file of each."""
-_ACCENTS = dict(
-    zip(
-        "\"'`^~=.cvHukr",
-        "\u0308\u0301\u0300\u0302\u0303\u0304\u0307\u0327\u030c\u030b\u0306\u0328\u030a",
-        strict=True,
-    )
-)
-_ACCENTED = re.compile(r"""\\(?:(["'`^~=.])\s*|([cvHukr])(?![A-Za-z])\s*)\{?\\?([A-Za-z])\}?""")
-_SPECIALS = {
-    "ss": "ß",
-    "ae": "æ",
-    "AE": "Æ",
-    "oe": "œ",
-    "OE": "Œ",
-    "aa": "å",
-    "AA": "Å",
-    "o": "ø",
-    "O": "Ø",
-    "l": "ł",
-    "L": "Ł",
-}
-_SPECIAL = re.compile(rf"\\({'|'.join(_SPECIALS)})(?![A-Za-z])(?:{{}}|\s+)?")
 
 
 @lru_cache(maxsize=1)
@@ -169,9 +146,11 @@ def citation(key: str, /) -> str:
 
 def _letters(name: str) -> str:
     """A name without the commands by which TeX writes letters that ASCII lacks."""
-    accented = _ACCENTED.sub(lambda one: one[3] + _ACCENTS[one[1] or one[2]], name)
-    whole = _SPECIAL.sub(lambda one: _SPECIALS[one[1]], accented)
-    return unicodedata.normalize("NFC", whole.replace("{", "").replace("}", ""))
+    if not set(name) & set("\\{"):
+        return name
+    from pylatexenc.latex2text import LatexNodes2Text
+
+    return unicodedata.normalize("NFC", LatexNodes2Text().latex_to_text(name))
 
 
 @gate
