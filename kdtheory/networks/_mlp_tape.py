@@ -2,14 +2,14 @@
 
 Everything lies features × examples, so that the units of a layer and the constant unit that carries the bias
 are one matrix and the logits come out classes × examples: along the examples a soft-max vectorises, along
-ten classes it does not.
+ten classes it does not. With few examples the products of wide layers are written examples × units, as they
+are computed several times sooner so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,9 @@ from torch import Tensor, nn
 __all__ = ["ACTIVATIONS", "Activation", "MLPTape"]
 
 _aten = torch.ops.aten
+_FEW = 16
+"""So many examples, and matrix products that end in them vectorise along nothing."""
+_LONG = 128
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class MLPTape:
         for weight, below, sums, units in zip(
             self._weights, arrays.below, arrays.sums, arrays.units, strict=True
         ):
-            torch.bmm(weight, below, out=sums)
+            _product(weight, below, sums)
             if units is not sums:
                 self._activation.into(sums, units)
         return arrays.logits
@@ -98,7 +101,7 @@ class MLPTape:
             torch.bmm(delta, arrays.read_back[depth], out=self._gradients[depth])
             if depth:
                 lower = arrays.deltas[depth - 1]
-                torch.bmm(self._inner[depth], delta, out=lower)
+                _product(self._inner[depth], delta, lower)
                 self._activation.pull_back(lower, arrays.units[depth - 1])
                 delta = lower
 
@@ -110,42 +113,45 @@ class MLPTape:
         *,
         factors: Sequence[Tensor] | None = None,
     ) -> None:
-        """W_l −= rate·δ_l (factors·h_{l−1})ᵀ, in one pass over the weights."""
+        """W_l −= rate·δ_l (factors·h_{l−1})ᵀ, in one pass over the weights or in two, whichever is sooner."""
         arrays = self._arrays_for(logit_gradient.shape[1])
         delta = logit_gradient.mT.contiguous()
         for depth in range(len(self._weights) - 1, -1, -1):
             pulled = delta
             if depth:
                 lower = arrays.deltas[depth - 1]
-                torch.bmm(self._inner[depth], delta, out=lower)
+                _product(self._inner[depth], delta, lower)
                 self._activation.pull_back(lower, arrays.units[depth - 1])
                 delta = lower
-            read = arrays.read_back[depth]
-            self._weights[depth].baddbmm_(
-                pulled, read if factors is None else read * factors[depth], alpha=-rate
-            )
+            read = arrays.read_back[depth] if factors is None else arrays.read_back[depth] * factors[depth]
+            weight, gradient = self._weights[depth], self._gradients[depth]
+            if _adds_slowly(weight):
+                torch.bmm(pulled, read, out=gradient)
+                weight.add_(gradient, alpha=-rate)
+            else:
+                weight.baddbmm_(pulled, read, alpha=-rate)
 
     def settle(self) -> None:
         """The parameters are up to date after every step."""
 
     def _arrays_for(self, examples: int) -> _Arrays:
         if examples not in self._arrays:
-            outs = [weight.shape[1] for weight in self._weights]
-            new = partial(self._weights[0].new_ones, len(self._weights[0]))
-            layers = [new(out + self._bias, examples) for out in outs[:-1]]
-            logits = new(outs[-1], examples)
+            members, outs = len(self._weights[0]), [weight.shape[1] for weight in self._weights]
+            new = self._weights[0].new_ones
+            layers = [new(members, out + self._bias, examples) for out in outs[:-1]]
+            logits = new(members, outs[-1], examples)
             inputs = layers[:1] or [logits]  # a place for what `forward` is given
-            room = new(max(outs[:-1], default=0), examples).flatten()  # units have a row more, in which sums
-            sizes = [len(self._weights[0]) * out * examples for out in outs[:-1]]  # would be split
+            sizes = [members * out * examples for out in outs[:-1]]  # units have a row more, in which sums
+            room = new(max(sizes, default=0))  # would be split
             self._arrays[examples] = _Arrays(
                 below=[*inputs, *layers],
                 read_back=[layer.mT for layer in (*inputs, *layers)],
                 sums=[
-                    *(room[:size].view(-1, out, examples) for size, out in zip(sizes, outs, strict=False)),
+                    *(_room(room[:size], out, examples) for size, out in zip(sizes, outs, strict=False)),
                     logits,
                 ],
                 units=[*(layer[:, :out] for layer, out in zip(layers, outs, strict=False)), logits],
-                deltas=[new(out, examples) for out in outs[:-1]],
+                deltas=[_room(new(size), out, examples) for size, out in zip(sizes, outs, strict=False)],
                 logits=logits.mT,
             )
         return self._arrays[examples]
@@ -165,3 +171,27 @@ class _Arrays:
     units: list[Tensor]
     deltas: list[Tensor]
     logits: Tensor
+
+
+def _room(flat: Tensor, out: int, examples: int) -> Tensor:
+    """The array as units × examples, of which the units lie one after another where the examples are few."""
+    if examples > _FEW:
+        return flat.view(-1, out, examples)
+    return flat.view(-1, examples, out).mT
+
+
+def _product(left: Tensor, right: Tensor, out: Tensor) -> None:
+    """left·right into `out`, transposed where it lies so."""
+    if out.is_contiguous():
+        torch.bmm(left, right, out=out)
+    else:
+        torch.bmm(right.mT, left.mT, out=out.mT)
+
+
+def _adds_slowly(weight: Tensor) -> bool:
+    """Whether a product added in place takes longer than one that is written and then added.
+
+    It does, by up to three times, where rows are long and do not begin at multiples of a vector's 32 bytes.
+    """
+    inside = weight.shape[-1]
+    return inside >= _LONG and inside * weight.element_size() % 32 > 0
