@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
+from kdtheory._parts_of_batches import Part, kinds_in, parts_of
 from kdtheory.doors import door, passing
 from kdtheory.gathered import Gathered
 from kdtheory.networks import Inputs
@@ -21,10 +22,8 @@ from kdtheory.validate import check_at_least
 
 __all__ = ["Batch", "Batches", "Data", "as_batches", "class_numbers"]
 
-Part = int | str
 Data = Any
 """A DataLoader, another iterable of batches, a Dataset, a batch (a tuple or mapping), or `Batches` of one."""
-_LABELS = ("labels", "label", "targets", "target", "y")
 _LOADED_AT_ONCE = 1024
 _CPU = torch.device("cpu")
 
@@ -219,61 +218,18 @@ class Batches:
         return self._read(batch, device)
 
     def _read(self, batch: Any, device: torch.device, labelled: bool = True) -> Batch:
-        (args, named), labels = self._parts(batch)
+        (args, named), labels = parts_of(batch, self.inputs, self.labels)
         args, named = tuple(map(_tensor, args)), {name: _tensor(part) for name, part in named.items()}
         given = (*args, *named.values())
         if not any(
             (isinstance(part, Tensor) and part.ndim) or isinstance(part, PackedSequence) for part in given
         ):
-            raise ValueError(f"a batch has {_kinds(batch)}; the inputs must be tensors, a row each")
+            raise ValueError(f"a batch has {kinds_in(batch)}; the inputs must be tensors, a row each")
         found = Inputs(args, named)
         if labels is None or not labelled:
             return Batch(found.to(device), None, self.ignore_index)
         numbers = class_numbers("labels", _tensor(labels), len(found))
         return Batch(found.to(device), numbers.to(device), self.ignore_index)
-
-    def _parts(self, batch: Any) -> tuple[tuple[tuple[Any, ...], Mapping[str, Any]], Any]:
-        """(arguments, arguments by name), and the labels, None where there are none."""
-        if isinstance(batch, (Tensor, np.ndarray, PackedSequence)):
-            return ((batch,), {}), None
-        entries = _entries(batch)
-        labels = self._place_of_labels(batch, entries)
-        if self.inputs is not None:
-            names = self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
-            names = tuple(_place(batch, name) for name in names)
-            return (tuple(_entry(entries, name, "inputs") for name in names), {}), _of(entries, labels)
-        rest = {name: part for name, part in entries.items() if name != labels}
-        if len(rest) == 1:
-            return (tuple(rest.values()), {}), _of(entries, labels)
-        if isinstance(batch, Mapping):
-            return ((), {str(name): part for name, part in rest.items()}), _of(entries, labels)
-        raise ValueError(
-            f"a batch has {_kinds(batch)}; say what they are by Batches(data, inputs=…, labels=…), as "
-            "inputs=0, labels=1 where an index follows"
-        )
-
-    def _place_of_labels(self, batch: Any, entries: Mapping[Part, Any]) -> Part | None:
-        if self.labels is False:
-            return None
-        if self.labels is not None and self.labels is not True:
-            place = _place(batch, self.labels)
-            _entry(entries, place, "labels")
-            return place
-        if all(isinstance(name, int) for name in entries):
-            return place_of_labels(batch) if len(entries) == 2 else None
-        return next((name for name in _LABELS if name in entries), None)
-
-
-@door
-def place_of_labels(pair: Any, /) -> int:
-    """The place of the labels in a pair: where a field is called so, else the second.
-
-    >>> from typing import NamedTuple
-    >>> place_of_labels(NamedTuple("Point", [("label", int), ("pixels", float)])(1, 0.5))
-    0
-    """
-    fields = getattr(pair, "_fields", ())
-    return next((fields.index(name) for name in _LABELS if name in fields), 1)
 
 
 def as_batches(data: Data, /, *, name: str = "data") -> Batches:
@@ -328,33 +284,3 @@ def _loaded(data: Any, name: str) -> Any:
 
 def _tensor(part: Any) -> Any:
     return tensor_of("a batch", part) if isinstance(part, np.ndarray) else part
-
-
-def _entries(batch: Any) -> Mapping[Part, Any]:
-    if isinstance(batch, Mapping):
-        return {str(name): part for name, part in batch.items()}
-    if isinstance(batch, (list, tuple)):
-        return dict(enumerate(batch))
-    raise ValueError(f"a batch is a {type(batch).__name__}; give inputs, or (inputs, labels), as tensors")
-
-
-def _entry(entries: Mapping[Part, Any], name: Part, what: str) -> Any:
-    if name not in entries:
-        raise ValueError(f"{what} = {name!r} is not in a batch; it has {', '.join(map(repr, entries))}")
-    return entries[name]
-
-
-def _place(batch: Any, name: Part) -> Part:
-    """The place of a named tuple's field; any other place or key as it is."""
-    fields = getattr(batch, "_fields", ())
-    return fields.index(name) if isinstance(name, str) and name in fields else name
-
-
-def _of(entries: Mapping[Part, Any], name: Part | None) -> Any:
-    return None if name is None else entries[name]
-
-
-def _kinds(batch: Any) -> str:
-    parts = batch.values() if isinstance(batch, Mapping) else batch
-    shown = [str(tuple(part.shape)) if isinstance(part, Tensor) else type(part).__name__ for part in parts]
-    return f"{len(shown)} parts ({', '.join(shown)})"

@@ -5,9 +5,8 @@ w = centre + step·m with m ∈ {−K, …, K}, where the centre is a network th
 learned on other data). The message is K (Elias's gamma code), for each tensor a 0 if it is the centre's own,
 else a 1 and its step (7 bits: an exponent of 2^{1/4}), and the integers of the tensors that have a step, by
 arithmetic coding with the Krichevsky–Trofimov estimate: a symbol that was seen c times in t of its tensor has
-probability (c + ½)/(t + K + ½), so that no table is sent. The coder keeps 64 bits of the interval's width,
-and ends a block of 2^15 bits or less by the dyadic interval of 2 bits more that lies inside: no block is the
-beginning of another, so neither is a message.
+probability (c + ½)/(t + K + ½), so that no table is sent. No message is the beginning of
+another.
 
 Where the receiver does not know the architecture, a fully connected net's comes first: the number of layers
 and the width of each by the gamma code (2⌊log₂ d⌋ + 1 bits), and a bit for the biases.
@@ -16,13 +15,13 @@ and the width of each by the gamma code (2⌊log₂ d⌋ + 1 bits), and a bit fo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from kdtheory._prefix_codes import decode_symbols, encode_symbols, gamma, ungamma
 from kdtheory.doors import door
 from kdtheory.networks import MLP, Architecture
 from kdtheory.types import rounded_up
@@ -38,9 +37,6 @@ __all__ = [
     "quantise",
 ]
 
-_BLOCK_BITS = 2**15
-_PRECISION = 64
-_SPARE = _PRECISION - 2
 _EXPONENT_BITS = 7
 _LEAST_EXPONENT = -100
 _MOST_LEVELS = 2**20
@@ -166,7 +162,7 @@ def encode_network(network: QuantisedNetwork, /) -> str:
     >>> len(encode_network(ones))  # 1 + 2·8 bits; −log₂(⅓·⅗·⅓) = 3.9, and 1 to 2 more
     22
     """
-    header, rows = [_gamma(network.levels)], []
+    header, rows = [gamma(network.levels)], []
     tensors = network.architecture.unpack(network.integers.double()).values()
     for exponent, values in zip(network.exponents, tensors, strict=True):
         if not bool(values.any()):
@@ -174,7 +170,7 @@ def encode_network(network: QuantisedNetwork, /) -> str:
             continue
         header.append("1" + format(exponent - _LEAST_EXPONENT, f"0{_EXPONENT_BITS}b"))
         rows.append((values.reshape(-1).long() + network.levels).tolist())
-    return "".join(header + list(_encode_symbols(rows, 2 * network.levels + 1)))
+    return "".join(header + list(encode_symbols(rows, 2 * network.levels + 1)))
 
 
 @door
@@ -196,7 +192,7 @@ def encode_architecture(architecture: MLP, /) -> str:
     if architecture.activation != "relu":
         raise ValueError(f"activation = {architecture.activation!r}; the code is for relu alone")
     outputs = architecture.widths[1:]
-    return "".join(map(_gamma, (len(outputs), *outputs))) + str(int(architecture.bias))
+    return "".join(map(gamma, (len(outputs), *outputs))) + str(int(architecture.bias))
 
 
 @door
@@ -208,10 +204,10 @@ def decode_architecture(message: str, /, *, inputs: int) -> tuple[MLP, str]:
     """
     check_at_least("inputs", inputs, 1)
     _check_bits(message)
-    layers, message = _ungamma(message)
+    layers, message = ungamma(message)
     widths = [inputs]
     for _ in range(layers):
-        width, message = _ungamma(message)
+        width, message = ungamma(message)
         widths.append(width)
     if not message:
         raise ValueError("message ends before the bit for the biases")
@@ -226,12 +222,12 @@ def decode_network(message: str, /, *, architecture: Architecture) -> tuple[Quan
         ValueError: the message ends too early, is no text of 0 and 1, or sends a K that no network has.
     """
     _check_bits(message)
-    levels, message = _ungamma(message)
+    levels, message = ungamma(message)
     _check_levels(levels)
     views = architecture.unpack(torch.zeros(architecture.size, dtype=torch.float64))
     steps, message = _decode_steps(message, len(views))
     sent = [name for name, step in zip(views, steps, strict=True) if step is not None]
-    rows, rest = _decode_symbols(message, [views[name].numel() for name in sent], 2 * levels + 1)
+    rows, rest = decode_symbols(message, [views[name].numel() for name in sent], 2 * levels + 1)
     integers = {name: torch.zeros_like(view) for name, view in views.items()}
     for name, row in zip(sent, rows, strict=True):
         integers[name] = torch.tensor(row).double().reshape(views[name].shape) - levels
@@ -259,88 +255,6 @@ def _exponent(step: float) -> int:
     return int(min(max(wanted, _LEAST_EXPONENT), _LEAST_EXPONENT + 2**_EXPONENT_BITS - 1))
 
 
-class _Estimate:
-    """Krichevsky–Trofimov: twice the odd counts, 2c + 1 of 2t + A, kept as whole numbers."""
-
-    def __init__(self, alphabet: int) -> None:
-        self.doubled = [1] * alphabet
-        self.total = alphabet
-
-    def interval(self, symbol: int) -> tuple[int, int]:
-        """The total below the symbol, and the symbol's own share."""
-        return sum(self.doubled[:symbol]), self.doubled[symbol]
-
-    def symbol_at(self, target: int) -> int:
-        symbol = 0
-        while target >= self.doubled[symbol]:
-            target -= self.doubled[symbol]
-            symbol += 1
-        return symbol
-
-    def see(self, symbol: int) -> None:
-        self.doubled[symbol] += 2
-        self.total += 2
-
-
-def _encode_symbols(rows: list[list[int]], alphabet: int) -> Iterator[str]:
-    """Narrow [low, low + width)/2^bits symbol by symbol, and send bits − 62 bits of a point inside."""
-    low, width, bits = 0, 1 << _PRECISION, _PRECISION
-    for row in rows:
-        estimate = _Estimate(alphabet)
-        for symbol in row:
-            below, share = estimate.interval(symbol)
-            unit = width // estimate.total
-            low, width = low + unit * below, unit * share
-            shift = max(0, _PRECISION - width.bit_length())
-            low, width, bits = low << shift, width << shift, bits + shift
-            estimate.see(symbol)
-            if bits > _BLOCK_BITS:
-                yield _ended(low, bits)
-                low, width, bits = 0, 1 << _PRECISION, _PRECISION
-    yield _ended(low, bits)
-
-
-def _ended(low: int, bits: int) -> str:
-    """The dyadic interval of width 2^62 at or next above `low`: inside, for the width is at least 2^63."""
-    return format(-(-low >> _SPARE), f"0{bits - _SPARE}b")
-
-
-def _decode_symbols(message: str, sizes: list[int], alphabet: int) -> tuple[list[list[int]], str]:
-    """The encoder's steps again; `above` is how far the message lies above `low`, to as many bits."""
-    start, rows = 0, []
-    above, width, bits = _window(message, start, _PRECISION), 1 << _PRECISION, _PRECISION
-    for size in sizes:
-        estimate, row = _Estimate(alphabet), []
-        for _ in range(size):
-            unit = width // estimate.total
-            row.append(estimate.symbol_at(min(above // unit, estimate.total - 1)))
-            below, share = estimate.interval(row[-1])
-            above, width = above - unit * below, unit * share
-            shift = max(0, _PRECISION - width.bit_length())
-            above = (above << shift) + _window(message, start + bits, shift)
-            width, bits = width << shift, bits + shift
-            estimate.see(row[-1])
-            if bits > _BLOCK_BITS:
-                start += bits - _SPARE
-                above, width, bits = _window(message, start, _PRECISION), 1 << _PRECISION, _PRECISION
-        rows.append(row)
-    end = start + bits - _SPARE
-    if len(message) < end:
-        raise ValueError(f"message ends {end - len(message)} bits too early")
-    return rows, message[end:]
-
-
-def _window(message: str, start: int, length: int) -> int:
-    """So many bits from a place on; past the end zeros, which no symbol depends on."""
-    return int(message[start : start + length].ljust(length, "0"), 2) if length else 0
-
-
-def _gamma(number: int) -> str:
-    """Elias's gamma code: as many zeros as digits follow the leading one."""
-    digits = format(number, "b")
-    return "0" * (len(digits) - 1) + digits
-
-
 def _check_levels(levels: int) -> None:
     """The coder keeps a count for each of 2K + 1 symbols."""
     if levels > _MOST_LEVELS:
@@ -350,11 +264,3 @@ def _check_levels(levels: int) -> None:
 def _check_bits(message: str) -> None:
     if strange := set(message) - {"0", "1"}:
         raise ValueError(f"message holds {min(strange)!r}; give a text of 0 and 1, as encoding gives it")
-
-
-def _ungamma(message: str) -> tuple[int, str]:
-    zeros = len(message) - len(message.lstrip("0"))
-    digits = message[zeros : 2 * zeros + 1]
-    if len(digits) < zeros + 1:
-        raise ValueError("message ends within its first number")
-    return int(digits, 2), message[2 * zeros + 1 :]

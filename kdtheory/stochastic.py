@@ -20,13 +20,19 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from kdtheory.bounds.pac_bayes import maurer04_kl_limit, maurer04_pac_bayes_kl
+from kdtheory._gaussian_weights import (
+    bound_objective,
+    bounded_cross_entropy,
+    divergences,
+    least_divergence,
+    sampled_logits,
+)
+from kdtheory.bounds.pac_bayes import maurer04_pac_bayes_kl
 from kdtheory.bounds.result import Bound
 from kdtheory.bounds.tails import RiskTail, pac_bayes_tail
 from kdtheory.doors import door
 from kdtheory.networks import MLP
 from kdtheory.networks._checks import check_own
-from kdtheory.networks._mlp_tape import ACTIVATIONS
 from kdtheory.progress import Progress, told
 from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
@@ -85,7 +91,7 @@ class GaussianPosterior:
         """min_λ KL(Q‖N(μ₀, λ²I)) over the λ of `prior_stds`, float64."""
         mean, std, prior_mean = self.mean.double(), self.std.double(), self.prior_mean.double()
         prior_log_stds = torch.tensor(self.prior_stds, dtype=torch.float64, device=mean.device).log()
-        nats: Tensor = _divergences(mean - prior_mean, std.log(), prior_log_stds).amin(0)
+        nats: Tensor = divergences(mean - prior_mean, std.log(), prior_log_stds).amin(0)
         return nats.clamp_min(0)  # where both are one law rounding leaves either sign
 
     @torch.no_grad()
@@ -101,7 +107,7 @@ class GaussianPosterior:
         """
         check_own(self.mean, inputs, self.architecture.input_shape)
         mean, std = at_least_float32(self.mean, self.std)  # in half precision s² below 3e-8 would be zero
-        return _sampled_logits(self.architecture, mean, std, inputs.to(mean), stream.torch(mean.device))
+        return sampled_logits(self.architecture, mean, std, inputs.to(mean), stream.torch(mean.device))
 
     def errors(
         self, inputs: Float[Tensor, "n d"], labels: Int[Tensor, "n"], stream: Stream, /, *, rounds: int = 1
@@ -268,13 +274,11 @@ def train_posterior(
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * recipe.factor(step / steps)
             rows = next(batches)
-            logits = _sampled_logits(architecture, mean, log_std.exp(), inputs[..., rows, :], draws)
-            losses = _bounded_cross_entropy(logits, targets[..., rows, :], floor).mean(-1)
+            logits = sampled_logits(architecture, mean, log_std.exp(), inputs[..., rows, :], draws)
+            losses = bounded_cross_entropy(logits, targets[..., rows, :], floor).mean(-1)
             optimizer.zero_grad()
-            divergence = _divergence(mean - start, log_std, prior_stds)
-            _bound_objective(
-                losses, divergence + math.log(len(prior_stds)), certified, delta
-            ).sum().backward()
+            divergence = least_divergence(mean - start, log_std, prior_stds)
+            bound_objective(losses, divergence + math.log(len(prior_stds)), certified, delta).sum().backward()
             optimizer.step()
             if (step + 1) % max(1, steps // 100) == 0:
                 tell(step + 1, steps)
@@ -289,57 +293,6 @@ def _of_one(posterior: GaussianPosterior) -> float:
             "GaussianPosterior of its own: each has a bound, and δ, of its own"
         )
     return float(posterior.divergence)
-
-
-def _sampled_logits(
-    architecture: MLP, mean: Tensor, std: Tensor, inputs: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Local reparameterisation: pre-activations ~ N(h·Mᵀ, h²·(S²)ᵀ), independent over units and rows."""
-    centre, spread = architecture.unpack(mean), architecture.unpack(std.square())
-    hidden = inputs
-    layers = len(architecture.widths) - 1
-    for depth in range(layers):
-        weight, bias = f"{2 * depth}.weight", f"{2 * depth}.bias"
-        location, variance = hidden @ centre[weight].mT, hidden.square() @ spread[weight].mT
-        if architecture.bias:
-            location = location + centre[bias][..., None, :]
-            variance = variance + spread[bias][..., None, :]
-        noise = torch.randn(location.shape, generator=generator, dtype=location.dtype, device=location.device)
-        # Where an input is zero and there is no bias the variance is zero, and its root has no derivative.
-        hidden = location + variance.clamp_min(torch.finfo(variance.dtype).tiny).sqrt() * noise
-        if depth < layers - 1:
-            hidden = ACTIVATIONS[architecture.activation].function(hidden)
-    return hidden
-
-
-def _bounded_cross_entropy(logits: Tensor, targets: Tensor, floor: float) -> Tensor:
-    least = math.log(floor)
-    return (targets * logits.log_softmax(-1).clamp_min(least)).sum(-1) / least
-
-
-def _divergence(offset: Tensor, log_std: Tensor, prior_stds: tuple[float, ...]) -> Tensor:
-    """KL(N(μ, diag s²)‖N(μ₀, λ²I)) at the only λ, or at the best real one, λ² = mean(s² + (μ − μ₀)²)."""
-    if len(prior_stds) > 1:
-        squares = (log_std.mul(2).exp() + offset.square()).mean(-1)
-        return offset.shape[-1] / 2 * squares.log() - log_std.sum(-1)
-    return _divergences(offset, log_std, offset.new_tensor(prior_stds).log())[0]
-
-
-def _divergences(offset: Tensor, log_std: Tensor, prior_log_stds: Tensor) -> Tensor:
-    """KL(N(μ, diag s²)‖N(μ₀, λ²I)) at each λ, a new axis in front."""
-    squares = (log_std.mul(2).exp() + offset.square()).mean(-1)
-    logs = prior_log_stds.reshape(-1, *[1] * squares.ndim)
-    return offset.shape[-1] / 2 * (squares * logs.mul(-2).exp() - 1 + 2 * logs) - log_std.sum(-1)
-
-
-def _bound_objective(losses: Tensor, divergence: Tensor, n: int, delta: float) -> Tensor:
-    """kl⁻¹(ℓ̂, c) with its exact derivatives, ∂q/∂c = q(1−q)/(q−p), ∂q/∂p = ln(q(1−p)/(p(1−q)))·∂q/∂c."""
-    p = losses.detach().double().cpu().clamp(1e-12, 1 - 1e-6)  # below q: a slope of 0/0 is none
-    nats = divergence.detach().double().cpu().clamp_min(0)
-    q = torch.as_tensor(maurer04_kl_limit(p.numpy(), nats.numpy(), n=n, delta=delta)).clamp_max(1 - 1e-9)
-    slope = q * (1 - q) / (q - p)
-    tilt = (torch.logit(q) - torch.logit(p)) * slope
-    return tilt.to(losses) * losses + slope.to(losses) * divergence / n
 
 
 def _batches(examples: int, batch_size: int | None, generator: torch.Generator) -> Iterator[Tensor | slice]:

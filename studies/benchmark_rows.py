@@ -24,7 +24,8 @@ import numpy as np
 import pandas as pd
 
 from kdtheory.plots import PALETTE, counts_axis, legend_above, panel_letter
-from kdtheory.roles import HoldOut, check_rows
+from kdtheory.role_rows import check_rows
+from kdtheory.roles import HoldOut
 from kdtheory.streams import Stream
 
 CLAIMS: tuple[str, ...] = ()

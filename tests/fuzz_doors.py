@@ -53,6 +53,7 @@ UNREACHED: dict[str, str] = {
     "records": "writes to the disk",
     "report": "reads a run's records from the disk",
     "study": "runs the scripts of studies/",
+    "study_script": "runs the scripts of studies/",
     "batches.Batches.endless": "never ends, by its meaning",
     "doors": "the decorator of the doors",
     "types.promoted": "a step of other doors, of tensors that they have looked at",
@@ -108,8 +109,8 @@ UNREACHED: dict[str, str] = {
 NOT_A_NUMBER = {
     "schemes.comparison.Comparison.summary": "an interval of seeds that all agree is not known",
     "batches.as_batches": "numbers are looked at by those who read the batches",
-    "networks.calls.logits_in": "what a module says is judged by those who asked it",
-    "networks.calls.outputs_in": "what a module says is judged by those who asked it",
+    "networks.outputs.logits_in": "what a module says is judged by those who asked it",
+    "networks.outputs.outputs_in": "what a module says is judged by those who asked it",
     "networks.calls.Inputs.logits": "what a module says is judged by those who asked it",
     "networks.calls.Inputs.outputs": "what a module says is judged by those who asked it",
     "batches.Batch.counted": "what a module says is judged by those who asked it",

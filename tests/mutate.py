@@ -40,7 +40,8 @@ TARGETS = {
     "losses": DOORS, "risk": DOORS, "transfer_risk": DOORS, "self_distillation": DOORS, "compression": DOORS,
     "multiview": DOORS, "coding": [], "stats": [], "claims/evidence": JUDGED[2:], "claims/verdict": JUDGED,
     "populations": [], "bounds": DOORS, "inversion": [], "stochastic": [], "roles": [], "rows": [],
-    "certify": [], "compare": [], "ntk": DOORS,
+    "certify": [], "compare": [], "ntk": DOORS, "_prefix_codes": ["tests/test_coding.py"],
+    "_gaussian_weights": ["tests/test_stochastic.py"], "role_rows": ["tests/test_roles.py"],
 }  # fmt: skip
 """What is mutated, and the tests it has besides those that mirror it."""
 ENOUGH = 0.95

@@ -16,7 +16,8 @@ from kdtheory import certify, certify_logits
 from kdtheory.batches import Batches
 from kdtheory.networks import Inputs
 from kdtheory.recipe import Recipe
-from kdtheory.roles import Arguments, HoldOut, Train, Unlabelled, check_rows
+from kdtheory.role_rows import check_rows
+from kdtheory.roles import Arguments, HoldOut, Train, Unlabelled
 from kdtheory.schemes import evaluate, fit
 from kdtheory.stats import binomial_upper_limit
 from kdtheory.streams import Stream

@@ -16,7 +16,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from kdtheory.plots import SMALLEST, WIDTH, panels, text_sizes
-from kdtheory.study import drawn, load_study
+from kdtheory.study import drawn
+from kdtheory.study_script import load_study
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "studies").glob("[a-z]*.py"))

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from kdtheory import Stream, certify, gathered
 from kdtheory.batches import Batches
-from kdtheory.roles import HoldOut, Train, Unlabelled, check_rows
+from kdtheory.role_rows import check_rows
+from kdtheory.roles import HoldOut, Train, Unlabelled
 from kdtheory.types import tensor_of
 
 proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")

@@ -11,17 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from kdtheory.datasets import digits
-from kdtheory.roles import (
-    ROLES,
-    HoldOut,
-    SideBySide,
-    Train,
-    Unlabelled,
-    check_rows,
-    repeated_rows,
-    shared_rows,
-    tensor_of,
-)
+from kdtheory.role_rows import check_rows, repeated_rows, shared_rows
+from kdtheory.roles import ROLES, HoldOut, SideBySide, Train, Unlabelled, tensor_of
 from kdtheory.streams import Stream
 
 X, Y = digits().inputs[:50], digits().labels[:50]

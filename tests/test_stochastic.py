@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
+from kdtheory._gaussian_weights import bound_objective, least_divergence
 from kdtheory.bounds.pac_bayes import gaussian_kl, maurer04_kl_limit
 from kdtheory.networks import MLP
 from kdtheory.recipe import Recipe
 from kdtheory.stochastic import (
     PRIOR_STDS,
     GaussianPosterior,
-    _bound_objective,
-    _divergence,
     pac_bayes_certificate,
     posterior_tail,
     train_posterior,
@@ -69,9 +68,9 @@ def test_divergence_is_the_best_of_the_grid() -> None:
     nats = [float(gaussian_kl(posterior.mean, posterior.std, posterior.prior_mean, s)) for s in PRIOR_STDS]
     assert float(posterior.divergence) == pytest.approx(min(nats), rel=1e-12)
     log_std = posterior.std.log()
-    best = float(_divergence(posterior.mean, log_std, PRIOR_STDS))
+    best = float(least_divergence(posterior.mean, log_std, PRIOR_STDS))
     assert best <= min(nats) <= best + NET.size / 4 * (math.log(2) / 256) ** 2
-    one = _divergence(posterior.mean, log_std, (0.5,))
+    one = least_divergence(posterior.mean, log_std, (0.5,))
     expected = gaussian_kl(posterior.mean, posterior.std, posterior.prior_mean, 0.5)
     torch.testing.assert_close(one, expected)
 
@@ -79,7 +78,7 @@ def test_divergence_is_the_best_of_the_grid() -> None:
 def test_the_objectives_gradient_is_that_of_the_bound() -> None:
     loss = torch.tensor([0.1, 0.4], dtype=torch.float64, requires_grad=True)
     nats = torch.tensor([3.0, 40.0], dtype=torch.float64, requires_grad=True)
-    by_loss, by_nats = torch.autograd.grad(_bound_objective(loss, nats, 200, 0.05).sum(), (loss, nats))
+    by_loss, by_nats = torch.autograd.grad(bound_objective(loss, nats, 200, 0.05).sum(), (loss, nats))
 
     def bound(p: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
         return torch.as_tensor(maurer04_kl_limit(p.numpy(), d.numpy(), n=200, delta=0.05))

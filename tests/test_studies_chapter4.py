@@ -15,7 +15,7 @@ from kdtheory.experiments import Run
 from kdtheory.experiments.worlds import relabelled_world
 from kdtheory.risk import calibration_error
 from kdtheory.streams import Stream
-from kdtheory.study import Study, load_study
+from kdtheory.study_script import Study, load_study
 
 FOLDER = Path(__file__).parents[1] / "studies"
 COLUMNS = {

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from kdtheory.streams import Stream
-from kdtheory.study import Study, load_study
+from kdtheory.study_script import Study, load_study
 
 FOLDER = Path(__file__).parents[1] / "studies"
 COLUMNS = {

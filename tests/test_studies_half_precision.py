@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kdtheory.streams import Stream
-from kdtheory.study import load_study
+from kdtheory.study_script import load_study
 
 
 def test_every_loss_is_timed_in_every_half_precision_against_float32() -> None:

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from kdtheory.streams import Stream
-from kdtheory.study import load_study
+from kdtheory.study_script import load_study
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from kdtheory.streams import Stream
-from kdtheory.study import Study, load_study
+from kdtheory.study_script import Study, load_study
 
 NAME = "measures_of_codes"
 ROOT = Path(__file__).parents[1]

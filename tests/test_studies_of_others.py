@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from kdtheory.streams import Stream
-from kdtheory.study import Study, load_study
+from kdtheory.study_script import Study, load_study
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "studies"))

@@ -15,7 +15,7 @@ from kdtheory.claims.power import Power
 from kdtheory.files import read_json, write_json
 from kdtheory.ledger import collate
 from kdtheory.streams import Stream
-from kdtheory.study import Study, load_study
+from kdtheory.study_script import Study, load_study
 
 NAME = "power_of_claims"
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from kdtheory.claims import REGISTRY
 from kdtheory.streams import Stream
-from kdtheory.study import Study, load_study
+from kdtheory.study_script import Study, load_study
 
 FOLDER = Path(__file__).parents[1] / "studies"
 COLUMNS = {

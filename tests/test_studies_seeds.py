@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from kdtheory.claims import Claim, Plan
 from kdtheory.files import read_json, write_json
 from kdtheory.streams import Stream
-from kdtheory.study import Study, load_study
+from kdtheory.study_script import Study, load_study
 
 FOLDER = Path(__file__).parents[1] / "studies"
 QUICK, FULL = 2, 1

@@ -11,7 +11,8 @@ import pytest
 from kdtheory.claims import REGISTRY
 from kdtheory.files import read_json
 from kdtheory.scripts import find_study, study_paths, study_title
-from kdtheory.study import load_study, made_by_other_code, redraw_study, run_study
+from kdtheory.study import made_by_other_code, redraw_study, run_study
+from kdtheory.study_script import load_study
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "studies").glob("[a-z]*.py"))

@@ -27,10 +27,11 @@ from jaxtyping import Shaped
 from scipy import stats
 from torch import Tensor
 
+from kdtheory.bounds._largest import largest_not_ruled_out
 from kdtheory.bounds.assumptions import BOTH_FIXED, DRAWN
 from kdtheory.bounds.holdout import zero_or_one
 from kdtheory.bounds.result import Bound
-from kdtheory.bounds.signed_counts import largest_not_ruled_out, log_sup_over_total, two_sided, weights
+from kdtheory.bounds.signed_counts import log_sup_over_total, two_sided, weights
 from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_flags, check_fraction, check_same_shape
 

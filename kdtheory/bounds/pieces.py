@@ -13,12 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from kdtheory.bounds.signed_counts import (
-    BesideCounts,
-    Weights,
-    largest_not_ruled_out,
-    log_sup_over_total,
-)
+from kdtheory.bounds._largest import largest_not_ruled_out
+from kdtheory.bounds.signed_counts import BesideCounts, Weights, log_sup_over_total
 from kdtheory.doors import door
 
 __all__ = ["CLOSE", "PIECE", "Part", "beside_weights", "largest_chance", "largest_open"]

@@ -19,7 +19,6 @@ T itself is a finite Fourier sum, for n and N of any size: what is left out of i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +27,7 @@ from scipy import fft, special, stats
 
 from kdtheory.inversion import binomial_upper_limit
 
-__all__ = ["BesideCounts", "Weights", "largest_not_ruled_out", "log_sup_over_total", "two_sided", "weights"]
+__all__ = ["BesideCounts", "Weights", "log_sup_over_total", "two_sided", "weights"]
 
 _EPS = float(np.finfo(float).eps)
 _SPACING = 0.3  # of nodes, in standard deviations of b + c: costs 0.011 in ln T
@@ -277,57 +276,3 @@ def two_sided(successes: int, trials: int, /, *, delta: float) -> tuple[float, f
     """Lower and upper exact limit of a proportion, each missed with probability δ/2 at most."""
     upper = binomial_upper_limit(successes, trials, delta=delta / 2)
     return max(0.0, 1 - binomial_upper_limit(trials - successes, trials, delta=delta / 2)), upper
-
-
-def largest_not_ruled_out(
-    log_chance: Callable[[float], float],
-    log_level: float,
-    /,
-    *,
-    low: float,
-    high: float,
-    guess: float,
-    step: float,
-    close: float,
-) -> float:
-    """sup{e ≤ high : chance(e) ≥ level}, rounded up to a value that was seen to be ruled out, or `high`.
-
-    Args:
-        log_chance: ln of a chance that falls with e.
-        log_level: ln of the level.
-        low: below which nothing is sought.
-        high: the largest value that there is.
-        guess, step: where to look first, and how far off it may be.
-        close: how far above the supremum will do.
-    """
-    target = _score(log_level)
-    inside, outside = (low, math.inf), (high, -math.inf)
-    at = min(max(guess, low), high)
-    while outside[0] - inside[0] > close:
-        score = _score(log_chance(at)) - target
-        if score >= 0:
-            if at >= high:
-                return high
-            inside = at, score
-        else:
-            outside = at, score
-        if math.isinf(inside[1]) or math.isinf(outside[1]):
-            at = max(at - step, low) if math.isinf(inside[1]) else min(at + step, high)
-            step *= 2
-            if at == low:
-                at = (low + outside[0]) / 2
-        else:
-            at = _between(inside, outside, close)
-    return outside[0]
-
-
-def _score(log_chance: float) -> float:
-    """Normal quantile of a chance, within ±40."""
-    return min(max(float(special.ndtri_exp(min(log_chance, 0.0))), -40.0), 40.0)
-
-
-def _between(inside: tuple[float, float], outside: tuple[float, float], close: float) -> float:
-    """Where the chord of two scores crosses zero and a little beyond, within the two."""
-    (a, above), (b, below) = inside, outside
-    margin = min(close / 3, (b - a) / 3)
-    return min(max(a + (b - a) * above / (above - below) + close / 3, a + margin), b - margin)

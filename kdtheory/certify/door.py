@@ -17,7 +17,8 @@ from kdtheory.certify.workshop import Workshop
 from kdtheory.doors import door
 from kdtheory.networks import MLP, Architecture, Pick
 from kdtheory.progress import Progress, Tell, told
-from kdtheory.roles import Arguments, HoldOut, Role, Train, Unlabelled, check_rows
+from kdtheory.role_rows import check_rows
+from kdtheory.roles import Arguments, HoldOut, Role, Train, Unlabelled
 from kdtheory.streams import Stream
 from kdtheory.types import as_torch_starts, resolve_device
 from kdtheory.validate import check_at_least, check_positive

@@ -55,7 +55,8 @@ def study(
     place = out or (RUNS / "figures" if small else FIGURES)
     bar = progress_bar(_label(script, FIGURES, small or redraw), quiet=quiet)
     with working_on(cluster, quiet=quiet), bar:
-        from kdtheory.study import load_study, redraw_study, run_study
+        from kdtheory.study import redraw_study, run_study
+        from kdtheory.study_script import load_study
 
         chosen = load_study(str(script))
         if redraw:

@@ -18,7 +18,8 @@ from kdtheory.compare.lines import PARTS, Case, shared_out, sure_of
 from kdtheory.compare.plan import LabelPlan
 from kdtheory.compare.result import Comparison
 from kdtheory.doors import door
-from kdtheory.roles import HoldOut, Role, SideBySide, Unlabelled, check_rows
+from kdtheory.role_rows import check_rows
+from kdtheory.roles import HoldOut, Role, SideBySide, Unlabelled
 from kdtheory.types import tensor_of
 from kdtheory.validate import check_at_least, check_fraction, check_labels, check_logits
 

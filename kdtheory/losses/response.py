@@ -13,7 +13,7 @@ against logits [members, n, k] gives each member of a population its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -22,16 +22,20 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.doors import door, passing
+from kdtheory.losses._response_checks import (
+    check_logits_and_labels,
+    check_settings,
+    soft_term,
+    term_of_kept,
+)
 from kdtheory.losses.divergences import ACCURATE_TERMS, SOFT_TERMS, SoftTerm
-from kdtheory.losses.softmax import Setting, check_setting, per_example, tempered_softmax
-from kdtheory.losses.truncated import Tail, TopK, check_kept, kept_divergence
+from kdtheory.losses.softmax import Setting, per_example, tempered_softmax
+from kdtheory.losses.truncated import Tail, TopK
 from kdtheory.types import told, widened
 from kdtheory.validate import (
-    check_fraction,
     check_labels,
     check_logits,
     check_one_of,
-    check_positive,
     check_probs,
 )
 
@@ -93,12 +97,12 @@ def kd_loss(
     >>> kd_loss(student, teacher, torch.tensor([0]), temperature=3.0, weight=0.5).exp().log2()
     tensor(5.5000)
     """
-    term = _soft_term(soft, ACCURATE_TERMS)
+    term = soft_term(soft, ACCURATE_TERMS)
     if isinstance(teacher_logits, TopK):
-        term = _term_of_kept(student_logits, teacher_logits, soft, tail, temperature)
+        term = term_of_kept(student_logits, teacher_logits, soft, tail, temperature)
         teacher_logits = student_logits
-    _check_logits_and_labels(student_logits, teacher_logits, labels)
-    _check_settings(student_logits.shape[:-1], temperature, weight, hard_weight)
+    check_logits_and_labels(student_logits, teacher_logits, labels)
+    check_settings(student_logits.shape[:-1], temperature, weight, hard_weight)
     if labels is None and bool(
         (torch.as_tensor(1 - weight if hard_weight is None else hard_weight, device="cpu") != 0).any()
     ):
@@ -149,8 +153,8 @@ def kd_gradient(
     >>> kd_gradient(student, teacher, torch.tensor(1), temperature=2.0, weight=0.5)
     tensor([ 0.5000, -0.5000])
     """
-    _check_logits_and_labels(student_logits, teacher_logits, labels)
-    _check_settings(student_logits.shape[:-1], temperature, weight, None)
+    check_logits_and_labels(student_logits, teacher_logits, labels)
+    check_settings(student_logits.shape[:-1], temperature, weight, None)
     given = student_logits
     student_logits, teacher_logits = widened(student_logits, teacher_logits, temperature=temperature)
     soft = tempered_softmax(student_logits, temperature=temperature)
@@ -202,7 +206,7 @@ def distillation(
     batch: tuple[int, ...] = student_logits.shape[:-1]
     if teacher_probs is not None and teacher_probs.shape[:-1] != batch:
         batch = np.broadcast_shapes(batch, teacher_probs.shape[:-1])
-    _check_settings(batch, temperature, weight, None)
+    check_settings(batch, temperature, weight, None)
     if labels is None and (isinstance(weight, Tensor) or weight != 1):
         raise ValueError("labels = None leaves the hard term without labels; give labels, or weight = 1")
     if teacher_probs is None and not _is_zero(weight):
@@ -216,7 +220,7 @@ def distillation(
         temperature=temperature,
         weight=weight,
         hard_weight=None,
-        soft=_soft_term(soft, SOFT_TERMS),
+        soft=soft_term(soft, SOFT_TERMS),
         soft_scale=1.0,
         temperature_squared=temperature_squared,
     )
@@ -314,49 +318,3 @@ def _over(logits: Tensor, temperature: Setting, given: Tensor) -> Tensor:
 
 def _is_zero(value: Setting) -> bool:
     return not isinstance(value, Tensor) and value == 0
-
-
-def _soft_term(soft: str | SoftTerm, terms: Mapping[str, SoftTerm]) -> SoftTerm:
-    if isinstance(soft, str):
-        check_one_of("soft", soft, tuple(terms))
-        return terms[soft]
-    return soft
-
-
-def _term_of_kept(
-    student_logits: Tensor, teacher: TopK, soft: str | SoftTerm, tail: Tail, temperature: Setting
-) -> SoftTerm:
-    """The soft term of a teacher of whom the largest probabilities were kept."""
-    if soft not in ("kl", "reverse_kl"):
-        raise ValueError(f"soft = {soft!r} needs the whole teacher; with a TopK give 'kl' or 'reverse_kl'")
-    if isinstance(temperature, Tensor) or temperature != teacher.temperature:
-        raise ValueError(
-            f"temperature = {temperature} is not that of the TopK, {teacher.temperature}; a truncated law "
-            "cannot be softened afterwards"
-        )
-    reverse = soft == "reverse_kl"
-    check_kept(student_logits, teacher, tail, reverse)
-    return lambda softened, _: kept_divergence(softened, teacher, tail, reverse)
-
-
-def _check_logits_and_labels(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor | None) -> None:
-    check_logits("student_logits", student_logits)
-    check_logits("teacher_logits", teacher_logits)
-    if labels is not None:
-        check_labels("labels", labels, student_logits.shape[-1])
-
-
-def _check_settings(
-    batch: tuple[int, ...], temperature: Setting, weight: Setting, hard_weight: Setting | None
-) -> None:
-    check_setting("temperature", temperature, batch)
-    check_setting("weight", weight, batch)
-    check_positive("temperature", temperature)
-    if hard_weight is None:
-        check_fraction("weight", weight)
-        return
-    check_setting("hard_weight", hard_weight, batch)
-    for name, value in (("weight", weight), ("hard_weight", hard_weight)):
-        tensor = torch.as_tensor(value)
-        if not bool((torch.isfinite(tensor) & (tensor >= 0)).all()):
-            raise ValueError(f"{name} = {value} must be finite and 0 or more")

@@ -16,7 +16,7 @@ from kdtheory._lazy import lazily
 
 if TYPE_CHECKING:
     from kdtheory.networks.architecture import Architecture, SteppingTape, Tape
-    from kdtheory.networks.calls import Asked, Inputs, Pick, check_ready, logits_in, outputs_in
+    from kdtheory.networks.calls import Asked, Inputs, check_ready
     from kdtheory.networks.company import CLOSE, alike, at_rest, check_alone, closeness, left_as_it_was
     from kdtheory.networks.copies import copied
     from kdtheory.networks.layers import layer, layer_of, recorded
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kdtheory.networks.modules import ModuleArchitecture
     from kdtheory.networks.ntk_linear import Erf, NTKLinear
     from kdtheory.networks.ntk_mlp import NTKMLP
+    from kdtheory.networks.outputs import Pick, logits_in, outputs_in
     from kdtheory.networks.patches import PatchNetwork, SmoothedPatches, smoothed_relu, smoothed_relu_slope
 
 __all__ = [

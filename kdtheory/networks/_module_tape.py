@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from kdtheory.doors import inside
-from kdtheory.networks.calls import outputs_in
+from kdtheory.networks.outputs import outputs_in
 
 __all__ = ["ModuleTape", "mapped"]
 

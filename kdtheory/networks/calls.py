@@ -1,8 +1,7 @@
-"""One door for networks: any module is called alike, and its logits are found in whatever it gives.
+"""One door for networks: any module is called alike.
 
 A module sees copies of its inputs, so that one that writes on them changes nobody's arrays; inputs come in
-its own precision and to its own device. Logits are a tensor, `.logits`, or the entry "logits" of a mapping;
-of another tuple, mapping or object somebody has to say which part they are. One logit stands for two classes.
+its own precision and to its own device.
 """
 
 from __future__ import annotations
@@ -18,11 +17,10 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.rnn import PackedSequence
 
 from kdtheory.doors import door, inside, passing
+from kdtheory.networks.outputs import Pick, logits_in, outputs_in, said_by
 
-__all__ = ["Asked", "Inputs", "Pick", "check_ready", "logits_in", "outputs_in"]
+__all__ = ["Asked", "Inputs", "check_ready"]
 
-Pick = int | str | Callable[[Any], Tensor]
-"""Which part of a module's output its logits are: a place, a key or attribute, or a function of it."""
 _OUT_OF_MEMORY = torch.OutOfMemoryError
 
 
@@ -122,13 +120,15 @@ class Inputs:
         except _OUT_OF_MEMORY:
             raise
         except Exception as error:  # whatever the module of somebody else may raise
-            raise ValueError(f"{name} does not take a batch of shape {self.shapes}: {_why(error)}") from error
+            raise ValueError(
+                f"{name} does not take a batch of shape {self.shapes}: {said_by(error)}"
+            ) from error
         return outputs_in(output, examples=len(self), pick=pick, name=name, by=by)
 
     @passing
     def logits(self, net: nn.Module, /, *, pick: Pick | None = None, name: str = "the module") -> Tensor:
         """Logits of two classes or more: one logit is ln(p₁/p₀)."""
-        return _two(self.outputs(net, pick=pick, name=name))
+        return logits_in(self.outputs(net, pick=pick, name=name), examples=len(self))
 
 
 class Asked:
@@ -155,8 +155,8 @@ class Asked:
             except Exception:  # told below, if it comes again
                 self._copy = None
             else:
-                read = inside(outputs_in)
-                return _two(read(output, examples=len(inputs), pick=self._pick, name=self._name, by="output"))
+                read = inside(logits_in)
+                return read(output, examples=len(inputs), pick=self._pick, name=self._name)
         logits = inputs.logits(self.net, pick=self._pick, name=self._name)
         self._copy = _for(self.net)
         return logits
@@ -179,59 +179,6 @@ def check_ready(net: nn.Module, name: str = "the module", /) -> None:
             raise ValueError(f"{name}: {path!r} is on the meta device, without numbers; load them first")
         if part.is_complex() and isinstance(part, nn.Parameter):
             raise ValueError(f"{name}: {path!r} is complex; give a network of real numbers")
-
-
-@door
-@passing
-def logits_in(output: Any, /, *, examples: int, pick: Pick | None = None, name: str = "the module") -> Tensor:
-    """The logits in what a module gave for a number of examples.
-
-    Raises:
-        ValueError: there are none, or it is not clear which part they are.
-
-    >>> logits_in({"logits": torch.ones(3, 2), "loss": 0.5}, examples=3).shape
-    torch.Size([3, 2])
-    >>> logits_in(torch.tensor([[1.5], [-2.0]]), examples=2)  # one logit: ln(p₁/p₀)
-    tensor([[ 0.0000,  1.5000],
-            [ 0.0000, -2.0000]])
-    """
-    return _two(outputs_in(output, examples=examples, pick=pick, name=name))
-
-
-@door
-@passing
-def outputs_in(
-    output: Any,
-    /,
-    *,
-    examples: int,
-    pick: Pick | None = None,
-    name: str = "the module",
-    by: str = "output",
-) -> Tensor:
-    """The output as it was given: one output stays one.
-
-    A place, key or attribute of a bare tensor is the tensor; a function is applied to whatever there is. `by`
-    is the argument that messages name.
-
-    Raises:
-        ValueError: as `logits_in`.
-
-    >>> outputs_in(torch.tensor([1.5, -2.0]), examples=2).shape
-    torch.Size([2, 1])
-    """
-    bare = isinstance(output, Tensor) and not callable(pick)
-    found = output if bare else _picked(output, pick, name, by)
-    if not isinstance(found, Tensor) or not found.dtype.is_floating_point:
-        kind = f"{found.dtype} numbers" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-        raise ValueError(f"{name} gives {kind}; wrap it to give n × k logits, or pick them by {by}=…")
-    if found.ndim == 1 and len(found) == examples:
-        found = found[:, None]
-    if found.ndim not in (2, 3) or len(found) != examples:
-        raise ValueError(
-            f"{name} gives {tuple(found.shape)} for {examples} points; wrap it to give n × k logits"
-        )
-    return found
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -264,48 +211,6 @@ def _rows(chosen: Tensor, size: int) -> Tensor:
     if chosen.numel() and not -size <= int(chosen.min()) <= int(chosen.max()) < size:
         raise ValueError(f"{kind} goes beyond the {size} examples; give numbers from 0 to {size - 1}")
     return chosen
-
-
-def _two(outputs: Tensor) -> Tensor:
-    return torch.cat([torch.zeros_like(outputs), outputs], -1) if outputs.shape[-1] == 1 else outputs
-
-
-def _picked(output: Any, pick: Pick | None, name: str, by: str) -> Any:
-    if callable(pick):
-        try:
-            return pick(output)
-        except Exception as error:
-            raise ValueError(f"{by}= fails on what {name} gives, {_kind(output)}: {_why(error)}") from error
-    if pick is None:
-        if isinstance(logits := getattr(output, "logits", None), Tensor):
-            return logits
-        pick = "logits"
-    try:
-        return output[pick]
-    except (KeyError, IndexError, TypeError):
-        if isinstance(pick, str) and isinstance(part := getattr(output, pick, None), Tensor):
-            return part
-    what = _kind(output)
-    raise ValueError(f"{name} gives {what}; pick the logits in it by {by}=…, a place, a key or a function")
-
-
-def _kind(output: Any) -> str:
-    what = f"a {type(output).__name__}"
-    if isinstance(output, Tensor):
-        return f"{what} of shape {tuple(output.shape)}"
-    if isinstance(output, Mapping):
-        return f"{what} with {', '.join(map(repr, output))}"
-    return f"{what} of {len(output)}" if isinstance(output, (tuple, list)) else what
-
-
-def _why(error: Exception) -> str:
-    """One line of what a module raised; TorchScript has the cause in its last."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    if "TorchScript" in lines[0]:
-        return lines[-1].partition("Error: ")[2] or lines[-1]
-    return (
-        lines[0] if isinstance(error, (RuntimeError, ValueError)) else f"{type(error).__name__}: {lines[0]}"
-    )
 
 
 def _for(net: nn.Module, graph: bool = False) -> Callable[[Tensor], Tensor]:

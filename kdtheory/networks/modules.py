@@ -17,8 +17,9 @@ from torch.func import functional_call
 from kdtheory.doors import door
 from kdtheory.networks._checks import check_member, check_named, check_own, check_params
 from kdtheory.networks._module_tape import ModuleTape, mapped
-from kdtheory.networks.calls import Inputs, outputs_in
+from kdtheory.networks.calls import Inputs
 from kdtheory.networks.copies import copied
+from kdtheory.networks.outputs import outputs_in
 from kdtheory.streams import Stream
 from kdtheory.types import promoted, resolve_device
 from kdtheory.validate import check_at_least

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdtheory.batches import Batch, Batches, Part
+from kdtheory._parts_of_batches import Part
+from kdtheory.batches import Batch, Batches
 from kdtheory.doors import door, gate
 from kdtheory.networks import Asked, Pick, at_rest, copied, layer, layer_of, recorded
 from kdtheory.schemes.ends import Measured, total

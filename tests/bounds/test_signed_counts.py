@@ -8,13 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kdtheory.bounds.signed_counts import (
-    BesideCounts,
-    Weights,
-    largest_not_ruled_out,
-    log_sup_over_total,
-    weights,
-)
+from kdtheory.bounds._largest import largest_not_ruled_out
+from kdtheory.bounds.signed_counts import BesideCounts, Weights, log_sup_over_total, weights
 
 
 def outcomes(n: int) -> np.ndarray:
