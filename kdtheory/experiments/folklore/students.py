@@ -90,11 +90,12 @@ def teachers_of_images(run: Run, /, *, smoothing: float = 0.0, recipe: Recipe = 
 
 
 @experiment
-def students_of_few_images(run: Run, /, *, size: int = SIZE) -> Rows:
-    """Students (32 hidden units) of the labels of `size` images: accuracy on new images, and the class that
-    each gives to each of these.
+def students_of_few_images(run: Run, /, *, students: int = 1, size: int = SIZE) -> Rows:
+    """Students (32 hidden units) of the labels of `size` images: accuracy on new images, a mean over
+    `students`, one or more, on `size` images each; and the class that the first gives to each of these.
     """
-    return _of_labels(run, 0, slice(size))
+    found = [_of_labels(run, 0, slice(one * size, (one + 1) * size)) for one in range(students)]
+    return Rows(accuracy=torch.stack([one.accuracy for one in found]).mean(0), chosen=found[0].chosen)
 
 
 @experiment

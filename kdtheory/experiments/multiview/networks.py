@@ -41,7 +41,7 @@ __all__ = [
     "their_own",
 ]
 
-MEMBERS, AVERAGED, ENSEMBLE, BATCH = 768, 4, 8, 64
+MEMBERS, AVERAGED, ENSEMBLE, BATCH = 768, 4, 8, 32
 Nets = LimitPopulation | LazyPopulation
 
 
@@ -141,7 +141,7 @@ def networks_on_the_labels(
 def ensembles_of_eight_networks(
     run: Run, /, *, design: Design = BINARY, holding: tuple[int, ...] = (1,)
 ) -> Rows:
-    """768 networks in 96 ensembles of 8, the mean of whose logits is taken; and, of each 64 networks, the
+    """768 networks in 96 ensembles of 8, the mean of whose logits is taken; and, of each 32 networks, the
     share of all pairs and triples that miss a view of a label, counting those that hold as many of its views
     as `holding` says.
     """

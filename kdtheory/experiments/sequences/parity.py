@@ -18,7 +18,7 @@ from kdtheory.risk import accuracy
 
 __all__ = ["checkpoints_of_a_parity", "degree_one", "students_in_two_courses"]
 
-DIM, SUPPORT, MEMBERS = 10, 3, 72
+DIM, SUPPORT, MEMBERS, STUDENTS = 10, 3, 72, 2
 TEACHER, STUDENT = MLP((DIM, 64, 2)), MLP((DIM, 24, 2))
 BEFORE, DURING, AFTER = 30, 120, 600
 HALF = Recipe(steps=150, learning_rate=0.003, batch_size=64)
@@ -63,10 +63,11 @@ def checkpoints_of_a_parity(run: Run, /, *, steps: int = DURING) -> Rows:
     )
 
 
-@experiment
+@experiment(tuned_on=(7,))
 def students_in_two_courses(run: Run, /, *, first: int = AFTER) -> Rows:
-    """Students (24 hidden units) of these nets: 150 steps on the checkpoint in the transition and 150 on the
-    final one, or the first 150 on the checkpoint of step `first`: accuracy of both at all points.
+    """Students (24 hidden units) of these nets, two of each: 150 steps on the checkpoint in the transition
+    and 150 on the final one, or the first 150 on the checkpoint of step `first`: accuracy of both at all
+    points, a mean over the two.
     """
     found = [_after_two_courses(run, course) for course in (DURING, first)]
     return Rows(progressive=found[0], rival=found[1])
@@ -76,7 +77,7 @@ def _after_two_courses(run: Run, first: int) -> Tensor:
     points, labels = cube()
     halfway: Population | None = None
     for course in (first, AFTER):
-        probs = checkpoints_of_a_parity.given(steps=course).rows(run).probs
+        probs = checkpoints_of_a_parity.given(steps=course).rows(run).probs.repeat(STUDENTS, 1, 1)
         halfway = train(
             STUDENT,
             points,
@@ -89,7 +90,7 @@ def _after_two_courses(run: Run, first: int) -> Tensor:
             device=run.device,
         )
     assert halfway is not None
-    return accuracy(halfway.logits(points).cpu(), labels)
+    return accuracy(halfway.logits(points).cpu(), labels).unflatten(0, (STUDENTS, -1)).mean(0)
 
 
 def _start(run: Run, members: int) -> Tensor:
