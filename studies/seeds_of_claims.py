@@ -5,7 +5,8 @@ it takes longer, and at the full tier at two seeds; judged at the level that a w
 piece of evidence at worst (0.05 over two pieces a claim, Bonferroni). One row a claim: how often the claim
 and its control came out as what, the seeds at which not as declared, the p-value of the least decided seed in
 the declared direction (0 where no chance decides), the largest share of its tolerance that an identity or a
-search used, the median seconds, and the commits at which the row was measured.
+search used, the median seconds, and the commits at which the row was measured. `quick_seeds` and
+`full_seeds` say how many seeds the table has got to.
 
 Records are kept under runs/seeds, so that a run that was stopped goes on; one that is interrupted by Ctrl-C
 (`timeout -s INT 3600 kdtheory study seeds_of_claims`) makes the table of what is there. A record holds the
@@ -167,7 +168,10 @@ def _judged(claim: Claim, told: Record) -> _Found:
 
 
 def _p_value(evidence: Evidence, declared: Verdict) -> float:
-    return evidence.p_against if declared is Verdict.REFUTED else evidence.p_in_favour
+    """Of evidence in parts that of the surest part where one refutes, of the least sure where all must hold."""
+    if declared is Verdict.REFUTED:
+        return min(leaf.p_against for leaf in evidence.leaves.values())
+    return evidence.p_in_favour
 
 
 def _used(evidence: Evidence) -> float:
@@ -265,10 +269,12 @@ def _dots(
 ) -> None:
     order = nearest_first.sort_values(kind="stable").index[:_SHOWN][::-1]
     for column, (colour, marker, label) in looks.items():
+        if values[column].isna().all():
+            continue
         face = colour if marker == "o" else "none"
         ax.plot(
             values.loc[order, column], range(len(order)), marker,
             color=colour, mfc=face, ms=5, alpha=0.85, label=label,
         )  # fmt: skip
     ax.set_yticks(range(len(order)), [rows.loc[at, "claim"].replace("_", " ")[:52] for at in order], size=7.1)
-    ax.legend()
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
