@@ -168,7 +168,7 @@ def _judged(claim: Claim, told: Record) -> _Found:
 
 
 def _p_value(evidence: Evidence, declared: Verdict) -> float:
-    """Of evidence in parts that of the surest part where one refutes, of the least sure where all must hold."""
+    """Of evidence in parts that of the surest where one refutes, of the least sure where all must hold."""
     if declared is Verdict.REFUTED:
         return min(leaf.p_against for leaf in evidence.leaves.values())
     return evidence.p_in_favour
