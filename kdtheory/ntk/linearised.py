@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.types import at_least_float32, promoted
+from kdtheory.types import at_least_float32, promoted, recordable
 from kdtheory.validate import check_at_least, check_finite, check_positive, check_same_shape
 
 __all__ = ["LinearisedTraining", "linearised_training", "relative_deviation", "weight_change"]
@@ -199,6 +199,7 @@ def linearised_training(
 
 
 @door
+@torch.inference_mode(False)
 def weight_change(
     outputs: Callable[[Tensor], Tensor], params: Float[Tensor, "size"], coefficients: Float[Tensor, "n *k"], /
 ) -> Float[Tensor, "size"]:
@@ -216,7 +217,7 @@ def weight_change(
     >>> weight_change(lambda w: x @ w, torch.zeros(2), torch.tensor([2.0]))
     tensor([6., 8.])
     """
-    leaf = params.detach().requires_grad_()
+    leaf = recordable(params).requires_grad_()
     with torch.enable_grad():
         values = outputs(leaf)
         check_same_shape("outputs(params)", values, "coefficients", coefficients)
