@@ -227,8 +227,10 @@ def _regressed(inputs: Tensor, targets: Tensor, penalty: float, *, power: int) -
         shapes = f"inputs has shape {tuple(inputs.shape)} and targets {tuple(targets.shape)}"
         raise ValueError(f"{shapes}; give n × d and n, or n × columns")
     left, values, right = torch.linalg.svd(inputs, full_matrices=False)
-    shares, shrunk = values / len(inputs), values.square() / len(inputs) + penalty
+    wide = values.double()  # squares may lie outside float32's range
+    shares, shrunk = wide / len(inputs), wide.square() / len(inputs) + penalty
     for _ in range(power):
         shares = shares / shrunk
-    weights: Tensor = right.mT @ (shares[:, None] * (left.mT @ targets.reshape(len(targets), -1)))
+    along = shares.to(values)[:, None] * (left.mT @ targets.reshape(len(targets), -1))
+    weights: Tensor = right.mT @ along
     return weights.reshape(-1, *targets.shape[1:])
