@@ -113,7 +113,7 @@ def borup21_contraction(kernel: Float[Tensor, "n n"], /, *, penalty: float, alph
     0.375
     """
     _check(penalty, alpha)
-    top = float(eigenbasis(kernel)[0][-1])
+    top = float(eigenbasis(kernel)[0][-1].detach())
     return (1 - alpha) * top / (top + penalty)
 
 

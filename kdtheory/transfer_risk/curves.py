@@ -232,7 +232,7 @@ def transfer_curve(
     return TransferCurve(
         students.sizes,
         transfer_risk(student, repeated),
-        student.new_tensor([ji20_transfer_risk(angles, float(a)) for a in angle]),
+        student.new_tensor([ji20_transfer_risk(angles, a) for a in angle.detach().tolist()]),
         power_function_transfer_risk(student, repeated, students.power, unseen, projection=projection),
         label_free_transfer_risk(student, students.power, unseen),
         average_transfer_risk(students.power, diagonal),
