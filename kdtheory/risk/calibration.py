@@ -40,14 +40,15 @@ def calibration_error(
     """
     check_world(teacher_probs, probs, weights)
     check_world(probs, teacher_probs, weights, name="teacher_probs")
-    (like, *_) = given = promoted(*at_least_float32(teacher_probs, probs, weights))
+    like, *_ = given = promoted(*at_least_float32(teacher_probs, probs, weights))
     # Sums one after another: of many points they lose float32's digits.
     teacher_probs, probs, weights = (array.double() for array in given)
     forecasts, cell = torch.unique(teacher_probs, dim=0, return_inverse=True)
     mass = weights.new_zeros(len(forecasts)).index_add(0, cell, weights)
     outcome = torch.zeros_like(forecasts).index_add(0, cell, weights[:, None] * probs)
     gaps = (mass[:, None] * forecasts - outcome).abs().sum(-1) / 2
-    return gaps.sum().to(like)
+    total: Tensor = gaps.sum().to(like)
+    return total
 
 
 @door
