@@ -49,7 +49,7 @@ def why_undefined(function: Callable[..., Any], given: Mapping[str, Any]) -> str
         tensor = (
             value.detach()
             if is_tensor(value)
-            else torch.as_tensor(value if type(value) in (int, float) else [])
+            else torch.as_tensor(value if type(value) in (int, float) else [], dtype=torch.float64)
         )
         if not tensor.numel() or tensor.dtype is torch.bool:
             continue

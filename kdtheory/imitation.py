@@ -14,12 +14,15 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.networks import Architecture
+from kdtheory.types import recordable
 from kdtheory.validate import check_finite, check_positive, check_same_shape
 
 __all__ = ["first_order_alignment", "imitation_step"]
 
 
 @door
+@torch.inference_mode(False)
+@torch.enable_grad()
 def imitation_step(
     architecture: Architecture,
     student: Float[Tensor, "size"],
@@ -44,6 +47,7 @@ def imitation_step(
         ValueError: parameters or inputs are not finite or of different sizes, η ≤ 0.
     """
     _check(architecture, student, teacher, inputs, step_size)
+    inputs = recordable(inputs)
     wanted = architecture.logits(teacher, inputs)[..., outputs].detach()
     leaf = student.detach().clone().requires_grad_()
     loss = (architecture.logits(leaf, inputs)[..., outputs] - wanted).square().sum() / (2 * len(inputs))
@@ -51,6 +55,7 @@ def imitation_step(
 
 
 @door
+@torch.inference_mode(False)
 def first_order_alignment(
     architecture: Architecture,
     start: Float[Tensor, "size"],
@@ -75,8 +80,9 @@ def first_order_alignment(
         ValueError: as `imitation_step`.
     """
     _check(architecture, start, move, inputs, step_size)
+    start, move, inputs = (recordable(array) for array in (start, move, inputs))
     moved: Tensor = torch.autograd.functional.jvp(
-        lambda params: architecture.logits(params, inputs)[..., outputs], start.detach(), move.detach()
+        lambda params: architecture.logits(params, inputs)[..., outputs], start, move
     )[1]
     return step_size * moved.square().sum() / len(inputs)
 

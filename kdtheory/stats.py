@@ -121,8 +121,9 @@ def mean_test(values: Float[np.ndarray, " trials"], /, *, size: float | None = N
             largest |value| where not given.
 
     Raises:
-        ValueError: fewer than two trials.
+        ValueError: fewer than two trials, or one that is not finite.
     """
+    _check_finite(values)
     if len(values) < 2:
         raise ValueError(f"{len(values)} trial is too few for an interval; give at least 2")
     rounding = _ROUNDING * (float(np.abs(values).max()) if size is None else size)
@@ -183,12 +184,13 @@ def bounded_test(values: Float[np.ndarray, " trials"], low: float, high: float, 
     """Independent trials that lie in [low, high] by their definition, ready to be tested.
 
     Raises:
-        ValueError: there is no trial, low ≥ high, or a value lies outside [low, high].
+        ValueError: there is no trial, low ≥ high, or a value is not finite or lies outside [low, high].
     """
     if not low < high:
         raise ValueError(f"bounded = ({low}, {high}) is no interval; give (low, high) with low < high")
     if len(values) == 0:
         raise ValueError("there is no trial; give at least one")
+    _check_finite(values)
     rounding = _ROUNDING * max(abs(low), abs(high))
     if values.min() < low - rounding or values.max() > high + rounding:
         raise ValueError(
@@ -249,12 +251,22 @@ def log_log_slopes(
 def holm_adjusted(p_values: Sequence[float], /) -> list[float]:
     """p-values adjusted for a family by Holm (1979): reject those ≤ α, family-wise error ≤ α.
 
+    Raises:
+        ValueError: a p-value is outside [0, 1].
+
     >>> [round(p, 6) for p in holm_adjusted([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
     """
     p = np.asarray(p_values, dtype=float)
+    if not ((p >= 0) & (p <= 1 + _ROUNDING)).all():
+        raise ValueError(f"p_values run from {p.min():g} to {p.max():g}; they must lie in [0, 1]")
     order = np.argsort(p, kind="stable")
     factors = np.arange(len(p), 0, -1)
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
     return [float(value) for value in adjusted]
+
+
+def _check_finite(values: np.ndarray) -> None:
+    if bad := int((~np.isfinite(values)).sum()):
+        raise ValueError(f"values holds {bad} NaN or infinite entries; no test is made of such trials")

@@ -203,7 +203,8 @@ def _sum(values: np.ndarray) -> int:
 def _digest(rows: Tensor) -> str:
     digest = hashlib.sha256()
     for part in rows.split(max(1, 2**22 // max(1, rows[:1].numel()))):
-        digest.update(part.detach().cpu().contiguous().numpy().tobytes())
+        words = part.detach().cpu().contiguous().flatten().view(torch.uint8)  # NumPy has no bfloat16
+        digest.update(words.numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -73,10 +73,11 @@ def told(values: Tensor, like: Tensor, /) -> Tensor:
 def rounded_up(number: float, /) -> int:
     """⌈x⌉; a whole number that rounding has lifted stays what it was.
 
-    >>> math.ceil(0.07 * 100), rounded_up(0.07 * 100)
-    (8, 7)
+    >>> math.ceil(0.07 * 100), rounded_up(0.07 * 100), rounded_up(1e13 + 0.5)
+    (8, 7, 10000000000001)
     """
-    return math.ceil(number * (1 - 1e-12))
+    nearest = round(number)
+    return nearest if 0 <= number - nearest <= min(1e-12 * nearest, 1e-3) else math.ceil(number)
 
 
 def promoted(first: Tensor, /, *others: Tensor) -> list[Tensor]:

@@ -143,9 +143,12 @@ def misfits(
     """
     if not teachers:
         raise ValueError("teachers is empty; give at least one")
+    features = features.detach()
     return {
         name: float(
-            kl_divergence(head_logits(distilled_head(features, probs), features), probs.double().log()).mean()
+            kl_divergence(
+                head_logits(distilled_head(features, probs), features), probs.detach().double().log()
+            ).mean()
         )
         for name, probs in teachers.items()
     }

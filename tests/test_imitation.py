@@ -31,6 +31,17 @@ def test_first_order_by_a_finite_difference() -> None:
     torch.testing.assert_close(closed, 0.3 * moved.square().sum() / 7, rtol=1e-6, atol=0)
 
 
+def test_what_the_caller_has_switched_off_changes_nothing() -> None:
+    step = imitation_step(NET, START, OTHER, INPUTS, step_size=0.3)
+    aligned = first_order_alignment(NET, START, OTHER, INPUTS, step_size=0.3)
+    assert float(aligned) > 0
+    for mode in (torch.no_grad(), torch.inference_mode()):
+        with mode:
+            made = START.clone(), OTHER.clone(), INPUTS.clone()
+            assert torch.equal(imitation_step(NET, *made, step_size=0.3), step)
+            assert torch.equal(first_order_alignment(NET, *made, step_size=0.3), aligned)
+
+
 def test_what_is_refused() -> None:
     with pytest.raises(ValueError, match="step_size"):
         imitation_step(NET, START, OTHER, INPUTS, step_size=0.0)

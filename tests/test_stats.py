@@ -233,6 +233,17 @@ def test_intervals_of_any_confidence_are_statsmodels(confidence: float) -> None:
     assert mean_test(values[:2]).dof == 1
 
 
+def test_what_is_no_trial_and_no_p_value_is_refused() -> None:
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="values holds 1 NaN or infinite"):
+            mean_test(np.array([0.1, bad, 0.3]))
+        with pytest.raises(ValueError, match="values holds 1 NaN or infinite"):
+            bounded_test(np.array([0.1, bad, 0.3]), 0.0, 1.0)
+    for p_values in ([0.1, 1.5], [-0.1], [np.nan]):
+        with pytest.raises(ValueError, match="p_values"):
+            holm_adjusted(p_values)
+
+
 @pytest.mark.parametrize("horizons", [[10.0, 10.0, 10.0], [10.0, 10.0, 100.0], [1.0, 10.0, np.inf]])
 def test_a_rate_needs_three_horizons_that_differ(horizons: list[float]) -> None:
     with pytest.raises(ValueError, match=r"horizons show no rate|finite"):

@@ -153,9 +153,11 @@ def test_the_file_is_not_held_in_memory(tmp_path: Path) -> None:
 
 def test_the_file_has_the_type_of_the_values_and_not_of_the_points(tmp_path: Path) -> None:
     half, single = points(9).half(), points(9, dtype=torch.float32)
+    brain = single.bfloat16()
     module = torch.nn.Linear(3, 2).double()  # K = x·x′ + 1, in the module's precision
     for name, kernel, rows, dtype in (
         ("half", LinearKernel(), half, np.float32),
+        ("brain", LinearKernel(), brain, np.float32),
         ("module", EmpiricalKernel(module), single, np.float64),
     ):
         for _ in range(2):  # made, and gone on with

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.types import at_least_float32
+from kdtheory.types import at_least_float32, told
 from kdtheory.validate import check_at_least, check_finite, check_one_of
 
 __all__ = ["eckart_young_error", "low_rank_factors", "truncated_svd"]
@@ -82,9 +82,10 @@ def eckart_young_error(
     """
     check_one_of("norm", norm, ("frobenius", "spectral"))
     _check(weight, rank)
-    rest: Tensor = torch.linalg.svdvals(*at_least_float32(weight))[..., int(rank) :]
+    (weight,) = at_least_float32(weight)
+    rest: Tensor = torch.linalg.svdvals(weight)[..., int(rank) :]
     if norm == "frobenius":
-        return rest.square().sum(-1).sqrt()
+        return told(rest.double().square().sum(-1).sqrt(), weight)
     return rest[..., 0] if rest.shape[-1] else weight.new_zeros(weight.shape[:-2])
 
 

@@ -231,7 +231,7 @@ def _whole(pair: LowRank) -> nn.Module:
     first, second = parts
     weight, bias = pair.weight.detach(), None if pair.bias is None else pair.bias.detach()
     if isinstance(first, nn.Embedding):
-        made: nn.Module = embedding(weight, first.padding_idx)
+        made: nn.Module = embedding(weight, first)
     elif isinstance(first, nn.Linear):
         made = linear(weight, bias)
     elif isinstance(second, nn.modules.conv._ConvTransposeNd):
@@ -251,7 +251,7 @@ def _pair_of(layer: nn.Module, rank: int, left: Tensor, right: Tensor) -> LowRan
     if isinstance(layer, nn.Embedding):
         if layer.padding_idx is not None and not layer.weight[layer.padding_idx].any():
             left[layer.padding_idx] = 0  # exactly, so that it stays zero when the other factor learns
-        return LowRank(embedding(left, layer.padding_idx), linear(right.mT, None))
+        return LowRank(embedding(left, layer), linear(right.mT, None))
     if isinstance(layer, nn.Linear):
         return LowRank(linear(right, None), linear(left, bias))
     assert isinstance(layer, nn.modules.conv._ConvNd)

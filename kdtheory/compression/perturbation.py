@@ -92,9 +92,9 @@ def neyshabur18_perturbation(
         check_same_shape("a weight", weight, "its perturbation", change)
         check_finite("weights", weight)
         check_finite("perturbations", change)
-        norms.append(float(torch.linalg.matrix_norm(weight.double(), ord=2)))
+        norms.append(float(torch.linalg.matrix_norm(weight.detach().double(), ord=2)))
         check_positive("the norm of a weight", norms[-1])
-        ratios.append(float(torch.linalg.matrix_norm(change.double(), ord=2)) / norms[-1])
+        ratios.append(float(torch.linalg.matrix_norm(change.detach().double(), ord=2)) / norms[-1])
     return Perturbation(math.prod(norms), tuple(ratios), input_norm)
 
 

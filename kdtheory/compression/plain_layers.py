@@ -45,9 +45,11 @@ def hooked_as(layer: nn.Module, made: nn.Module, /) -> nn.Module:
     return made
 
 
-def embedding(weight: Tensor, padding_idx: int | None) -> nn.Embedding:
+def embedding(weight: Tensor, layer: nn.Embedding) -> nn.Embedding:
+    """A table as `layer`, of other numbers."""
     like = {"device": weight.device, "dtype": weight.dtype}
-    table: nn.Embedding = skip_init(nn.Embedding, *weight.shape, padding_idx=padding_idx, **like)
+    settings = {name: getattr(layer, name) for name in ("padding_idx", "scale_grad_by_freq")}
+    table: nn.Embedding = skip_init(nn.Embedding, *weight.shape, **settings, **like)
     _fill(table, weight, None)
     return table
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from kdtheory.validate import check_at_least
 
 _BYTE = 8
 _HALF_BYTE = (torch.quint4x2,)
+_MOST_EXACT = 1000
+"""Places for which a binomial coefficient is computed whole."""
 
 __all__ = ["ModelSize", "model_size", "sparse_bits"]
 
@@ -113,6 +116,20 @@ def sparse_bits(entries: int, kept: int, /, *, bits_per_weight: int = 32) -> int
     check_at_least("bits_per_weight", bits_per_weight, 1)
     if kept > entries:
         raise ValueError(f"kept = {kept} of {entries} entries; keep at most all of them")
-    choices = math.lgamma(entries + 1) - math.lgamma(kept + 1) - math.lgamma(entries - kept + 1)
-    places = math.ceil(choices / math.log(2) - 1e-9) if 0 < kept < entries else 0
-    return math.ceil(math.log2(entries + 1)) + places + kept * bits_per_weight
+    return int(entries).bit_length() + _bits_of_places(int(entries), int(kept)) + kept * bits_per_weight
+
+
+def _bits_of_places(entries: int, kept: int) -> int:
+    """⌈log₂ C(N, s)⌉, in whole numbers where few are kept or left out; else by the entropy and Stirling.
+
+    One more where the rounding of the logarithm might have taken one.
+    """
+    fewer = min(kept, entries - kept)
+    if fewer <= _MOST_EXACT:
+        return (math.comb(entries, fewer) - 1).bit_length()
+    share, rest = fewer / entries, 1 - fewer / entries
+    nats = -fewer * math.log(share) - (entries - fewer) * math.log1p(-share)
+    nats -= math.log(2 * math.pi * fewer * rest) / 2
+    nats += 1 / (12 * entries) - 1 / (12 * fewer) - 1 / (12 * (entries - fewer))
+    slack = 8 * sys.float_info.epsilon * nats + 1 / (360 * fewer**3) + 1 / (360 * (entries - fewer) ** 3)
+    return math.ceil((nats + slack) / math.log(2))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.networks import Architecture
-from kdtheory.types import at_least_float32
+from kdtheory.types import told
 from kdtheory.validate import check_at_least, check_finite, check_fraction
 
 __all__ = ["best_sparse", "kept_weights", "largest_entries", "sparse_error"]
@@ -102,6 +102,6 @@ def sparse_error(weight: Float[Tensor, "*shape"], /, *, kept: int) -> Float[Tens
     >>> sparse_error(torch.tensor([3.0, -12.0, 4.0, 13.0]), kept=2)
     tensor(5.)
     """
-    flat = at_least_float32(weight)[0].reshape(-1)
-    left_out = ~largest_entries(flat, kept=kept)
-    return flat[left_out].square().sum().sqrt()
+    flat = weight.reshape(-1)
+    left_out = flat[~largest_entries(flat, kept=kept)]
+    return told(left_out.double().square().sum().sqrt(), weight)

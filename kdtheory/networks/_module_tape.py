@@ -7,9 +7,10 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
 from kdtheory.doors import inside
+from kdtheory.networks._called_with import called_with
 from kdtheory.networks.outputs import outputs_in
 
 __all__ = ["ModuleTape", "mapped"]
@@ -21,7 +22,7 @@ def mapped(module: nn.Module, named: dict[str, Tensor], inputs: Tensor, own: boo
     """The module called once per member, with the members' weights and shared or own inputs."""
 
     def call(weights: dict[str, Tensor], examples: Tensor) -> Tensor:
-        said = functional_call(module, weights, (examples,))
+        said = called_with(module, weights, examples)
         return _read(said, examples=len(examples), name="the module of factory")
 
     return vmap(call, in_dims=(0, 0 if own else None))(named, inputs)
@@ -30,7 +31,7 @@ def mapped(module: nn.Module, named: dict[str, Tensor], inputs: Tensor, own: boo
 class ModuleTape:
     """The steps of one group of modules: autograd keeps what `forward` did until `backward`.
 
-    The module is the tape's own: `functional_call` swaps its weights, which threads must not share.
+    The module is the tape's own: a call swaps its weights, which threads must not share.
     """
 
     def __init__(

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.func import functional_call
 
 from kdtheory.doors import door
+from kdtheory.networks._called_with import called_with
 from kdtheory.networks._checks import check_member, check_named, check_own, check_params
 from kdtheory.networks._module_tape import ModuleTape, mapped
 from kdtheory.networks.calls import Inputs
@@ -138,7 +138,7 @@ class ModuleArchitecture:
         skeleton = copied(self._module)  # every tensor in it is a parameter, and replaced
         named = self.unpack(params)
         if params.ndim == 1:
-            said = functional_call(skeleton, named, (inputs,))
+            said = called_with(skeleton, named, inputs)
             return outputs_in(said, examples=len(inputs), name=_NAME)
         return mapped(skeleton, named, inputs, own=inputs.ndim == len(self.input_shape) + 2)
 
@@ -176,7 +176,7 @@ class ModuleArchitecture:
         return ModuleTape(self._skeleton(params.dtype, params.device), self.unpack, params, gradient)
 
     def _skeleton(self, dtype: torch.dtype, device: torch.device | str) -> nn.Module:
-        """A copy to call: `functional_call` swaps weights for a moment, which threads must not share."""
+        """A copy to call: a call with others swaps weights for a moment, which threads must not share."""
         skeleton: nn.Module = copied(self._module).to(device=device, dtype=dtype)
         return skeleton
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jacrev, vmap
+from torch.func import jacrev, vmap
 
 from kdtheory._jacobians import mapped_or_plain
+from kdtheory.networks._called_with import called_with
 from kdtheory.ntk._factors import Factors, Flat
 
 __all__ = ["jacobian_factors"]
@@ -22,7 +23,7 @@ def jacobian_factors(module: nn.Module, rows: Tensor) -> Factors:
     fixed = {name: p.detach() for name, p in module.named_parameters() if not p.requires_grad}
 
     def single(params: dict[str, Tensor], row: Tensor) -> Tensor:
-        outputs: Tensor = functional_call(module, {**params, **fixed}, (row[None],))
+        outputs: Tensor = called_with(module, {**params, **fixed}, row[None])
         return outputs[0]
 
     def mapped() -> Tensor:

@@ -11,10 +11,10 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
 
 from kdtheory.networks import Erf, NTKLinear
+from kdtheory.networks._called_with import called_with
 from kdtheory.ntk._chain import Chain
 from kdtheory.ntk._factors import Below, Factors, Flat, Last, Layer, Outer
 
@@ -116,7 +116,7 @@ def _squared_gradient(module: nn.Module, row: Tensor, direction: Tensor) -> Tens
     named = {name: p.detach().requires_grad_(p.requires_grad) for name, p in module.named_parameters()}
     trained = [p for p in named.values() if p.requires_grad]
     with torch.enable_grad():
-        total = functional_call(module, named, (row,))[0] @ direction
+        total = called_with(module, named, row)[0] @ direction
         grads = torch.autograd.grad(total, trained, materialize_grads=True)
     return torch.stack([grad.square().sum() for grad in grads]).sum()
 
@@ -128,7 +128,7 @@ def _taped(module: nn.Module, rows: Tensor) -> tuple[_Tape, Tensor]:
     frozen = {name: p.detach() for name, p in module.named_parameters()}
     try:
         with torch.enable_grad():
-            outputs = functional_call(module, frozen, (rows.detach(),))
+            outputs = called_with(module, frozen, rows.detach())
     finally:
         for hook in hooks:
             hook.remove()

@@ -119,7 +119,7 @@ def iterative_solution(
     z = targets.detach().cpu().double().numpy()
     if not z.any():
         raise ValueError("targets are all zero, and so is the solution; give others")
-    own = kernel.diagonal(rows if scale is None else rows[:1])
+    own = kernel.diagonal(rows if scale is None else rows[:1]).detach()
     ridge = jitter * (float(own.double().mean()) if scale is None else scale)
     check_positive("scale", ridge)
     if jitter <= torch.finfo(own.dtype).eps:
@@ -281,8 +281,9 @@ class _Nystroem:
         chosen = torch.linspace(0, len(rows) - 1, landmarks, dtype=torch.float64).long().unique()
         points = rows[chosen]
         gram = kernel(points).cpu()
-        rounding = _ROUNDINGS * torch.finfo(gram.dtype).eps * float(gram.diagonal().double().sum())
-        # What is added to K(C, C) makes FFᵀ smaller still.
+        # What is added to K(C, C) makes FFᵀ smaller still; landmarks may all be points of norm zero.
+        trace = float(gram.diagonal().double().sum()) or ridge
+        rounding = _ROUNDINGS * torch.finfo(gram.dtype).eps * trace
         size, identity = len(chosen), torch.eye(len(chosen), dtype=torch.float64)
         lower = torch.linalg.cholesky(gram.double() + rounding * identity)
         whitening = torch.linalg.solve_triangular(lower, identity, upper=False).mT

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.types import at_least_float32, promoted
+from kdtheory.types import at_least_float32, promoted, recordable
 from kdtheory.validate import check_at_least, check_finite, check_positive, check_same_shape
 
 __all__ = ["LinearisedTraining", "linearised_training", "relative_deviation", "weight_change"]
@@ -136,8 +136,12 @@ class LinearisedTraining:
             raise ValueError(f"time = {time} must be at least 0; math.inf is the end of training")
         if self.discrete and time < math.inf:
             check_at_least("time", time, 0)  # type: ignore[arg-type]
-        if self.discrete and time == math.inf and self.rate * float(self.eigenvalues.max()) >= 2:
-            limit = 2 / float(self.eigenvalues.max())
+        if (
+            self.discrete
+            and time == math.inf
+            and self.rate * (top := float(self.eigenvalues.detach().max())) >= 2
+        ):
+            limit = 2 / top
             raise ValueError(f"rate = {self.rate} diverges; gradient descent converges below {limit:.4g}")
         return time
 
@@ -183,15 +187,16 @@ def linearised_training(
         raise ValueError(
             f"gram has shape {tuple(gram.shape)} for {len(targets)} targets; give K of the same points"
         )
-    scale = float(gram.abs().max())
+    scale = float(gram.detach().abs().max())
     if not torch.allclose(gram, gram.mT, rtol=0, atol=1e-6 * scale):
         raise ValueError("gram is not symmetric; take (H + Hᵀ)/2 if rounding is the cause")
     values, vectors = torch.linalg.eigh(gram)
     # Rounding of a Gram matrix moves its eigenvalues by about n·ε·‖H‖.
-    floor = len(gram) * torch.finfo(gram.dtype).eps * float(values.abs().max())
-    if float(values[0]) < -floor:
+    plain = values.detach()
+    floor = len(gram) * torch.finfo(gram.dtype).eps * float(plain.abs().max())
+    if float(plain[0]) < -floor:
         raise ValueError(
-            f"gram has the eigenvalue {float(values[0]):.3g}: it is not positive semi-definite, "
+            f"gram has the eigenvalue {float(plain[0]):.3g}: it is not positive semi-definite, "
             "so it is no kernel's matrix"
         )
     clean = torch.where(values <= floor, 0.0, values)
@@ -199,6 +204,7 @@ def linearised_training(
 
 
 @door
+@torch.inference_mode(False)
 def weight_change(
     outputs: Callable[[Tensor], Tensor], params: Float[Tensor, "size"], coefficients: Float[Tensor, "n *k"], /
 ) -> Float[Tensor, "size"]:
@@ -216,7 +222,7 @@ def weight_change(
     >>> weight_change(lambda w: x @ w, torch.zeros(2), torch.tensor([2.0]))
     tensor([6., 8.])
     """
-    leaf = params.detach().requires_grad_()
+    leaf = recordable(params).requires_grad_()
     with torch.enable_grad():
         values = outputs(leaf)
         check_same_shape("outputs(params)", values, "coefficients", coefficients)
@@ -239,7 +245,7 @@ def relative_deviation(
     check_finite("predicted", predicted)
     check_finite("trained", trained)
     way = (trained - start).norm()
-    if not float(way) > 0:
+    if not float(way.detach()) > 0:
         raise ValueError("trained equals start: the network has not moved, so there is nothing to relate to")
     deviation: Tensor = (predicted - trained).norm() / way
     return deviation

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
-from torch.func import functional_call, vjp
+from torch.func import vjp
 
 from kdtheory._autocast import own_precision
 from kdtheory.doors import door
 from kdtheory.networks import Inputs, check_alone, left_as_it_was, outputs_in
+from kdtheory.networks._called_with import called_with
 from kdtheory.validate import check_at_least, check_finite, check_same_shape
 
 __all__ = ["ntk_vector_product"]
@@ -65,7 +66,7 @@ def ntk_vector_product(
 
     def outputs(trained: dict[str, Tensor], points: Tensor) -> Tensor:
         (own,) = Inputs((points,)).like(module).args  # the module may write on it
-        made = functional_call(module, {**trained, **fixed}, (own,))
+        made = called_with(module, {**trained, **fixed}, own)
         return outputs_in(made, examples=len(points))
 
     change = {name: torch.zeros_like(p) for name, p in params.items()}

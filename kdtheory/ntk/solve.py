@@ -46,15 +46,16 @@ def cholesky(gram: Float[Tensor, "n n"], /, *, jitter: float = 0.0) -> Float[Ten
     (gram,) = at_least_float32(gram)
     if not 0 <= jitter < torch.inf:
         raise ValueError(f"jitter = {jitter} must be finite and at least 0")
-    scale, epsilon = gram.diagonal().abs(), torch.finfo(gram.dtype).eps
-    if float((gram - gram.mT).abs().max()) > 100 * epsilon * float(scale.max()):
+    plain, epsilon = gram.detach(), torch.finfo(gram.dtype).eps
+    scale = plain.diagonal().abs()
+    if float((plain - plain.mT).abs().max()) > 100 * epsilon * float(scale.max()):
         raise ValueError("gram is not symmetric; give K(X), or (K + Kᵀ)/2 if it was put together by hand")
     ridge = jitter * float(scale.mean())
     factor: Tensor
     factor, info = torch.linalg.cholesky_ex(gram + ridge * torch.eye(len(gram)).to(gram) if ridge else gram)
     if int(info):
         raise ValueError(_singular(int(info) - 1, "is not positive definite", jitter))
-    pivots = factor.diagonal().square()
+    pivots = factor.detach().diagonal().square()
     lost = pivots <= _ROUNDINGS * len(gram) * epsilon * (scale + ridge)
     if bool(lost.any()):
         raise ValueError(_singular(int(lost.int().argmax()), "is singular up to rounding", jitter))

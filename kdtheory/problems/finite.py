@@ -102,7 +102,7 @@ class FiniteWorld(World):
     @property
     def bayes_error(self) -> float:
         """The least probability of error, Σ_a w_a (1 − max_y p_a(y))."""
-        return float(self.expectation(1 - self.probs.amax(-1)))
+        return float(self.expectation(1 - self.probs.detach().amax(-1)).detach())
 
     def expectation(self, values: Float[Tensor, "*batch s"], /) -> Float[Tensor, "*batch"]:
         """E v(x) = Σ_a w_a v_a, exact, summed in float64.

@@ -276,5 +276,10 @@ def kernel_teacher(
     centres = torch.randn(shape[0], dtype=torch.float64, generator=stream.child("centres").torch())
     alpha = torch.randn(shape[1], dtype=torch.float64, generator=stream.child("coefficients").torch())
     mean_square = (1 + 4 / width**2) ** (-dim / 2)
+    if not mean_square > 0:
+        raise ValueError(
+            f"bandwidth = {width:g} in dim = {dim} makes a kernel that is 0 almost everywhere; "
+            "give a larger one, such as the root of dim"
+        )
     logits = KernelLogits(alpha * scale / math.sqrt(num_centres * mean_square), centres, width)
     return TeacherWorld(logits, temperature)

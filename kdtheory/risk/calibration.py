@@ -40,12 +40,14 @@ def calibration_error(
     """
     check_world(teacher_probs, probs, weights)
     check_world(probs, teacher_probs, weights, name="teacher_probs")
-    teacher_probs, probs, weights = promoted(*at_least_float32(teacher_probs, probs, weights))
+    like, *_ = given = promoted(*at_least_float32(teacher_probs, probs, weights))
+    # Sums one after another: of many points they lose float32's digits.
+    teacher_probs, probs, weights = (array.double() for array in given)
     forecasts, cell = torch.unique(teacher_probs, dim=0, return_inverse=True)
     mass = weights.new_zeros(len(forecasts)).index_add(0, cell, weights)
     outcome = torch.zeros_like(forecasts).index_add(0, cell, weights[:, None] * probs)
     gaps = (mass[:, None] * forecasts - outcome).abs().sum(-1) / 2
-    total: Tensor = gaps.sum()
+    total: Tensor = gaps.sum().to(like)
     return total
 
 
@@ -83,15 +85,14 @@ def top_label_calibration_error(
     # Compared with the ends themselves: confidence · B rounds across them (0.07 · 100 > 7).
     ends = torch.arange(1, bins + 1, dtype=torch.float64, device=probs.device) / bins
     place = torch.searchsorted(ends.to(probs.dtype).to(confidence), confidence).clamp_max(bins - 1)
-    gap = (chosen == labels).to(confidence) - confidence
+    gap = (chosen == labels).double() - confidence.double()
     sums = gap.new_zeros(bins).index_add(0, place, gap)
     if norm == "l1":
-        total: Tensor = sums.abs().sum() / len(probs)
-        return total
+        return (sums.abs().sum() / len(probs)).to(confidence)
     counts = gap.new_zeros(bins).index_add(0, place, torch.ones_like(gap))
     gaps = (sums / counts.clamp_min(1)).abs()
     if norm == "max":
-        return gaps.amax()
+        return gaps.amax().to(confidence)
     # Not the root of a sum, whose gradient at zero is no number.
     root: Tensor = torch.linalg.vector_norm((counts / len(probs)).sqrt() * gaps)
-    return root
+    return root.to(confidence)

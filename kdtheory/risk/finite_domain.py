@@ -60,7 +60,8 @@ def transferred(
     visits = counts.sum(-1, keepdim=True)
     even = torch.full_like(teacher, 1 / teacher.shape[-1])
     if feedback == "hard":
-        return torch.where(visits > 0, counts / visits.clamp_min(1), even)
+        shares = counts.to(torch.float64) / visits.clamp_min(1)
+        return torch.where(visits > 0, shares.to(teacher), even)
     if feedback == "soft":
         return torch.where(visits > 0, teacher, even)
     known = torch.where(counts > 0, teacher, 0.0)
@@ -119,7 +120,7 @@ def hidden_mass(
     hidden = (
         mass * (float(n) * torch.log1p(-mass.clamp(max=1))).exp()
     )  # 1 − m in full: n may be large and m small
-    return float(hidden.sum())
+    return float(hidden.detach().sum())
 
 
 @door

@@ -26,7 +26,7 @@ from kdtheory._jacobians import mapped_or_plain
 from kdtheory.doors import door
 from kdtheory.losses.labelwise import log_loss
 from kdtheory.risk._doors import check_world
-from kdtheory.types import at_least_float32
+from kdtheory.types import at_least_float32, recordable
 from kdtheory.validate import check_at_least, check_finite, check_same_shape
 
 __all__ = ["GradientNoise", "gradient_noise", "network_gradient_noise"]
@@ -86,6 +86,7 @@ def gradient_noise(
 
 
 @door
+@torch.inference_mode(False)
 def network_gradient_noise(
     logits: Callable[[Tensor, Tensor], Tensor],
     params: Float[Tensor, "p"],
@@ -119,7 +120,7 @@ def network_gradient_noise(
     tensor(0.5000)
     """
     check_at_least("chunk_size", chunk_size, 1)
-    frozen = params.detach()
+    frozen, inputs = recordable(params), inputs.clone() if inputs.is_inference() else inputs
     values = logits(frozen, inputs).detach()
     losses = loss(values)
     check_same_shape("the losses", losses, "probs", probs)

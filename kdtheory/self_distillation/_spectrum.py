@@ -11,25 +11,24 @@ from kdtheory.validate import check_finite
 __all__ = ["check_eigenvalues", "check_rows", "eigenbasis"]
 
 
-def eigenbasis(kernel: Tensor) -> tuple[Tensor, Tensor]:
+def eigenbasis(kernel: Tensor, *, name: str = "kernel") -> tuple[Tensor, Tensor]:
     """Eigenvalues d_1 ≤ … ≤ d_K and Vᵀ, the eigenvectors as columns: G = Vᵀ D V.
 
     Raises:
         ValueError: not square, not symmetric, not finite, or negative beyond rounding.
     """
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1]:
-        raise ValueError(f"kernel has shape {tuple(kernel.shape)}; give a square matrix")
-    check_finite("kernel", kernel)
+        raise ValueError(f"{name} has shape {tuple(kernel.shape)}; give a square matrix")
+    check_finite(name, kernel)
     (kernel,) = at_least_float32(kernel)
-    scale, eps = float(kernel.abs().max()), torch.finfo(kernel.dtype).eps
-    off = float((kernel - kernel.mT).abs().max())
+    plain = kernel.detach()
+    scale, eps = float(plain.abs().max()), torch.finfo(kernel.dtype).eps
+    off = float((plain - plain.mT).abs().max())
     if off > 100 * eps * scale:
-        raise ValueError(f"kernel is not symmetric (by {off:.3g}); give (K + Kᵀ)/2")
+        raise ValueError(f"{name} is not symmetric (by {off:.3g}); give the mean of it and its transpose")
     values, vectors = torch.linalg.eigh(kernel)
-    if float(values[0]) < -100 * eps * scale * len(values):
-        raise ValueError(
-            f"kernel has eigenvalue {float(values[0]):.3g} < 0; give a positive semi-definite one"
-        )
+    if (least := float(values[0].detach())) < -100 * eps * scale * len(values):
+        raise ValueError(f"{name} has eigenvalue {least:.3g} < 0; give a positive semi-definite one")
     return values.clamp_min(0), vectors
 
 
@@ -38,7 +37,7 @@ def check_eigenvalues(eigenvalues: Tensor, *, positive: bool) -> None:
     if eigenvalues.ndim != 1:
         raise ValueError(f"eigenvalues has shape {tuple(eigenvalues.shape)}; give a vector")
     check_finite("eigenvalues", eigenvalues)
-    least = float(eigenvalues.min())
+    least = float(eigenvalues.detach().min())
     if least < 0 or (positive and least == 0):
         wanted = "> 0: drop the null space" if positive else "≥ 0"
         raise ValueError(f"eigenvalues reach down to {least:.3g}; they must be {wanted}")

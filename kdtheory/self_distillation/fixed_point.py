@@ -113,7 +113,7 @@ def borup21_contraction(kernel: Float[Tensor, "n n"], /, *, penalty: float, alph
     0.375
     """
     _check(penalty, alpha)
-    top = float(eigenbasis(kernel)[0][-1])
+    top = float(eigenbasis(kernel)[0][-1].detach())
     return (1 - alpha) * top / (top + penalty)
 
 
@@ -122,7 +122,7 @@ def _filtered(kernel: Tensor, targets: Tensor, factor: Callable[[Tensor], Tensor
     values, vectors = eigenbasis(kernel)
     check_rows("targets", targets, len(values))
     values, vectors, targets = promoted(values, vectors, *at_least_float32(targets))
-    factors = factor(values)
+    factors = factor(values.double()).to(values)  # a penalty may lie outside float32's range
     along = factors[..., None] * (vectors.mT @ targets.reshape(len(values), -1))
     return (vectors @ along).reshape(*factors.shape[:-1], *targets.shape)
 

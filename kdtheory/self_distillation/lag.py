@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.self_distillation._spectrum import check_eigenvalues
-from kdtheory.types import at_least_float32
+from kdtheory.types import told
 from kdtheory.validate import check_fraction, check_positive
 
 __all__ = ["flow_filter", "nagarajan23_lag", "student_filter", "time_at_progress"]
@@ -33,7 +33,7 @@ def flow_filter(eigenvalues: Float[Tensor, "*d"], /, *, time: float) -> Float[Te
     """
     check_positive("time", time)
     check_eigenvalues(eigenvalues.reshape(-1), positive=False)
-    return -torch.expm1(-time * at_least_float32(eigenvalues)[0])
+    return told(-torch.expm1(-time * eigenvalues.double()), eigenvalues)
 
 
 @door
@@ -89,12 +89,13 @@ def nagarajan23_lag(
     >>> lag[0] > 0, abs(float(lag[1])) < 1e-12
     (tensor(True), True)
     """
-    student = student_filter(eigenvalues, student_time=student_time, teacher_time=teacher_time)
-    top = float(eigenvalues.max())
+    wide = eigenvalues.double()
+    student = student_filter(wide, student_time=student_time, teacher_time=teacher_time)
+    top = float(wide.detach().max())
     check_positive("the largest eigenvalue", top)
     # −ln(1 − a_{t_s}a_{t_t}): near progress one by the complements, the larger one taken out.
     near, far = sorted((teacher_time * top, student_time * top))
     progress = math.expm1(-near) * math.expm1(-far)
     whole = near - math.log1p(math.exp(near - far) - math.exp(-far))
     tau = (-math.log1p(-progress) if progress < 0.5 else whole) / top
-    return flow_filter(eigenvalues, time=tau) - student
+    return told(flow_filter(wide, time=tau) - student, eigenvalues)

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.self_distillation._spectrum import check_eigenvalues
+from kdtheory.self_distillation._spectrum import check_eigenvalues, eigenbasis
 from kdtheory.types import at_least_float32, promoted
 from kdtheory.validate import check_at_least, check_finite, check_positive, check_same_shape
 
@@ -43,13 +43,20 @@ class Mixing:
         risk: R(λ), the teacher's excess risk ‖β_λ − β*‖²_Σ.
         slope: R′(λ).
         curvature: ‖dβ_λ/dλ‖²_Σ > 0.
-        penalty: λ.
+        penalty: λ > 0.
+
+    Raises:
+        ValueError: curvature or penalty is not positive.
     """
 
     risk: float
     slope: float
     curvature: float
     penalty: float
+
+    def __post_init__(self) -> None:
+        check_positive("curvature", self.curvature)
+        check_positive("penalty", self.penalty)
 
     @property
     def weight(self) -> float:
@@ -138,8 +145,8 @@ def optimal_mixing(
         covariance: Σ = E xxᵀ of fresh inputs; XᵀX/n for the risk on the same inputs.
 
     Raises:
-        ValueError: as `ridge`, truth or covariance are of another size, the covariance is not symmetric, or
-            β_λ is the same for every λ.
+        ValueError: as `ridge`, truth or covariance are of another size, the covariance is not symmetric
+            positive semi-definite, or what β_λ predicts is the same for every λ.
 
     >>> x, y = torch.tensor([[1.0], [1.0]]), torch.tensor([1.0, 3.0])
     >>> mixing = optimal_mixing(x, y, penalty=1.0, truth=torch.tensor([2.0]), covariance=torch.eye(1))
@@ -154,19 +161,18 @@ def optimal_mixing(
             f"they must be d and d × d, d = {inputs.shape[1]}"
         )
     inputs, targets, truth, covariance = promoted(*at_least_float32(inputs, targets, truth, covariance))
-    off = float((covariance - covariance.mT).abs().max())
-    if off > 100 * torch.finfo(covariance.dtype).eps * float(covariance.abs().max()):
-        raise ValueError(f"covariance is not symmetric (by {off:.3g}); give (C + Cᵀ)/2")
+    eigenbasis(covariance, name="covariance")
     error = ridge(inputs, targets, penalty=penalty) - truth
     derivative = ridge_derivative(inputs, targets, penalty=penalty)
     pulled = covariance @ derivative
-    if not float(derivative @ pulled) > 0:
+    numbers = torch.stack([error @ covariance @ error, 2 * error @ pulled, derivative @ pulled])
+    risk, slope, curvature = numbers.detach().tolist()
+    if not curvature > 0:
         raise ValueError(
-            "inputs and targets say nothing: β_λ does not change with the penalty, so that no weight is best"
+            "inputs, targets and covariance say nothing: what β_λ predicts does not change with the penalty, "
+            "so that no weight is best"
         )
-    return Mixing(
-        float(error @ covariance @ error), 2 * float(error @ pulled), float(derivative @ pulled), penalty
-    )
+    return Mixing(risk, slope, curvature, penalty)
 
 
 @door
@@ -206,7 +212,8 @@ def fixed_design_mixing(
     check_eigenvalues(eigenvalues, positive=False)
     check_finite("coefficients", coefficients)
     check_same_shape("eigenvalues", eigenvalues, "coefficients", coefficients)
-    d, signal, share = eigenvalues.double(), coefficients.double().square(), noise_variance / n
+    d, signal = eigenvalues.detach().double(), coefficients.detach().double().square()
+    share = noise_variance / n
     shrunk = d + penalty
     curvature = float((d**2 * (d * signal + share) / shrunk**4).sum())
     check_positive("the sum of signal and noise along the inputs", curvature)
@@ -227,8 +234,10 @@ def _regressed(inputs: Tensor, targets: Tensor, penalty: float, *, power: int) -
         shapes = f"inputs has shape {tuple(inputs.shape)} and targets {tuple(targets.shape)}"
         raise ValueError(f"{shapes}; give n × d and n, or n × columns")
     left, values, right = torch.linalg.svd(inputs, full_matrices=False)
-    shares, shrunk = values / len(inputs), values.square() / len(inputs) + penalty
+    wide = values.double()  # squares may lie outside float32's range
+    shares, shrunk = wide / len(inputs), wide.square() / len(inputs) + penalty
     for _ in range(power):
         shares = shares / shrunk
-    weights: Tensor = right.mT @ (shares[:, None] * (left.mT @ targets.reshape(len(targets), -1)))
+    along = shares.to(values)[:, None] * (left.mT @ targets.reshape(len(targets), -1))
+    weights: Tensor = right.mT @ along
     return weights.reshape(-1, *targets.shape[1:])

@@ -103,7 +103,7 @@ def mobahi20_rounds(
     multipliers: list[float] = []
     shrinkage: list[Tensor] = []
     kept = previous = torch.ones_like(values)
-    while len(multipliers) < rounds and float((kept[:, None] * along).norm()) > limit:
+    while len(multipliers) < rounds and _norm(kept, along) > limit:
         multiplier = mobahi20_multiplier(values, kept[:, None] * along, error=error)
         previous, kept = kept, kept * values / (multiplier + values)
         multipliers.append(multiplier)
@@ -116,7 +116,7 @@ def mobahi20_rounds(
         (vectors @ (factors[..., None] * along)).reshape(len(factors), *targets.shape),
         factors[1:],
         (vectors @ (last[:, None] * along)).reshape(targets.shape),
-        collapsed=float((kept[:, None] * along).norm()) <= limit,
+        collapsed=_norm(kept, along) <= limit,
     )
 
 
@@ -141,7 +141,7 @@ def mobahi20_multiplier(
     0.25
     """
     check_rows("coefficients", coefficients, len(eigenvalues))
-    eigenvalues, coefficients = eigenvalues.cpu().double(), coefficients.cpu().double()
+    eigenvalues, coefficients = (array.detach().cpu().double() for array in (eigenvalues, coefficients))
     norm = float(coefficients.norm())
     low, high = _bounds(eigenvalues, norm, error)
     values = eigenvalues.numpy()
@@ -217,11 +217,12 @@ def mobahi20_rounds_before_collapse(
     RoundsBeforeCollapse(printed=2, least=4, most=8)
     """
     ratio = _ratio(eigenvalues, norm, error)
+    eigenvalues = eigenvalues.detach()
     kappa = float(eigenvalues.max()) / float(eigenvalues.min())
     return RoundsBeforeCollapse(
         max(1, rounded_up((ratio - 1) / kappa)),
         max(1, rounded_up(ratio - 1)),
-        max(1, min(rounded_up(kappa * (ratio - 1)), rounded_up(ratio**2 - 1))),
+        max(1, rounded_up(min(kappa * (ratio - 1), ratio**2 - 1))),
     )
 
 
@@ -274,8 +275,12 @@ def effective_rank(outputs: Float[Tensor, "*batch n k"], /) -> Float[Tensor, "*b
     return rank
 
 
+def _norm(kept: Tensor, along: Tensor) -> float:
+    return float((kept[:, None] * along).detach().norm())
+
+
 def _bounds(eigenvalues: Tensor, norm: float, error: float) -> tuple[float, float]:
-    ratio = _ratio(eigenvalues, norm, error)
+    ratio, eigenvalues = _ratio(eigenvalues, norm, error), eigenvalues.detach()
     return float(eigenvalues.min()) / (ratio - 1), float(eigenvalues.max()) / (ratio - 1)
 
 

@@ -106,9 +106,10 @@ def projection_angle(
     """
     check_finite("squared_norms", squared_norms)
     check_positive("oracle", oracle)
-    if float(squared_norms.max() / oracle) > 1 + 1e4 * torch.finfo(oracle.dtype).eps:
+    epsilon = max(torch.finfo(squares.dtype).eps for squares in (squared_norms, oracle))
+    if float((squared_norms / oracle).detach().max()) > 1 + 1e4 * epsilon:
         raise ValueError("squared_norms exceeds the oracle's: no projection is longer than what it projects")
-    rounding = 64 * torch.finfo(oracle.dtype).eps * oracle
+    rounding = 64 * epsilon * oracle
     unseen = ((oracle - squared_norms).clamp_min(0) + rounding).sqrt()
     return (unseen / oracle.sqrt()).clamp_max(1).arcsin(), unseen
 

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_finite
 
 __all__ = [
@@ -92,7 +93,7 @@ def power_function_transfer_risk(
         projection: z_proj, the student of the oracle's own values, where that is not `student`.
 
     Raises:
-        ValueError: shapes differ, or a value is not finite.
+        ValueError: shapes differ, a value is not finite, or P_n or ρ_n is negative.
 
     >>> z = torch.tensor([0.5, 2.0])
     >>> power_function_transfer_risk(z, z, torch.tensor([2.0, 2.0]), torch.tensor(1.0))
@@ -103,6 +104,8 @@ def power_function_transfer_risk(
     check_finite("residual_norm", residual_norm)
     seen = student if projection is None else projection
     _check(student, seen)
+    _check_lengths(power=power, residual_norm=residual_norm)
+    student, oracle, seen, power = at_least_float32(student, oracle, seen, power)
     towards = torch.where(student == 0, -seen.abs(), student.sign() * seen)
     return _share(oracle.abs() + towards <= power * residual_norm[..., None], student)
 
@@ -120,13 +123,15 @@ def label_free_transfer_risk(
     will do in ρ_n.
 
     Raises:
-        ValueError: shapes differ, or a value is not finite.
+        ValueError: shapes differ, a value is not finite, or P_n or ρ_n is negative.
 
     >>> label_free_transfer_risk(torch.tensor([0.5, 2.0]), torch.ones(2), torch.tensor(1.0))
     tensor(0.5000)
     """
     _check(student, power)
     check_finite("residual_norm", residual_norm)
+    _check_lengths(power=power, residual_norm=residual_norm)
+    student, power = at_least_float32(student, power)
     return _share(student.abs() <= power * residual_norm[..., None], student)
 
 
@@ -144,13 +149,15 @@ def average_transfer_risk(
         diagonal: K(x, x).
 
     Raises:
-        ValueError: shapes differ, a value is not finite, or K(x, x) is not positive.
+        ValueError: shapes differ, a value is not finite, P_n is negative, or K(x, x) is not positive.
 
     >>> average_transfer_risk(torch.tensor([1.0, 0.5]), torch.ones(2))  # (½ + ⅙)/2
     tensor(0.3333)
     """
     check_finite("power", power)
     check_finite("diagonal", diagonal)
+    _check_lengths(power=power)
+    power, diagonal = at_least_float32(power, diagonal)
     if not bool((diagonal > 0).all()):
         raise ValueError("diagonal must be K(x, x) > 0; drop points whose feature is zero")
     return (power / diagonal.sqrt()).clamp(0, 1).arcsin().mean(-1) / math.pi
@@ -165,20 +172,29 @@ def misjudging_probability(
     Given its values on X the process at x is Gaussian with mean z_s(x) and standard deviation P_n(x).
 
     Raises:
-        ValueError: shapes differ, or a value is not finite.
+        ValueError: shapes differ, a value is not finite, or P_n is negative.
 
     >>> misjudging_probability(torch.tensor([0.0, 1.0, 1.0]), torch.tensor([1.0, 1.0, 0.0]))
     tensor([0.5000, 0.1587, 0.0000])
     """
     _check(student, power)
+    _check_lengths(power=power)
+    student, power = at_least_float32(student, power)
     ratio = student.abs() / power.clamp_min(torch.finfo(power.dtype).tiny)  # 0 over 0 is 0: a coin
     # torch's own normal distribution function loses the digits of small tails.
     return torch.erfc(ratio / math.sqrt(2)) / 2
 
 
 def _share(event: Tensor, like: Tensor) -> Tensor:
-    share: Tensor = event.to(like.dtype).mean(-1)
+    share: Tensor = event.to(at_least_float32(like)[0].dtype).mean(-1)
     return share
+
+
+def _check_lengths(**lengths: Tensor) -> None:
+    """They are lengths: a bound of negative ones would be none."""
+    for name, values in lengths.items():
+        if float(least := values.detach().min()) < 0:
+            raise ValueError(f"{name} goes down to {float(least):.3g}; give lengths, which are at least 0")
 
 
 def _check(first: Tensor, second: Tensor) -> None:

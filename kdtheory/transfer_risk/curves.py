@@ -32,6 +32,7 @@ from kdtheory.transfer_risk.bounds import (
     transfer_risk,
 )
 from kdtheory.transfer_risk.functions import KernelFunction
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_finite
 
 __all__ = ["NestedStudents", "TransferCurve", "checked_sizes", "nested_students", "transfer_curve"]
@@ -78,7 +79,8 @@ def nested_students(
 ) -> NestedStudents:
     """The students Δŵ = φ(X)Θ⁻¹z of the first n points, for all n at the cost of the largest.
 
-    Time N³/3 + N²m, memory two copies of Θ and one of the cross matrix.
+    Time N³/3 + N²m, memory two copies of Θ and one of the cross matrix. In the least precise type of Θ, the
+    cross matrix and the diagonal, float32 at least.
 
     Args:
         gram: Θ = K(X, X).
@@ -102,15 +104,20 @@ def nested_students(
     labels = targets[:, None] if targets.ndim == 1 else targets
     for name, array in (("targets", labels), ("cross", cross), ("diagonal", diagonal)):
         check_finite(name, array)
+    epsilon = max(torch.finfo(array.dtype).eps for array in (gram, cross, diagonal))
+    like = min(at_least_float32(gram, cross, diagonal), key=Tensor.element_size)
     last = sizes[-1]
-    factor = cholesky(gram[:last, :last], jitter=jitter)
+    factor = cholesky(gram[:last, :last].to(like), jitter=jitter)
     whitened = torch.linalg.solve_triangular(
-        factor, torch.cat([labels[:last].to(cross), cross[:last]], 1), upper=False
+        factor, torch.cat([labels[:last].to(like), cross[:last].to(like)], 1), upper=False
     )
-    return _prefixes(whitened[:, : labels.shape[1]], whitened[:, labels.shape[1] :], diagonal, sizes)
+    y, v = whitened[:, : labels.shape[1]], whitened[:, labels.shape[1] :]
+    return _prefixes(y, v, diagonal.to(like), sizes, epsilon)
 
 
-def _prefixes(y: Tensor, v: Tensor, diagonal: Tensor, sizes: tuple[int, ...]) -> NestedStudents:
+def _prefixes(
+    y: Tensor, v: Tensor, diagonal: Tensor, sizes: tuple[int, ...], epsilon: float
+) -> NestedStudents:
     """The sums over i ≤ n, from those over the rows between one size and the next."""
     outputs, explained = [], []
     low = 0
@@ -119,7 +126,7 @@ def _prefixes(y: Tensor, v: Tensor, diagonal: Tensor, sizes: tuple[int, ...]) ->
         outputs.append(part.mT @ own)
         explained.append(torch.linalg.vector_norm(part, dim=0).square())
         low = high
-    rounding = torch.tensor(sizes).to(diagonal)[:, None] * torch.finfo(diagonal.dtype).eps
+    rounding = torch.tensor(sizes).to(diagonal)[:, None] * epsilon
     left = diagonal - torch.stack(explained).cumsum(0)
     power = (left.clamp_min(0) + rounding * diagonal).sqrt()
     return NestedStudents(sizes, torch.stack(outputs).cumsum(0), power, y)
@@ -219,12 +226,13 @@ def transfer_curve(
     if targets is not None:
         cosine = students.inner(0, 1) / (norms * oracle.squared_norm.sqrt())
         # Rounded up as that of a projection is: a small angle is lost in the rounding of its cosine.
-        angle = (cosine - 64 * torch.finfo(cosine.dtype).eps).clamp(-1, 1).arccos()
+        epsilon = max(torch.finfo(array.dtype).eps for array in (norms, oracle.squared_norm))
+        angle = (cosine - 64 * epsilon).clamp(-1, 1).arccos()
     repeated = truth.expand_as(student)
     return TransferCurve(
         students.sizes,
         transfer_risk(student, repeated),
-        student.new_tensor([ji20_transfer_risk(angles, float(a)) for a in angle]),
+        student.new_tensor([ji20_transfer_risk(angles, a) for a in angle.detach().tolist()]),
         power_function_transfer_risk(student, repeated, students.power, unseen, projection=projection),
         label_free_transfer_risk(student, students.power, unseen),
         average_transfer_risk(students.power, diagonal),

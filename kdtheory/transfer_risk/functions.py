@@ -103,7 +103,7 @@ def angle_between(first: KernelFunction, second: KernelFunction, /) -> Float[Ten
     tensor(0.2500)
     """
     norms = first.squared_norm.sqrt() * second.squared_norm.sqrt()
-    if not float(norms) > 0:
+    if not float(norms.detach()) > 0:
         raise ValueError("a function of norm zero has no direction; give functions that are not zero")
     return (first.inner(second) / norms).clamp(-1, 1).arccos()
 

@@ -102,8 +102,8 @@ def large_transfer_curve(
     sizes = checked_sizes(sizes, len(inputs))
     inputs = inputs[: sizes[-1]]
     taught = oracle(inputs) if targets is None else targets[: sizes[-1]]
-    truth, roots = oracle(fresh).cpu().double(), kernel.diagonal(fresh).cpu().double().sqrt()
-    scale = float(kernel.diagonal(inputs).double().mean())
+    truth, lengths = (values.detach().cpu().double() for values in (oracle(fresh), kernel.diagonal(fresh)))
+    roots, scale = lengths.sqrt(), float(kernel.diagonal(inputs).detach().double().mean())
     columns: dict[str, list[float]] = {name: [] for name in _COLUMNS}
     iterations = []
     for n in sizes:

@@ -55,8 +55,9 @@ def phuong19_transfer_risk(
     """E R_n ≤ p(β) + p(π/2 − β)ⁿ for every β in [0, π/2] (Phuong & Lampert, 2019, Theorem 3), at the best β.
 
     Either a fresh x has an angle of at least β, or all n points have one of at least π/2 − β; else some x_i,
-    and so ŵ, is within π/2 − β of w_* and x within β: the signs agree. At β = π/2 it is never above 1. It
-    says nothing about isotropic Gaussians in high dimension, whose angles are all close to π/2.
+    and so ŵ, is within π/2 − β of w_* and x within β: the signs agree. At β = π/2 it is 1
+    where no x is orthogonal to w_*. It says nothing about isotropic Gaussians in high dimension, whose angles
+    are all close to π/2.
 
     Args:
         tail: p, a function of the angle in radians.

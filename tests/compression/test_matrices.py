@@ -127,6 +127,22 @@ def test_bad_input_is_named(call, named: str, unchecked_shapes: None) -> None:
         call()
 
 
+@pytest.mark.parametrize(
+    ("entries", "kept"),
+    [(2**20, 1), (2**24 + 1, 2), (2**28 - 1, 2**28 - 3), (2**30, 1), (2**50, 1), (20_001, 7_003)],
+)
+def test_sparse_bits_of_large_arrays_are_whole_numbers(entries: int, kept: int) -> None:
+    places = (math.comb(entries, min(kept, entries - kept)) - 1).bit_length()
+    assert sparse_bits(entries, kept) == entries.bit_length() + places + 32 * kept
+
+
+@pytest.mark.parametrize("size", [1e25, 1e-25])
+def test_errors_of_matrices_do_not_leave_the_range_of_their_type(size: float) -> None:
+    w = torch.diag(torch.tensor([5.0, 4.0, 3.0])) * size
+    assert float(eckart_young_error(w, rank=1)) == pytest.approx(5 * size, rel=1e-6)
+    assert float(sparse_error(w, kept=1)) == pytest.approx(5 * size, rel=1e-6)
+
+
 def test_only_a_mask_of_its_own_hides_entries_of_a_parameter() -> None:
     class Odd(torch.nn.Module):
         """A parameter with the name that pruning gives, and no mask; and a buffer that is none."""

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from kdtheory.networks import ModuleArchitecture
 from kdtheory.ntk import EmpiricalKernel, ntk_vector_product
 from kdtheory.streams import Stream
 
@@ -107,6 +108,27 @@ def test_modules_without_a_kernel_are_refused(case: str) -> None:
     net, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         EmpiricalKernel(net())(torch.randn(6, 5, generator=Stream(0).torch()))
+
+
+def test_a_layer_at_two_places_keeps_its_weight_and_counts_twice() -> None:
+    with Stream(0).default():
+        layer, rows = nn.Linear(5, 5), torch.randn(4, 5)
+        net = nn.Sequential(layer, nn.Tanh(), layer, nn.Tanh(), nn.Linear(5, 3))
+    own, kernel, truth = layer.weight, EmpiricalKernel(net, method="jacobian"), plain(net, rows)
+    for _ in range(2):
+        torch.testing.assert_close(kernel(rows), truth, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(kernel.diagonal(rows), truth.diagonal(), rtol=1e-4, atol=1e-5)
+    assert layer.weight is own
+    architecture = ModuleArchitecture(lambda: net, (5,))
+    params = architecture.pack(dict(net.named_parameters())).detach()[None]
+    gradient = torch.empty_like(params)
+    tape = architecture.tape(params, gradient)
+    for _ in range(2):
+        torch.testing.assert_close(tape.forward(rows[None])[0], net(rows).detach())
+        tape.backward(torch.ones(1, 4, 3))
+    slopes = torch.autograd.grad(net(rows).sum(), list(net.parameters()))
+    torch.testing.assert_close(gradient[0], torch.cat([slope.flatten() for slope in slopes]))
+    assert type(tape._module.get_submodule("0").weight) is nn.Parameter
 
 
 class Borrowing(nn.Module):

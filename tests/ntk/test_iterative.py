@@ -218,6 +218,15 @@ def test_an_error_that_rounding_has_made_negative_is_no_certificate() -> None:
     assert near.energy(0 * residual) == 0
 
 
+def test_landmarks_may_all_be_points_of_norm_zero() -> None:
+    x = torch.cat([torch.zeros(2, 12), points(6)])
+    z = torch.arange(8.0, dtype=torch.float64)
+    found = iterative_solution(LinearKernel(), x, z, jitter=0.1, landmarks=1, tolerance=1e-8)
+    matrix = x @ x.mT + found.ridge * torch.eye(8, dtype=torch.float64)
+    off = found.coefficients - torch.linalg.solve(matrix, z)
+    assert float((off @ matrix @ off).sqrt()) <= found.error <= 1e-6
+
+
 def test_half_precision_is_solved_in_that_of_the_kernel() -> None:
     x, z = points(50, dtype=torch.float16), points(50, seed=1, dim=1)[:, 0].float()
     half = iterative_solution(LinearKernel(), x, z, jitter=1e-2, landmarks=5, tolerance=1e-4)

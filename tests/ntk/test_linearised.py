@@ -106,6 +106,8 @@ def test_the_loss_never_grows_and_the_weights_agree(seed: int, time: float) -> N
     moved = weight_change(own.matmul, torch.zeros_like(own[0]), run.coefficients(time))
     torch.testing.assert_close(start[:6] + own @ moved, run.outputs(time), rtol=1e-8, atol=1e-8)
     torch.testing.assert_close(moved.square().sum(), run.squared_distance(time), rtol=1e-8, atol=1e-8)
+    with torch.inference_mode():
+        assert torch.equal(weight_change(own.matmul, torch.zeros(9).to(own), run.coefficients(time)), moved)
 
 
 def test_single_precision_is_kept() -> None:

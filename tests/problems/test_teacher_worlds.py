@@ -108,6 +108,10 @@ def test_temperature_softens_the_truth():
         (lambda: linear_teacher(Stream(0), dim=2, num_classes=2, temperature=-1.0), "temperature = -1"),
         (lambda: kernel_teacher(Stream(0), dim=2, num_classes=2, num_centres=0), "num_centres = 0"),
         (lambda: kernel_teacher(Stream(0), dim=2, num_classes=2, bandwidth=0.0), "bandwidth = 0"),
+        (
+            lambda: kernel_teacher(Stream(0), dim=1000, num_classes=2, bandwidth=1.0),
+            "bandwidth = 1 in dim = 1000",
+        ),
         (lambda: LinearLogits(torch.full((2, 2), float("nan"))), "weight holds"),
         (lambda: KernelLogits(torch.zeros(3, 2), torch.zeros(4, 2), 1.0), r"give \[c k\]"),
         (lambda: TeacherWorld(LinearLogits(torch.ones(1, 2))), "the number of logits = 1"),

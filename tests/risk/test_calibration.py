@@ -144,6 +144,16 @@ def test_a_calibrated_forecast_has_no_error_and_a_gradient(norm: str) -> None:
     assert bool(gradient.isfinite().all())
 
 
+@pytest.mark.parametrize("norm", ["l1", "l2", "max"])
+def test_many_points_of_single_precision_are_counted(norm: str) -> None:
+    n = 2_000_000
+    probs = torch.tensor([0.9, 0.1]).expand(n, 2)
+    found = float(top_label_calibration_error(probs, torch.zeros(1).long().expand(n), norm=norm))
+    assert found == pytest.approx(0.1, rel=1e-6)
+    truth = torch.tensor([0.7, 0.3]).expand(n, 2)
+    assert float(calibration_error(probs, truth, torch.full((n,), 1 / n))) == pytest.approx(0.2, rel=1e-6)
+
+
 def test_bins_end_where_half_precision_can() -> None:
     """0.6 of float16 is above 0.6, and lies in the bin (0.4, 0.6] that ends there."""
     forecast = torch.tensor([[0.6, 0.4], [0.5, 0.5]], dtype=torch.float16)

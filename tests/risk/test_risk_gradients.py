@@ -63,6 +63,9 @@ def test_of_any_module_it_equals_backward_passes(world, chunk_size) -> None:
     noise = network_gradient_noise(net.logits, params, *world, chunk_size=chunk_size)
     torch.testing.assert_close(noise.one_hot, rival.one_hot)
     torch.testing.assert_close(noise.label_noise, rival.label_noise)
+    with torch.inference_mode():
+        again = network_gradient_noise(net.logits, params.clone(), world[0].clone(), *world[1:])
+    torch.testing.assert_close(again.one_hot, rival.one_hot)
 
 
 def test_traces_equal_covariance_matrices(net, params, world) -> None:

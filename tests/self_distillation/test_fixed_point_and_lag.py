@@ -17,6 +17,8 @@ from kdtheory.self_distillation import (
     flow_filter,
     kernel_ridge,
     nagarajan23_lag,
+    pure_distilled_ridge,
+    ridge,
     student_filter,
     time_at_progress,
 )
@@ -120,6 +122,17 @@ def test_the_lag_keeps_its_digits_where_the_top_is_learned_whole() -> None:
 def test_bad_input_is_named(call, named: str, unchecked_shapes: None) -> None:
     with pytest.raises(ValueError, match=named):
         call()
+
+
+def test_settings_may_lie_outside_the_range_of_the_data() -> None:
+    zero, one = torch.zeros(1, 1), torch.ones(1)
+    assert kernel_ridge(zero, one, penalty=1e-50).tolist() == [0.0]
+    assert borup21_rounds(zero, one, penalty=1e-50, alpha=0.5, rounds=1).tolist() == [[1.0], [0.0]]
+    assert flow_filter(torch.tensor([0.0, 1.0]), time=1e39).tolist() == [0.0, 1.0]
+    far = torch.tensor([[1e20]]), torch.tensor([1e20])
+    assert ridge(*far, penalty=1.0).tolist() == pure_distilled_ridge(*far, penalty=1.0).tolist() == [1.0]
+    near = torch.tensor([[1e-25]]), torch.tensor([1e-25])
+    assert ridge(*near, penalty=1e-50).tolist() == pytest.approx([0.5], rel=1e-6)
 
 
 def test_half_progress_takes_half_a_life() -> None:

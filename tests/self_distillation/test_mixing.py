@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdtheory.self_distillation import (
+    Mixing,
     fixed_design_mixing,
     optimal_mixing,
     pure_distilled_ridge,
@@ -119,6 +120,15 @@ def test_more_noise_wants_more_of_the_teacher_and_beyond_one() -> None:
             lambda x, y, b, s: optimal_mixing(x, y, penalty=1.0, truth=b, covariance=s.triu()),
             r"covariance is not symmetric",
         ),
+        (
+            lambda x, y, b, s: optimal_mixing(x, y, penalty=1.0, truth=b, covariance=-s),
+            "covariance has eigenv",
+        ),
+        (
+            lambda x, y, b, s: optimal_mixing(x, y, penalty=1.0, truth=b, covariance=0 * s),
+            "covariance say noth",
+        ),
+        (lambda x, y, b, s: Mixing(1.0, 1.0, 0.0, 1.0), "curvature"),
         (
             lambda x, y, b, s: fixed_design_mixing(b.abs(), 0 * b, penalty=1.0, noise_variance=0.0, n=3),
             "signal",

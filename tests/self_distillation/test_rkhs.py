@@ -180,3 +180,12 @@ def test_effective_rank_does_not_depend_on_the_scale(scale: float) -> None:
     share = 0.8
     entropy = -share * math.log(share) - (1 - share) * math.log(1 - share)
     assert float(effective_rank(outputs)) == pytest.approx(math.exp(entropy), rel=1e-6)
+
+
+def test_no_round_is_lost_in_a_large_number() -> None:
+    found = mobahi20_rounds_before_collapse(torch.ones(1), norm=1e13 + 0.5, error=1.0)
+    assert (found.printed, found.least, found.most) == (10**13, 10**13, 10**13)
+    far = mobahi20_rounds_before_collapse(
+        torch.tensor([1e-200, 1e200], dtype=torch.float64), norm=4.0, error=2.0
+    )
+    assert (far.printed, far.least, far.most) == (1, 1, 3)

@@ -166,6 +166,39 @@ def test_the_bound_by_angles_in_a_curve_is_the_share_itself(count: int) -> None:
     assert float(curve.ji_zhu) == count / 10
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_bounds_are_rounded_up_by_the_least_precise_of_what_is_given(seed: int) -> None:
+    # What the students do not see of the oracle, 1e-6 along the last axis, is lost in float32.
+    generator = torch.Generator().manual_seed(seed)
+    seen, unseen = torch.randn(5, 5, generator=generator), torch.zeros(5, 1)
+    weights = torch.cat([torch.randn(5, generator=generator), torch.tensor([1e-6])])
+    fresh = torch.cat([torch.linalg.qr(weights[:5, None], mode="complete").Q.T[1:], torch.ones(4, 1)], 1)
+    points = torch.cat([seen, unseen], 1)
+    for oracle, inputs, others in itertools.product((weights, weights.double()), (points, points.double()), (
+        fresh, fresh.double()
+    )):  # fmt: skip
+        if all(array.dtype == torch.float64 for array in (oracle, inputs, others)):
+            continue
+        curve = transfer_curve(LinearKernel(), inputs, linear_function(oracle), others, sizes=(5,))
+        for bound in (curve.ji_zhu, curve.refined, curve.label_free):
+            assert float(bound) == 1.0  # each of them may be wrong
+
+
+def test_lengths_are_not_negative_and_shares_are_no_halves() -> None:
+    one, less = torch.ones(2), torch.tensor([1.0, -1.0])
+    for call in (
+        lambda: power_function_transfer_risk(one, one, less, torch.tensor(1.0)),
+        lambda: power_function_transfer_risk(one, one, one, torch.tensor(-1.0)),
+        lambda: label_free_transfer_risk(one, one, torch.tensor(-1.0)),
+        lambda: average_transfer_risk(less, one),
+        lambda: misjudging_probability(one, less),
+    ):
+        with pytest.raises(ValueError, match=r"goes down to -1; give lengths"):
+            call()
+    third = torch.tensor([1.0, 1.0, -1.0], dtype=torch.float16)
+    assert float(transfer_risk(third, third.abs())) == pytest.approx(1 / 3, rel=1e-6)
+
+
 def test_an_angle_within_its_rounding_of_the_edge_counts() -> None:
     tail = angle_tail(torch.tensor([0.5, 1.0], dtype=torch.float64))
     eps = torch.finfo(torch.float64).eps
