@@ -93,7 +93,7 @@ def read_files(
                 said[path] = as_labels(path, written, classes=names, predictions=True)
                 read[path] = with_mapping(written, said[path], names)
     student, teacher = (
-        {role: said[path] for role, pair in pairs.items() if (path := pair[who]) is not None}
+        {role: said[given] for role, pair in pairs.items() if (given := pair[who]) is not None}
         for who in (0, 1)
     )
     truth = None
