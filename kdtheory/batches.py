@@ -51,6 +51,7 @@ class Batch:
             raise ValueError(f"logits has shape {tuple(logits.shape)}; give n × k, or n × L × k of tokens")
         if labels is not None and labels.shape != logits.shape[:-1]:
             cure = ", labels.argmax(-1) of one-hot rows" if labels.shape == logits.shape else ""
+            cure = ", labels[..., 0] of a column" if labels.shape == (*logits.shape[:-1], 1) else cure
             raise ValueError(
                 f"labels of shape {tuple(labels.shape)} and logits of shape {tuple(logits.shape)}; give one "
                 f"label for each row of the logits{cure}"
@@ -196,7 +197,9 @@ class Batches:
         if (labels := batch.labels) is None:
             raise ValueError("it has no labels; give (inputs, labels), a Dataset or a DataLoader")
         if labels.ndim > 1:
-            raise ValueError(f"labels have shape {tuple(labels.shape)}; give one class number for each point")
+            cure = ", labels[..., 0] of a column" if labels.shape[1:] == (1,) else ""
+            shape = tuple(labels.shape)
+            raise ValueError(f"labels have shape {shape}; give one class number for each point{cure}")
         if self.ignore_index is None:
             return batch
         counted = (labels != self.ignore_index).nonzero()[:, 0]
@@ -247,6 +250,8 @@ def as_batches(data: Data, /, *, name: str = "data") -> Batches:
 def class_numbers(name: str, labels: Any, count: int, /) -> Tensor:
     """Labels of any type of whole number as a copy in torch.long: one for each of so many inputs, or a row.
 
+    A row of one label may be a column, or a sequence of one token: logits n × k refuse it, n × 1 × k take it.
+
     Raises:
         ValueError: they are something else; with the cure for one-hot rows and columns.
 
@@ -260,12 +265,12 @@ def class_numbers(name: str, labels: Any, count: int, /) -> Tensor:
     shown = f"{name} are {labels.dtype} of shape {tuple(labels.shape)}"
     if labels.dtype.is_floating_point or labels.dtype == torch.bool or labels.is_complex():
         cure = ", labels.argmax(-1) of one-hot rows" if labels.ndim == 2 else ", labels.long()"
+        cure = ", labels[:, 0].long()" if labels.ndim == 2 and labels.shape[1] == 1 else cure
         raise ValueError(f"{shown}; give one whole class number each{cure}")
-    if labels.ndim == 0 or len(labels) != count:
-        rows = labels.numel() if labels.ndim < 2 else len(labels)
-        raise ValueError(f"{name}: {count} rows and {rows} labels; give one label for each row")
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        raise ValueError(f"{shown}; give one whole class number each, labels[:, 0]")
+    if labels.ndim == 0:
+        raise ValueError(f"{shown}, a number without a row; give one label for each row, as labels[None]")
+    if len(labels) != count:
+        raise ValueError(f"{name}: {count} rows and {len(labels)} labels; give one label for each row")
     return labels.to(dtype=torch.long, copy=True)  # a loader may write its buffer again
 
 

@@ -109,8 +109,11 @@ class _Labelled(_Points):
         super().__post_init__()
         labels = class_numbers(f"{self.role} labels", self.labels, len(self.inputs))
         if labels.ndim != 1:
-            shape = tuple(labels.shape)
-            raise ValueError(f"{self.role} labels have shape {shape}; give one class number for each point")
+            cure = ", labels[..., 0] of a column" if labels.shape[1:] == (1,) else ""
+            raise ValueError(
+                f"{self.role} labels have shape {tuple(labels.shape)}; give one class number for each "
+                f"point{cure}"
+            )
         if int(labels.min()) < 0:
             low = int(labels.min())
             cure = "; leave those points out, by Batches(data, ignore_index=-100)" if low == -100 else ""

@@ -6,7 +6,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -99,7 +99,8 @@ def raised_by(error: BaseException, script: str) -> str:
 def _check_parts(module: ModuleType) -> None:
     """Whether the parts of a script are of the kinds that they must be."""
     claims = module.CLAIMS
-    if isinstance(claims, str) or not all(isinstance(name, str) for name in claims):
+    listed = isinstance(claims, Iterable) and not isinstance(claims, str)
+    if not listed or not all(isinstance(name, str) for name in claims):
         raise ValueError(f"{module.__file__}: CLAIMS = {claims!r} must be names in a tuple, as ('name',)")
     for part in ("CONFIG", "SMALL"):
         if not isinstance(getattr(module, part), Mapping):
@@ -107,6 +108,14 @@ def _check_parts(module: ModuleType) -> None:
     for part in ("run", "draw"):
         if not callable(getattr(module, part)):
             raise ValueError(f"{module.__file__}: {part} must be a function")
+    for part in ("PANELS", "ROWS"):
+        number = getattr(module, part, 1)
+        if not (isinstance(number, int) and number >= 1) and (part, number) != ("ROWS", None):
+            raise ValueError(f"{module.__file__}: {part} = {number!r} must be a whole number of at least 1")
+    size = getattr(module, "SIZE", None)
+    pair = isinstance(size, (tuple, list)) and len(size) == 2
+    if size is not None and not (pair and all(isinstance(side, int | float) and side > 0 for side in size)):
+        raise ValueError(f"{module.__file__}: SIZE = {size!r} must be a width and a height in inches")
 
 
 def _check_settings(module: ModuleType, part: str) -> None:

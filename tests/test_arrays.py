@@ -202,6 +202,7 @@ BAD = {
         r"ends in '.pt'; give one of .npy, .npz, .csv, .tsv",
     ),
     "no suffix": (read_array, lambda: "logits", "ends in 'nothing'"),
+    "a text called .npy": (read_array, lambda: Path(written("1,2\n")).rename("n.npy"), "does not begin as"),
     "pickled": (read_array, lambda: saved(np.array([{}], dtype=object)), "pickled objects"),
     "truncated": (read_array, lambda: damaged("z.npy", 150), "cannot be read"),
     "empty": (read_array, lambda: damaged("z.npy", 0), "cannot be read"),

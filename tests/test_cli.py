@@ -311,6 +311,7 @@ def test_certify_refuses_bad_files_in_one_line(
     ("arguments", "message"),
     [
         (["verify", "no_such_claim"], "claim 'no_such_claim' is not known"),
+        (["show", ""], "claim '' is not known"),
         (["verify", FAST[0][:-1]], f"did you mean '{FAST[0]}'"),
         (["verify", "--chapter", "99"], "chapter = 99 has none of the claims; they are of 1 Resp"),
         (
@@ -381,7 +382,7 @@ def test_ctrl_c_is_one_line_and_exit_130(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("kdtheory.datasets.read_table", interrupted)
-    assert run(capsys, *HOLDOUT) == (130, "", "interrupted; every file that was there is as it was\n")
+    assert run(capsys, *HOLDOUT) == (130, "", "interrupted; every file is whole, old or new\n")
     monkeypatch.setattr("kdtheory.ledger.verify", interrupted)
     code, _, err = run(capsys, "verify", FAST[0], "--out", "runs/one")
     how = "go on with the same command, --out runs/one and --resume"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
@@ -12,7 +15,7 @@ from kdtheory.bounds import Bound
 from kdtheory.bounds.result import terms_frame
 from kdtheory.certify import certify
 from kdtheory.recipe import Recipe
-from kdtheory.schemes import Loop, fit
+from kdtheory.schemes import Comparison, Loop, fit
 from kdtheory.shown import Frame, bars, in_html
 from kdtheory.transfer_risk import TransferCurve
 
@@ -66,6 +69,39 @@ def test_a_population_and_a_history_are_frames() -> None:
     assert list(losses.iloc[:, 0]) == list(trained.history["value"])
     assert "gradient norm" in trained._repr_html_()
     assert trained.plot().get_xlabel() == "step"
+    lost = trained.history.assign(value=[1.0, 2.0, math.nan, math.nan])
+    assert list(replace(trained, history=lost).to_frame().index) == [
+        0,
+        1,
+        2,
+        3,
+    ]  # what diverged is not hidden
+    lost = replace(population, last_loss=torch.tensor([0.1, math.nan, math.inf]))
+    assert "3 members of 2-2 after 2 steps, 2 of them diverged" in lost._repr_html_()
+
+
+def test_a_measure_that_is_no_number_at_a_seed_costs_its_own_interval_alone() -> None:
+    kinds = {
+        "accuracy": [0.5, 0.6, 0.8],
+        "gradient_norm": [0.1, math.nan, 0.2],
+        "divergence": [1, math.inf, 2],
+    }
+    found = Comparison(
+        pd.DataFrame(),
+        pd.DataFrame(
+            [
+                {"scheme": scheme, "seed": seed, "measure": measure, "value": value * scale}
+                for scheme, scale in (("b", 1.0), ("a", 0.5))
+                for measure, values in kinds.items()
+                for seed, value in enumerate(values)
+            ]
+        ),
+    )
+    for table in (found.summary(), found.gains("a"), found.gains("b")):
+        rows = table.set_index("measure")
+        assert rows.loc["accuracy", ["mean", "low", "high"]].notna().all(axis=None)
+        assert rows.loc[["gradient_norm", "divergence"], ["low", "high"]].isna().all(axis=None)
+        assert (table["seeds"] == 3).all()
 
 
 def test_frames_are_whole_at_eighty_columns() -> None:

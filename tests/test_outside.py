@@ -285,6 +285,19 @@ def test_a_script_that_ends_itself_is_an_error_and_not_a_success(folder: Path) -
     assert (found.verdict.name, found.evidence.key_figure) == ("ERROR", "SystemExit: 0")
 
 
+@pytest.mark.parametrize(("given", "kind"), [("return bool(1)  #", "bool"), ("", "NoneType")])
+def test_a_relation_that_gives_no_evidence_is_a_row_of_the_ledger(
+    given: str, kind: str, folder: Path
+) -> None:
+    path = script(folder / f"gives_{kind.lower()}.py")
+    path.write_text(path.read_text().replace("    return Identity", f"    {given}Identity"))
+    (found,) = verify(outside.load_claims(str(path)), progress=False)
+    assert (found.verdict.name, found.evidence.key_figure) == (
+        "ERROR",
+        f"TypeError: claim {found.name} gave a {kind}; give an Evidence",
+    )
+
+
 def test_a_name_that_is_declared_twice_hides_no_claim(folder: Path) -> None:
     path = script(folder / "twice.py")
     lines = path.read_text().splitlines(keepends=True)

@@ -200,7 +200,7 @@ def test_an_interrupted_study_leaves_its_files_as_they_were(tmp_path: Path, proc
     until((tmp_path / "started").exists)
     END["Ctrl-C at a terminal"](process)
     told = process.communicate(timeout=PATIENCE)[1].strip()
-    assert (process.returncode, told) == (130, "interrupted; every file that was there is as it was")
+    assert (process.returncode, told) == (130, "interrupted; every file is whole, old or new")
     assert {path.name: path.read_text() for path in figure.iterdir()} == {"table.csv": "x\n1\n"}
 
 

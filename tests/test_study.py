@@ -199,6 +199,10 @@ def test_committed_figures_are_those_of_the_code_as_it_is(name: str) -> None:
     ("old", "new", "message"),
     [
         ("CLAIMS = ()", 'CLAIMS = ("a_claim")', r"CLAIMS = 'a_claim' must be names in a tuple"),
+        ("CLAIMS = ()", "CLAIMS = None", r"CLAIMS = None must be names in a tuple"),
+        ("CLAIMS = ()", "CLAIMS = ()\nPANELS = 0", "PANELS = 0 must be a whole number of at least 1"),
+        ("CLAIMS = ()", "CLAIMS = ()\nROWS = 0", "ROWS = 0 must be a whole number of at least 1"),
+        ("CLAIMS = ()", "CLAIMS = ()\nSIZE = (3,)", r"SIZE = \(3,\) must be a width and a height"),
         ('SMALL = {"points": 3}', "SMALL = None", "SMALL must be a dictionary"),
         ('CONFIG = {"points": 5}', "raise SystemExit(0)", r"cannot be run \(SystemExit: 0, line 6\)"),
         ("def draw(ax, rows):", "draw = 3\ndef other(ax, rows):", "draw must be a function"),

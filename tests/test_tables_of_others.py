@@ -164,6 +164,8 @@ def test_columns_in_another_order_are_noticed() -> None:
     check_same_columns({"a": ("cat", "dog"), "b": None, "c": ("Cat", "dog"), "d": ("l0", "l1")})
     with pytest.raises(ValueError, match="b has class 'dog' in column 0 and a in column 1"):
         check_same_columns({"a": ("cat", "dog"), "b": ("dog", "cat")})
+    with pytest.raises(ValueError, match="c has class 'dog' in column 0 and b in column 1"):
+        check_same_columns({"a": ("l0", "l1"), "b": ("cat", "dog"), "c": ("dog", "cat")})
 
 
 def test_parquet_columns_of_other_kinds() -> None:

@@ -126,10 +126,17 @@ class Claim(Filed):
         return {name: value for one in self.experiments for name, value in one.settings.items()}
 
     def evidence(self, run: Run, /, **overrides: Any) -> Evidence:
-        """The relation's evidence on the rows of the experiments in a run, with some settings replaced."""
+        """The relation's evidence on the rows of the experiments in a run, with some settings replaced.
+
+        Raises:
+            TypeError: the relation gives something else.
+        """
         rows = [one.rows(run) for one in self._given(overrides)]
         with only_read(*rows):
-            return self.relation(*rows)
+            found = self.relation(*rows)
+        if not isinstance(found, Evidence):
+            raise TypeError(f"claim {self.name} gave a {type(found).__name__}; give an Evidence")
+        return found
 
     @property
     def reads(self) -> tuple[Hashable, ...]:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
+from kdtheory.cli._read import told, with_mapping
 from kdtheory.compare import Answers, Comparison, Guess, LabelPlan, labels_needed, plan_labels, ways_ahead
-from kdtheory.datasets import as_labels, as_logits, read_array, read_table, settled
+from kdtheory.datasets import (
+    ReadArray,
+    as_labels,
+    as_logits,
+    check_same_columns,
+    read_array,
+    read_table,
+    settled,
+)
 from kdtheory.files import read_json
 
 __all__ = [
+    "Read",
     "check_pairs",
     "guessed",
     "new_plan",
     "read_answers",
-    "read_labels",
-    "read_said",
+    "read_files",
     "ways_in_words",
 ]
 
@@ -37,16 +48,64 @@ def check_pairs(*groups: dict[str, Path | None]) -> None:
         )
 
 
-def read_said(path: Path, header: bool | None, probabilities: bool) -> Tensor:
-    """Logits, or class numbers where there is one column."""
-    read = read_table(path, header=header)
-    if read.array.ndim == 1 or read.array.shape[1] == 1:
-        return as_labels(path, read)
-    return as_logits(path, read, probabilities=probabilities)
+@dataclass(frozen=True)
+class Read:
+    """What is in the files of both networks, and of the labels.
+
+    Args:
+        student, teacher: by role, logits, or class numbers where a file has one column.
+        labels: class numbers, where they were given.
+        names: of the classes, where the columns of logits have them.
+        told: a description of each file.
+    """
+
+    student: dict[str, Tensor]
+    teacher: dict[str, Tensor]
+    labels: Tensor | None
+    names: tuple[str, ...] | None
+    told: tuple[str, ...]
 
 
-def read_labels(path: Path, header: bool | None, points: int) -> Tensor:
-    return as_labels(path, settled(path, read_table(path, header=header), points))
+def read_files(
+    pairs: Mapping[str, tuple[Path | None, Path | None]],
+    labels: Path | None,
+    header: bool | None,
+    probabilities: bool,
+) -> Read:
+    """Read the student's and the teacher's file of each role, and the labels.
+
+    Class numbers are looked up among the names of the columns of logits, as `certify` does with labels.
+    """
+    files = [path for pair in pairs.values() for path in pair if path is not None]
+    read = {path: read_table(path, header=header) for path in files}
+    tables = {path: table for path, table in read.items() if _is_wide(table)}
+    named = {str(path): table.names for path, table in tables.items()}
+    check_same_columns(named)
+    names = next(filter(None, named.values()), None)
+    said: dict[Path, Tensor] = {}
+    for pair in pairs.values():
+        known = [len(read[path].array) for path in pair if path is not None and not read[path].doubtful]
+        for path in filter(None, pair):
+            if path in tables:
+                said[path] = as_logits(path, read[path], probabilities=probabilities)
+            else:
+                written = settled(path, read[path], known[0] if known else None)
+                said[path] = as_labels(path, written, classes=names, predictions=True)
+                read[path] = with_mapping(written, said[path], names)
+    student, teacher = (
+        {role: said[given] for role, pair in pairs.items() if (given := pair[who]) is not None}
+        for who in (0, 1)
+    )
+    truth = None
+    if labels is not None:
+        written = settled(labels, read_table(labels, header=header), len(student["holdout"]))
+        truth = as_labels(labels, written, classes=names)
+        read[labels] = with_mapping(written, truth, names)
+    return Read(student, teacher, truth, names, tuple(told(*one) for one in read.items()))
+
+
+def _is_wide(read: ReadArray) -> bool:
+    return read.array.ndim != 1 and read.array.shape[1] != 1
 
 
 def new_plan(
@@ -79,7 +138,10 @@ def _classes(table: Tensor) -> np.ndarray:
     return classes
 
 
-def read_answers(plan: Path | None, answers: Path, header: bool | None) -> Answers:
+def read_answers(
+    plan: Path | None, answers: Path, header: bool | None, names: tuple[str, ...] | None
+) -> Answers:
+    """Answers to a plan; their classes are looked up as those of labels are."""
     if plan is None:
         raise ValueError("answers needs the plan they answer; give --plan FILE, which --label wrote")
     table = read_array(answers, header=header)
@@ -88,8 +150,9 @@ def read_answers(plan: Path | None, answers: Path, header: bool | None) -> Answe
         raise ValueError(
             f"{answers} has shape {table.shape}; give two columns of whole numbers: point, class"
         )
-    whole = table.astype(np.int64)
-    return Answers(LabelPlan.from_json(read_json(plan)), whole[:, 0], whole[:, 1])
+    points, classes = table.astype(np.int64).T
+    said = as_labels(answers, ReadArray(classes), classes=names)
+    return Answers(LabelPlan.from_json(read_json(plan)), points, said.numpy())
 
 
 def guessed(

@@ -78,7 +78,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False) or 0
         if code == INTERRUPTED:
-            raise Ended("interrupted; every file that was there is as it was", INTERRUPTED)
+            raise Ended("interrupted; every file is whole, old or new", INTERRUPTED)
     except SystemExit as ended:
         if not isinstance(ended.__context__, BrokenPipeError):
             raise

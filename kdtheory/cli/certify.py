@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from kdtheory.cli._read import told, with_mapping
 from kdtheory.cli.app import app
 from kdtheory.cli.layout import check_apart, print_answer
 from kdtheory.files import write_file, write_json
-
-if TYPE_CHECKING:
-    from kdtheory.datasets import ReadArray
 
 DOUBTED = ("independent", "one_law", "holdout_unseen", "unlabelled_unseen", "unlabelled_apart")
 """Those of `kdtheory.certify.ASSUMPTIONS` that may not hold of files of logits."""
@@ -90,12 +87,13 @@ def certify_files(
         for path in (teacher_logits, *given.values())
     )
     assert teacher is not None
-    names = read[teacher_logits].names
+    names = next(filter(None, (table.names for table in read.values())), None)
     check_same_columns({str(path): table.names for path, table in read.items()})
-    truth = _with_mapping(settled(labels, read_table(labels, header=header), len(teacher)), names)
+    written = settled(labels, read_table(labels, header=header), len(teacher))
+    truth = as_labels(labels, written, classes=names)
     found = certify_logits(
         teacher,
-        as_labels(labels, truth, classes=names),
+        truth,
         student_logits=student,
         teacher_unlabelled=others,
         student_unlabelled=both,
@@ -117,22 +115,6 @@ def certify_files(
     if as_json:
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        told = [_told(path, array) for path, array in {**read, labels: truth}.items()]
-        print_answer(found.answer, told, everything=everything)
+        read[labels] = with_mapping(written, truth, names)
+        print_answer(found.answer, [told(*one) for one in read.items()], everything=everything)
     raise typer.Exit(int(found.vacuous))
-
-
-def _with_mapping(labels: ReadArray, classes: tuple[str, ...] | None) -> ReadArray:
-    """The sentence on labels in words: which class each is."""
-    if labels.array.dtype.kind != "U" or not classes:
-        return labels
-    mapping = ", ".join(f"{name} = {number}" for number, name in enumerate(classes[:5]))
-    return replace(labels, said=(*labels.said, mapping + (", …" if len(classes) > 5 else "")))
-
-
-def _told(path: Path, read: ReadArray) -> str:
-    """A description of what was read: rows, columns by their names, and how."""
-    rows, columns = len(read.array), read.array.shape[1] if read.array.ndim == 2 else 1
-    names = f" ({', '.join(read.names[:5])}{', …' if len(read.names) > 5 else ''})" if read.names else ""
-    parts = [f"{rows:,} rows", f"{columns} column{'s' if columns > 1 else ''}{names}", *read.said]
-    return f"{path}: {', '.join(parts)}"

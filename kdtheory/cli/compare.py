@@ -80,15 +80,7 @@ def compare_files(
     Exit 0 the margin is shown (without --margin: some certificate says something), 1 it is not, 2 could not
     check.
     """
-    from kdtheory.cli._compared import (
-        check_pairs,
-        guessed,
-        new_plan,
-        read_answers,
-        read_labels,
-        read_said,
-        ways_in_words,
-    )
+    from kdtheory.cli._compared import check_pairs, guessed, new_plan, read_answers, read_files, ways_in_words
     from kdtheory.compare import compare
 
     check_pairs(
@@ -99,22 +91,15 @@ def compare_files(
         "holdout": (student_logits, teacher_logits),
         "unlabelled": (unlabelled_student, unlabelled_teacher),
     }
-    student, teacher = (
-        {
-            role: read_said(path, header, probabilities)
-            for role, pair in files.items()
-            if (path := pair[who]) is not None
-        }
-        for who in (0, 1)
-    )
     check_apart(out, labels, plan, answers, *files["holdout"], *files["unlabelled"])
-    to_label = new_plan(plan, label, student, teacher, seed, answers)
-    guess = guessed(student, teacher, student_error, teacher_error)
+    read = read_files(files, labels, header, probabilities)
+    to_label = new_plan(plan, label, read.student, read.teacher, seed, answers)
+    guess = guessed(read.student, read.teacher, student_error, teacher_error)
     found = compare(
-        student,
-        teacher,
-        holdout=None if labels is None else read_labels(labels, header, len(student["holdout"])),
-        answers=None if answers is None else read_answers(plan, answers, header),
+        read.student,
+        read.teacher,
+        holdout=read.labels,
+        answers=None if answers is None else read_answers(plan, answers, header, read.names),
         fixed_in_advance=fixed_in_advance,
         unmet=unmet or (),
         delta=delta,
@@ -133,7 +118,7 @@ def compare_files(
     if as_json:
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        print_answer(found.answer, (), everything=everything)
+        print_answer(found.answer, read.told, everything=everything)
         if label is not None:
             prose(f"which points to label is in {escape(str(plan))}; give their classes with --answers")
         for line in document.get("ways", ()):

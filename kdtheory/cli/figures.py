@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from kdtheory.cli.app import RUNS, app, out_console
+from kdtheory.cli.app import RUNS, app, out_console, printed_apart
 from kdtheory.cli.layout import item, prose
 from kdtheory.cli.look import Bibliography, Words, read_bibliographies
 from kdtheory.cli.names import complete_studies, known_study, named_in
@@ -54,7 +54,7 @@ def study(
     script = known_study(name, studies)
     place = out or (RUNS / "figures" if small else FIGURES)
     bar = progress_bar(_label(script, FIGURES, small or redraw), quiet=quiet)
-    with working_on(cluster, quiet=quiet), bar:
+    with working_on(cluster, quiet=quiet), bar, printed_apart():
         from kdtheory.study import redraw_study, run_study
         from kdtheory.study_script import load_study
 

@@ -106,6 +106,8 @@ def _meant(
     """The entries that the words mean: names, patterns, files and modules; all where there is no word."""
     found: list[Entry] = [] if words else list(known.values())
     for word in words:
+        if not word.strip():
+            raise ValueError(unknown("claim", word, known))
         if word in known:
             found.append(known[word])
         elif any(sign in word for sign in "*?["):

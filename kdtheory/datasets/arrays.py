@@ -85,6 +85,7 @@ def read_labels(
     header: bool | None = None,
     points: int | None = None,
     classes: Sequence[str] | None = None,
+    predictions: bool = False,
 ) -> Int[Tensor, "n"]:
     """Class numbers from 0, one for each point: a vector, or a table's column of labels.
 
@@ -93,23 +94,31 @@ def read_labels(
         header: whether the first line of a text file holds names; None looks at it.
         points: how many labels there should be: it tells a name "0" from a label 0.
         classes: what the classes are called, in order; words in the file are looked up there.
+        predictions: the file has what a network said; else a column that is named so is refused.
 
     Raises:
         ValueError: as `read_array`; the array is no vector of class numbers; words without `classes`, or one
             that is none of them; or a first line that may be a name or a label.
     """
-    return as_labels(path, read_table(path, header=header), points=points, classes=classes)
+    read = read_table(path, header=header)
+    return as_labels(path, read, points=points, classes=classes, predictions=predictions)
 
 
 @door
 def as_labels(
-    path: File, read: ReadArray, /, *, points: int | None = None, classes: Sequence[str] | None = None
+    path: File,
+    read: ReadArray,
+    /,
+    *,
+    points: int | None = None,
+    classes: Sequence[str] | None = None,
+    predictions: bool = False,
 ) -> Int[Tensor, "n"]:
     """The labels in what was read, as `read_labels` gives them."""
     if read.doubtful and classes is not None and str(read.array.flat[0]) in classes:
         read = replace(read, doubtful=None)  # nobody calls a column of classes by the name of one
     read = settled(path, read, points)
-    array = _column_of_labels(path, read)
+    array = _column_of_labels(path, read, predictions)
     if array.dtype.kind == "U":
         array = _numbered(path, array, classes)
     elif classes is not None:
@@ -167,7 +176,7 @@ def settled(path: File, read: ReadArray, points: int | None, /) -> ReadArray:
     return replace(read, doubtful=None)
 
 
-def _column_of_labels(path: File, read: ReadArray) -> NDArray[np.generic]:
+def _column_of_labels(path: File, read: ReadArray, predictions: bool) -> NDArray[np.generic]:
     array = read.array
     if array.ndim == 2 and array.shape[1] > 1 and read.names:
         names = [plain(name) for name in read.names]
@@ -177,7 +186,7 @@ def _column_of_labels(path: File, read: ReadArray) -> NDArray[np.generic]:
         array = array[:, chosen[0]]
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-        if read.names and plain(read.names[0]) in PREDICTIONS:
+        if read.names and plain(read.names[0]) in PREDICTIONS and not predictions:
             raise ValueError(
                 f"{path} has a column {read.names[0]!r}, of what was said; give the true classes"
             )

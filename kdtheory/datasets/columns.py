@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -70,12 +71,11 @@ def check_same_columns(names: Mapping[str, Sequence[str] | None], /) -> None:
         ValueError: a name stands in two files at different places.
     """
     named = [(path, [plain(name) for name in columns]) for path, columns in names.items() if columns]
-    for path, columns in named[1:]:
-        first, others = named[0]
+    for (earlier, others), (path, columns) in itertools.combinations(named, 2):
         for place, name in enumerate(columns):
             if name in others and others.index(name) != place:
                 raise ValueError(
-                    f"{path} has class {name!r} in column {place} and {first} in column "
+                    f"{path} has class {name!r} in column {place} and {earlier} in column "
                     f"{others.index(name)}; write both with their columns in one order"
                 )
 

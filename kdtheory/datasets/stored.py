@@ -106,10 +106,19 @@ def _from_npy(stream: BufferedIOBase, _key: str | None, _header: bool | None) ->
     stream.seek(0)
     _check_promise(stream, size)
     stream.seek(0)
+    _check_begin(stream)
     array = np.load(stream, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise ValueError("it is a zip archive; rename it to .npz")
     return ReadArray(_unnamed(array))
+
+
+def _check_begin(stream: BufferedIOBase) -> None:
+    """What begins neither as an array, an archive nor a pickle would be called a pickle by NumPy."""
+    begin = stream.read(len(_MAGIC))
+    stream.seek(0)
+    if begin and not begin.startswith((_MAGIC, b"PK", b"\x80")):
+        raise ValueError("it does not begin as an array of NumPy does; write it again by numpy.save")
 
 
 def _unnamed(array: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -119,6 +128,7 @@ def _unnamed(array: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 def _from_npz(stream: BufferedIOBase, key: str | None, _header: bool | None) -> ReadArray:
+    _check_begin(stream)
     archive = np.load(stream, allow_pickle=False)
     if isinstance(archive, np.ndarray):
         raise ValueError("it is a single array; rename it to .npy")

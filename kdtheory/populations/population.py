@@ -68,9 +68,12 @@ class Population:
 
     def _repr_html_(self) -> str:
         told = f"{len(self)} members of {self.architecture.name} after {self.steps} steps"
+        frame = self.to_frame()
+        if diverged := int(frame["diverged"].sum()):
+            told += f", {diverged} of them diverged; of the others:"
         from kdtheory.shown import in_html
 
-        return in_html(told, self.to_frame().describe().rename_axis(" "))
+        return in_html(told, frame[~frame["diverged"]].describe().rename_axis(" "))
 
     def plot(self) -> Any:
         """How the members' last losses are spread; the axes."""

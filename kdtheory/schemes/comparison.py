@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -38,17 +40,25 @@ class Comparison:
     measures: pd.DataFrame
 
     def summary(self, *, confidence: float = 0.95) -> pd.DataFrame:
-        """scheme, measure, mean, low, high, seeds: Student intervals over the seeds."""
+        """scheme, measure, mean, low, high, seeds: Student intervals over the seeds.
+
+        Of a measure that is not finite at some seed, as the gradient norm of a training that diverged, there
+        is no interval: low and high are NaN.
+        """
         return _intervals(self.measures, confidence)
 
     def gains(self, over: str, /, *, confidence: float = 0.95) -> pd.DataFrame:
         """Mean and interval of the difference to scheme `over` at each seed: paired, so that seeds cancel.
 
+        Where either is not finite at some seed there is no interval, as in `summary`.
+
         Raises:
             ValueError: there is no such scheme.
         """
         check_one_of("over", over, tuple(self.measures["scheme"].unique()))
-        table = self.measures.pivot_table(index=["measure", "seed"], columns="scheme", values="value")
+        table = self.measures.pivot_table(
+            index=["measure", "seed"], columns="scheme", values="value", dropna=False
+        )
         gains = table.sub(table[over], axis=0).drop(columns=over)
         return _intervals(gains.reset_index().melt(["measure", "seed"], value_name="value"), confidence)
 
@@ -115,7 +125,11 @@ def compare(
 def _intervals(frame: pd.DataFrame, confidence: float) -> pd.DataFrame:
     rows = []
     for (scheme, measure), part in frame.groupby(["scheme", "measure"], sort=False):
-        test = mean_test(part["value"].to_numpy(dtype=float))
-        low, high = test.interval(confidence)
-        rows.append((scheme, measure, test.mean, low, high, len(part)))
+        values = part["value"].to_numpy(dtype=float)
+        if np.isfinite(values).all():
+            test = mean_test(values)
+            mean, (low, high) = test.mean, test.interval(confidence)
+        else:
+            mean, low, high = sum(values.tolist()) / len(values), math.nan, math.nan
+        rows.append((scheme, measure, mean, low, high, len(part)))
     return pd.DataFrame(rows, columns=["scheme", "measure", "mean", "low", "high", "seeds"])

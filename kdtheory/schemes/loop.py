@@ -109,7 +109,9 @@ class Trained:
 
     def to_frame(self) -> pd.DataFrame:
         """The named losses over the steps: one row a step that was kept, one column a loss."""
-        return self.history.pivot_table(index="step", columns="loss", values="value", sort=False)
+        return self.history.pivot_table(
+            index="step", columns="loss", values="value", sort=False, dropna=False
+        )
 
     def plot(self) -> Any:
         """The named losses over the steps; the axes."""

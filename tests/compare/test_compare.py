@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -328,6 +329,55 @@ def test_exit_codes_of_a_margin(capsys: pytest.CaptureFixture[str], files: list[
     code, _, err = run(capsys, *files[2:], "--margin", "0.2")
     assert code == 2
     assert "--student-logits lacking" in err
+
+
+def test_names_of_columns_are_heeded_and_what_was_read_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    labels, noise = LABELS[HELD], np.random.default_rng(1).normal(size=(300, 4))
+    student, teacher = (7 * np.eye(4)[said[HELD]] + noise for said in (STUDENT, TEACHER))
+    classes = np.array([f"c{n}" for n in range(student.shape[1])])
+    tens = np.arange(10, 10 * len(classes) + 1, 10)
+
+    def written(name: str, table: np.ndarray, *columns: str | int) -> None:
+        pd.DataFrame(table, columns=columns).to_csv(f"{name}.csv", index=False)
+
+    def ask(s: str, t: str, y: str) -> tuple[int, str, str]:
+        given = ("--student-logits", s, "--teacher-logits", t, "--labels", y)
+        return run(capsys, *given, "--fixed-in-advance", "--header")
+
+    np.save("y.npy", labels)
+    written("s", student, *classes)
+    written("t", teacher, *classes)
+    written("swapped", student[:, ::-1], *classes[::-1])
+    written("words", classes[labels], "label")
+    written("s10", student, *tens)
+    written("t10", teacher, *tens)
+    written("y10", tens[labels], "label")
+    written("y1", labels[labels > 0], "label")
+    written("s1", student[labels > 0], *range(1, len(classes) + 1))
+    written("p", student.argmax(1), "prediction")
+    code, out, _ = ask("s.csv", "t.csv", "y.npy")
+    assert code == 0
+    assert f"t.csv: {len(labels)} rows, {len(classes)} columns (c0, c1, " in out
+    answers = {out.splitlines()[0]}
+    for files, said in {
+        ("s.csv", "t.csv", "words.csv"): "c0 = 0, c1 = 1",
+        ("s10.csv", "t10.csv", "y10.csv"): "10 = 0, 20 = 1",
+        ("p.csv", "t.csv", "words.csv"): "1 column (prediction)",
+    }.items():
+        _, out, err = ask(*files)
+        assert said in out, err
+        answers.add(out.splitlines()[0])
+    assert len(answers) == 1
+    for files, said in {
+        ("swapped.csv", "t.csv", "y.npy"): "write both with their columns in one order",
+        ("s1.csv", "s1.csv", "y1.csv"): "are they names or places",
+        ("s.csv", "t.csv", "p.csv"): "give the true classes",
+    }.items():
+        assert ask(*files)[0] == 2
+        assert said in ask(*files)[2]
 
 
 def test_two_calls_with_a_plan(

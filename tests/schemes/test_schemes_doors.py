@@ -233,7 +233,7 @@ BAD_BATCHES = {
     ),
     "one-hot": (lambda x, y: (x, torch.eye(3)[y]), r"one whole class number each, labels.argmax\(-1\)"),
     "whole one-hot": (lambda x, y: (x, torch.eye(3)[y].long()), "one label for each row"),
-    "a column": (lambda x, y: (x, y[:, None]), r"one whole class number each, labels\[:, 0\]"),
+    "a column": (lambda x, y: (x, y[:, None]), r"each row of the logits, labels\[\.\.\., 0\] of a"),
     "fractions": (lambda x, y: (x, y.float()), r"labels.long\(\)"),
     "ignored without a word": (lambda x, y: (x, y.clone().fill_(-100)), "leave out the points to ignore"),
     "words": (lambda x, y: (x, ["cat"] * 30), "labels are a list"),

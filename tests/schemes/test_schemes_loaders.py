@@ -56,6 +56,11 @@ def test_tokens_are_rows_of_logits() -> None:
     assert history["value"].iloc[0] == pytest.approx(loss.item(), rel=1e-5)
     taught = distil(Tagger(), net, data, losses=hinton(2.0, 0.9), **SHORT, stream=Stream(0))
     assert math.isfinite(taught.gradient_norm)
+    one = [(tokens[:, :1], labels[:, :1])]  # sequences of one token are n × 1, and no column
+    assert evaluate(net, [(tokens[:, :3], labels[:, :3]), *one])["accuracy"] == pytest.approx(
+        float((net(tokens)[:, [0, 1, 2, 0]].argmax(-1) == labels[:, [0, 1, 2, 0]]).double().mean())
+    )
+    assert math.isfinite(fit(net, one, **SHORT, stream=Stream(0)).gradient_norm)
 
 
 class Endless(IterableDataset):

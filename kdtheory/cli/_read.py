@@ -1,0 +1,38 @@
+"""What was read of files, in words: rows, columns by their names, how, and which class a label is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kdtheory.datasets import ReadArray
+
+__all__ = ["told", "with_mapping"]
+
+_SHOWN = 5
+
+
+def told(path: Path, read: ReadArray) -> str:
+    """A description of what was read: rows, columns by their names, and how."""
+    rows, columns = len(read.array), read.array.shape[1] if read.array.ndim == 2 else 1
+    names = f" ({_few(read.names)})" if read.names else ""
+    counts = f"{rows:,} row{'s' * (rows > 1)}, {columns} column{'s' * (columns > 1)}{names}"
+    return f"{path}: {', '.join([counts, *read.said])}"
+
+
+def with_mapping(read: ReadArray, found: Tensor, classes: tuple[str, ...] | None) -> ReadArray:
+    """Where the classes found are not the numbers that were read, the sentence on which class each is."""
+    numbers = found.numpy()
+    for column in read.array.reshape(len(numbers), -1).T:
+        if (column == numbers.astype(column.dtype)).all():
+            return read
+    return replace(read, said=(*read.said, _few([f"{name} = {n}" for n, name in enumerate(classes or ())])))
+
+
+def _few(words: Sequence[str]) -> str:
+    return ", ".join(words[:_SHOWN]) + (", …" if len(words) > _SHOWN else "")
