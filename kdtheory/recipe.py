@@ -50,6 +50,7 @@ SCHEDULES: Mapping[str, Callable[[float], float]] = {
 _OPTIMIZERS: Mapping[str, OptimizerFactory] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 _LOW = (torch.bfloat16, torch.float16)
+_LARGEST = 1e30
 
 HONOURED: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "a population": {"optimizer": tuple(_OPTIMIZERS), "schedule": tuple(SCHEDULES), "autocast": (None,)},
@@ -146,6 +147,9 @@ class Recipe:
         self._check_length()
         check_positive("learning_rate", self.learning_rate)
         self._check_optimizer()
+        for name in ("learning_rate", "weight_decay"):
+            if (value := getattr(self, name)) > _LARGEST:
+                raise ValueError(f"{name} = {value} must be at most {_LARGEST:g}, or steps leave float32")
         if isinstance(self.schedule, str):
             check_one_of("schedule", self.schedule, tuple(SCHEDULES))
         check_fraction("averaged", self.averaged)

@@ -66,6 +66,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "least": ({"least_steps": 5}, "least_steps = 5 is for epochs; with steps leave it at 0"),
     "rate": ({"learning_rate": 0.0}, "learning_rate = 0 must be"),
     "endless rate": ({"learning_rate": math.inf}, "learning_rate = inf must be"),
+    "rate beyond float32": ({"learning_rate": 1e39}, "learning_rate = 1e\\+39 must be at most 1e\\+30"),
+    "decay beyond float32": ({"weight_decay": 1e40}, "weight_decay = 1e\\+40 must be at most"),
     "optimiser": ({"optimizer": "lbfgs"}, "optimizer = 'lbfgs' is not known; choose one of adam, sgd"),
     "misspelt": ({"schedule": "cosin"}, "did you mean 'cosine'"),
     "momentum": ({"momentum": 0.9}, "momentum = 0.9 is for optimizer='sgd'; leave it at 0 with 'adam'"),

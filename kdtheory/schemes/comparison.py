@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from torch import nn
 from kdtheory.batches import Data
 from kdtheory.doors import door
 from kdtheory.networks import Pick
-from kdtheory.schemes.evaluation import evaluate
+from kdtheory.schemes.evaluation import MEASURES, OF_A_TEACHER, evaluate
 from kdtheory.schemes.loop import Trained
 from kdtheory.stats import mean_test
 from kdtheory.streams import Stream
@@ -78,6 +79,8 @@ def compare(
     """Run every scheme at every seed and evaluate what comes out: last step, on points kept from all.
 
     All schemes get the same stream at one seed, so that what they draw alike (a start, an order) is alike.
+    A module that cannot be evaluated, as one that has diverged, costs its own measures, which are NaN, and a
+    warning, and not what other trainings gave.
 
     Args:
         schemes: name ↦ a function of a stream that trains one module, such as
@@ -113,13 +116,23 @@ def compare(
                 given = f"a {type(trained).__name__}"
                 raise ValueError(f"schemes[{name!r}] gives {given}; give one Trained, as distil or fit does")
             losses.append(trained.history.assign(scheme=name, seed=seed))
-            found = evaluate(trained.module, test, teacher=teacher, device=device, output=output)
+            try:
+                found = evaluate(trained.module, test, teacher=teacher, device=device, output=output)
+            except ValueError as error:
+                if not measures and not _diverged(trained.module):
+                    raise
+                warnings.warn(f"{name} at seed {seed} has no measures: {error}", stacklevel=3)
+                found = dict.fromkeys(MEASURES if teacher is None else MEASURES + OF_A_TEACHER, math.nan)
             found["gradient_norm"] = trained.gradient_norm
             measures += [
                 {"scheme": name, "seed": seed, "measure": key, "value": value} for key, value in found.items()
             ]
     order = ["scheme", "seed", "step", "loss", "weight", "value"]
     return Comparison(pd.concat(losses, ignore_index=True)[order], pd.DataFrame(measures))
+
+
+def _diverged(module: nn.Module) -> bool:
+    return not all(bool(part.isfinite().all()) for part in module.parameters())
 
 
 def _intervals(frame: pd.DataFrame, confidence: float) -> pd.DataFrame:

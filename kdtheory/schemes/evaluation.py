@@ -17,7 +17,10 @@ from kdtheory.schemes.teachers import FirstLook, as_teacher, pick_of
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 
-__all__ = ["evaluate"]
+__all__ = ["MEASURES", "OF_A_TEACHER", "evaluate"]
+
+MEASURES = ("accuracy", "log_loss", "calibration_error")
+OF_A_TEACHER = ("agreement", "divergence")
 
 
 @door
@@ -60,14 +63,15 @@ def evaluate(
     """
     nets = [module] if teacher is None else [module, as_teacher(teacher, output)]
     (logits, *heard), labels = _answers(nets, data, device, output)
-    measures = {
-        "accuracy": float(accuracy(logits, labels)),
-        "log_loss": float(label_loss(logits, None, labels).mean()),
-        "calibration_error": float(top_label_calibration_error(logits.softmax(-1), labels, bins=bins)),
-    }
+    found = (
+        accuracy(logits, labels),
+        label_loss(logits, None, labels).mean(),
+        top_label_calibration_error(logits.softmax(-1), labels, bins=bins),
+    )
+    measures = dict(zip(MEASURES, map(float, found), strict=True))
     for said in heard:
-        measures["agreement"] = float((logits.argmax(-1) == said.argmax(-1)).double().mean())
-        measures["divergence"] = float(kl_divergence(logits, said).mean())
+        beside = (logits.argmax(-1) == said.argmax(-1)).double().mean(), kl_divergence(logits, said).mean()
+        measures |= zip(OF_A_TEACHER, map(float, beside), strict=True)
     return measures
 
 
