@@ -56,8 +56,11 @@ def shortcomings(found: Finding, /) -> dict[str, str]:
         if not one.as_expected:
             said = f"{one.verdict.name}, declared {found.brings.name}; {one.evidence.key_figure}"
             wrong[f"control {one.because}"] = said
+    runs = not isinstance(found.evidence, Failure)
     for name in found.mutants.survivors if found.mutants else ():
-        wrong[f"mutant {name}"] = "not noticed: the verdict stays as it is"
+        wrong[f"mutant {name}"] = (
+            "not noticed: the verdict stays as it is" if runs else "not told: the check fails without it, too"
+        )
     return wrong
 
 

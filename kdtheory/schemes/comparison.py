@@ -108,7 +108,8 @@ def compare(
     """
     check_at_least("the number of schemes", len(schemes), 1)
     check_at_least("seeds", seeds, 2)
-    losses, measures = [], []
+    losses: list[pd.DataFrame] = []
+    measures: list[dict[str, object]] = []
     for seed in range(seeds):
         for name, scheme in schemes.items():
             trained = scheme(stream.child(seed))

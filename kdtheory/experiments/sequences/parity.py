@@ -90,7 +90,8 @@ def _after_two_courses(run: Run, first: int) -> Tensor:
             device=run.device,
         )
     assert halfway is not None
-    return accuracy(halfway.logits(points).cpu(), labels).unflatten(0, (STUDENTS, -1)).mean(0)
+    found: Tensor = accuracy(halfway.logits(points).cpu(), labels)
+    return found.reshape(STUDENTS, -1).mean(0)
 
 
 def _start(run: Run, members: int) -> Tensor:
