@@ -112,6 +112,8 @@ def quantise(
 ) -> QuantisedNetwork:
     """The nearest lattice point of each parameter, the step of each tensor as small as K allows.
 
+    Steps are at most 2^{27/4} ≈ 107.6: what lies further than K of them from the centre is drawn in to them.
+
     Args:
         params: the network.
         architecture: what the flat vector means.
