@@ -9,8 +9,6 @@ import numpy as np
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from kdtheory.doors import door
-
 __all__ = ["Part", "kinds_in", "parts_of", "place_of_labels"]
 
 Part = int | str
@@ -52,7 +50,6 @@ def _place_among(entries: Mapping[Part, Any], batch: Any, labels: Part | bool | 
     return next((name for name in _LABELS if name in entries), None)
 
 
-@door
 def place_of_labels(pair: Any, /) -> int:
     """The place of the labels in a pair: where a field is called so, else the second.
 

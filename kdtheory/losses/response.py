@@ -22,22 +22,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.doors import door, passing
-from kdtheory.losses._response_checks import (
-    check_logits_and_labels,
-    check_settings,
-    soft_term,
-    term_of_kept,
-)
+from kdtheory.losses._response_checks import check_logits_and_labels, check_settings, soft_term, term_of_kept
 from kdtheory.losses.divergences import ACCURATE_TERMS, SOFT_TERMS, SoftTerm
 from kdtheory.losses.softmax import Setting, per_example, tempered_softmax
 from kdtheory.losses.truncated import Tail, TopK
 from kdtheory.types import told, widened
-from kdtheory.validate import (
-    check_labels,
-    check_logits,
-    check_one_of,
-    check_probs,
-)
+from kdtheory.validate import check_labels, check_logits, check_one_of, check_probs
 
 __all__ = ["Reduction", "distillation", "kd_gradient", "kd_loss", "label_loss", "soft_label_loss"]
 
