@@ -69,31 +69,32 @@ def students_in_two_courses(run: Run, /, *, first: int = AFTER) -> Rows:
     and 150 on the final one, or the first 150 on the checkpoint of step `first`: accuracy of both at all
     points, a mean over the two.
     """
-    found = [_after_two_courses(run, course) for course in (DURING, first)]
-    return Rows(progressive=found[0], rival=found[1])
+    progressive, rival = (students_after_a_course.given(first=course).rows(run) for course in (DURING, first))
+    return Rows(progressive=progressive.accuracy, rival=rival.accuracy)
 
 
-def _after_two_courses(run: Run, first: int) -> Tensor:
+@experiment(tuned_on=(7,))
+def students_after_a_course(run: Run, /, *, first: int = DURING) -> Rows:
+    """Two students of each net, 150 steps on its checkpoint of step `first` and 150 on the final one, from
+    the same starts for every `first`: accuracy at all points, a mean over the two.
+    """
     points, labels = cube()
+    stream = students_in_two_courses.stream(run.stream.seed)
     halfway: Population | None = None
     for course in (first, AFTER):
         probs = checkpoints_of_a_parity.given(steps=course).rows(run).probs.repeat(STUDENTS, 1, 1)
+        start = STUDENT.init(stream.child("start"), members=len(probs), dtype=torch.float64)
         halfway = train(
             STUDENT,
             points,
             teacher_probs=probs,
             loss=distillation,
             members=len(probs),
-            stream=students_in_two_courses.stream(run.stream.seed).child(course),
+            stream=stream.child(course),
             recipe=HALF,
-            initial=_start(run, len(probs)) if halfway is None else halfway.params,
+            initial=start if halfway is None else halfway.params,
             device=run.device,
         )
     assert halfway is not None
     found: Tensor = accuracy(halfway.logits(points).cpu(), labels)
-    return found.reshape(STUDENTS, -1).mean(0)
-
-
-def _start(run: Run, members: int) -> Tensor:
-    stream = students_in_two_courses.stream(run.stream.seed).child("start")
-    return STUDENT.init(stream, members=members, dtype=torch.float64)
+    return Rows(accuracy=found.reshape(STUDENTS, -1).mean(0))
