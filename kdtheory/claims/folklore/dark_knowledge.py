@@ -16,10 +16,10 @@ from kdtheory.experiments.folklore.students import (
     students_of_few_images,
     students_of_rounded_logits,
     students_told_by_teachers,
+    students_told_in_part,
     without_order,
 )
 from kdtheory.experiments.folklore.targets import (
-    flat_rest,
     in_bits,
     shuffled_rest,
     three_largest_and_a_flat_rest,
@@ -43,8 +43,8 @@ def _filled(logits: Tensor, probs: Tensor, labels: Tensor) -> tuple[Tensor, Tens
     experiment=(
         students_of_few_images.given(students=2),
         students_told_by_teachers.given(students=2),
-        students_told_by_teachers.given(students=2, targets=flat_rest),
-        students_told_by_teachers.given(students=2, targets=shuffled_rest),
+        students_told_in_part,
+        students_told_in_part.given(targets=shuffled_rest),
     ),
     control=Control("the teacher's wrong classes are in an order of chance", teacher=without_order),
     mutants=(NEXT_TEACHER,),

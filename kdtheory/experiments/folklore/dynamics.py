@@ -114,27 +114,47 @@ def students_from_large_starts(
     accuracy on new images of those that learn labels and of those that learn from a sharp teacher, and the
     share of their own images that the former give their label.
     """
-    ground, rows = ground_of(run), ground_of(run).rows[:, :SIZE]
-    architecture = MLP((ground.pool.shape[1], 32, 32, ground.classes))
-    stream = ground.stream.child("large starts")
-    how: dict[str, Any] = {
-        "members": len(rows),
-        "stream": stream,
-        "recipe": Recipe(steps=steps, learning_rate=0.005, weight_decay=weight_decay),
-        "initial": 8 * architecture.init(stream, members=len(rows), dtype=torch.float64),
-        "device": ground.device,
-    }
-    points, labels = ground.pool[rows], ground.labels[rows]
+    ground, alone = ground_of(run), nets_from_large_starts.given(weight_decay=weight_decay, steps=steps)
+    rows = ground.rows[:, :SIZE]
     teachers = teachers_of_images.given(recipe=SHARP).rows(run).logits
-    logits = teachers.gather(1, rows[..., None].expand(-1, -1, ground.classes))
-    alone = train(architecture, points, labels, loss=label_loss, **how)
-    taught = train(
-        architecture,
-        points,
-        teacher_probs=logits.softmax(-1),
+    taught = _from_large_starts(
+        ground,
+        weight_decay,
+        steps,
+        teacher_probs=teachers.gather(1, rows[..., None].expand(-1, -1, ground.classes)).softmax(-1),
         loss=distillation,
         settings={"temperature": temperature},
-        **how,
     )
-    fitted = (alone.logits(points).argmax(-1).cpu() == labels).double().mean(-1)
-    return Rows(labels=ground.accuracy(alone), taught=ground.accuracy(taught), fitted=fitted)
+    found = alone.rows(run)
+    return Rows(labels=found.accuracy, taught=ground.accuracy(taught), fitted=found.fitted)
+
+
+@experiment
+def nets_from_large_starts(run: Run, /, *, weight_decay: float = 0.02, steps: int = 300) -> Rows:
+    """Those of these nets that learn labels: accuracy on new images, and the share of their own that they
+    give their label.
+    """
+    ground = ground_of(run)
+    rows = ground.rows[:, :SIZE]
+    labels = ground.labels[rows]
+    nets = _from_large_starts(ground, weight_decay, steps, labels=labels, loss=label_loss)
+    chosen = nets.logits(ground.pool[rows]).argmax(-1).cpu()
+    return Rows(accuracy=ground.accuracy(nets), fitted=(chosen == labels).double().mean(-1))
+
+
+def _from_large_starts(
+    ground: Ground, weight_decay: float, steps: int, *, labels: Tensor | None = None, **what: Any
+) -> Population:
+    rows, stream = ground.rows[:, :SIZE], ground.stream.child("large starts")
+    architecture = MLP((ground.pool.shape[1], 32, 32, ground.classes))
+    return train(
+        architecture,
+        ground.pool[rows],
+        labels,
+        members=len(rows),
+        stream=stream,
+        recipe=Recipe(steps=steps, learning_rate=0.005, weight_decay=weight_decay),
+        initial=8 * architecture.init(stream, members=len(rows), dtype=torch.float64),
+        device=ground.device,
+        **what,
+    )

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from kdtheory.experiments.core import experiment
-from kdtheory.experiments.folklore.targets import as_told, in_bits, shuffled_rest
+from kdtheory.experiments.folklore.targets import as_told, flat_rest, in_bits, shuffled_rest
 from kdtheory.experiments.rows import Rows
 from kdtheory.experiments.run import Run
 from kdtheory.experiments.schemes.students import Ground
@@ -39,6 +39,7 @@ __all__ = [
     "students_of_few_images_again",
     "students_of_rounded_logits",
     "students_told_by_teachers",
+    "students_told_in_part",
     "teachers_of_images",
     "without_order",
 ]
@@ -145,6 +146,14 @@ def students_told_by_teachers(
         law = targets((seen / temperature).softmax(-1), ground.stream.child("targets", one))
         found.append(_taught(ground, law, temperature, part))
     return Rows(accuracy=torch.stack(found).mean(0))
+
+
+@experiment
+def students_told_in_part(run: Run, /, *, targets: Targets = flat_rest, students: int = 2) -> Rows:
+    """Of the students of teachers that are told what `targets` makes of the law of a teacher as it was
+    trained: accuracy on new images, a mean over the teacher's `students`.
+    """
+    return students_told_by_teachers.given(targets=targets, students=students).rows(run)
 
 
 @experiment
