@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory._prefix_codes import decode_symbols, encode_symbols, gamma, ungamma
+from kdtheory.compression.sparse import largest_entries
 from kdtheory.doors import door
 from kdtheory.networks import MLP, Architecture
 from kdtheory.types import rounded_up
@@ -121,8 +122,8 @@ def quantise(
         centre: the network that differences are sent from, fixed before the points that will test the code.
         clip: the largest difference that a tensor's lattice reaches, as a share of its largest; less than
             one makes finer steps and clips.
-        keep: the share of each tensor's differences, the largest, that are sent as other than zero; few of
-            them cost few bits.
+        keep: the share of each tensor's differences, the largest, and of equal ones the first, that are sent
+            as other than zero; few of them cost few bits.
 
     Raises:
         ValueError: a parameter, or its difference from the centre, is not finite, K is out of its range, or
@@ -148,7 +149,8 @@ def quantise(
     for name, values in architecture.unpack(offset).items():
         exponents.append(_exponent(clip * float(values.abs().max()) / levels))
         kept = rounded_up(keep * values.numel())
-        values = values * (values.abs() >= values.abs().reshape(-1).topk(kept).values[-1])
+        if kept < values.numel():
+            values = values * largest_entries(values.reshape(-1), kept=kept).reshape(values.shape)
         integers[name] = (values / 2 ** (exponents[-1] / 4)).round().clamp(-levels, levels)
     return QuantisedNetwork(architecture, levels, tuple(exponents), architecture.pack(integers).long())
 

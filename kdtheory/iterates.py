@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.types import rounded_up
+from kdtheory.types import at_least_float32, rounded_up
 from kdtheory.validate import check_at_least, check_fraction, check_positive
 
 __all__ = ["TailAverage", "clip_rows"]
@@ -32,7 +32,7 @@ def clip_rows(gradients: Float[Tensor, "*rows size"], most: float, /) -> None:
 
 @door
 class TailAverage:
-    """The mean of parameters after each of the last ⌈share·steps⌉ steps, kept as it grows.
+    """The mean of parameters after each of the last ⌈share·steps⌉ steps, kept as it grows; float32 at least.
 
     Args:
         parameters: what is averaged.
@@ -48,7 +48,8 @@ class TailAverage:
         check_at_least("steps", steps, 0)
         self._parameters = list(parameters) if share and steps else []
         self._first = steps - rounded_up(share * steps)
-        self._means = [each.detach().clone() for each in self._parameters]
+        # In half precision a mean of a few hundred would take in no further one.
+        self._means = [at_least_float32(each.detach())[0].clone() for each in self._parameters]
         self._seen = 0
 
     @torch.no_grad()
@@ -57,7 +58,7 @@ class TailAverage:
         if self._means and step >= self._first:
             self._seen += 1
             for mean, now in zip(self._means, self._parameters, strict=True):
-                mean.lerp_(now, 1 / self._seen)
+                mean.lerp_(now.to(mean), 1 / self._seen)
 
     def state(self) -> dict[str, Any]:
         """The state so far, for `load`."""

@@ -20,6 +20,7 @@ __all__ = [
     "Sample",
     "as_torch_starts",
     "at_least_float32",
+    "at_most_one",
     "promoted",
     "recordable",
     "resolve_device",
@@ -68,6 +69,11 @@ def widened(*tensors: Tensor, temperature: float | Tensor = 1.0) -> list[Tensor]
 def told(values: Tensor, like: Tensor, /) -> Tensor:
     """The values in the type of what came in, float32 for half precision."""
     return values.to(at_least_float32(like)[0].dtype)
+
+
+def at_most_one(values: Tensor, /) -> Tensor:
+    """Chances that rounding takes above one as 1; their gradients as they are."""
+    return values - (values.detach() - 1).clamp_min(0)
 
 
 def rounded_up(number: float, /) -> int:

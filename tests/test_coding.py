@@ -245,3 +245,8 @@ def test_a_share_that_rounding_lifts_keeps_no_more() -> None:
     params = torch.arange(1.0, 102.0)
     network = quantise(params, architecture=MLP((100, 1)), levels=1000, keep=0.07)  # 0.07·100 > 7
     assert int((network.integers[:100] != 0).sum()) == 7
+
+
+def test_of_equal_differences_as_many_are_sent_as_were_asked_for() -> None:
+    network = quantise(torch.ones(13), architecture=MLP((12, 1)), levels=4, keep=0.25)
+    assert network.integers.tolist() == [4] * 3 + [0] * 9 + [4]

@@ -49,7 +49,8 @@ def disagreement_limit(
             exact limit.
 
     Raises:
-        ValueError: no point, values other than 0 and 1, an unknown method, or δ outside (0, 1).
+        ValueError: no point, a single one for the variance of "bernstein", values other than 0 and 1, an
+            unknown method, or δ outside (0, 1).
 
     >>> import torch
     >>> round(disagreement_limit(torch.zeros(59), delta=0.05), 4)  # 1 − 0.05^(1/59)
@@ -62,6 +63,7 @@ def disagreement_limit(
     if len(rows) == 1:
         return binomial_upper_limit(int(rows.sum()), points, delta=delta)
     if method == "bernstein":
+        check_at_least("the number of points", points, 2)
         variance = rows.mean(0).var()
         return mean + float(maurer09_finite_class_radius(variance, n=points, class_size=1, delta=delta))
     return float(kl_upper_inverse(mean, -math.log(delta) / points))

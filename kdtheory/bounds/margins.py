@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from kdtheory.doors import door
-from kdtheory.types import at_least_float32, told, widened
+from kdtheory.types import at_least_float32, at_most_one, told, widened
 from kdtheory.validate import (
     check_at_least,
     check_finite,
@@ -119,7 +119,7 @@ def softmax_distance(
     _check_twins(student_logits, teacher_logits)
     check_positive("gamma", gamma)
     return _by_blocks(
-        lambda u, v: (_softened(u, gamma) - _softened(v, gamma)).abs().sum(-1) / 2,
+        lambda u, v: at_most_one((_softened(u, gamma) - _softened(v, gamma)).abs().sum(-1) / 2),
         student_logits,
         teacher_logits,
     )

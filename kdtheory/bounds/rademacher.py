@@ -19,6 +19,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.streams import Stream
+from kdtheory.types import told
 from kdtheory.validate import check_at_least, check_finite, check_fraction, check_one_of, check_positive
 
 __all__ = [
@@ -141,7 +142,7 @@ def finite_class(values: Float[Tensor, "functions n"], /) -> Supremum:
     def supremum(signs: Tensor) -> Tensor:
         _check_signs(signs, values.shape[1])
         rows = kept.setdefault(signs.dtype, values.detach().to(signs.dtype).T.contiguous())
-        return (signs @ rows).amax(-1).to(values.dtype)
+        return told((signs @ rows).amax(-1), values)
 
     return supremum
 
@@ -169,7 +170,7 @@ def linear_class(inputs: Float[Tensor, "n d"], /, *, radius: float, norm: str = 
     def supremum(signs: Tensor) -> Tensor:
         _check_signs(signs, len(inputs))
         total: Tensor = (signs @ inputs.detach().to(signs)).norm(order, dim=-1)
-        return radius * total.to(inputs.dtype)
+        return radius * told(total, inputs)
 
     return supremum
 
@@ -199,7 +200,7 @@ def vector_linear_class(inputs: Float[Tensor, "n d"], /, *, radius: float, outpu
         own = signs.unflatten(-1, (inputs.shape[0], outputs)).transpose(-1, -2).reshape(-1, inputs.shape[0])
         products = own @ inputs.detach().to(signs)
         total: Tensor = products.reshape(len(signs), -1).norm(dim=-1)
-        return radius * total.to(inputs.dtype)
+        return radius * told(total, inputs)
 
     return supremum
 

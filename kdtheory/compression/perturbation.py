@@ -111,5 +111,5 @@ def predictions_unchanged(logits: Float[Tensor, "*batch k"], /, *, change: float
     check_logits("logits", logits)
     if not change >= 0:
         raise ValueError(f"change = {change} must be ≥ 0")
-    top = logits.topk(2, -1).values
+    top = logits.topk(2, -1).values.double()  # a difference that is rounded up would be too large
     return top[..., 0] - top[..., 1] > math.sqrt(2) * change

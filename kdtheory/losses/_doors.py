@@ -68,10 +68,11 @@ def unit_vectors(vectors: Tensor, /, *, scale: Tensor | None = None) -> Tensor:
         vectors: v.
         scale: the length whose rounding counts as nothing; the longest v where not given.
     """
-    lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    least = _ROUNDED * torch.finfo(vectors.dtype).eps * (lengths.amax() if scale is None else scale)
-    known = lengths > least.detach()
-    unit: Tensor = vectors * (known / lengths.where(known, 1))
+    lengths = torch.linalg.vector_norm(vectors.detach(), dim=-1, keepdim=True)
+    least = _ROUNDED * torch.finfo(vectors.dtype).eps * (lengths.amax() if scale is None else scale.detach())
+    known = lengths > least
+    there = vectors.where(known, 1.0)  # the length of nothing has no second derivative
+    unit: Tensor = there * (known / torch.linalg.vector_norm(there, dim=-1, keepdim=True))
     return unit
 
 

@@ -13,8 +13,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.doors import door, passing
+from kdtheory.losses._response_checks import check_settings
 from kdtheory.losses.divergences import SOFT_TERMS
 from kdtheory.losses.response import label_loss
+from kdtheory.losses.softmax import Setting, per_example
 from kdtheory.types import widened
 from kdtheory.validate import check_at_least, check_logits, check_positive
 
@@ -90,8 +92,8 @@ def mutual_loss(
     /,
     *,
     peers: int,
-    weight: float = 1.0,
-    temperature: float = 1.0,
+    weight: Setting = 1.0,
+    temperature: Setting = 1.0,
     divergence: PeerDivergence = mean_peer_divergence,
 ) -> Float[Tensor, "*batch"]:
     """Σ_s [CE(e_y, φ_1(z_s)) + w T² D(z_s; its peers)], the losses of a cohort of K students side by side.
@@ -105,12 +107,13 @@ def mutual_loss(
         cohort_logits: the K students' logits, one after the other on the last axis.
         labels: y.
         peers: K ≥ 2.
-        weight: w ≥ 0 of the divergence.
-        temperature: T.
+        weight: w ≥ 0 of the divergence, number or tensor over the example axes.
+        temperature: T > 0, as well.
         divergence: from the student's peers.
 
     Raises:
-        ValueError: fewer than two peers, entries that do not divide by them, or as `divergence`.
+        ValueError: fewer than two peers, entries that do not divide by them, w < 0, T ≤ 0, or as
+            `divergence`.
 
     >>> mutual_loss(torch.zeros(1, 4), None, torch.tensor([1]), peers=2) / math.log(2)
     tensor([2.])
@@ -120,10 +123,11 @@ def mutual_loss(
         raise ValueError(
             f"cohort_logits has {cohort_logits.shape[-1]} entries a row, which are no logits of {peers} peers"
         )
+    check_settings(cohort_logits.shape[:-1], temperature, weight, weight)
     students = cohort_logits.unflatten(-1, (peers, -1)).movedim(-2, 0)
     said = students.detach()
     losses = label_loss(students, None, labels).sum(0)
-    if weight == 0:
+    if not isinstance(weight, Tensor) and weight == 0:
         return losses
     apart = _UNCHECKED.get(divergence, divergence)
     for place, student in enumerate(students):
@@ -132,15 +136,20 @@ def mutual_loss(
     return losses
 
 
-def _mean_peer_divergence(student: Tensor, peers: Tensor, *, temperature: float) -> Tensor:
-    student, peers = widened(student, peers, temperature=temperature)
-    return SOFT_TERMS["kl"](student.expand_as(peers) / temperature, peers / temperature).mean(0)
+def _mean_peer_divergence(student: Tensor, peers: Tensor, *, temperature: Setting) -> Tensor:
+    student, peers = _softened(student, peers, temperature)
+    return SOFT_TERMS["kl"](student.expand_as(peers), peers).mean(0)
 
 
-def _divergence_from_mean_peer(student: Tensor, peers: Tensor, *, temperature: float) -> Tensor:
+def _divergence_from_mean_peer(student: Tensor, peers: Tensor, *, temperature: Setting) -> Tensor:
+    student, peers = _softened(student, peers, temperature)
+    return SOFT_TERMS["kl"](student, peers.log_softmax(-1).logsumexp(0) - math.log(len(peers)))
+
+
+def _softened(student: Tensor, peers: Tensor, temperature: Setting) -> tuple[Tensor, Tensor]:
     student, peers = widened(student, peers, temperature=temperature)
-    mean = (peers / temperature).log_softmax(-1).logsumexp(0) - math.log(len(peers))
-    return SOFT_TERMS["kl"](student / temperature, mean)
+    divisor = per_example(temperature, student)
+    return student / divisor, peers / divisor
 
 
 _UNCHECKED: dict[PeerDivergence, PeerDivergence] = {

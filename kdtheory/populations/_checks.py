@@ -114,6 +114,10 @@ def check_loss(task: Task, params: Tensor) -> None:
     _check_taken(task)
     with torch.enable_grad():
         logits = task.architecture.logits(params[:members], sample.inputs).detach().requires_grad_()
+    first = sample.rows(lambda array: array[:1])
+    if getattr(task.loss, "__module__", "").startswith("kdtheory."):
+        _check_ends(task, logits[:1].detach(), first)
+    with torch.enable_grad():
         losses = task.loss_of(slice(0, members))(logits, sample.teacher_probs, sample.labels)
     if losses.shape != (members, examples):
         raise ValueError(
@@ -122,15 +126,12 @@ def check_loss(task: Task, params: Tensor) -> None:
         )
     if not losses.requires_grad:
         raise ValueError("loss does not depend on the student's logits in a way that torch can differentiate")
-    first = sample.rows(lambda array: array[:1])
     alone = task.loss_of(slice(0, 1))(logits[:1], first.teacher_probs, first.labels)
     if not torch.allclose(losses[:1], alone, rtol=1e-3, atol=1e-5, equal_nan=True):
         raise ValueError(
             "loss of a member changes when another stands beside it; it must treat the leading axis "
             "as a batch (settings of one number per member reach it as members × 1)"
         )
-    if getattr(task.loss, "__module__", "").startswith("kdtheory."):
-        _check_ends(task, logits[:1].detach(), first)
 
 
 def _check_taken(task: Task) -> None:
@@ -145,9 +146,10 @@ def _check_taken(task: Task) -> None:
 
 
 def _check_ends(task: Task, logits: Tensor, sample: Sample) -> None:
-    """The least and the largest of a setting of many numbers are looked at as one number is."""
+    """Settings are looked at by the door of the loss; of many numbers, the least and the largest."""
     many = {name: value for name, value in task.settings.items() if isinstance(value, Tensor)}
     plain = dict(task.settings) | {name: float(value[0]) for name, value in many.items()}
+    task.loss(logits, sample.teacher_probs, sample.labels, **plain)
     for name, value in many.items():
         for end in torch.aminmax(value):
             task.loss(logits, sample.teacher_probs, sample.labels, **plain | {name: float(end)})

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.risk._doors import check_world
-from kdtheory.types import at_least_float32, promoted
+from kdtheory.types import at_least_float32, at_most_one, promoted
 from kdtheory.validate import check_at_least, check_labels, check_one_of, check_probs
 
 __all__ = ["calibration_error", "top_label_calibration_error"]
@@ -47,7 +47,7 @@ def calibration_error(
     mass = weights.new_zeros(len(forecasts)).index_add(0, cell, weights)
     outcome = torch.zeros_like(forecasts).index_add(0, cell, weights[:, None] * probs)
     gaps = (mass[:, None] * forecasts - outcome).abs().sum(-1) / 2
-    total: Tensor = gaps.sum().to(like)
+    total: Tensor = at_most_one(gaps.sum()).to(like)
     return total
 
 

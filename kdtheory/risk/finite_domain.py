@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kdtheory.doors import door
-from kdtheory.types import at_least_float32, promoted
+from kdtheory.types import at_least_float32, at_most_one, promoted
 from kdtheory.validate import check_at_least, check_one_of, check_probs, check_weights
 
 __all__ = [
@@ -86,7 +86,7 @@ def total_variation(
     check_probs("teacher", teacher)
     check_weights("weights", weights)
     estimate, teacher, weights = promoted(*at_least_float32(estimate, teacher, weights))
-    return ((estimate - teacher).abs().sum(-1) / 2) @ weights
+    return at_most_one(((estimate - teacher).abs().sum(-1) / 2) @ weights)
 
 
 @door

@@ -100,6 +100,8 @@ def network_gradient_noise(
 ) -> GradientNoise:
     """`gradient_noise` of a network, by ‖g_y‖² = u_yᵀ(JJᵀ)u_y and one gradient for the mean.
 
+    The squared norm of the mean is taken off: a trace below its rounding is told as 0.
+
     Args:
         logits: the network as a function of its parameters and of inputs, `architecture.logits`; rows of the
             inputs must not see each other.
@@ -131,9 +133,13 @@ def network_gradient_noise(
     pull_back = torch.func.vjp(lambda theta: logits(theta, inputs), frozen)[1]
     drift = pull_back((weights[:, None] * mean_slopes).to(values.dtype))[0].square().sum()
     centred = slopes - mean_slopes[:, None, :]
+    # E‖g − m‖² = E‖g‖² − (2 − E 1)‖m‖²: masses sum to one up to the rounding of their type.
+    about_one, drawn = weights.sum(), (weights * probs.sum(-1)).sum()
+    one_hot = (weights * (probs * _squared(slopes, grams)).sum(-1)).sum() - (2 - drawn) * drift
+    distilled = (weights * _squared(mean_slopes[:, None, :], grams)[:, 0]).sum() - (2 - about_one) * drift
     return GradientNoise(
-        one_hot=(weights * (probs * _squared(slopes, grams)).sum(-1)).sum() - drift,
-        distilled=(weights * _squared(mean_slopes[:, None, :], grams)[:, 0]).sum() - drift,
+        one_hot=one_hot.clamp_min(0),
+        distilled=distilled.clamp_min(0),
         label_noise=(weights * (probs * _squared(centred, grams)).sum(-1)).sum(),
     )
 

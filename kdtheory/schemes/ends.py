@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kdtheory.batches import Batch, Batches
 from kdtheory.networks import left_as_it_was
 from kdtheory.recipe import Recipe
+from kdtheory.types import at_least_float32
 
 __all__ = [
     "Loss",
@@ -157,7 +158,7 @@ def _gradient_norm(
     for batch in epoch:
         kinds = _by_kind(objective(batch))
         for rows, named in kinds.items():
-            whole = sums.setdefault(rows, [torch.zeros_like(value) for value in parameters])
+            whole = sums.setdefault(rows, [torch.zeros_like(each) for each in at_least_float32(*parameters)])
             counts[rows] = counts.get(rows, 0) + (count := _count(named))
             if not (value := total(named)).requires_grad or not count:
                 continue

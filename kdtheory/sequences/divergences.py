@@ -16,7 +16,7 @@ from torch import Tensor
 from kdtheory.doors import door
 from kdtheory.losses import kl_divergence
 from kdtheory.sequences.laws import SequenceLaw
-from kdtheory.types import widened
+from kdtheory.types import at_most_one, widened
 from kdtheory.validate import check_one_of
 
 __all__ = ["Direction", "Prefixes", "next_token_sum", "sequence_divergence", "sequence_total_variation"]
@@ -57,7 +57,7 @@ def sequence_total_variation(teacher: SequenceLaw, student: SequenceLaw, /) -> F
         ValueError: laws on different spaces.
     """
     _check_pair(teacher, student)
-    return (teacher.joint() - student.joint()).abs().sum() / 2
+    return at_most_one((teacher.joint() - student.joint()).abs().sum() / 2)
 
 
 @door
@@ -100,7 +100,7 @@ def next_token_sum(
 def _distance(p: Tensor, q: Tensor, direction: str) -> Tensor:
     p, q = widened(p, q)
     if direction == "total_variation":
-        return (p - q).abs().sum(-1) / 2
+        return at_most_one((p - q).abs().sum(-1) / 2)
     first, second = (p, q) if direction == "teacher_to_student" else (q, p)
     return kl_divergence(second.log(), first.log())
 

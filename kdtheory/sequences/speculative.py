@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.losses import kl_divergence
-from kdtheory.types import told, widened
+from kdtheory.types import at_most_one, told, widened
 from kdtheory.validate import check_at_least, check_fraction, check_logits, check_probs, check_same_shape
 
 __all__ = [
@@ -40,7 +40,7 @@ def total_variation(
         ValueError: shapes differ, or unusable logits.
     """
     q, p = _laws(draft_logits, target_logits)
-    return told(_at_most_one((p - q).abs().sum(-1) / 2), draft_logits)
+    return told(at_most_one((p - q).abs().sum(-1) / 2), draft_logits)
 
 
 @door
@@ -56,7 +56,7 @@ def acceptance(
     tensor(0.7000)
     """
     q, p = _laws(draft_logits, target_logits)
-    return told(_at_most_one(torch.minimum(p, q).sum(-1)), draft_logits)
+    return told(at_most_one(torch.minimum(p, q).sum(-1)), draft_logits)
 
 
 @door
@@ -71,7 +71,7 @@ def negative_log_acceptance(
         ValueError: shapes differ, or unusable logits.
     """
     q, p = _laws(draft_logits, target_logits)
-    alpha = _at_most_one(torch.minimum(p, q).sum(-1))
+    alpha = at_most_one(torch.minimum(p, q).sum(-1))
     positive = alpha > 0
     return told((-alpha.where(positive, 1).log()).where(positive, torch.inf), draft_logits)
 
@@ -86,7 +86,9 @@ def acceptance_lower_limits(
         ValueError: shapes differ, or unusable logits.
     """
     divergence = kl_divergence(draft_logits, target_logits)
-    return 1 - (divergence / 2).sqrt(), (-divergence).exp() / 2
+    apart = divergence > 0  # the root has no slope at 0: it is taken as 0
+    pinsker = 1 - (divergence.where(apart, 1) / 2).sqrt().where(apart, 0)
+    return pinsker, (-divergence).exp() / 2
 
 
 @door
@@ -162,11 +164,6 @@ def greedy_acceptance(
         check_logits(name, logits)
     check_same_shape("draft_logits", draft_logits, "target_logits", target_logits)
     return draft_logits.argmax(-1) == target_logits.argmax(-1)
-
-
-def _at_most_one(values: Tensor) -> Tensor:
-    """Chances that rounding takes above one as 1; their gradients as they are."""
-    return values - (values.detach() - 1).clamp_min(0)
 
 
 def _laws(draft_logits: Tensor, target_logits: Tensor) -> list[Tensor]:

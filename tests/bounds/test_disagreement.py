@@ -124,6 +124,7 @@ def test_needed_number_of_unlabelled_points() -> None:
         (torch.zeros(3), {"delta": 0.0}, "delta"),
         (torch.zeros(3), {"delta": 0.99}, "delta"),
         (torch.zeros(2, 3), {"delta": 0.1, "method": "best"}, "method"),
+        (torch.zeros(3, 1), {"delta": 0.1, "method": "bernstein"}, "number of points"),
     ],
 )
 def test_bad_input_is_named(rows, settings, message: str, unchecked_shapes) -> None:

@@ -7,7 +7,12 @@ import math
 import pytest
 import torch
 
-from kdtheory.bounds import fisher32_log_level, hsu21_fixed_student, hsu21_fixed_student_by_margins
+from kdtheory.bounds import (
+    fisher32_log_level,
+    hsu21_fixed_student,
+    hsu21_fixed_student_by_margins,
+    softmax_distance,
+)
 from kdtheory.inversion import kl_upper_inverse
 
 WORDS = dict.fromkeys(
@@ -74,3 +79,14 @@ def test_bad_input_is_named() -> None:
     for bad in ({"gamma": 0.0}, {"delta": 1.0}, {"gamma_weight": 0.0}, {"density_ratio": 0.5}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             hsu21_fixed_student(logits, labels, logits, logits, **{**good, **bad}, **WORDS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_laws_that_share_no_class_are_at_distance_one_and_not_beyond(dtype: torch.dtype) -> None:
+    student = torch.randn(2000, 10, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    teacher = student.clone()
+    student[:, 5:] -= 200
+    teacher[:, :5] -= 200
+    assert float(softmax_distance(student, teacher, gamma=1.0).max()) == 1
+    labels = torch.zeros(2000).long()
+    assert hsu21_fixed_student(student, labels, student, teacher, gamma=1.0, delta=0.05, **WORDS).value > 2

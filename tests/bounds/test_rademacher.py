@@ -208,3 +208,17 @@ def test_bad_input_is_named() -> None:
         bartlett02_deviation(
             torch.tensor([2.0]), complexity=0.1, delta=0.1, fixed_in_advance=True, independent_draws=True
         )
+
+
+def test_suprema_of_half_precision_stay_in_range() -> None:
+    """60,000 is a number of half precision, and ten of it are not."""
+    values = torch.full((10, 1), 60_000.0, dtype=torch.half)
+    wide = values.double()
+    classes = (
+        (lambda v: finite_class(torch.cat([v, -v], 1).T), 10),
+        (lambda v: linear_class(v, radius=2.0), 10),
+        (lambda v: vector_linear_class(v[:5], radius=2.0, outputs=2), 10),
+    )
+    for make, signs in classes:
+        exact = exact_rademacher(make(wide), signs)
+        assert exact_rademacher(make(values), signs) == pytest.approx(exact, rel=1e-3)

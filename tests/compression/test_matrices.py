@@ -166,3 +166,12 @@ def test_the_two_factors_have_one_norm(shape: tuple[int, int]) -> None:
     left, right = low_rank_factors(w, rank=3)
     torch.testing.assert_close(left.mT @ left, right @ right.mT)
     torch.testing.assert_close(left @ right, w)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_a_margin_is_not_rounded_up_to_what_is_safe(dtype: torch.dtype) -> None:
+    logits = torch.randn(5000, 2, generator=torch.Generator().manual_seed(0)).to(dtype)
+    margins = (logits[:, 0].double() - logits[:, 1].double()).abs()
+    for change in (float(margins.median()), float((logits[:, 0] - logits[:, 1]).abs().median())):
+        safe = predictions_unchanged(logits, change=change / math.sqrt(2))
+        assert not bool(safe[margins < change * (1 - 1e-12)].any())

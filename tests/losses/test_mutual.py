@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from functools import partial
 
 import pytest
 import torch
@@ -65,6 +66,22 @@ def test_weight_zero_is_labels_alone():
     torch.testing.assert_close(mutual_loss(cohort, None, labels, peers=2, weight=0.0), alone)
 
 
+loss_of = partial(mutual_loss, peers=2)
+
+
+@pytest.mark.parametrize("divergence", [mean_peer_divergence, divergence_from_mean_peer])
+def test_each_cohort_of_a_population_has_settings_of_its_own(divergence):
+    cohorts, labels = drawn(3, 6, 2 * 4), torch.tensor([0, 1, 2, 3, 0, 1]).expand(3, -1)
+    weight, temperature = torch.tensor([0.0, 0.7, 2.0]).double(), torch.tensor([1.0, 2.0, 4.0]).double()
+    how = {"peers": 2, "divergence": divergence}
+    found = mutual_loss(
+        cohorts, None, labels, weight=weight[:, None], temperature=temperature[:, None], **how
+    )
+    for one, cohort in enumerate(cohorts):
+        settings = {"weight": float(weight[one]), "temperature": float(temperature[one])}
+        torch.testing.assert_close(found[one], mutual_loss(cohort, None, labels[one], **settings, **how))
+
+
 @pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize(
     ("call", "message"),
@@ -73,6 +90,10 @@ def test_weight_zero_is_labels_alone():
         (lambda z: mean_peer_divergence(z, z[None], temperature=0.0), "temperature = 0"),
         (lambda z: divergence_from_mean_peer(z * torch.nan, z[None]), "student_logits holds NaN"),
         (lambda z: mutual_loss(z, None, torch.zeros(2, dtype=torch.long), peers=1), "peers = 1"),
+        (lambda z: loss_of(z, None, torch.zeros(2).long(), temperature=-1.0), "temperature = -1"),
+        (lambda z: loss_of(z, None, torch.zeros(2).long(), temperature=0.0), "temperature = 0"),
+        (lambda z: loss_of(z, None, torch.zeros(2).long(), weight=-1.0), "weight = -1"),
+        (lambda z: loss_of(z, None, torch.zeros(2).long(), weight=torch.tensor([0.5, -0.5])), "weight = "),
     ],
 )
 def test_bad_input_is_named(call, message):

@@ -138,6 +138,7 @@ def test_an_opposite_neighbour_costs_a_finite_sum():
 
 Z = torch.arange(12.0).reshape(4, 3)
 M = torch.zeros(2, 3, 2, 2)
+OPPOSITE = torch.tensor([1.0, -1.0, -2.0, -0.3])[:, None] * drawn(1, 7, seed=3).float()
 BAD = {
     "batches": (lambda: similarity_preserving(Z, Z[:2]), "b = 4 in student_features"),
     "one example": (lambda: relational_distance_loss(Z[:1], Z[:1]), "at least 2"),
@@ -146,7 +147,10 @@ BAD = {
     "NaN": (lambda: probabilistic_transfer(Z * torch.nan, Z), "student_features holds 12 NaN"),
     "gamma": (lambda: correlation_congruence(Z, Z, gamma=0.0), "gamma = 0"),
     "order": (lambda: correlation_congruence(Z, Z, order=-1), "order = -1"),
+    "factorials": (lambda: correlation_kernel(Z, order=171), "order = 171 at gamma = 0.4"),
+    "powers": (lambda: correlation_kernel(Z, gamma=300.0, order=150), "order = 150 at gamma = 300"),
     "opposite": (lambda: similarity_probs(torch.tensor([[1.0], [-1.0]])), "opposite to all others"),
+    "opposite by rounding": (lambda: similarity_probs(OPPOSITE), "opposite to all others"),
     "no maps": (lambda: flow_matrix(Z, Z), "first has shape"),
     "flow batches": (lambda: flow_matrix(M, M[:1]), "b = 2 in first"),
     "flow widths": (lambda: flow_matrix_loss((M, M), (M, M[:, :1])), "the student's flow matrix"),
@@ -159,3 +163,21 @@ def test_bad_input_is_named(case):
     call, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", sorted(RIVALS.keys() - {"distance"}))  # torch has none of its distances
+def test_second_derivatives_are_finite_where_features_vanish_or_coincide(name):
+    loss, teacher = RIVALS[name][0], drawn(5, 3, seed=7)
+    student = drawn(5, 4, seed=8)
+    student[1], student[3] = student[0], 0.0
+    student.requires_grad_()
+    (slope,) = torch.autograd.grad(loss(student, teacher), student, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope.square().sum(), student)
+    assert bool(torch.isfinite(curvature).all())
+
+
+@pytest.mark.parametrize("width", [3, 100, 10_000])
+def test_chances_are_not_negative_beside_opposites(width):
+    features = drawn(1, width, seed=width).float() * torch.linspace(-3.0, 3.0, 16)[:, None]
+    assert bool((similarity_probs(features) >= 0).all())
+    assert bool((similarity_probs(features, with_itself=True)[0, 8:] == 0).all())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdtheory.losses import distillation
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
 from kdtheory.recipe import Recipe
@@ -110,6 +112,7 @@ def test_training_in_two_parts_is_training_in_one_where_the_optimiser_has_no_mem
 
 
 PROBS = torch.full((6, 3), 1 / 3)
+TAUGHT: dict[str, Any] = {"loss": distillation, "teacher_probs": PROBS}
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no members": ({"members": 0}, "members = 0"),
     "a factory": (
@@ -128,6 +131,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "label out of range": ({"labels": torch.full((6,), 3)}, "labels must lie in 0 to 2"),
     "probs of two classes": ({"teacher_probs": PROBS[:, :2] * 1.5}, r"teacher_probs has shape \(6, 2\)"),
     "probs not summing to one": ({"teacher_probs": 2 * PROBS}, "teacher_probs: a row misses"),
+    "a list of temperatures": (TAUGHT | {"settings": {"temperature": [1.0, 2.0]}}, r"temperature = \[1.0, 2"),
+    "an array of weights": (TAUGHT | {"settings": {"weight": np.ones(2)}}, "weight = ndarray of shape"),
     "few temperatures": ({"settings": {"temperature": torch.ones(3)}}, r"settings\['temperature'\]"),
     "wrong start": ({"initial": torch.zeros(2, 7)}, r"initial has shape \(2, 7\)"),
     "mean loss": ({"loss": lambda z, q, y: label_loss(z, q, y).mean()}, "loss gives shape"),

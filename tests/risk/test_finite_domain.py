@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from kdtheory.risk import (
+    calibration_error,
     hidden_mass,
     partial_label_limit,
     total_variation,
@@ -131,3 +132,12 @@ def test_the_bound_by_hand_for_every_feedback() -> None:
     assert bound("soft") == pytest.approx(1 / (8 * math.e))
     assert bound("partial") == pytest.approx(5 / (8 * math.e))
     assert bound("hard") == pytest.approx(0.5 + 1 / (8 * math.e))  # √(8·4/128) = ½
+
+
+@pytest.mark.parametrize("size", [7, 10, 33, 100])
+def test_a_distance_does_not_exceed_one_by_rounding(size: int) -> None:
+    law = torch.rand(500, size, generator=torch.Generator().manual_seed(size))
+    law, none = law / law.sum(-1, keepdim=True), torch.zeros(500, size)
+    apart = torch.cat([law, none], 1), torch.cat([none, law], 1), torch.full((500,), 1 / 500)
+    assert 1 - 1e-5 < float(total_variation(*apart)) <= 1
+    assert 1 - 1e-5 < float(calibration_error(*apart)) <= 1

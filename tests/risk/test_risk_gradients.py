@@ -86,6 +86,19 @@ def test_gap_is_the_label_noise(net, params, world) -> None:
     assert float(noise.label_noise) > 0
 
 
+def test_masses_that_miss_one_by_rounding_leave_no_trace_below_zero(net, params, world) -> None:
+    """Points that hardly differ, and masses and probabilities that single precision has rounded."""
+    inputs = 1 + 1e-4 * world[0]
+    probs, weights = (part.float().double() for part in (world[1][:1].expand(S, -1), world[2]))
+    rival = gradient_noise(backward_passes(net, params, inputs, log_loss), probs, weights)
+    found = network_gradient_noise(net.logits, params, inputs, probs, weights)
+    assert float(rival.distilled) < 1e-7
+    torch.testing.assert_close(found.distilled, rival.distilled, rtol=1e-6, atol=0.0)
+    torch.testing.assert_close(found.one_hot, rival.one_hot)
+    single = (part.float() for part in (inputs, probs, weights))
+    assert float(network_gradient_noise(net.logits, params.float(), *single).distilled) >= 0
+
+
 def test_certain_labels_leave_no_noise(net, params, world) -> None:
     inputs, probs, weights = world
     certain = torch.nn.functional.one_hot(probs.argmax(-1), K).double()

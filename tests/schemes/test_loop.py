@@ -12,6 +12,7 @@ from small_nets import points
 from torch import nn
 
 from kdtheory import MLP, Stream, train
+from kdtheory.iterates import TailAverage
 from kdtheory.losses import kd_loss, label_loss
 from kdtheory.recipe import Recipe
 from kdtheory.schemes import (
@@ -303,3 +304,28 @@ def test_an_average_is_kept_where_its_batch_statistics_cannot_be_measured() -> N
     assert "no gradient norm after the last step (ValueError: " in found.note
     assert torch.equal(vector(found.module), vector(whole.module))
     assert int(found.module[1].num_batches_tracked) == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_mean_of_many_iterates_is_one_in_half_precision_too(dtype: torch.dtype) -> None:
+    weights = torch.zeros(2, dtype=dtype)
+    average, seen = TailAverage([weights], 1.0, 1000), []
+    for step in range(1000):
+        weights.fill_(step / 1000)
+        seen.append(float(weights[0]))
+        average.see(step)
+    assert average.settle()
+    assert float(weights[1]) == pytest.approx(sum(seen) / 1000, rel=max(1e-4, torch.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_gradient_norm_of_half_precision_is_that_of_its_numbers(dtype: torch.dtype) -> None:
+    many = X.repeat(200, 1).to(dtype), Y.repeat(200)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*many), batch_size=len(X))
+    half = net().to(dtype)
+    wide = copy.deepcopy(half).double(), (many[0].double(), many[1])
+    none = Recipe(steps=0)
+    exact = fit_here(*wide, recipe=none).gradient_norm
+    assert fit_here(half, loader, recipe=none).gradient_norm == pytest.approx(exact, rel=0.02)
+    large = 100 * many[0], many[1]
+    assert fit_here(half, large, recipe=none).gradient_norm < float("inf")

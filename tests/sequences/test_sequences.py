@@ -290,3 +290,15 @@ def test_chances_do_not_exceed_one_by_rounding() -> None:
     q[:, 0], p[:, 1] = 0, p[:, 1] + 1e-7
     laws = [row / row.sum(-1, keepdim=True) for row in (q, p)]
     assert float(speculative_law(*laws).min()) >= 0
+    for law in rows[:200].softmax(-1):
+        first, second = (SequenceLaw((torch.cat(halves),)) for halves in ((law, 0 * law), (0 * law, law)))
+        assert float(sequence_total_variation(first, second)) <= 1
+        assert float(next_token_sum(first, second, prefixes="teacher", direction="total_variation")) <= 1
+
+
+def test_the_limits_of_acceptance_have_a_gradient_where_the_laws_are_one() -> None:
+    draft = torch.randn(4, 5, dtype=torch.float64, generator=Stream(12).torch()).requires_grad_()
+    for place in range(2):
+        limit = acceptance_lower_limits(draft, draft.detach())[place]
+        (gradient,) = torch.autograd.grad(limit.sum(), draft)
+        assert float(gradient.abs().max()) < 1e-9

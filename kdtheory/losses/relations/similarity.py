@@ -26,6 +26,8 @@ __all__ = [
 ]
 
 _FLOOR = 1e-7
+_OPPOSITE = 8  # roundings, by which the weight of an opposite example may differ from 0
+_MOST_ORDER, _MOST_NATS = 170, 700.0  # of factorials and powers that are numbers
 
 
 @door
@@ -80,7 +82,7 @@ def correlation_kernel(
         order: P ≥ 0; None takes the kernel itself.
 
     Raises:
-        ValueError: γ ≤ 0, P < 0, or not finite.
+        ValueError: γ ≤ 0, P < 0, a term of the series that no float holds, or not finite.
 
     >>> correlation_kernel(torch.tensor([[1.0, 0.0], [0.0, 5.0]]), order=None).log()  # −0.4 · 2
     tensor([[ 0.0000, -0.8000],
@@ -93,6 +95,11 @@ def correlation_kernel(
     if order is None:
         return (2 * gamma * (cosines - 1)).exp()
     check_at_least("order", order, 0)
+    if order > _MOST_ORDER or order * math.log(2 * gamma) > _MOST_NATS:
+        raise ValueError(
+            f"order = {order} at gamma = {gamma} has terms beyond any float; give a smaller one, or None, "
+            "the kernel itself"
+        )
     terms = [(2 * gamma) ** p / math.factorial(p) * cosines**p for p in range(order + 1)]
     return math.exp(-2 * gamma) * torch.stack(terms).sum(0)
 
@@ -151,6 +158,7 @@ def similarity_probs(
     check_at_least("the number of examples", len(features), 2)
     rows = unit_vectors(rows_of(features))
     weights = (product(rows, rows.mT) + 1) / 2
+    weights = weights.where(weights > _OPPOSITE * torch.finfo(weights.dtype).eps, 0)
     if not with_itself:
         weights = weights * ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)
     totals = weights.sum(1, keepdim=True)
