@@ -643,6 +643,20 @@ def test_an_answer_is_not_written_over_what_it_was_made_from(
     assert files[option].read_text() == before
 
 
+def test_an_answer_is_not_written_over_an_archive_or_a_figure(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    archive, figure = folder / "both.npz", folder / "drawn.svg"
+    np.savez(archive, t=[[0.5, -0.5], [1.5, -1.5]], y=[0, 0])
+    before = archive.read_bytes()
+    given = ["--teacher-logits", f"{archive}:t", "--labels", f"{archive}:y", "--fixed-in-advance"]
+    for out, more in ((archive, []), (figure, ["--figure", figure])):
+        code, _, err = run(capsys, "certify", *given, "--out", out, *more)
+        assert (code, "read or written; name another" in err) == (2, True)
+    assert archive.read_bytes() == before
+    assert not figure.exists()
+
+
 def test_what_the_encoding_of_a_pipe_lacks_is_escaped() -> None:
     command = [sys.executable, "-m", "kdtheory", "list", "--chapter", "1"]
     western = {**os.environ, "PYTHONIOENCODING": "latin-1"}

@@ -80,7 +80,7 @@ def certify_files(
         "--unlabelled-student": unlabelled_student,
     }
     check_together(**given)
-    check_apart(out, teacher_logits, labels, *given.values())
+    check_apart(out, teacher_logits, labels, figure, *given.values())
     read = {path: read_table(path, header=header) for path in (teacher_logits, *given.values()) if path}
     teacher, student, others, both = (
         None if path is None else as_logits(path, read[path], probabilities=probabilities)

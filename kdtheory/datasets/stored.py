@@ -48,7 +48,7 @@ _MEMBER = re.compile(r"(?P<path>.+?\.npz):(?P<key>.+)", re.IGNORECASE)
 _MOST_BYTES = 1 << 34
 IDENTIFIERS = frozenset(
     {"", "__index_level_0__", "example_id", "file", "file_name", "filename", "id", "ids", "idx", "image"}
-    | {"image_id", "index", "key", "path", "row", "row_id", "sample", "sample_id", "uid", "uuid"}
+    | {"image_id", "index", "key", "path", "point", "row", "row_id", "sample", "sample_id", "uid", "uuid"}
 )
 """Names of columns that say which example a row is."""
 LABELS = frozenset({"label", "labels", "y", "target", "targets", "class", "y_true"})

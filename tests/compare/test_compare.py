@@ -400,10 +400,19 @@ def test_two_calls_with_a_plan(
     code, out, err = run(capsys, *files, "--plan", plan, "--answers", answers, "--json")
     assert code == 0, err
     assert "where_they_differ" in [line["line"] for line in json.loads(out)["lines"]]
+    for rows, said in (
+        ([f"{LABELS[REST][i]},{i}" for i in indices], None),
+        ([f"{i}.5,{LABELS[REST][i]}" for i in indices], "give their numbers, as they are in the plan"),
+        ([f"{i},odd" for i in indices], "labels are whole numbers"),
+    ):
+        answers.write_text("\n".join(["point,class" if said else "class,point", *rows]))
+        code, _, err = run(capsys, *files, "--plan", plan, "--answers", answers)
+        assert code == 2
+        assert (said or "give point first, then class") in err
     answers.write_text("point,class\n" + "".join(f"{i},inf\n" for i in indices))
     code, _, err = run(capsys, *files, "--plan", plan, "--answers", answers)
     assert code == 2
-    assert "two columns of whole numbers" in err
+    assert "labels are whole numbers" in err
     answers.write_text("point,class\n" + "".join(f"{i + 1},0\n" for i in indices))
     code, _, err = run(capsys, *files, "--plan", plan, "--answers", answers)
     assert code == 2
