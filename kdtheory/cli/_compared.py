@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from kdtheory.cli._read import told, with_mapping
+from kdtheory.cli._read import check_same_rows, told, with_mapping
 from kdtheory.compare import Answers, Comparison, Guess, LabelPlan, labels_needed, plan_labels, ways_ahead
 from kdtheory.datasets import (
     ReadArray,
@@ -100,9 +100,11 @@ def read_files(
     )
     truth = None
     if labels is not None:
-        written = settled(labels, read_table(labels, header=header), len(student["holdout"]))
+        read[labels] = read_table(labels, header=header)
+        written = settled(labels, read[labels], len(student["holdout"]))
         truth = as_labels(labels, written, classes=names)
         read[labels] = with_mapping(written, truth, names)
+    check_same_rows(read, (*pairs["holdout"], labels), pairs["unlabelled"])
     return Read(student, teacher, truth, names, tuple(told(*one) for one in read.items()))
 
 
