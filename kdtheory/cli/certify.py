@@ -21,7 +21,7 @@ SUFFIXES = (".pdf", ".png", ".svg")
 @app.command("certify", short_help="Bound a network's error from files of logits.")
 def certify_files(
     teacher_logits: Annotated[Path, typer.Option(help="On the labelled points: n × k.")],
-    labels: Annotated[Path, typer.Option(help="Their class numbers, 0 to k − 1.")],
+    labels: Annotated[Path, typer.Option(help="Their class numbers, 0 to k − 1, or names of columns.")],
     fixed_in_advance: Annotated[
         bool,
         typer.Option(

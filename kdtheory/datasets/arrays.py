@@ -242,8 +242,8 @@ def _numbered(path: File, words: NDArray[np.generic], classes: Sequence[str] | N
             f"{path} has words for labels, and two classes are called {twice!r}; give each its name"
         )
     if strange := sorted({str(word) for word in words} - set(place)):
-        known = ", ".join(list(classes)[:5])
-        raise ValueError(f"{path} has label {strange[0]!r}, which is no name of a class ({known}, …)")
+        known = ", ".join(list(classes)[:5]) + (", …" if len(classes) > 5 else "")
+        raise ValueError(f"{path} has label {strange[0]!r}, which is no name of a class ({known})")
     return np.array([place[str(word)] for word in words], dtype=np.int64)
 
 

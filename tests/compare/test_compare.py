@@ -19,6 +19,7 @@ from kdtheory.answers import percent
 from kdtheory.bounds.assumptions import PLANNED
 from kdtheory.bounds.paired import difference_upper_limit
 from kdtheory.bounds.where_they_differ import planned_upper_limit
+from kdtheory.cli._compared import read_answers
 from kdtheory.compare import Answers, Guess, LabelPlan, compare, labels_needed, plan_labels, ways_ahead
 from kdtheory.inversion import binomial_upper_limit
 
@@ -417,6 +418,15 @@ def test_two_calls_with_a_plan(
     code, _, err = run(capsys, *files, "--plan", plan, "--answers", answers)
     assert code == 2
     assert "not in the plan" in err
+
+
+def test_answers_may_be_words_as_labels_are(tmp_path: Path) -> None:
+    plan = plan_labels(np.array([0, 1, 2, 0]), np.array([0, 2, 1, 1]), labels=2, seed=0)
+    (tmp_path / "plan.json").write_text(json.dumps(plan.to_json()))
+    first, second = plan.indices
+    (tmp_path / "a.csv").write_text(f"point,class\n{first},eel\n{second},cat\n")
+    found = read_answers(tmp_path / "plan.json", tmp_path / "a.csv", None, ("cat", "dog", "eel"))
+    assert (found.plan, found.indices.tolist(), found.labels.tolist()) == (plan, [first, second], [2, 0])
 
 
 def test_a_call_that_fails_leaves_no_plan(
