@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 __all__ = ["code_digest", "source_digest"]
@@ -28,7 +29,9 @@ _HERE = __name__.partition(".")[0]
 def code_digest(*functions: Callable[..., Any]) -> str:
     """SHA-256 over the sources that functions rest on, and the versions below them.
 
-    A function of a module without a file, as in a notebook, rests on its own bytecode and on this package.
+    A function of a module without a file, as in a notebook, rests on its own bytecode, on that of the
+    functions of its module that it names, directly or through these, on numbers and texts there, and on this
+    package.
 
     >>> from kdtheory.streams import Stream
     >>> [code_digest(other) == code_digest(Stream.child) for other in (Stream.numpy, code_digest)]
@@ -44,11 +47,33 @@ def source_digest(*functions: Callable[..., Any]) -> str:
     for function in functions:
         own = function.__module__
         if _file(own) is None:
-            digest.update(marshal.dumps(function.__code__))
+            digest.update(b"".join(_named_by(function)))
         sources |= _reached(own if _file(own) else _HERE, {_HERE, own.partition(".")[0], *_beside(own)})
     for name in sorted(sources):
         digest.update(name.encode() + b"\0" + sources[name].read_bytes())
     return digest.hexdigest()
+
+
+def _named_by(function: Callable[..., Any]) -> list[bytes]:
+    """The bytecode of a function and of those that it names in its module, and the plain values they name."""
+    left, seen, found = [function], {function}, []
+    while left:
+        one = left.pop()
+        found.append(marshal.dumps(one.__code__))
+        for name in sorted(_names(one.__code__)):
+            value = one.__globals__.get(name)
+            if isinstance(value, bool | int | float | str | tuple):
+                found.append(f"{name}={value!r}".encode())
+            elif isinstance(value, FunctionType) and value.__module__ == one.__module__ and value not in seen:
+                seen.add(value)
+                left.append(value)
+    return found
+
+
+def _names(code: CodeType) -> set[str]:
+    """The names that bytecode looks up, that of the functions within it included."""
+    inner = (_names(part) for part in code.co_consts if isinstance(part, CodeType))
+    return set(code.co_names).union(*inner)
 
 
 def _beside(module: str) -> set[str]:

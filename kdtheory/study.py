@@ -84,7 +84,7 @@ def run_study(
             "seconds": round(seconds, 1),
         },
     )
-    _write_pictures(study, rows, place)
+    _write_pictures(study, _read_table(place / "table.csv"), place)
     return rows
 
 

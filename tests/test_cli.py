@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import kdtheory
@@ -584,6 +585,8 @@ def test_a_page_of_claims_or_figures_that_are_not_there_is_refused(
     run(capsys, "verify", FAST[0], "--jobs", "1", "--out", "runs/one")
     code, _, err = run(capsys, "report", FAST[1])
     assert (code, f"claim '{FAST[1]}' is not among the 1 of the run" in err) == (2, True)
+    code, _, err = run(capsys, "report", "tempered_*", "--run", "runs/one")
+    assert (code, f"has a name like 'tempered_*'; it has {FAST[0]}" in err) == (2, True)
     code, _, err = run(capsys, "report", "--figures", "nowhere")
     assert (code, "nowhere is no directory" in err) == (2, True)
     assert run(capsys, "report", FAST[0])[0] == 0
@@ -641,6 +644,43 @@ def test_an_answer_is_not_written_over_what_it_was_made_from(
     code, _, err = run(capsys, "certify", *given, "--fixed-in-advance", "--out", files[option])
     assert (code, "is one of the files that are read" in err) == (2, True)
     assert files[option].read_text() == before
+
+
+@pytest.mark.parametrize("command", ["certify", "compare"])
+def test_rows_in_another_order_by_their_index_are_noticed(
+    command: str, capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    pytest.importorskip("pyarrow")
+    logits = np.random.default_rng(0).normal(size=(40, 3))
+    index, back = [f"point {n}" for n in range(40)], np.arange(40)[::-1]
+    tables = {
+        "t": pd.DataFrame(logits, index=index),
+        "y": pd.DataFrame({"label": logits.argmax(1)}, index=index),
+    }
+    for name, table in {**tables, "s": tables["t"]}.items():
+        table.rename(columns=str).to_parquet(f"{name}.parquet")
+    files = ["--teacher-logits", "t.parquet", "--labels", "y.parquet", "--fixed-in-advance"]
+    files += ["--student-logits", "s.parquet"] if command == "compare" else []
+    assert run(capsys, command, *files)[0] == 0
+    tables["y"].iloc[back].to_parquet("y.parquet")
+    code, _, err = run(capsys, command, *files)
+    assert (code, "y.parquet has 'point 39' in row 0 of its index and" in err) == (2, True)
+    tables["y"].iloc[back].reset_index(drop=True).to_parquet("y.parquet")
+    assert run(capsys, command, *files)[0] in (0, 1)
+
+
+def test_an_answer_is_not_written_over_an_archive_or_a_figure(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    archive, figure = folder / "both.npz", folder / "drawn.svg"
+    np.savez(archive, t=[[0.5, -0.5], [1.5, -1.5]], y=[0, 0])
+    before = archive.read_bytes()
+    given = ["--teacher-logits", f"{archive}:t", "--labels", f"{archive}:y", "--fixed-in-advance"]
+    for out, more in ((archive, []), (figure, ["--figure", figure])):
+        code, _, err = run(capsys, "certify", *given, "--out", out, *more)
+        assert (code, "read or written; name another" in err) == (2, True)
+    assert archive.read_bytes() == before
+    assert not figure.exists()
 
 
 def test_what_the_encoding_of_a_pipe_lacks_is_escaped() -> None:

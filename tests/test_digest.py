@@ -59,6 +59,57 @@ def test_a_function_without_a_file_rests_on_its_own_code() -> None:
     assert made[0] == made[2] != made[1]
 
 
+TYPED = """
+import torch
+from kdtheory import Control, Mutant, Rows, claim, experiment
+from kdtheory.claims.evidence import Identity
+from kdtheory.losses import entropy
+
+SIZE = 3
+
+
+def drawn(run):
+    return torch.ones(SIZE)
+
+
+@experiment
+def typed_rows(run, /, *, factor=1.0):
+    return Rows(left=drawn(run) * factor, right=drawn(run))
+
+
+@claim(formula="a", source="derived here", place="derived here", experiment=typed_rows,
+       control=Control("doubled", factor=2.0), mutants=(Mutant("none", entropy, lambda logits: logits * 0),))
+def typed_in_holds(rows, /):
+    \"\"\"It holds.\"\"\"
+    return Identity.of(rows.left, rows.right, tolerance=1e-9)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("SIZE = 3", "SIZE = 4"),
+        ("torch.ones", "torch.zeros"),
+        ("* factor", "+ factor"),
+        ("factor=1.0", "factor=1.5"),
+        ("factor=2.0", "factor=3.0"),
+        ("logits * 0", "logits * 2"),
+        ("rows.left, rows.right", "rows.right, rows.left"),
+        ("It holds", "It holds"),
+    ],
+)
+def test_a_claim_that_is_typed_in_rests_on_all_that_is_typed(
+    old: str, new: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdtheory.claims.core.REGISTRY", {})
+    codes = set()
+    for text in (TYPED, TYPED.replace(old, new)):
+        names = {"__name__": "notebook"}
+        exec(text, names)
+        codes.add(code_of(names["typed_in_holds"]))
+    assert len(codes) == 1 + (old != new)
+
+
 def test_claims_of_one_module_rest_on_the_same_code_and_others_on_other() -> None:
     codes: dict[str, set[str]] = {}
     for claim in REGISTRY.values():

@@ -73,6 +73,16 @@ def test_levels_are_neither_missing_nor_stale() -> None:
     assert {topic(module) for module in MODULES} == set(LEVELS)
 
 
+def test_the_map_for_contributors_has_every_part_at_its_level() -> None:
+    page = (PACKAGE.parent / "CONTRIBUTING.md").read_text()
+    told: dict[str, int] = {}
+    for line in page.partition("```none\n")[2].partition("studies/")[0].splitlines():
+        level = int(line[0]) if line[0].isdigit() else level
+        told |= dict.fromkeys((name.strip("/") for name in line[3:].partition("   ")[0].split()), level)
+    public = {part: level for part, level in LEVELS.items() if not part.startswith("_")}
+    assert {part: level for part, level in told.items() if part in LEVELS} == public
+
+
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_no_module_is_longer_than_one_reads(module: str) -> None:
     assert len(MODULES[module].read_text().splitlines()) <= 320

@@ -76,7 +76,10 @@ def test_a_mutant_that_survives_or_crashes_is_not_killed() -> None:
     assert ledger[0].mutants == Score(mutants, unsure=(), survivors=("unnoticed", "crashed"))
     assert (ledger[0].mutants.killed, ledger[0].mutants.total) == (1, 3)
     assert exit_code(ledger) == 1
-    assert exit_code(only(record("x", TRUE, FALSE, {"noticed": FALSE}))) == 0
+    assert _summary(ledger)[-1] == "mutants that were not noticed: unnoticed, crashed (x)"
+    assert "all as expected, but for mutants that were not noticed: unnoticed" in str(ledger)
+    whole = only(record("x", TRUE, FALSE, {"noticed": FALSE}))
+    assert (exit_code(whole), _summary(whole)[-1]) == (0, "all as expected")
 
 
 def test_the_document_has_the_keys_of_its_schema() -> None:

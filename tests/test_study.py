@@ -69,6 +69,18 @@ def test_a_study_of_images_is_told_where_they_are(folder: Path) -> None:
         run_study(load_study("line", folder / "studies"), folder, data=folder)
 
 
+def test_a_figure_is_drawn_from_the_table_as_it_is_written(folder: Path) -> None:
+    script = SCRIPT.replace('"y": float(y)', '"y": float(y), "code": f"{x:02d}", "pair": (x, x)')
+    script += '    assert set(rows["code"]) == {0, 1, 2} and rows["pair"][0] == "(0, 0)"\n    rows["y"] = 0\n'
+    (folder / "studies" / "line.py").write_text(script)
+    study = load_study("line", folder / "studies")
+    rows = run_study(study, folder, small=True)
+    assert (list(rows["code"]), rows["y"].all()) == (["00", "01", "02"], True)
+    drawn = (folder / "line" / "figure.svg").read_bytes()
+    redraw_study(study, folder)
+    assert (folder / "line" / "figure.svg").read_bytes() == drawn
+
+
 def test_a_figure_is_drawn_again_from_its_table(folder: Path) -> None:
     study = load_study("line", folder / "studies")
     with pytest.raises(ValueError, match=r"table\.csv to draw from"):

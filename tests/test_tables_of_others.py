@@ -83,6 +83,7 @@ REFUSED = {
         table(np.c_[TEN, np.arange(12) % 3]),
         "column 3 holds whole numbers .* as labels do",
     ),
+    "identifiers among votes": (table(np.c_[np.arange(12), np.arange(12) % 3]), "column 0 numbers the rows"),
     "thousands or decimals": ("1,234;5,678\n-1,000;2,000", "may be a decimal mark or part thousands"),
     "halves of decimal commas": ("0,0625,1,5\n2,0125,3,5", "halves of numbers with decimal commas"),
     "thousands": ('"1,234.5","2.5"\n"1.5","1,000.0"', "'1,234.5'"),
@@ -160,8 +161,37 @@ def test_labels_that_may_be_names_or_places_are_refused() -> None:
         read_labels("y.parquet", classes=["cat", "None"])
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("id,label\n2,0\n0,1\n1,1", r"numbers its rows by 'id' and has them in another order \(2, 0"),
+        ("label,row\n0,1.0\n1,3.0\n1,2.0", "by 'row' and has them in another order"),
+        ("id,label\n1,cat\n10,cat\n2,dog\n3,dog\n4,cat\n5,cat\n6,dog\n7,dog\n8,cat\n9,dog", "another order"),
+        ("id\n0\n1", "the column 'id' alone, which is no class"),
+        ("fold\n0\n1", "the column 'fold' alone, which is no class"),
+    ],
+)
+def test_labels_that_stand_in_another_order_or_are_none_are_refused(content: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_labels(text(content), header=True, classes=["cat", "dog"])
+
+
+@pytest.mark.parametrize("rows", ["0,1\n1,0", "1,1\n2,0", "7,1\n3,0"])
+def test_labels_beside_numbers_of_their_rows_are_read_as_they_stand(rows: str) -> None:
+    assert read_labels(text(f"id,label\n{rows}"), header=True).tolist() == [1, 0]
+
+
+def test_few_votes_may_happen_to_be_in_order() -> None:
+    assert read_logits(text("a,b\n0,5\n1,4\n2,3"), header=True).shape == (3, 2)
+
+
 def test_columns_in_another_order_are_noticed() -> None:
     check_same_columns({"a": ("cat", "dog"), "b": None, "c": ("Cat", "dog"), "d": ("l0", "l1")})
+    check_same_columns({"a": ("A", "a"), "b": ("A", "a"), "c": ("cat", "cat"), "d": ("cat", "cat")})
+    with pytest.raises(ValueError, match="b has class 'a' in column 0 and a in column 1"):
+        check_same_columns({"a": ("A", "a"), "b": ("a", "A")})
+    with pytest.raises(ValueError, match="b has class 'fox' in column 1 and a has 'dog' there"):
+        check_same_columns({"a": ("cat", "dog"), "b": ("cat", "fox")})
     with pytest.raises(ValueError, match="b has class 'dog' in column 0 and a in column 1"):
         check_same_columns({"a": ("cat", "dog"), "b": ("dog", "cat")})
     with pytest.raises(ValueError, match="c has class 'dog' in column 0 and b in column 1"):

@@ -78,9 +78,9 @@ def certify(
             candidates of γ, the class of f and `shares` were fixed without the labels that test. Where not,
             every line that rests on one of them is a heuristic: all of them where `shares` are given. Choices
             that were made on the rows A of `split` alone were fixed without the labels of B.
-        unmet: names of `ASSUMPTIONS` that do not hold: "unlabelled_unseen" of a semi-supervised f, "one_law"
-            of unlabelled points from elsewhere, "independent" of a series in time. Every line that rests on
-            one of them is a heuristic.
+        unmet: names of `ASSUMPTIONS` that do not hold: "holdout_unseen" of f that was chosen by its error on
+            the hold-out, "unlabelled_unseen" of a semi-supervised f, "one_law" of unlabelled points from
+            elsewhere, "independent" of a series in time. Every line that rests on one of them is a heuristic.
         delta: δ of all bounds together.
         gamma: γ of the margin bounds; of several candidates each bound takes the best and pays for them all.
         shares: line ↦ its part of δ; lines not named are left out, and 0 shows a line that can do without.

@@ -179,6 +179,12 @@ class Ledger:
         """The findings that are otherwise than expected."""
         return tuple(one for one in self.findings if not one.as_expected)
 
+    @property
+    def not_noticed(self) -> str:
+        """The mutants that were not noticed, by their claims, in words; empty where there is none."""
+        survived = {one.name: one.mutants.survivors for one in self.findings if one.mutants}
+        return "; ".join(f"{', '.join(names)} ({claim})" for claim, names in survived.items() if names)
+
     def to_frame(self) -> pd.DataFrame:
         """One row a claim, by name."""
         return _frame(self.findings)
@@ -196,7 +202,10 @@ class Ledger:
     def _said(self) -> str:
         otherwise = ", ".join(one.name for one in self.unexpected)
         claims = f"{len(self)} claim" + "s" * (len(self) != 1)
-        return f"{claims}, all as expected" if not otherwise else f"otherwise: {otherwise}"
+        said = f"otherwise: {otherwise}" if otherwise else f"{claims}, all as expected"
+        return (
+            f"{said}, but for mutants that were not noticed: {self.not_noticed}" if self.not_noticed else said
+        )
 
     def __str__(self) -> str:
         return f"{self._said}\n{self.to_frame()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from kdtheory.cli._read import told, with_mapping
+from kdtheory.cli._read import check_same_rows, told, with_mapping
 from kdtheory.compare import Answers, Comparison, Guess, LabelPlan, labels_needed, plan_labels, ways_ahead
 from kdtheory.datasets import (
     ReadArray,
@@ -20,6 +21,7 @@ from kdtheory.datasets import (
     read_table,
     settled,
 )
+from kdtheory.datasets.stored import LABELS, plain
 from kdtheory.files import read_json
 
 __all__ = [
@@ -32,7 +34,7 @@ __all__ = [
     "ways_in_words",
 ]
 
-_LARGEST = 2**53
+_WHOLE = re.compile(r"\d{1,15}(\.0*)?")
 
 
 def check_pairs(*groups: dict[str, Path | None]) -> None:
@@ -98,9 +100,11 @@ def read_files(
     )
     truth = None
     if labels is not None:
-        written = settled(labels, read_table(labels, header=header), len(student["holdout"]))
+        read[labels] = read_table(labels, header=header)
+        written = settled(labels, read[labels], len(student["holdout"]))
         truth = as_labels(labels, written, classes=names)
         read[labels] = with_mapping(written, truth, names)
+    check_same_rows(read, (*pairs["holdout"], labels), pairs["unlabelled"])
     return Read(student, teacher, truth, names, tuple(told(*one) for one in read.items()))
 
 
@@ -141,17 +145,21 @@ def _classes(table: Tensor) -> np.ndarray:
 def read_answers(
     plan: Path | None, answers: Path, header: bool | None, names: tuple[str, ...] | None
 ) -> Answers:
-    """Answers to a plan; their classes are looked up as those of labels are."""
+    """Answers to a plan; their classes are looked up as those of labels are, and may be words as these."""
     if plan is None:
         raise ValueError("answers needs the plan they answer; give --plan FILE, which --label wrote")
-    table = read_array(answers, header=header)
-    two = table.ndim == 2 and table.shape[1] == 2 and table.dtype.kind in "fiu"
-    if not two or not (np.abs(table) < _LARGEST).all() or not (table % 1 == 0).all():
-        raise ValueError(
-            f"{answers} has shape {table.shape}; give two columns of whole numbers: point, class"
-        )
-    points, classes = table.astype(np.int64).T
-    said = as_labels(answers, ReadArray(classes), classes=names)
+    read = read_table(answers, header=header)
+    table = read.array if read.array.dtype.kind == "U" else read_array(answers, header=header)
+    if table.ndim != 2 or table.shape[1] != 2 or table.dtype.kind not in "fiuU":
+        raise ValueError(f"{answers} has shape {table.shape}; give two columns: point, class")
+    first, second = (plain(name) in LABELS for name in read.names or ("", ""))
+    if first and not second:
+        raise ValueError(f"{answers} has columns {', '.join(read.names or ())}; give point first, then class")
+    points = table[:, 0]
+    if not all(_WHOLE.fullmatch(str(cell)) for cell in points):
+        raise ValueError(f"{answers} has points {points[0]}, …; give their numbers, as they are in the plan")
+    said = as_labels(answers, ReadArray(table[:, 1]), classes=names)
+    points = np.array([int(float(str(cell))) for cell in points], dtype=np.int64)
     return Answers(LabelPlan.from_json(read_json(plan)), points, said.numpy())
 
 

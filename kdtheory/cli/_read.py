@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +13,22 @@ if TYPE_CHECKING:
 
     from kdtheory.datasets import ReadArray
 
-__all__ = ["told", "with_mapping"]
+__all__ = ["check_same_rows", "told", "with_mapping"]
 
 _SHOWN = 5
+
+
+def check_same_rows(read: Mapping[Path, ReadArray], *roles: Iterable[Path | None]) -> None:
+    """Raise where two files on the same points have the same rows, by their indices, in another order."""
+    for files in roles:
+        known = [(path, rows) for path in files if path is not None and (rows := read[path].rows)]
+        for (earlier, some), (path, others) in itertools.combinations(known, 2):
+            if some != others and sorted(some) == sorted(others):
+                at = next(n for n, pair in enumerate(zip(some, others, strict=True)) if len(set(pair)) > 1)
+                raise ValueError(
+                    f"{path} has {others[at]!r} in row {at} of its index and {earlier} has {some[at]!r}; "
+                    "write both with their rows in one order"
+                )
 
 
 def told(path: Path, read: ReadArray) -> str:

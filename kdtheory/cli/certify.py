@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kdtheory.cli._read import told, with_mapping
+from kdtheory.cli._read import check_same_rows, told, with_mapping
 from kdtheory.cli.app import app
 from kdtheory.cli.layout import check_apart, print_answer
 from kdtheory.files import write_file, write_json
@@ -21,12 +21,13 @@ SUFFIXES = (".pdf", ".png", ".svg")
 @app.command("certify", short_help="Bound a network's error from files of logits.")
 def certify_files(
     teacher_logits: Annotated[Path, typer.Option(help="On the labelled points: n × k.")],
-    labels: Annotated[Path, typer.Option(help="Their class numbers, 0 to k − 1.")],
+    labels: Annotated[Path, typer.Option(help="Their class numbers, 0 to k − 1, or names of columns.")],
     fixed_in_advance: Annotated[
         bool,
         typer.Option(
             "--fixed-in-advance/--not-fixed-in-advance",
-            help="Whether γ and what else can be chosen was chosen without the points that test.",
+            help="Whether γ was chosen without the points that test; of a network that was chosen by them "
+            "say --unmet holdout_unseen.",
         ),
     ],
     student_logits: Annotated[Path | None, typer.Option(help="The student's on the same points.")] = None,
@@ -80,7 +81,7 @@ def certify_files(
         "--unlabelled-student": unlabelled_student,
     }
     check_together(**given)
-    check_apart(out, teacher_logits, labels, *given.values())
+    check_apart(out, teacher_logits, labels, figure, *given.values())
     read = {path: read_table(path, header=header) for path in (teacher_logits, *given.values()) if path}
     teacher, student, others, both = (
         None if path is None else as_logits(path, read[path], probabilities=probabilities)
@@ -89,7 +90,13 @@ def certify_files(
     assert teacher is not None
     names = next(filter(None, (table.names for table in read.values())), None)
     check_same_columns({str(path): table.names for path, table in read.items()})
-    written = settled(labels, read_table(labels, header=header), len(teacher))
+    read_labels = read_table(labels, header=header)
+    check_same_rows(
+        {**read, labels: read_labels},
+        (teacher_logits, student_logits, labels),
+        (unlabelled_teacher, unlabelled_student),
+    )
+    written = settled(labels, read_labels, len(teacher))
     truth = as_labels(labels, written, classes=names)
     found = certify_logits(
         teacher,

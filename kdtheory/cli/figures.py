@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from kdtheory.cli.app import RUNS, app, out_console, printed_apart
-from kdtheory.cli.layout import item, prose
+from kdtheory.cli.layout import check_apart, item, prose
 from kdtheory.cli.look import Bibliography, Words, read_bibliographies
 from kdtheory.cli.names import complete_studies, known_study, named_in
 from kdtheory.cli.where import Address, working_on
@@ -111,6 +111,7 @@ def report(
             f"there is no ended run under {RUNS}; run `kdtheory verify` first or name one by --run"
         )
     page = out or source / "report.html"
+    check_apart(page, *(source / name for name in ("ledger.json", "run.json", "references.bib")))
     with progress_bar("report", quiet=quiet):
         from kdtheory.records import read_ledger
         from kdtheory.report import report as make_report

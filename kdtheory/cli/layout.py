@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,14 @@ WORDS: Look = {}
 """How a column of a table is laid out: names are never folded, words are."""
 
 
-def check_apart(out: Path | None, *read: Path | None) -> None:
-    """Raise where the document would be written over a file that it was made from."""
-    if out is not None and out.resolve() in {path.resolve() for path in read if path is not None}:
-        raise ValueError(f"out = {str(out)!r} is one of the files that are read; name another")
+_MEMBER = re.compile(r"(.+?\.npz):.+", re.IGNORECASE)
+
+
+def check_apart(out: Path | None, *others: Path | None) -> None:
+    """Raise where the document would be written over a file that it was made from, or another that is."""
+    files = [Path(_MEMBER.sub(r"\1", str(path))) for path in others if path is not None]
+    if out is not None and out.resolve() in {path.resolve() for path in files}:
+        raise ValueError(f"out = {str(out)!r} is one of the files that are read or written; name another")
 
 
 def coloured(verdict: str) -> str:

@@ -172,5 +172,6 @@ def _summary(ledger: Ledger) -> list[str]:
         split = f"{killed - unsure} decided against, {unsure} only unsure"
         lines.append(f"mutation score {killed}/{total} ({killed / total:.0%}): {split}")
     otherwise = ", ".join(one.name for one in ledger.unexpected)
-    lines.append(f"otherwise than expected: {otherwise}" if otherwise else "all as expected")
-    return lines
+    lines += [f"otherwise than expected: {otherwise}"] if otherwise else []
+    lines += [f"mutants that were not noticed: {escape(ledger.not_noticed)}"] if ledger.not_noticed else []
+    return lines if otherwise or ledger.not_noticed else [*lines, "all as expected"]

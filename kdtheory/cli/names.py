@@ -89,6 +89,9 @@ def named_in(words: Sequence[str], names: Iterable[str]) -> set[str]:
     known = {name: {"name": name} for name in names}
     if absent := [word for word in words if word not in known and word in catalogue()["claims"]]:
         raise ValueError(f"claim {absent[0]!r} is not among the {len(known)} of the run; verify it first")
+    for word in words:
+        if any(sign in word for sign in "*?[") and not fnmatch.filter(known, word):
+            raise ValueError(f"no claim of the run has a name like {word!r}; it has {min(known)}, for one")
     return {entry["name"] for entry in _meant(words, known, _loaded)}
 
 

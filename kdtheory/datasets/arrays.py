@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kdtheory.datasets.columns import check_meaning, laws
-from kdtheory.datasets.stored import IDENTIFIERS, LABELS, PREDICTIONS, File, ReadArray, plain, read_table
+from kdtheory.datasets.stored import (
+    IDENTIFIERS,
+    LABELS,
+    OTHERS,
+    PREDICTIONS,
+    File,
+    ReadArray,
+    plain,
+    read_table,
+)
 from kdtheory.datasets.text_tables import is_number
 from kdtheory.doors import door
 from kdtheory.validate import check_logits
@@ -98,7 +107,8 @@ def read_labels(
 
     Raises:
         ValueError: as `read_array`; the array is no vector of class numbers; words without `classes`, or one
-            that is none of them; or a first line that may be a name or a label.
+            that is none of them; rows that are numbered and stand in another order; or a first line that may
+            be a name or a label.
     """
     read = read_table(path, header=header)
     return as_labels(path, read, points=points, classes=classes, predictions=predictions)
@@ -183,6 +193,8 @@ def _column_of_labels(path: File, read: ReadArray, predictions: bool) -> NDArray
         chosen = [place for place, name in enumerate(names) if name in LABELS]
         if len(chosen) != 1 or not set(names) <= IDENTIFIERS | LABELS:
             raise ValueError(f"{path} has columns {', '.join(read.names)}; keep the one of the labels alone")
+        for place in set(range(len(names))) - {chosen[0]}:
+            _check_in_order(path, read.names[place], array[:, place])
         array = array[:, chosen[0]]
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -190,9 +202,28 @@ def _column_of_labels(path: File, read: ReadArray, predictions: bool) -> NDArray
             raise ValueError(
                 f"{path} has a column {read.names[0]!r}, of what was said; give the true classes"
             )
+        if read.names and plain(read.names[0]) in (IDENTIFIERS | OTHERS) - {""}:
+            raise ValueError(
+                f"{path} has the column {read.names[0]!r} alone, which is no class; give the labels"
+            )
     if array.ndim != 1 or array.size == 0:
         raise ValueError(f"{path} has shape {array.shape}; labels are one class number for each point")
     return array
+
+
+def _check_in_order(path: File, name: str, column: NDArray[np.generic]) -> None:
+    """Rows that are numbered 0, 1, … or 1, 2, … stand in that order: by no number are they put into it."""
+    numbers = [int(float(str(cell))) for cell in column if _WHOLE.fullmatch(str(cell))]
+    ordered = sorted(numbers)
+    counted = len(numbers) == len(column) and ordered in (
+        list(range(len(column))),
+        list(range(1, len(column) + 1)),
+    )
+    if counted and numbers != ordered:
+        raise ValueError(
+            f"{path} numbers its rows by {name!r} and has them in another order ({numbers[0]}, {numbers[1]}, "
+            "…), and labels are read as they stand: sort them, or leave that column out"
+        )
 
 
 def _numbered(path: File, words: NDArray[np.generic], classes: Sequence[str] | None) -> NDArray[np.generic]:
@@ -211,8 +242,8 @@ def _numbered(path: File, words: NDArray[np.generic], classes: Sequence[str] | N
             f"{path} has words for labels, and two classes are called {twice!r}; give each its name"
         )
     if strange := sorted({str(word) for word in words} - set(place)):
-        known = ", ".join(list(classes)[:5])
-        raise ValueError(f"{path} has label {strange[0]!r}, which is no name of a class ({known}, …)")
+        known = ", ".join(list(classes)[:5]) + (", …" if len(classes) > 5 else "")
+        raise ValueError(f"{path} has label {strange[0]!r}, which is no name of a class ({known})")
     return np.array([place[str(word)] for word in words], dtype=np.int64)
 
 

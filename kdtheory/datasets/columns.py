@@ -64,20 +64,37 @@ def laws(path: str, values: Tensor, /) -> Tensor:
 def check_same_columns(names: Mapping[str, Sequence[str] | None], /) -> None:
     """Tables of the same classes have them in one order.
 
+    Capitals do not count, but where the classes of a file differ in them alone. Names of which no two files
+    share one may be those of the networks' outputs, and are compared with nothing.
+
     Args:
         names: file ↦ names of its columns; None where it has none.
 
     Raises:
-        ValueError: a name stands in two files at different places.
+        ValueError: a name stands in two files at different places, or two files share some names and not all.
     """
-    named = [(path, [plain(name) for name in columns]) for path, columns in names.items() if columns]
+    named = [(path, _as_compared(columns)) for path, columns in names.items() if columns]
     for (earlier, others), (path, columns) in itertools.combinations(named, 2):
-        for place, name in enumerate(columns):
-            if name in others and others.index(name) != place:
+        pairs = list(enumerate(zip(columns, others, strict=False)))
+        for place, (name, other) in pairs:
+            if name != other and name in others:
                 raise ValueError(
                     f"{path} has class {name!r} in column {place} and {earlier} in column "
                     f"{others.index(name)}; write both with their columns in one order"
                 )
+        apart = [(place, name, other) for place, (name, other) in pairs if name != other]
+        if apart and len(apart) < len(pairs):
+            place, name, other = apart[0]
+            raise ValueError(
+                f"{path} has class {name!r} in column {place} and {earlier} has {other!r} there, though they "
+                "share other names; give both the same classes, by the same names"
+            )
+
+
+def _as_compared(columns: Sequence[str]) -> list[str]:
+    """Names without blanks and capitals; with capitals where two would be one."""
+    plainly = [plain(name) for name in columns]
+    return plainly if len(set(plainly)) == len(plainly) else [name.strip() for name in columns]
 
 
 def _check_columns(path: str, values: Tensor, names: Sequence[str] | None) -> None:
@@ -87,13 +104,14 @@ def _check_columns(path: str, values: Tensor, names: Sequence[str] | None) -> No
         known = plain(name) in IDENTIFIERS | LABELS | PREDICTIONS | OTHERS and bool(whole[place])
         if known or name.startswith("Unnamed:"):
             raise ValueError(f"{path} has a column {name!r}, which is no class; leave it out (index=False)")
-    if len(values) < _FEW or bool(whole.all()):
+    if len(values) < (_MANY if bool(whole.all()) else _FEW):  # few counts of votes may happen to be in order
         return
     for place in whole.nonzero()[:, 0].tolist():
         column = values[:, place]
         low, high = float(column.min()), float(column.max())
         different = len(column.unique()) == len(column)
-        if different and low >= 0 and (high - low == len(column) - 1 or len(column) >= _MANY):
+        counted = high - low == len(column) - 1 or (len(column) >= _MANY and not bool(whole.all()))
+        if different and low >= 0 and counted:
             raise ValueError(f"{path}: column {place} numbers the rows, as an index does; leave it out")
         if len(column) >= _MANY and 0 <= low < high < values.shape[1] and bool(whole.sum() == 1):
             raise ValueError(

@@ -48,7 +48,7 @@ _MEMBER = re.compile(r"(?P<path>.+?\.npz):(?P<key>.+)", re.IGNORECASE)
 _MOST_BYTES = 1 << 34
 IDENTIFIERS = frozenset(
     {"", "__index_level_0__", "example_id", "file", "file_name", "filename", "id", "ids", "idx", "image"}
-    | {"image_id", "index", "key", "path", "row", "row_id", "sample", "sample_id", "uid", "uuid"}
+    | {"image_id", "index", "key", "path", "point", "row", "row_id", "sample", "sample_id", "uid", "uuid"}
 )
 """Names of columns that say which example a row is."""
 LABELS = frozenset({"label", "labels", "y", "target", "targets", "class", "y_true"})
@@ -72,12 +72,14 @@ class ReadArray:
         names: of the columns; None where the file has none.
         said: what was understood of the file, as phrases.
         doubtful: why its first line may be names or a point; None where it is clear.
+        rows: the index of a Parquet file, where it has another than 0, 1, 2, …
     """
 
     array: NDArray[np.generic]
     names: tuple[str, ...] | None = None
     said: tuple[str, ...] = ()
     doubtful: str | None = None
+    rows: tuple[str, ...] | None = None
 
 
 @door
@@ -189,7 +191,8 @@ def _from_parquet(stream: BufferedIOBase, _key: str | None, _header: bool | None
             frame[name] = column.astype(np.float64)
         elif len(column) and isinstance(column.iloc[0], (list, np.ndarray)):
             raise ValueError(f"column {name} holds lists; write one column for each class")
-    return ReadArray(_cells(frame), tuple(str(name) for name in frame.columns))
+    rows = None if isinstance(frame.index, pd.RangeIndex) else tuple(map(str, frame.index))
+    return ReadArray(_cells(frame), tuple(str(name) for name in frame.columns), rows=rows)
 
 
 def _cells(table: pd.DataFrame) -> NDArray[np.generic]:

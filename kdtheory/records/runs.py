@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
+from types import FunctionType, TracebackType
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -17,6 +19,7 @@ from kdtheory.claims.examined import Examined
 from kdtheory.claims.finding import Ledger
 from kdtheory.digest import code_digest
 from kdtheory.doors import gate
+from kdtheory.experiments import shown
 from kdtheory.files import read_json, sweep, write_file, write_json
 from kdtheory.plain import plain, restored
 from kdtheory.records.documents import ledger_record
@@ -137,5 +140,17 @@ def _unlike(key: str, there: Any, asked: Any) -> str:
 
 @gate
 def code_of(claim: Claim, /) -> str:
-    """The digest of all code that decides what a claim's examination brings."""
-    return code_digest(claim.relation, examine)
+    """The digest of all code that decides what a claim's examination brings.
+
+    Of a claim that is declared in a file the file has all. Of one that is typed in, as in a notebook, what
+    its experiments measure counts by itself, and so do the settings of premise and controls, and wrong
+    versions that are typed in, too.
+    """
+    if getattr(sys.modules.get(claim.relation.__module__), "__file__", None):
+        return code_digest(claim.relation, examine)
+    measures = [one.measure for one in claim.experiments]
+    wrong = [one.wrong for one in claim.mutants if isinstance(one.wrong, FunctionType)]
+    declared = [claim.premise, *(one.overrides for one in claim.controls)]
+    settings = [{name: shown(value) for name, value in one.items()} for one in declared]
+    own = code_digest(claim.relation, *measures, *wrong, examine)
+    return hashlib.sha256(f"{own} {settings}".encode()).hexdigest()

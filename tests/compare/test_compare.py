@@ -19,6 +19,7 @@ from kdtheory.answers import percent
 from kdtheory.bounds.assumptions import PLANNED
 from kdtheory.bounds.paired import difference_upper_limit
 from kdtheory.bounds.where_they_differ import planned_upper_limit
+from kdtheory.cli._compared import read_answers
 from kdtheory.compare import Answers, Guess, LabelPlan, compare, labels_needed, plan_labels, ways_ahead
 from kdtheory.inversion import binomial_upper_limit
 
@@ -400,14 +401,32 @@ def test_two_calls_with_a_plan(
     code, out, err = run(capsys, *files, "--plan", plan, "--answers", answers, "--json")
     assert code == 0, err
     assert "where_they_differ" in [line["line"] for line in json.loads(out)["lines"]]
+    for rows, said in (
+        ([f"{LABELS[REST][i]},{i}" for i in indices], None),
+        ([f"{i}.5,{LABELS[REST][i]}" for i in indices], "give their numbers, as they are in the plan"),
+        ([f"{i},odd" for i in indices], "labels are whole numbers"),
+    ):
+        answers.write_text("\n".join(["point,class" if said else "class,point", *rows]))
+        code, _, err = run(capsys, *files, "--plan", plan, "--answers", answers)
+        assert code == 2
+        assert (said or "give point first, then class") in err
     answers.write_text("point,class\n" + "".join(f"{i},inf\n" for i in indices))
     code, _, err = run(capsys, *files, "--plan", plan, "--answers", answers)
     assert code == 2
-    assert "two columns of whole numbers" in err
+    assert "labels are whole numbers" in err
     answers.write_text("point,class\n" + "".join(f"{i + 1},0\n" for i in indices))
     code, _, err = run(capsys, *files, "--plan", plan, "--answers", answers)
     assert code == 2
     assert "not in the plan" in err
+
+
+def test_answers_may_be_words_as_labels_are(tmp_path: Path) -> None:
+    plan = plan_labels(np.array([0, 1, 2, 0]), np.array([0, 2, 1, 1]), labels=2, seed=0)
+    (tmp_path / "plan.json").write_text(json.dumps(plan.to_json()))
+    first, second = plan.indices
+    (tmp_path / "a.csv").write_text(f"point,class\n{first},eel\n{second},cat\n")
+    found = read_answers(tmp_path / "plan.json", tmp_path / "a.csv", None, ("cat", "dog", "eel"))
+    assert (found.plan, found.indices.tolist(), found.labels.tolist()) == (plan, [first, second], [2, 0])
 
 
 def test_a_call_that_fails_leaves_no_plan(
