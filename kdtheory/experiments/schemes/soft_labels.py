@@ -121,7 +121,7 @@ def net_of_partial_labels(run: Run, /, *, power: float = 1.0) -> Rows:
         loss=weighted,
         members=1,
         stream=run.stream.child("net"),
-        recipe=Recipe(steps=1500, learning_rate=0.005),
+        recipe=Recipe(steps=1500, learning_rate=0.005, schedule="cosine"),
         device=run.device,
     )
     return Rows(

@@ -36,12 +36,11 @@ FEW, RATE_SIZES, EXPONENTS = (3, 6, 16), (2, 5, 10, 40, 200, 1000), (1.0, 2.0, 3
 def linear_students_in_training(run: Run, /, *, soft: float = 1.0) -> Rows:
     """Linear students in eight dimensions, trained by torch from zero with the weight `soft` on the teacher's
     soft labels and the rest on their signs: twelve for each of n = 3, 6 and 16 points, of which every student
-    sees 48 in copies, so that all are one population.
+    sees 48 in copies, so that all are one population. The singular values of the points lie between 1 and 3:
+    along a direction that the points hardly have, training would take as long as one likes.
     """
     members, dim = run.size(quick=12, full=60), 8
-    drawn = [
-        torch.randn(members, n, dim, dtype=torch.float64, generator=run.stream.child(n).torch()) for n in FEW
-    ]
+    drawn = [_spread_evenly(members, n, dim, run.stream.child(n)) for n in FEW]
     points = torch.cat([own.repeat(1, 48 // n, 1) for own, n in zip(drawn, FEW, strict=True)])
     oracles = 0.5 * torch.randn(
         len(points), dim, dtype=torch.float64, generator=run.stream.child("oracles").torch()
@@ -63,6 +62,16 @@ def linear_students_in_training(run: Run, /, *, soft: float = 1.0) -> Rows:
     )
     weights = contrast(students.params.unflatten(-1, (2, dim)).mT)
     return Rows(points=points, oracles=oracles, weights=weights.unflatten(0, (len(FEW), members)))
+
+
+def _spread_evenly(members: int, n: int, dim: int, stream: Stream) -> Tensor:
+    """Matrices members × n × dim of uniform singular vectors, with singular values uniform in [1, 3]."""
+    generator = stream.torch()
+    left, _, right = torch.linalg.svd(
+        torch.randn(members, n, dim, dtype=torch.float64, generator=generator), full_matrices=False
+    )
+    sizes = 1 + 2 * torch.rand(members, 1, min(n, dim), dtype=torch.float64, generator=generator)
+    return (left * sizes) @ right
 
 
 @experiment
