@@ -71,7 +71,8 @@ def _spread_evenly(members: int, n: int, dim: int, stream: Stream) -> Tensor:
         torch.randn(members, n, dim, dtype=torch.float64, generator=generator), full_matrices=False
     )
     sizes = 1 + 2 * torch.rand(members, 1, min(n, dim), dtype=torch.float64, generator=generator)
-    return (left * sizes) @ right
+    points: Tensor = (left * sizes) @ right
+    return points
 
 
 @experiment
