@@ -20,7 +20,6 @@ __all__ = [
     "Sample",
     "as_torch_starts",
     "at_least_float32",
-    "at_most_one",
     "promoted",
     "recordable",
     "resolve_device",
