@@ -60,6 +60,16 @@ def workers() -> list[psutil.Process]:
     ]
 
 
+def test_local_workers_keep_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask has its workers return it at once, and each array of theirs is new pages then."""
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    others = {one.pid for one in workers()}
+    with on_cluster("local:1"):
+        environments = [one.environ() for one in workers() if one.pid not in others]
+    assert environments
+    assert all("OMP_NUM_THREADS" in one and "MALLOC_TRIM_THRESHOLD_" not in one for one in environments)
+
+
 def slow_square(shift: int, number: int) -> tuple[int, int]:
     time.sleep(0.05)
     return (number + shift) ** 2, os.getpid()
