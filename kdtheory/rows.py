@@ -291,22 +291,22 @@ def _blocks(n: int, size: int) -> Iterator[slice]:
 @njit(nogil=True, cache=True)
 @no_type_check
 def _add_hash(words, signs, exponents, keys, out):
-    """out[i] += Σ_j (w + k mod 2³²)(w′ + k′ mod 2³²) mod 2⁶⁴, w and w′ the halves of word j; is one odd?
+    """out[i] += Σ_j l(w + k)·h(w + k) mod 2⁶⁴ of the words w and keys k, l and h the halves; is one odd?
 
-    The sum is NH of Black, Halevi, Krawczyk, Krovetz & Rogaway (1999), "UMAC": of rows that differ, one pair
-    in 2³² has one hash. −0 counts as 0: the sum of the other bits carries into the sign of each number that
-    is not zero, and no further. A number is odd, infinite or NaN, where its exponent has no bit that is zero:
-    one more in its last place carries into the sign.
+    The sum is NH of Black, Halevi, Krawczyk, Krovetz & Rogaway (1999), "UMAC", but that a key is added to a
+    word as a whole: what l carries into h is fixed with l, and their lemma holds for it as for a key of h. Of
+    rows that differ, one pair in 2³² has one hash. −0 counts as 0: the sum of the other bits carries into the
+    sign of each number that is not zero, and no further. A number is odd, infinite or NaN, where its exponent
+    has no bit that is zero: one more in its last place carries into the sign.
     """
     others, half, shift = ~signs, np.uint64(0xFFFFFFFF), np.uint64(32)
     odd, lowest = np.uint64(0), exponents & ~(exponents << np.uint64(1))
     for i in range(len(words)):
         total = np.uint64(0)
         for j in range(words.shape[1]):
-            z = words[i, j]
-            odd |= (z & exponents) + lowest
-            z &= ((z & others) + others) | others
-            low, high = (z + keys[j]) & half, ((z >> shift) + (keys[j] >> shift)) & half
-            total += low * high
+            size = words[i, j] & others
+            odd |= size + lowest
+            z = (words[i, j] & ((size + others) | others)) + keys[j]
+            total += (z & half) * (z >> shift)
         out[i] += total
     return (odd & signs) != np.uint64(0)

@@ -2,8 +2,8 @@
 
 n rows of d float32 numbers lie in a .npy file and are mapped, not read. *Check* makes them the hold-out and
 looks for equal rows, which takes one reading; *reading* sums the mapped file by blocks as large as those of
-the check, and is the least that a look at every number costs. Both come after a reading of the file; seconds
-are those of the processors. Anonymous memory is what the check holds at most beyond the level before it, of
+the check, and is the least that a look at every number costs. Both come after a reading of the file, on one
+thread; seconds are those of the processor. Anonymous memory is what the check holds at most beyond the level before it, of
 which the system cannot take back anything; pages of the mapped file are the system's, which drops them where
 it needs room.
 
@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from kdtheory.plots import PALETTE, counts_axis, legend_above, panel_letter
 from kdtheory.role_rows import check_rows
@@ -46,6 +47,15 @@ def run(stream: Stream, *, points: Sequence[int], dim: int, repeats: int) -> lis
         dim: d.
         repeats: of each time; the least counts, for other work on the machine only adds to it.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _rows(stream, points, dim, repeats)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _rows(stream: Stream, points: Sequence[int], dim: int, repeats: int) -> list[dict[str, Any]]:
     rows = []
     for n in points:
         with tempfile.TemporaryDirectory() as folder:
