@@ -44,6 +44,5 @@ def hints_of_mapped_features(
 
 
 def _best(student: Tensor, teacher: Tensor) -> Projection:
-    # The default driver rounds by where its arrays lie in memory, so that two runs may differ.
     weight: Tensor = torch.linalg.lstsq(student, teacher, driver="gels").solution
     return lambda features: features @ weight

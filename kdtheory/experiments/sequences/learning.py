@@ -144,7 +144,8 @@ def variances_of_gradients(run: Run, /, *, away: float = 0.0) -> Rows:
         weights = torch.rand(12, dtype=torch.float64, generator=generator)
         weights = weights / weights.sum()
         root = weights.sqrt()
-        optimum = torch.linalg.lstsq(root[:, None] * inputs, root * labels).solution
+        system, wanted = root[:, None] * inputs, (root * labels)[:, None]
+        optimum = torch.linalg.lstsq(system, wanted, driver="gels").solution[:, 0]
         theta = optimum + away * torch.randn(DIM, dtype=torch.float64, generator=generator)
         own, teachers = (_gradients(inputs, labels, at, at, 0.0) for at in (optimum, theta))
         found = variance_reduction(own, teachers, weights)
