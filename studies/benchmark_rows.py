@@ -3,9 +3,9 @@
 n rows of d float32 numbers lie in a .npy file and are mapped, not read. *Check* makes them the hold-out and
 looks for equal rows, which takes one reading; *reading* sums the mapped file by blocks as large as those of
 the check, and is the least that a look at every number costs. Both come after a reading of the file, on one
-thread; seconds are those of the processor. Anonymous memory is what the check holds at most beyond the level before it, of
-which the system cannot take back anything; pages of the mapped file are the system's, which drops them where
-it needs room.
+thread; seconds are those of the processor. Anonymous memory is what the check holds at most beyond the level
+before it, of which the system cannot take back anything; pages of the mapped file are the system's, which
+drops them where it needs room.
 
 To look at: the ratio of the times, and that memory grows by some tens of bytes a row, however wide it is.
 """
