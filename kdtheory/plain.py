@@ -17,6 +17,7 @@ from kdtheory.doors import gate
 
 __all__ = ["made", "plain", "plain_fields", "restored"]
 
+_PLAIN = {str, bool, int, float, type(None)}
 _WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 
 
@@ -28,6 +29,12 @@ def plain(value: Any, /) -> Any:
     >>> plain({0.5: (1, np.float64(2.0))})
     {'0.5': [1, 2.0]}
     """
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    if type(value) in _PLAIN:
+        return value
     if hasattr(value, "to_plain"):
         return value.to_plain()
     if isinstance(value, enum.Enum):
@@ -35,16 +42,16 @@ def plain(value: Any, /) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return plain_fields(value)
     if isinstance(value, Mapping):
-        return {f"{key:g}" if isinstance(key, float) else str(key): plain(one) for key, one in value.items()}
+        return {f"{key:g}" if isinstance(key, float) else str(key): _plain(one) for key, one in value.items()}
     if hasattr(value, "tolist"):  # an array, a tensor, or one number of them
         return value.tolist()
-    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 @gate
 def plain_fields(value: Any, /) -> dict[str, Any]:
     """The fields of a dataclass, each in plain types."""
-    return {entry.name: plain(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
+    return {entry.name: _plain(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
 
 
 @gate
@@ -58,9 +65,13 @@ def restored(kind: Any, value: Any, where: str, /) -> Any:
     Traceback (most recent call last):
     ValueError: sizes[1] is 'two', and must be a number; it is damaged, or was edited
     """
+    return _restored(kind, value, where)
+
+
+def _restored(kind: Any, value: Any, where: str) -> Any:
     origin, inside = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):  # T | None
-        return None if value is None else restored(inside[0], value, where)
+        return None if value is None else _restored(inside[0], value, where)
     if kind is Any:
         return value
     if hasattr(kind, "from_plain"):
@@ -72,10 +83,11 @@ def restored(kind: Any, value: Any, where: str, /) -> Any:
         each = inside[:1] * len(value) if inside[-1] is ... else inside
         if len(each) != len(value):
             raise _damaged(where, value, f"a list of {len(each)}")
-        return tuple(restored(each[n], one, f"{where}[{n}]") for n, one in items)
+        return tuple(_restored(each[n], one, f"{where}[{n}]") for n, one in items)
     if origin is not None:  # a mapping
         items = _checked(value, dict, where, "an object").items()
-        return {_key(inside[0], key, where): restored(inside[1], one, f"{where}.{key}") for key, one in items}
+        named, of = inside
+        return {_key(named, key, where): _restored(of, one, f"{where}.{key}") for key, one in items}
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         if not isinstance(value, str) or value not in kind.__members__:
             raise _damaged(where, value, f"one of {', '.join(kind.__members__)}")
@@ -100,7 +112,7 @@ def made(kind: Any, value: Any, where: str, /) -> Any:
     names = [entry.name for entry in dataclasses.fields(kind)]
     if lacking := [name for name in names if name not in value]:
         raise ValueError(f"{where} lacks {lacking[0]!r}; it is damaged, or was edited")
-    return kind(**{name: restored(hints[name], value[name], f"{where}.{name}") for name in names})
+    return kind(**{name: _restored(hints[name], value[name], f"{where}.{name}") for name in names})
 
 
 _hints = functools.cache(typing.get_type_hints)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from kdtheory.claims.evidence import Evidence, Joint
 from kdtheory.claims.evidence.record import KINDS
-from kdtheory.plain import plain_fields
+from kdtheory.plain import plain
 from kdtheory.report.numerals import numeral, reworded, rows
 
 __all__ = ["Exhibit", "Setting", "exhibit", "kinds", "settings"]
 
-_APART = {"notes", "parts", "traceback", "p_bounded"}
+_APART = {"notes", "traceback", "p_bounded"}
 _LABELS = {
     "lhs_mean": "mean of the left side",
     "rhs_mean": "mean of the right side",
@@ -55,7 +55,7 @@ class Exhibit:
 
 def exhibit(evidence: Evidence, /) -> Exhibit:
     """The numbers of the evidence, named and formatted."""
-    told = plain_fields(evidence)
+    told = {one.name: plain(getattr(evidence, one.name)) for one in fields(evidence) if one.name != "parts"}
     apart = _APART | {"share_trivial"} if told.get("trivial", 0) is None else _APART
     numbers = {_LABELS.get(name, name): value for name, value in told.items() if name not in apart}
     if "margin" in told and "effect" in told:
