@@ -68,7 +68,7 @@ def in_order(entries: Iterable[Entry], /) -> list[Entry]:
 
 @lru_cache(maxsize=1)
 def catalogue() -> dict[str, dict[str, Any]]:
-    """Declarations of claims, digests of functions, and meanings of verdicts, each by name."""
+    """Declarations of claims, papers of functions, meanings of verdicts, by name; and formulas as MathML."""
     text = resources.files("kdtheory").joinpath("catalogue.json").read_text(encoding="utf-8")
     found: dict[str, dict[str, Any]] = json.loads(text)
     return found
@@ -78,6 +78,7 @@ def document() -> dict[str, dict[str, Any]]:
     """The catalogue, made anew from the registry."""
     registry = import_module("kdtheory.claims").REGISTRY
     own = [claim for claim in registry.values() if claim.relation.__module__.startswith("kdtheory.")]
+    formulas = import_module("kdtheory.report.formula").formulas
     cited: dict[str, set[str]] = {name: set() for name in import_module("kdtheory.bounds").__all__}
     for claim in own:
         tried = [*claim.mutants, *([claim.power] if claim.power else [])]
@@ -87,6 +88,7 @@ def document() -> dict[str, dict[str, Any]]:
         "claims": {entry["name"]: entry for entry in in_order(map(described, own))},
         "functions": {name: papers(name) or sorted(cited[name]) for name in sorted(cited)},
         "verdicts": {verdict.name: verdict.value for verdict in import_module("kdtheory.claims").Verdict},
+        "formulas": {claim.formula: formulas(claim.formula) for claim in own},
     }
 
 

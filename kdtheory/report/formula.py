@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-from latex2mathml.converter import convert
 from markupsafe import Markup, escape
+
+from kdtheory.catalogue import catalogue
 
 __all__ = ["formulas", "mathml", "typeset"]
 
@@ -39,7 +40,7 @@ _ACTS = re.compile(r"on.*|(.*\W)?(href|src|style|class|id|actiontype)", re.IGNOR
 def typeset(latex: str, /) -> Markup:
     """The parts of the formula as display MathML; the formula as `<code>` where one does not convert."""
     try:
-        return Markup(formulas(latex))
+        return Markup(catalogue()["formulas"].get(latex) or formulas(latex))
     except ValueError:
         return Markup('<code class="latex">{}</code>').format(escape(latex))
 
@@ -87,6 +88,8 @@ def mathml(latex: str, /) -> str:
     >>> mathml("a^2")
     '<math display="block"><mrow><msup><mi>a</mi><mn>2</mn></msup></mrow></math>'
     """
+    from latex2mathml.converter import convert  # not needed for what the catalogue has
+
     reworded = latex
     for lacking, known in _REWORDED:
         reworded = lacking.sub(known, reworded)
