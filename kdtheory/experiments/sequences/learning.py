@@ -112,22 +112,32 @@ def heads_on_frozen_features(run: Run, /, *, temperature: float = 1.0) -> Rows:
 
 
 @experiment
-def errors_over_rounds(run: Run, /, *, accumulate: bool = False, noisy_labels: bool = True) -> Rows:
-    """Least squares on 20 points a round in 4 dimensions, noise of variance 1: the squared errors of 12
-    rounds in 12,000 histories, each fitted to fresh inputs that the last fit labels, with noise of their own
-    where `noisy_labels`; those of all rounds so far where data `accumulate`.
+def errors_over_rounds(
+    run: Run,
+    /,
+    *,
+    accumulate: bool = False,
+    noisy_labels: bool = True,
+    points: int = POINTS,
+    rounds: int = ROUNDS,
+    histories: int = 12_000,
+) -> Rows:
+    """Least squares on so many `points` a round in 4 dimensions, noise of variance 1: the squared errors of
+    the `rounds` in all `histories` (ten times as many at the full tier), each fitted to fresh inputs that the
+    last fit labels, with noise of their own where `noisy_labels`; those of all rounds so far where data
+    `accumulate`.
     """
     errors = recursive_errors(
         run.stream,
-        rounds=ROUNDS,
-        replicates=run.size(quick=12_000, full=120_000),
+        rounds=rounds,
+        replicates=run.size(quick=histories, full=10 * histories),
         accumulate=accumulate,
         noisy_labels=noisy_labels,
-        n=POINTS,
+        n=points,
         dim=DIM,
         noise_variance=1.0,
     )
-    return Rows(error=errors, n=POINTS, dim=DIM, noise_variance=1.0)
+    return Rows(error=errors, n=points, dim=DIM, noise_variance=1.0)
 
 
 @experiment
