@@ -117,9 +117,7 @@ def what_compression_costs_has_an_exact_limit(rows: Rows, /) -> Evidence:
     "attained": with 0.95 of δ.
     """
     no_wider = Inequality.of(rows.limit, rows.two_limits, slack=SLACK)
-    return Joint(
-        parts={"covers": _covers(rows), "attained": _attained(rows, 0.95), "no wider": no_wider}
-    )
+    return Joint(parts={"covers": _covers(rows), "attained": _attained(rows, 0.95), "no wider": no_wider})
 
 
 @claim(
@@ -145,8 +143,8 @@ def labels_where_two_networks_differ_say_what_the_student_costs(rows: Rows, /) -
     limit from labels of random ones of these: a hundred of them are worth two thousand labels at random.
 
     "attained": missed with 0.85 of δ in the worst world; a tenth is kept for plans that ask for more labels
-    than there are such points. "worth": where the two differ at 0.04 of all points, the teacher right at 0.6 of them and the student at
-    0.3, at the counts that are expected.
+    than there are such points. "worth": where the two differ at 0.04 of all points, the teacher right at 0.6
+    of them and the student at 0.3, at the counts that are expected.
     """
     return Joint(
         parts={
@@ -183,7 +181,8 @@ def few_labels_and_a_better_teacher_have_an_exact_joint_limit(rows: Rows, /) -> 
     a teacher that is nearly always right, missed with probability at most δ in every world, and shorter than
     that of the labels alone.
 
-    "attained": with 0.9 of δ in the worst world. "shorter": from 1,000 labels, where the student errs at 0.05 and the teacher at 0.01.
+    "attained": with 0.9 of δ in the worst world. "shorter": from 1,000 labels, where the student errs at 0.05
+    and the teacher at 0.01.
     """
     shorter = Inequality.of([rows.joint], [rows.labels_alone])
     return Joint(

@@ -92,11 +92,11 @@ def pairs_on_labelled_points(run: Run, /, *, limit: PairLimit = exact) -> Rows:
 
 @experiment
 def labels_where_they_differ(run: Run, /, *, surest: float = 0.0) -> Rows:
-    """One label (two at the full tier) of 4 points at random, among those where two networks differ, and
-    all that 4 points may show, at a grid of chances and, where they differ everywhere, at costs just above
-    each limit: how often the limit of err(s) − err(t) lies below. Where a share `surest` of the labels is of the points that the teacher is surest of, these are ones that
-    the student has right. Beside it, at what is expected at d = 0.04, w = 0.6, l = 0.3, the limit from 100
-    such labels and from 2,000 at random.
+    """One label (two at the full tier) of 4 points at random, among those where two networks differ, and all
+    that 4 points may show, at a grid of chances and, where they differ everywhere, at costs just above each
+    limit: how often the limit of err(s) − err(t) lies below. Where a share `surest` of the labels is of the
+    points that the teacher is surest of, these are ones that the student has right. Beside it, at what is
+    expected at d = 0.04, w = 0.6, l = 0.3, the limit from 100 such labels and from 2,000 at random.
     """
     others, wanted = 4, run.size(quick=1, full=2)
     limits = {
@@ -180,8 +180,9 @@ def strata_of_a_holdout(run: Run, /, *, law_moves: float = 0.0) -> Rows:
     """All counts of one labelled point in each of two strata and 2 without labels (2 and 3 at the full tier)
     at a grid of shares and rates: how often the limit lies below the risk. Where the law of the points
     without labels has moved, the share of the first stratum is lower there by `law_moves`. Three limits from
-    tens of labels, beside the largest risk on a grid whose p-values have the product c. And 1,000 labels by Neyman's rule, and Clopper and Pearson's limit of 1,000 at random, where all errors are in a
-    tenth of the points and where both strata are alike.
+    tens of labels, beside the largest risk on a grid whose p-values have the product c. And 1,000 labels by
+    Neyman's rule, and Clopper and Pearson's limit of 1,000 at random, where all errors are in a tenth of the
+    points and where both strata are alike.
     """
     size, others = run.size(quick=1, full=2), run.size(quick=2, full=3)
     counts = list(itertools.product(range(size + 1), range(size + 1), range(others + 1)))
@@ -208,9 +209,7 @@ def strata_of_a_holdout(run: Run, /, *, law_moves: float = 0.0) -> Rows:
     )
 
 
-def _largest_of_strata(
-    wrong: tuple[int, int], labelled: tuple[int, int], first: int, others: int
-) -> float:
+def _largest_of_strata(wrong: tuple[int, int], labelled: tuple[int, int], first: int, others: int) -> float:
     """max W·p₁ + (1 − W)·p₂ over both ends of an interval of W at δ/200 and P₁(p₁)·P₂(p₂) = c, on a grid."""
     rest = DELTA * (1 - 1 / 200)
     log_c = optimize.brentq(lambda log: log + math.log1p(-log) - math.log(rest), -100, math.log(rest))

@@ -124,7 +124,8 @@ def terms_of_the_distillation_bound(run: Run, /, *, counted: float = 1.0) -> Row
     """The bounds without their deviations at the mean number of points inside, n = m = 1,000; heights of
     1/10, so that the softmax is nearly linear. The complexity of the teacher's class over what is needed. The
     deviations over what the number of points inside asks for, at δp = e^{−600} and n = 40,000; and at δp = ¼,
-    and δ = ½ for f and g fixed beforehand, n = m = 1,000. The complexity of the tables, and of their margins, on 4 of 6 points by enumeration of the signs.
+    and δ = ½ for f and g fixed beforehand, n = m = 1,000. The complexity of the tables, and of their margins,
+    on 4 of 6 points by enumeration of the signs.
     """
     same = _Draw(1000, 500, 500, 0.1, counted=counted)
     other = _Draw(1000, 500, round(500 / RATIO), 0.1, RATIO, counted)

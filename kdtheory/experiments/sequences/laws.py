@@ -91,13 +91,13 @@ def sums_of_next_token_divergences(
         )
         for teacher, student in _pairs(run)
     ]
-    forward_sum, forward_whole, forward_mixed, reverse_sum, reverse_whole, reverse_mixed = torch.stack(rows, 1)
+    forward_sum, forward_whole, first, reverse_sum, reverse_whole, second = torch.stack(rows, 1)
     return Rows(
         forward_sum=forward_sum,
         forward_whole=forward_whole,
         reverse_sum=reverse_sum,
         reverse_whole=reverse_whole,
-        mixed=torch.stack([forward_mixed, reverse_mixed]),
+        mixed=torch.stack([first, second]),
     )
 
 
