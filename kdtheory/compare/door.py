@@ -55,7 +55,7 @@ def compare(
     unlabelled: Any = None,
     answers: Answers | None = None,
     fixed_in_advance: bool,
-    unmet: Iterable[str] = (),
+    unmet: str | Iterable[str] = (),
     delta: float = 0.05,
     margin: float | None = None,
     most: float | None = None,

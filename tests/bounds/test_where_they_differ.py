@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import stats
 
 from kdtheory.bounds.paired import difference_upper_limit
 from kdtheory.bounds.where_they_differ import planned_upper_limit, targeted_interval, targeted_upper_limit
+from kdtheory.inversion import binomial_upper_limit
 
 D, W, LOSS, OTHERS = 0.04, 0.6, 0.3, 50_000
 
@@ -67,6 +69,32 @@ def test_a_thousand_draws_of_a_plan_that_may_run_short(world: str) -> None:
         limit = planned_upper_limit(b, c, min(wanted, apart), wanted, apart, others, delta=0.05)
         missed += number * (limit < d * (w - loss))
     assert missed <= stats.binom.isf(1e-4, 1000, 0.05)
+
+
+@pytest.mark.parametrize(("none", "share"), [("the plan's", 0.86), ("at all of δ", 1.03)])
+def test_costs_just_above_a_limit_are_missed_at_most_delta_with_no_point_to_differ_too(
+    none: str, share: float
+) -> None:
+    """One label, N = 4: a limit of its own at all of δ, where the two differ nowhere, misses more than δ."""
+    cells = {0: [(0, 0)], **{key: [(1, 0), (0, 1), (0, 0)] for key in range(1, 5)}}
+    limits = {
+        (b, c, apart): planned_upper_limit(b, c, min(1, apart), 1, apart, 4, delta=0.05)
+        for apart, seen in cells.items()
+        for b, c in seen
+    }
+    if none == "at all of δ":
+        limits[0, 0, 0] = binomial_upper_limit(0, 4, delta=0.05)
+    worst = 0.0
+    for cost in np.unique([one for one in limits.values() if one < 1]) + 1e-9:
+        for d, ties in itertools.product(np.linspace(cost, 1, 5), (0.0, 1.0)):
+            w = cost / d + (1 - ties) * (1 - cost / d) / 2
+            chances = [w, w - cost / d, 1 - 2 * w + cost / d]
+            missed = stats.binom.pmf(0, 4, d) * (limits[0, 0, 0] < cost)
+            for apart in range(1, 5):
+                below = [limits[b, c, apart] < cost for b, c in cells[apart]]
+                missed += stats.binom.pmf(apart, 4, d) * np.dot(chances, below)
+            worst = max(worst, missed / 0.05)
+    assert worst == pytest.approx(share, abs=0.005)
 
 
 def test_a_plan_without_a_point_is_one_of_no_difference() -> None:

@@ -33,7 +33,6 @@ from kdtheory.experiments.agreement.disagreement import (
         Mutant("nine tenths of the disagreement", ensemble_disagreement, scaled(0.9)),
         Mutant("nine tenths of the error", ensemble_error, scaled(0.9)),
     ),
-    loose="What is constructed is a choice of classes, which has no scale.",
 )
 def calibrated_networks_differ_as_often_as_they_err(rows: Rows, /) -> Evidence:
     """Networks that are calibrated class by class as an ensemble differ from each other as often as they err,

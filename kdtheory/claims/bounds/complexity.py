@@ -16,6 +16,7 @@ from kdtheory.bounds.complexity import (
 from kdtheory.bounds.deviation import bartlett02_deviation_radius
 from kdtheory.bounds.norms import golowich18_relu_net, golowich18_vector_relu_net
 from kdtheory.bounds.rademacher import exact_rademacher, sampled_rademacher
+from kdtheory.claims.bounds.wrong import twice_delta
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Equality, Evidence, Identity, Inequality, Joint, WorstRatio
 from kdtheory.claims.wrong import arguments, given, scaled
@@ -177,6 +178,7 @@ def lipschitz_functions_contract_rademacher_complexity(rows: Rows, /) -> Evidenc
             given(delta=lambda delta: 2 * (delta / 2) ** 0.81),
         ),
         Mutant("0.9 of the complexity", exact_rademacher, scaled(0.9)),
+        Mutant("ln(1/δ) for ln(2/δ)", bartlett02_deviation_radius, twice_delta()),
     ),
     power=Scaled(bartlett02_deviation_radius),
 )
@@ -185,8 +187,10 @@ def rademacher_bound_covers_a_rich_class(rows: Rows, /) -> Evidence:
     twice the class's empirical Rademacher complexity plus 3√(ln(2/δ)/2n); for the class of all tables both
     complexities are needed, and a third of the deviation.
 
-    "two complexities": at K = n/2 they alone are the mean.
+    "two complexities": at K = n/2 they alone are the mean. "as printed": the radius at δ = ½, where the 2 in
+    the logarithm counts, which no world needs.
     """
+    radius = bartlett02_deviation_radius(0.25, n=100, delta=0.5)
     return Joint(
         parts={
             "complexity of all tables": Identity.of([rows.enumerated], [rows.complexity], tolerance=1e-9),
@@ -195,6 +199,7 @@ def rademacher_bound_covers_a_rich_class(rows: Rows, /) -> Evidence:
                 attempts=1, ratio=HALF / max(rows.from_complexity, 1e-9), slack=1e-6, must_reach=0.999
             ),
             "a third of the deviation": Identity.of([rows.deviation], [3.0], tolerance=0.02),
+            "as printed": Identity.of([radius], [0.5 + 3 * math.sqrt(math.log(4) / 200)], tolerance=1e-9),
         }
     )
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 
 from kdtheory.bounds.deviation import hoeffding63_radius
 from kdtheory.bounds.empirical_bernstein import maurer09_finite_class_radius
 from kdtheory.bounds.holdout import hoeffding63_kl_holdout, progressive_limit
-from kdtheory.claims.bounds.wrong import bernstein_terms, kl_level, kl_swapped, wald_limits
+from kdtheory.claims.bounds.wrong import bernstein_terms, kl_level, kl_swapped, twice_delta, wald_limits
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Inequality, Joint, WorstRatio
 from kdtheory.claims.wrong import arguments, given, scaled
@@ -66,6 +67,8 @@ def _attained(rows: Rows, *names: str) -> dict[str, Evidence]:
         Mutant("0.9 of Bernstein's 7/3", maurer09_finite_class_radius, bernstein_terms(1.0, 0.9)),
         Mutant("Bernstein's root alone", maurer09_finite_class_radius, bernstein_terms(1.0, 0.0)),
         Mutant("Bernstein's 7/3 alone", maurer09_finite_class_radius, bernstein_terms(0.0, 1.0)),
+        Mutant("ln(1/δ) for Bernstein's ln(2/δ)", maurer09_finite_class_radius, twice_delta()),
+        Mutant("ln(1/2δ) for Hoeffding's ln(1/δ)", hoeffding63_radius, twice_delta()),
     ),
     power=Scaled(hoeffding63_radius),
 )
@@ -75,14 +78,20 @@ def holdout_limits_cover(rows: Rows, exponents: Rows, /) -> Evidence:
     front of ln(1/δ) can be smaller, but for Bernstein's 7/3, which is 7/3 of what points without an error
     need.
 
-    "attained": P[miss] must be at most δ and at least δ^{1/0.97}.
+    "attained": P[miss] must be at most δ and at least δ^{1/0.97}. "as printed": both radii at δ = ½, where
+    the factors in the logarithms count.
     """
+    two = math.log(2)
+    bernstein = maurer09_finite_class_radius(torch.tensor(0.1), n=20, class_size=1, delta=0.5)
+    radii = [hoeffding63_radius(20, delta=0.5), float(bernstein)]
+    printed = [math.sqrt(two / 40), math.sqrt(2 * 0.1 * 2 * two / 20) + 7 * 2 * two / (3 * 19)]
     covered = {
         f"{name}, {limit}": Coverage.of(rows[f"{name}, risk"], rows[f"{name}, {limit}"], delta=DELTA)
         for name in ("images", "rare")
         for limit in LIMITS
     }
-    return Joint(parts={**covered, **_attained(exponents, *LIMITS)})
+    told = {"as printed": Identity.of(radii, printed, tolerance=1e-6)}
+    return Joint(parts={**covered, **_attained(exponents, *LIMITS), **told})
 
 
 @claim(

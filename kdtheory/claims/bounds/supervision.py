@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from kdtheory.bounds.kernel_margin import harutyunyan23_kernel_margin, supervision_complexity
 from kdtheory.bounds.norm_margin import ramp_loss
+from kdtheory.claims.bounds.wrong import twice_delta
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, MeanInequality, WorstRatio
 from kdtheory.claims.wrong import scaled
@@ -75,18 +78,24 @@ def teacher_targets_have_lower_supervision_complexity(rows: Rows, /) -> Evidence
         Mutant("0.9 of the complexity", harutyunyan23_kernel_margin, scaled(0.9, "complexity")),
         Mutant("no deviation", harutyunyan23_kernel_margin, scaled(0.0, "deviation")),
         Mutant("0.9 of the deviation", harutyunyan23_kernel_margin, scaled(0.9, "deviation")),
+        Mutant("ln(1/(δp)) for ln(2/(δp))", harutyunyan23_kernel_margin, twice_delta()),
     ),
     power=Scaled(harutyunyan23_kernel_margin, entry="complexity"),
 )
 def kernel_margin_bound_covers_the_classifier(rows: Rows, /) -> Evidence:
     """With probability at least 1 − δ the error of a kernel classifier is at most its margin loss, its norm
     times √(tr K) over γn, twice, and the deviation; the norm is read off afterwards and rounded up to a grid.
-    For a classifier that memorises half of the complexity is needed, and a third of the deviation."""
+    For a classifier that memorises half of the complexity is needed, and a third of the deviation.
+
+    "as printed": the deviation where δ is large, at ‖f‖ = 1, whose share of the grid is a third.
+    """
+    printed = 3 * math.sqrt(math.log(2 / (0.25 / 3)) / 2000)
     return Joint(
         parts={
             "covers": Coverage.of([0.5] * len(rows.bound), rows.bound, delta=DELTA, trivial=1.0),
             "half of the complexity": Identity.of([rows.complexity], [2.0], tolerance=1e-6),
             "margin loss": WorstRatio(attempts=1, ratio=1 / rows.least, must_reach=0.999),
             "a third of the deviation": Identity.of([rows.deviation], [3.0], tolerance=0.02),
+            "as printed": Identity.of([rows.at_large_delta], [printed], tolerance=1e-9),
         }
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from kdtheory.claims.wrong import Wrong, arguments
 from kdtheory.inversion import bernoulli_kl
 
-__all__ = ["bernstein_terms", "kl_level", "kl_swapped", "wald_limits"]
+__all__ = ["bernstein_terms", "kl_level", "kl_swapped", "twice_delta", "wald_limits"]
 
 
 def wald_limits(successes: ArrayLike, trials: ArrayLike, /, *, log_delta: ArrayLike) -> np.ndarray:
@@ -39,6 +40,20 @@ def kl_swapped(p: ArrayLike, level: ArrayLike, /) -> np.ndarray:
 def kl_level(share: float, /) -> Wrong:
     """kl⁻¹(p, share·c) for kl⁻¹(p, c)."""
     return arguments(lambda p, level: (p, share * np.asarray(level)))
+
+
+def twice_delta() -> Wrong:
+    """2δ in the place of δ: a share of δ, which is a factor of two within a logarithm, is forgotten."""
+
+    def of(right: Callable[..., Any]) -> Callable[..., Any]:
+        def wrong(*args: Any, **settings: Any) -> Any:
+            given = inspect.signature(right).bind(*args, **settings)
+            given.arguments["delta"] = min(2 * given.arguments["delta"], 0.999)
+            return right(*given.args, **given.kwargs)
+
+        return wrong
+
+    return Wrong(of)
 
 
 def bernstein_terms(first: float, second: float, /) -> Wrong:

@@ -65,6 +65,7 @@ def what_a_teacher_gives_lies_in_the_order_of_the_wrong_classes(
     half = (labels.accuracy + teacher.accuracy) / 2
     return Joint(
         parts={
+            "gains": MeanInequality.of(labels.accuracy, teacher.accuracy),
             "flat rest": MeanInequality.of(flat.accuracy, half),
             "other order": MeanInequality.of(shuffled.accuracy, teacher.accuracy - 0.05),
         },

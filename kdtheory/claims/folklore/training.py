@@ -49,7 +49,6 @@ def adam_does_not_see_the_square_of_the_temperature(rows: Rows, /) -> Evidence:
     experiment=students_with_and_without_the_square.given(recipe=DESCENT),
     control=Control("T = 1.1, where T² is nearly 1", temperature=1.1),
     mutants=(Mutant("both have the factor", distillation, given(temperature_squared=True)),),
-    loose="Of a smaller loss both students learn less, and what lies between them stays.",
 )
 def plain_descent_without_the_square_learns_little(rows: Rows, /) -> Evidence:
     """By plain gradient descent at T = 8 a student whose loss lacks the factor T² is at least ten points

@@ -56,7 +56,6 @@ def without_race_or_single_views_there_is_nothing_to_gain(power: Rows, views: Ro
     experiment=networks_on_shuffled_labels,
     control=Control("the labels are the points' own", labels=their_own),
     mutants=(Mutant("half of the accuracy", accuracy, scaled(0.5)),),
-    loose="one half within a fifth of it: networks differ much from one training set to the next",
     cost=3,
 )
 def on_shuffled_labels_nothing_is_learned(rows: Rows, /) -> Evidence:

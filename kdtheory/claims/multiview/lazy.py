@@ -67,7 +67,6 @@ def linearised_networks_lack_no_view(rows: Rows, /) -> Evidence:
     experiment=averages_of_four_networks,
     control=Control("the networks are trained one by one", together=1),
     mutants=(Mutant("the first class for every point", accuracy, _first_class),),
-    loose="a threshold on accuracy: no constant enters",
     cost=3,
 )
 def training_the_average_is_not_an_ensemble(rows: Rows, /) -> Evidence:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from kdtheory.bounds.empirical_bernstein import maurer09_covering_radius, maurer09_finite_class_radius
-from kdtheory.claims.bounds.wrong import bernstein_terms
+from kdtheory.claims.bounds.wrong import bernstein_terms, twice_delta
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, MeanInequality, WorstRatio
 from kdtheory.claims.wrong import Wrong, given, scaled
@@ -63,6 +64,7 @@ def _covered(rows: Rows) -> dict[str, Evidence]:
         Mutant("0.9 ln |F|", maurer09_finite_class_radius, _members(0.9)),
         Mutant("0.9 of the root", maurer09_finite_class_radius, bernstein_terms(0.9, 1.0)),
         Mutant("0.9 of 7/3", maurer09_finite_class_radius, bernstein_terms(1.0, 0.9)),
+        Mutant("ln(|F|/δ) for ln(2|F|/δ)", maurer09_finite_class_radius, twice_delta()),
         Mutant("half the one-hot losses", one_hot_losses, scaled(0.5)),
         Mutant("half the distilled losses", distilled_losses, scaled(0.5)),
     ),
@@ -74,11 +76,16 @@ def empirical_bernstein_bound_covers_a_finite_class(rows: Rows, /) -> Evidence:
     average. Neither ln|F| nor the factor of the root can be smaller; 7/3 is 7/3 of what members without an
     error need.
 
-    A draw violates if any member does.
+    A draw violates if any member does. "as printed": the radius of three at δ = ½, where the 2 in the
+    logarithm counts.
     """
+    log, few = math.log(12), torch.tensor(0.1, dtype=torch.float64)
+    radius = float(maurer09_finite_class_radius(few, n=20, class_size=3, delta=0.5))
+    printed = math.sqrt(2 * 0.1 * log / 20) + 7 * log / (3 * 19)
     attained = WorstRatio(attempts=rows.attempts, ratio=rows.exponent, slack=1e-6, must_reach=0.95)
     without_error = Identity.of([rows.no_error], [7 / 3], tolerance=0.01)
-    return Joint(parts={**_covered(rows), "attained": attained, "7/3": without_error})
+    told = Identity.of([radius], [printed], tolerance=1e-9)
+    return Joint(parts={**_covered(rows), "attained": attained, "7/3": without_error, "as printed": told})
 
 
 @claim(
@@ -95,6 +102,7 @@ def empirical_bernstein_bound_covers_a_finite_class(rows: Rows, /) -> Evidence:
         Mutant("0.9 of the root", maurer09_covering_radius, bernstein_terms(0.9, 1.0)),
         Mutant("0.9 of the second term", maurer09_covering_radius, bernstein_terms(1.0, 0.9)),
         Mutant("no second term", maurer09_covering_radius, bernstein_terms(1.0, 0.0)),
+        Mutant("5 for 10 in M", maurer09_covering_radius, twice_delta()),
         Mutant("half the one-hot losses", one_hot_losses, scaled(0.5)),
     ),
     power=Scaled(maurer09_covering_radius),
@@ -105,8 +113,14 @@ def empirical_bernstein_bound_covers_a_segment(rows: Rows, /) -> Evidence:
     on average. Its constants are loose: the root is three times what one function needs at δ/M, the second
     term fifteen times.
 
-    No violation is expected.
+    No violation is expected. "as printed": the radius of a covering number of three at δ = ½, where the 10 in
+    M counts.
     """
+    log, few = math.log(60), torch.tensor(0.1, dtype=torch.float64)
+    radius = float(maurer09_covering_radius(few, n=20, covering_number=3, delta=0.5))
+    printed = math.sqrt(18 * 0.1 * log / 20) + 15 * log / 19
+    told = Identity.of([radius], [printed], tolerance=1e-9)
     three = Identity.of([rows.root], [3.0], tolerance=0.02)
     fifteen = Identity.of([rows.second_term], [15.0], tolerance=0.02)
-    return Joint(parts={**_covered(rows), "three times": three, "fifteen times": fifteen})
+    loose = {"three times": three, "fifteen times": fifteen}
+    return Joint(parts={**_covered(rows), **loose, "as printed": told})

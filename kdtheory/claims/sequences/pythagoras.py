@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
-from kdtheory.claims.evidence import Evidence, Identity
+from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint
 from kdtheory.claims.wrong import scaled, swapped
 from kdtheory.experiments import Rows
 from kdtheory.experiments.sequences.learning import heads_on_frozen_features
@@ -41,7 +41,17 @@ def distilled_head_gains_exactly_its_misfit(rows: Rows, /) -> Evidence:
     """A head distilled from a teacher on frozen features is nearer than its teacher to every network with
     such a head, by exactly the misfit KL(teacher‖student), on the sample.
 
-    Both sides to 1e-10 of the largest. At T = 2 the student is stationary for another divergence.
+    Both sides to 1e-10 of the largest. At T = 2 the student is stationary for another divergence. "squares":
+    the same in squared distances of logits, for the head of least squares (Charikar et al.); "convex": where
+    weights may not be negative the gain is the misfit or more.
     """
     sides = rows.misfit + rows.from_student, rows.from_teacher
-    return Identity.of(*sides, tolerance=1e-10, notes={"misfit": float(rows.misfit)})
+    misfit, mine, theirs = rows.squares
+    least, own, others = rows.cone
+    return Joint(
+        parts={
+            "log loss": Identity.of(*sides, tolerance=1e-10, notes={"misfit": float(rows.misfit)}),
+            "squares": Identity.of(misfit + mine, theirs, tolerance=1e-10),
+            "convex": Inequality.of(least + own, others, slack=1e-9),
+        }
+    )

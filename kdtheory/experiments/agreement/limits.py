@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from kdtheory.bounds.agreement import gate_allows, points_needed
 from kdtheory.bounds.few_labels import powered_upper_limit
@@ -72,14 +73,16 @@ def gates_of_agreement(run: Run, /, *, read: Callable[[int, int], float] = the_l
 
 @experiment
 def pairs_on_labelled_points(run: Run, /, *, limit: PairLimit = exact) -> Rows:
-    """All counts of 7 points (12 at the full tier) at which one of two errs, at a grid of both chances: how
-    often the limit lies below their difference; each limit beside the sum of a limit for either.
+    """All counts of 7 points (12 at the full tier) at which one of two errs, at a grid of both chances and at
+    differences just above each limit: how often the limit lies below their difference; each limit beside the
+    sum of a limit for either.
     """
     n = run.size(quick=7, full=12)
     seen = _pairs(n)
     found = np.array([limit(b, c, n) for b, c, _ in seen.tolist()])
     missed = []
-    for p, q in itertools.product(np.linspace(0, 1, 21), repeat=2):
+    grid = itertools.product(np.linspace(0, 1, 21), repeat=2)
+    for p, q in (*grid, *_chances_of(_just_above(found), totals=5)):
         if p + q <= 1 + _ROUNDING:
             mass = stats.multinomial.pmf(seen, n, [p, q, max(0.0, 1 - p - q)])
             missed.append(mass[found < p - q - _ROUNDING].sum())
@@ -89,26 +92,27 @@ def pairs_on_labelled_points(run: Run, /, *, limit: PairLimit = exact) -> Rows:
 
 @experiment
 def labels_where_they_differ(run: Run, /, *, surest: float = 0.0) -> Rows:
-    """One label (two at the full tier) of 4 points at random, among those where two networks differ, and
-    all that 4 points may show, at a grid of chances: how often the limit of err(s) − err(t) lies below.
-    Where a share `surest` of the labels is of the points that the teacher is surest of, these are ones that
-    the student has right. Beside it, at what is expected at d = 0.04, w = 0.6, l = 0.3, the limit from 100
-    such labels and from 2,000 at random.
+    """One label (two at the full tier) of 4 points at random, among those where two networks differ, and all
+    that 4 points may show, at a grid of chances and, where they differ everywhere, at costs just above each
+    limit: how often the limit of err(s) − err(t) lies below. Where a share `surest` of the labels is of the
+    points that the teacher is surest of, these are ones that the student has right. Beside it, at what is
+    expected at d = 0.04, w = 0.6, l = 0.3, the limit from 100 such labels and from 2,000 at random.
     """
     others, wanted = 4, run.size(quick=1, full=2)
     limits = {
         (b, c, far): planned_upper_limit(b, c, min(wanted, far), wanted, far, others, delta=DELTA)
-        for far in range(1, others + 1)
+        for far in range(others + 1)
         for b, c, _ in _pairs(min(wanted, far)).tolist()
     }
-    none = binomial_upper_limit(0, others, delta=DELTA)
+    grid = itertools.product((0.2, 0.5, 0.8, 1.0), (0.0, 0.3, 0.6, 0.95), (0.0, 0.5, 1.0))
+    worlds = [(d, w, part * (1 - w)) for d, w, part in grid]
+    worlds += [(1.0, w, lost) for w, lost in _chances_of(_just_above(list(limits.values())), totals=3)]
     missed = []
-    for d, w, part in itertools.product((0.2, 0.5, 0.8, 1.0), (0.0, 0.3, 0.6, 0.95), (0.0, 0.5, 1.0)):
-        lost, truth = part * (1 - w), d * (w - part * (1 - w))
+    for d, w, lost in worlds:
+        truth = d * (w - lost)
         there = [w * (1 - surest), lost + surest * (1 - lost)]
-        cells = [*there, max(0.0, 1 - sum(there))]
-        chance = stats.binom.pmf(0, others, d) * (none < truth - _ROUNDING)
-        for far in range(1, others + 1):
+        cells, chance = [*there, max(0.0, 1 - sum(there))], 0.0
+        for far in range(others + 1):
             seen = _pairs(min(wanted, far))
             below = np.array([limits[b, c, far] < truth - _ROUNDING for b, c, _ in seen.tolist()])
             mass = stats.multinomial.pmf(seen, min(wanted, far), cells)
@@ -124,8 +128,9 @@ def labels_where_they_differ(run: Run, /, *, surest: float = 0.0) -> Rows:
 
 @experiment
 def few_labels_and_many_points(run: Run, /, *, sees_the_student: float = 1.0) -> Rows:
-    """All counts of 2 labelled points and 3 without labels (3 and 4 at the full tier) at a grid of chances:
-    how often the joint limit of err(s) lies below. Where `sees_the_student` is less than one, that share of
+    """All counts of 2 labelled points and 3 without labels (3 and 4 at the full tier) at a grid of chances,
+    and of chances that make err(s) lie just above each limit: how often the joint limit of err(s) lies below.
+    Where `sees_the_student` is less than one, that share of
     the disagreements is seen among the points without labels. Beside it, at what is expected of 1,000 labels
     and 50,000 points without where err(s) = 0.05 and err(t) = 0.01, the joint limit and that of the labels
     alone.
@@ -136,7 +141,11 @@ def few_labels_and_many_points(run: Run, /, *, sees_the_student: float = 1.0) ->
         [powered_upper_limit(b, c, n, far, others, delta=DELTA) for b, c, _, far in seen.tolist()]
     )
     grid, missed = np.linspace(0, 1, 9), []
-    for plus, minus, theta in itertools.product(grid, repeat=3):
+    worlds = [*itertools.product(grid, repeat=3)]
+    for theta in grid:
+        pairs = _chances_of(_just_above(found) - theta, totals=5)
+        worlds += [(plus, minus, theta) for plus, minus in pairs]
+    for plus, minus, theta in worlds:
         if minus <= theta and plus <= 1 - theta:
             mass = stats.multinomial.pmf(seen[:, :3], n, [plus, minus, max(0.0, 1 - plus - minus)])
             mass = mass * stats.binom.pmf(seen[:, 3], others, sees_the_student * theta)
@@ -170,9 +179,10 @@ def labels_beside_endless_points(run: Run, /, *, limit: PairLimit = normal) -> R
 def strata_of_a_holdout(run: Run, /, *, law_moves: float = 0.0) -> Rows:
     """All counts of one labelled point in each of two strata and 2 without labels (2 and 3 at the full tier)
     at a grid of shares and rates: how often the limit lies below the risk. Where the law of the points
-    without labels has moved, the share of the first stratum is lower there by `law_moves`. Beside it 1,000
-    labels by Neyman's rule, and Clopper and Pearson's limit of 1,000 at random, where all errors are in a
-    tenth of the points and where both strata are alike.
+    without labels has moved, the share of the first stratum is lower there by `law_moves`. Three limits from
+    tens of labels, beside the largest risk on a grid whose p-values have the product c. And 1,000 labels by
+    Neyman's rule, and Clopper and Pearson's limit of 1,000 at random, where all errors are in a tenth of the
+    points and where both strata are alike.
     """
     size, others = run.size(quick=1, full=2), run.size(quick=2, full=3)
     counts = list(itertools.product(range(size + 1), range(size + 1), range(others + 1)))
@@ -185,15 +195,49 @@ def strata_of_a_holdout(run: Run, /, *, law_moves: float = 0.0) -> Rows:
         mass = stats.binom.pmf(first, size, p) * stats.binom.pmf(second, size, q)
         mass = mass * stats.binom.pmf(inside, others, max(0.0, share - law_moves))
         missed.append(mass[found < share * p + (1 - share) * q - _ROUNDING].sum())
+    cases = (((0, 3), (12, 20), 30, 100), ((2, 5), (30, 10), 4000, 10_000), ((1, 0), (8, 40), 700, 1000))
     few, rest = neyman_allocation(1000, 0.9, (0.001, 0.25))
     apart = stratified_upper_limit((0, rest // 4), (few, rest), 900_000, 10**6, delta=DELTA)
     alike = stratified_upper_limit((25, 25), (500, 500), 500_000, 10**6, delta=DELTA)
     return Rows(
         missed=np.array(missed),
+        limit=np.array([stratified_upper_limit(*case, delta=DELTA) for case in cases]),
+        largest=np.array([_largest_of_strata(*case) for case in cases]),
         strata=np.array([apart, alike]),
         at_random=np.array([binomial_upper_limit(k, 1000, delta=DELTA) for k in (25, 50)]),
         delta=DELTA,
     )
+
+
+def _largest_of_strata(wrong: tuple[int, int], labelled: tuple[int, int], first: int, others: int) -> float:
+    """max W·p₁ + (1 − W)·p₂ over both ends of an interval of W at δ/200 and P₁(p₁)·P₂(p₂) = c, on a grid."""
+    rest = DELTA * (1 - 1 / 200)
+    log_c = optimize.brentq(lambda log: log + math.log1p(-log) - math.log(rest), -100, math.log(rest))
+    tail = DELTA / 400
+    ends = (
+        stats.beta.ppf(tail, first, others - first + 1),
+        stats.beta.isf(tail, first + 1, others - first),
+    )
+    share = np.linspace(0, 1, 4001)
+    one, two = (
+        stats.beta.isf(np.exp(log_c * part), k + 1, n - k)
+        for part, k, n in zip((share, 1 - share), wrong, labelled, strict=True)
+    )
+    return max(float((end * one + (1 - end) * two).max()) for end in ends)
+
+
+def _just_above(limits: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Truths that are missed wherever the limit is one of these, or less."""
+    return np.unique(np.asarray(limits)[np.asarray(limits) < 1]) + 1e-9
+
+
+def _chances_of(differences: np.ndarray, *, totals: int) -> list[tuple[float, float]]:
+    """p and q with p − q = each difference, where p + q is the least possible, 1, or between."""
+    return [
+        (max(0.0, (total + r) / 2), max(0.0, (total - r) / 2))
+        for r in differences[np.abs(differences) <= 1].tolist()
+        for total in np.linspace(abs(r), 1, totals).tolist()
+    ]
 
 
 def _pairs(n: int) -> np.ndarray:

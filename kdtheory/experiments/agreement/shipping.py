@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
 
-from kdtheory.bounds.product import fisher32_log_level
+from kdtheory.bounds.product import fisher32_log_level, product_upper_limit
+from kdtheory.bounds.tails import RiskTail
 from kdtheory.experiments.core import experiment
 from kdtheory.experiments.rows import Rows
 from kdtheory.experiments.run import Run
@@ -23,14 +25,17 @@ def three_networks_on_one_holdout(run: Run, /, *, labels_learned: float = 0.0) -
     """100 labels in the hold-out and 100 points without, δ/3 for each of three limits: the error of the
     witness, that of a network distilled from it, and, by the product of two p-values, that of a teacher which
     has seen the labels and leaves the witness as often as serves it best. Errors of witness and distilled
-    network of 0.05 or 0.3, apart or together; the chance, by enumeration, that one of the three limits lies
-    below. Or the distilled network has learned a share `labels_learned` of the labels that test it.
+    network of 0.05 or just above the limit from 20 errors, apart or together; the chance, by enumeration,
+    that one of the three limits lies below, and that each does. Or the distilled network has learned a share
+    `labels_learned` of the labels that test it. Beside it, at 0 to 50 errors of the witness, its limit, and
+    that of a teacher who never leaves it.
     """
-    n, share, missed = 100, DELTA / 3, []
+    n, share, missed, each = 100, DELTA / 3, [], []
     counts = np.arange(n + 1)
     limits = np.array([binomial_upper_limit(int(k), n, delta=share) for k in counts])
     level = fisher32_log_level(share)
-    for witness, distilled, together in itertools.product((0.05, 0.3), (0.05, 0.3), (0.0, 0.9)):
+    risks = 0.05, min(float(limits[20]) + 1e-9, 1.0)
+    for witness, distilled, together in itertools.product(risks, risks, (0.0, 0.9)):
         mass = stats.binom.pmf(counts, n, witness)
         tail = stats.binom.logcdf(counts, n, witness)
         teacher = np.array([_worst_teacher(float(one), n, level) for one in tail])
@@ -43,7 +48,18 @@ def three_networks_on_one_holdout(run: Run, /, *, labels_learned: float = 0.0) -
         ]
         fine = (limits >= witness) * (1 - teacher) * (1 - np.array(fails))
         missed.append(1 - (mass * fine).sum())
-    return Rows(missed=np.array(missed), delta=DELTA)
+        each.append([float((mass * one).sum()) for one in (limits < witness, fails, teacher)])
+    agreed = RiskTail("disagreement", 0.0, n, True, {"drawn": True})
+    teachers = [
+        product_upper_limit(replace(agreed, mean=k / n), agreed, log_level=level) for k in range(0, 51, 10)
+    ]
+    return Rows(
+        missed=np.array(missed),
+        each=np.array(each),
+        of_witness=limits[:51:10],
+        of_teacher=np.array(teachers),
+        delta=DELTA,
+    )
 
 
 def _worst_teacher(log_tail: float, points: int, level: float) -> float:

@@ -123,8 +123,9 @@ def distillation_bounds_of_memorisers(run: Run, /, *, counted: float = 1.0) -> R
 def terms_of_the_distillation_bound(run: Run, /, *, counted: float = 1.0) -> Rows:
     """The bounds without their deviations at the mean number of points inside, n = m = 1,000; heights of
     1/10, so that the softmax is nearly linear. The complexity of the teacher's class over what is needed. The
-    deviations over what the number of points inside asks for, at δp = e^{−600} and n = 40,000. The complexity
-    of the tables, and of their margins, on 4 of 6 points by enumeration of the signs.
+    deviations over what the number of points inside asks for, at δp = e^{−600} and n = 40,000; and at δp = ¼,
+    and δ = ½ for f and g fixed beforehand, n = m = 1,000. The complexity of the tables, and of their margins,
+    on 4 of 6 points by enumeration of the signs.
     """
     same = _Draw(1000, 500, 500, 0.1, counted=counted)
     other = _Draw(1000, 500, round(500 / RATIO), 0.1, RATIO, counted)
@@ -134,6 +135,7 @@ def terms_of_the_distillation_bound(run: Run, /, *, counted: float = 1.0) -> Row
     both = _of_a_teacher(many, delta=math.sqrt(tiny), weight=math.sqrt(tiny)).terms
     single = _of_fixed(many, delta=tiny).terms
     deviations = [both[name] for name in _DEVIATIONS] + [single[_DEVIATIONS[1]]]
+    loose, one = _of_a_teacher(same, delta=0.5, weight=0.5).terms, _of_fixed(same, delta=0.5).terms
     few = _Draw(6, 4, 4, 0.8)
     heights = torch.cartesian_prod(*[torch.tensor([0.0, few.height], dtype=torch.float64)] * 4)
     logits = torch.stack([heights, -heights], -1).flatten(1)
@@ -144,6 +146,7 @@ def terms_of_the_distillation_bound(run: Run, /, *, counted: float = 1.0) -> Row
         by_margins=_rest(_of_a_student_by_margins(same)),
         joint=teacher["joint complexity"] / needed,
         deviations=np.array(deviations) / needed_radius(many.size, LOG_TINY),
+        at_large_delta=[*(loose[name] for name in _DEVIATIONS), one[_DEVIATIONS[1]]],
         enumerated=[
             exact_rademacher(finite_class(logits), 8, points=6),
             exact_rademacher(finite_class(2 * heights), 4, points=6),

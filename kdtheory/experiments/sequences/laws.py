@@ -75,25 +75,29 @@ def sums_of_next_token_divergences(
     reverse: Sum = over_the_students_prefixes,
 ) -> Rows:
     """20 pairs of random laws of 4 tokens from a vocabulary of 5: sums of next-token divergences in both
-    directions over the prefixes named, and the divergences of all 625 sequences.
+    directions over the prefixes named, the divergences of all 625 sequences, and the sums over the prefixes
+    of the law that each divergence does not average over.
     """
     rows = [
         torch.stack(
             [
                 forward(teacher, student, "teacher_to_student"),
                 sequence_divergence(teacher, student, direction="teacher_to_student"),
+                over_the_students_prefixes(teacher, student, "teacher_to_student"),
                 reverse(teacher, student, "student_to_teacher"),
                 sequence_divergence(teacher, student, direction="student_to_teacher"),
+                over_the_teachers_prefixes(teacher, student, "student_to_teacher"),
             ]
         )
         for teacher, student in _pairs(run)
     ]
-    forward_sum, forward_whole, reverse_sum, reverse_whole = torch.stack(rows, 1)
+    forward_sum, forward_whole, first, reverse_sum, reverse_whole, second = torch.stack(rows, 1)
     return Rows(
         forward_sum=forward_sum,
         forward_whole=forward_whole,
         reverse_sum=reverse_sum,
         reverse_whole=reverse_whole,
+        mixed=torch.stack([first, second]),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from scipy import optimize
 from torch import Tensor
 
 from kdtheory.experiments.core import experiment
@@ -94,7 +95,9 @@ def frozen_features_of_images(run: Run, /) -> Rows:
 def heads_on_frozen_features(run: Run, /, *, temperature: float = 1.0) -> Rows:
     """Random features of 300 real images and a net trained on half of their labels: the misfit
     KL(teacher‖student) of a head distilled from it at this temperature; and, for 12 random heads and the one
-    fitted to the labels' smoothed law, the divergences from the teacher and from the student.
+    fitted to the labels' smoothed law, the divergences from the teacher and from the student. The same in
+    squares of the logits, for the head of least squares, and for that without negative weights beside random
+    heads without any.
     """
     frozen = frozen_features_of_images.rows(run)
     student = temperature * distilled_head(frozen.features, (frozen.teacher / temperature).softmax(-1))
@@ -104,30 +107,54 @@ def heads_on_frozen_features(run: Run, /, *, temperature: float = 1.0) -> Rows:
     ]
     logits = [head_logits(head, frozen.features) for head in (*heads, frozen.fitted)]
     inside = head_logits(student, frozen.features)
+    design = torch.nn.functional.pad(frozen.features, (0, 1), value=1.0)
+    least = torch.linalg.lstsq(design, frozen.teacher).solution
+    cone = [torch.from_numpy(optimize.nnls(design.numpy(), one.numpy())[0]) for one in frozen.teacher.T]
     return Rows(
+        squares=_squares(frozen, least, [*heads, frozen.fitted]),
+        cone=_squares(frozen, torch.stack(cone, 1), [head.abs() for head in heads]),
         misfit=kl_divergence(inside, frozen.teacher).mean(),
         from_teacher=torch.stack([kl_divergence(one, frozen.teacher).mean() for one in logits]),
         from_student=torch.stack([kl_divergence(one, inside).mean() for one in logits]),
     )
 
 
+def _squares(frozen: Rows, student: Tensor, heads: list[Tensor]) -> Tensor:
+    """Mean squared distances: teacher to student; each head to the student; each head to the teacher."""
+    inside = head_logits(student, frozen.features)
+    others = torch.stack([head_logits(head, frozen.features) for head in heads])
+    misfit = (frozen.teacher - inside).square().sum(-1).mean()
+    mine, theirs = ((others - one).square().sum(-1).mean(-1) for one in (inside, frozen.teacher))
+    return torch.stack([misfit.expand_as(mine), mine, theirs])
+
+
 @experiment
-def errors_over_rounds(run: Run, /, *, accumulate: bool = False, noisy_labels: bool = True) -> Rows:
-    """Least squares on 20 points a round in 4 dimensions, noise of variance 1: the squared errors of 12
-    rounds in 12,000 histories, each fitted to fresh inputs that the last fit labels, with noise of their own
-    where `noisy_labels`; those of all rounds so far where data `accumulate`.
+def errors_over_rounds(
+    run: Run,
+    /,
+    *,
+    accumulate: bool = False,
+    noisy_labels: bool = True,
+    points: int = POINTS,
+    rounds: int = ROUNDS,
+    histories: int = 12_000,
+) -> Rows:
+    """Least squares on so many `points` a round in 4 dimensions, noise of variance 1: the squared errors of
+    the `rounds` in all `histories` (ten times as many at the full tier), each fitted to fresh inputs that the
+    last fit labels, with noise of their own where `noisy_labels`; those of all rounds so far where data
+    `accumulate`.
     """
     errors = recursive_errors(
         run.stream,
-        rounds=ROUNDS,
-        replicates=run.size(quick=12_000, full=120_000),
+        rounds=rounds,
+        replicates=run.size(quick=histories, full=10 * histories),
         accumulate=accumulate,
         noisy_labels=noisy_labels,
-        n=POINTS,
+        n=points,
         dim=DIM,
         noise_variance=1.0,
     )
-    return Rows(error=errors, n=POINTS, dim=DIM, noise_variance=1.0)
+    return Rows(error=errors, n=points, dim=DIM, noise_variance=1.0)
 
 
 @experiment
