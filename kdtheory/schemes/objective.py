@@ -165,6 +165,7 @@ class Objective(nn.Module):
         if self._heard is not None and self._heard[0] is batch:
             return self._heard[1]
         said = self._views(self.teacher, paths, batch, "the teacher")
+        said = {path: part.detach() for path, part in said.items()}  # TorchScript records under no_grad too
         if self._constant and self._heard is None:
             self._heard = batch, said
         return said

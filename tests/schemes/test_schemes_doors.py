@@ -116,8 +116,10 @@ def test_one_logit_is_two_classes() -> None:
     one = Net(lambda z: z[:, :1], classes=2)
     two = Net(lambda z: torch.cat([torch.zeros_like(z[:, :1]), z[:, :1]], -1), classes=2)
     squeezed = Net(lambda z: z[:, 0], classes=2)
+    alone = Net(torch.squeeze, classes=1), DataLoader(TensorDataset(*data), batch_size=29)  # then of one
     measures = [evaluate(net, data) for net in (one, two, squeezed)]
     assert measures[0] == measures[1] == measures[2]
+    assert math.isfinite(evaluate(*alone)["log_loss"])
     trained = [fit(net, data, **SHORT, stream=Stream(0)).module for net in (one, two, squeezed)]
     assert torch.equal(trained[0].layer.weight, trained[1].layer.weight)
     assert torch.equal(trained[0].layer.weight, trained[2].layer.weight)
@@ -175,12 +177,14 @@ def wrapped(kind: str, net: nn.Module) -> nn.Module:
         return nn.DataParallel(net)
     if kind == "compiled":
         return torch.compile(net, backend="eager")
+    if kind == "scripted":
+        return torch.jit.script(net)
     if kind == "traced":
         return torch.jit.trace(net, torch.zeros(2, 5))
     return nn.Sequential(net)
 
 
-@pytest.mark.parametrize("kind", ["DataParallel", "compiled", "traced", "Sequential"])
+@pytest.mark.parametrize("kind", ["DataParallel", "compiled", "scripted", "traced", "Sequential"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:The .grad attr")
 def test_wrapped_modules_are_what_they_wrap(kind: str) -> None:
     data, net = points(), nn.Linear(5, 3)
@@ -238,6 +242,8 @@ BAD_BATCHES = {
     "ignored without a word": (lambda x, y: (x, y.clone().fill_(-100)), "leave out the points to ignore"),
     "words": (lambda x, y: (x, ["cat"] * 30), "labels are a list"),
     "a number": (lambda x, y: 3, "a batch is a int"),
+    "inputs without numbers": (lambda x, y: (x.to("meta"), y), "on the meta device, without numbers"),
+    "labels without numbers": (lambda x, y: (x, y.to("meta")), "on the meta device, without numbers"),
 }
 
 
