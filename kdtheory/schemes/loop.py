@@ -86,7 +86,8 @@ class Trained:
         gradient_norm: of the whole objective over one epoch, with the penalty of the recipe's weight decay,
             at the end; in a cohort, of all students'. Of data without a length the epoch has as many batches
             as there were steps. NaN where it could not be had, and `note` says why.
-        note: what could not be done at the end, as to choose by a validation of NaN; empty where all was.
+        note: what could not be done at the end, as to choose by a validation of NaN, and whether the answers
+            of the teacher depend on each other or on chance; empty where all is well.
         step: after how many steps the module was as it is: the last, or the best of a validation.
         validation: step, value: the objective on the examples of a validation after so many steps.
     """

@@ -111,6 +111,17 @@ def test_other_outputs_are_refused_with_the_cure(case: str) -> None:
         evaluate(Net(after), points())
 
 
+@pytest.mark.parametrize("after", [lambda z: z - z.mean(0), lambda z: z + torch.rand_like(z)])
+def test_a_teacher_whose_answers_depend_on_each_other_or_on_chance_is_told_of(after) -> None:
+    terms, here = hinton(2.0, 0.5), {**SHORT, "stream": Stream(0)}
+    for data in (points(), [points(), points(20)]):
+        taught = distil(Net(), Net(after), data, losses=terms, **here)
+        assert "the teacher says something else of the same points" in taught.note
+        assert distil(Net(), Net(), data, losses=terms, **here).note == ""
+    fixed = Net(before=lambda x: x.reshape(30, 5))  # takes batches of 30 alone, as exported graphs do
+    assert distil(Net(), fixed, points(), losses=terms, **here).note == ""
+
+
 def test_one_logit_is_two_classes() -> None:
     data = points(classes=2)
     one = Net(lambda z: z[:, :1], classes=2)
