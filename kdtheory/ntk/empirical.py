@@ -240,9 +240,7 @@ class EmpiricalKernel:
         with torch.enable_grad():
             given = self.module(rows[:1].clone())
             if not outputs_in(given, examples=1, pick=self.pick, by="pick").requires_grad:
-                raise ValueError(
-                    "module gives outputs without a gradient; compute them without no_grad or NumPy"
-                )
+                raise ValueError("module gives outputs without a gradient; compute them without no_grad")
         plain = isinstance(given, Tensor) and given.ndim == 2 and self.pick is None
         self._called = self.module if plain else _Outputs(self.module, self.pick)
         return int(outputs.shape[1])
