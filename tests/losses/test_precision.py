@@ -389,7 +389,7 @@ def test_numbers_made_of_half_precision_are_those_of_the_same_numbers_in_float64
         "surrogate": partial(margin_surrogate, gamma=0.7, num_classes=5),
         "ramp": partial(ramp_loss, gamma=0.7),
         "deviation": lambda part: relative_deviation(part, other.to(part), torch.ones_like(part)),
-        "angle": lambda part: projection_angle(part, torch.ones_like(part))[0],
+        "angle": lambda part: projection_angle(part, part.new_ones(()))[0],
     }
     for name, call in calls.items():
         found, exact = call(values), call(values.double())
