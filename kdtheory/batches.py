@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +26,8 @@ __all__ = ["Batch", "Batches", "Data", "as_batches", "class_numbers"]
 Data = Any
 """A DataLoader, another iterable of batches, a Dataset, a batch (a tuple or mapping), or `Batches` of one."""
 _LOADED_AT_ONCE = 1024
+_TIMES = 64
+"""As often may a loader give what its length says: each worker does, where they do not part the data."""
 _CPU = torch.device("cpu")
 
 
@@ -159,12 +162,21 @@ class Batches:
         """The batches of one epoch on a device; of data without a length at most `most` of them.
 
         Raises:
-            ValueError: there is no batch, or one that cannot be read.
+            ValueError: there is no batch, one that cannot be read, or far more than their length says.
         """
-        data = self.data
-        if self.constant:
-            data = [data]
+        length = self.length
         most = self.most if self.ends else most
+        limit = math.inf if most is not None or length is None else _TIMES * length + _TIMES**2
+        for number, batch in enumerate(self._epoch(device, most, labelled)):
+            if number > limit:
+                raise ValueError(
+                    f"data has a length of {length} and gave {number} batches, so that it may have no end; "
+                    "say Batches(data, most=…) batches"
+                )
+            yield batch
+
+    def _epoch(self, device: torch.device, most: int | None, labelled: bool = True, /) -> Iterator[Batch]:
+        data = [self.data] if self.constant else self.data
         empty = True
         for batch in itertools.islice(iter(data), most):
             empty = False
@@ -197,7 +209,8 @@ class Batches:
         if (labels := batch.labels) is None:
             raise ValueError("it has no labels; give (inputs, labels), a Dataset or a DataLoader")
         if labels.ndim > 1:
-            cure = ", labels[..., 0] of a column" if labels.shape[1:] == (1,) else ""
+            cure = ", labels.argmax(-1) of one-hot rows" if labels.ndim == 2 else ""
+            cure = ", labels[..., 0] of a column" if labels.shape[1:] == (1,) else cure
             shape = tuple(labels.shape)
             raise ValueError(f"labels have shape {shape}; give one class number for each point{cure}")
         if self.ignore_index is None:
@@ -210,7 +223,11 @@ class Batches:
         if self.constant:
             yield from itertools.repeat(self._read(self.data, device))
         while True:
-            yield from self.epoch(device)
+            yield from self.pass_of(device)
+
+    def pass_of(self, device: torch.device, /) -> Iterator[Batch]:
+        """The batches of one epoch, as long as it goes on."""
+        yield from self._epoch(device, self.most)
 
     def read(self, batch: Any, device: torch.device, /) -> Batch:
         """One batch, as a loader gives it.
@@ -262,6 +279,8 @@ def class_numbers(name: str, labels: Any, count: int, /) -> Tensor:
         raise ValueError(f"{name} are a {type(labels).__name__}; give a tensor of class numbers")
     if labels.is_nested or labels.layout is not torch.strided:
         raise ValueError(f"{name} are no ordinary tensor; give a row of numbers, {name}.to_dense()")
+    if labels.is_meta:
+        raise ValueError(f"{name} are on the meta device, without numbers; load them first")
     shown = f"{name} are {labels.dtype} of shape {tuple(labels.shape)}"
     if labels.dtype.is_floating_point or labels.dtype == torch.bool or labels.is_complex():
         cure = ", labels.argmax(-1) of one-hot rows" if labels.ndim == 2 else ", labels.long()"

@@ -109,7 +109,8 @@ class _Labelled(_Points):
         super().__post_init__()
         labels = class_numbers(f"{self.role} labels", self.labels, len(self.inputs))
         if labels.ndim != 1:
-            cure = ", labels[..., 0] of a column" if labels.shape[1:] == (1,) else ""
+            cure = ", labels.argmax(-1) of one-hot rows" if labels.ndim == 2 else ""
+            cure = ", labels[..., 0] of a column" if labels.shape[1:] == (1,) else cure
             raise ValueError(
                 f"{self.role} labels have shape {tuple(labels.shape)}; give one class number for each "
                 f"point{cure}"
@@ -140,7 +141,10 @@ class _Labelled(_Points):
             place = place_of_labels(source)
             source, labels = source[1 - place], source[place]
         if labels is not None:
-            return cls(_inputs_of(cls.role, source), tensor_of(f"{cls.role} labels", labels))
+            given = tensor_of(f"{cls.role} labels", labels)
+            if given.is_floating_point() or given.dtype == torch.bool or given.is_complex():
+                class_numbers(f"{cls.role} labels", given, -1)  # refused, with the cure
+            return cls(_inputs_of(cls.role, source), given)
         if isinstance(source, Images):
             return cls(source.inputs, source.labels)
         inputs, numbers = _read(cls.role, source, labelled=True)

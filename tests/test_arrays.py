@@ -260,6 +260,7 @@ BAD = {
         "line 1 has 2 cells and line 2 has 3",
     ),
     "a header that is no header": (read_array, lambda: with_header("(4, 3(, }"), "cannot be read"),
+    "a header with a truth value": (read_array, lambda: with_header("(True, 3), }"), r"shape \(True, 3\)"),
     "a header that asks for too much": (
         read_array,
         lambda: with_header("(400000000, 3), }"),

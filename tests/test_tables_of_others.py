@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdtheory.datasets import check_same_columns, read_labels, read_logits
+from kdtheory.datasets import check_same_columns, read_labels, read_logits, read_table
 
 Z = np.array([[0.5, -1.25, 2.75], [1.5, 0.25, -0.75], [-2.5, 1.125, 0.375], [0.0625, 3.5, -1.5]])
 LINES = [",".join(map(str, row)) for row in Z.tolist()]
@@ -99,6 +99,11 @@ REFUSED = {
     "a Parquet file": (b"PAR1rest", "rename it to .parquet"),
     "percentages": (table(100 * P), "percentages; divide by 100"),
     "negative logarithms": (table(-np.log(P)), "give ln p, its negative"),
+    "negative logarithms to base 2": (table(-np.log2(P)), "give ln p, its negative"),
+    "chances of the others": (table(1 - P), "holds 1 . p"),
+    "times": (table(np.c_[1.6e9 + np.arange(12) / 3, TEN]), "column 0 goes from row to row by one step"),
+    "what was made of a row": ("a,b,Confidence\n" + ROWS, "'Confidence', a number of the row and no class"),
+    "the loss of a row": ("a,b,loss\n-1.5,2.5,0.25\n2.5,-1.5,0.5", "'loss', a number of the row"),
     "rounded probabilities": (table(np.vstack([P, P, P]).round(2)), "holds probabilities"),
 }
 
@@ -124,6 +129,19 @@ def test_probabilities_of_any_type(dtype: str) -> None:
     assert np.allclose(read_logits("p.npy", probabilities=True).exp().numpy(), P, atol=1e-3)
 
 
+def test_names_that_come_twice_stay_what_they_are_and_no_word_stands_for_one_of_them() -> None:
+    read = read_table(text("a,a,a.1\n" + ROWS))
+    assert read.names == ("a", "a", "a.1")
+    with pytest.raises(ValueError, match="two classes are called 'a'"):
+        read_labels(text("class\na\na.1\n"), classes=read.names, points=2)
+
+
+def test_a_loss_may_be_an_outcome_and_one_step_from_row_to_row_a_toy() -> None:
+    assert read_logits(text("win,draw,loss\n0.5,1.5,2.5\n2.5,1.5,0.5")).shape == (2, 3)
+    line = np.linspace(-1, 1, 12)
+    assert read_logits(text(table(np.c_[line, -line]))).shape == (12, 2)
+
+
 def test_a_constant_class_is_a_class() -> None:
     zeros = np.c_[np.zeros(12), TEN[:, 0]]  # one logit as two classes
     np.save("z.npy", zeros)
@@ -140,6 +158,9 @@ LABELS: dict[str, tuple[str, dict, list[int]]] = {
     "a name that is a fraction": ("0.0\n0\n2\n", {"points": 2}, [0, 2]),
     "files beside labels": ("file,label\na.png,2\nb.png,0\n", {}, [2, 0]),
     "classes numbered from one, by name": ("3\n1\n", {"classes": ["1", "2", "3"], "points": 2}, [2, 0]),
+    "classes whose names end in numbers": ("0\n1\n", {"classes": ["c0", "c1", "c2"], "points": 2}, [0, 1]),
+    "from one": ("3\n1\n", {"classes": ["logit_1", "logit_2", "logit_3"], "points": 2}, [2, 0]),
+    "two numbers in a name": ("0\n1\n", {"classes": ["v2x1", "v2x0"], "points": 2}, [0, 1]),
     "classes numbered from one, by place": ("0\n1\n", {"classes": ["1", "2", "3"], "points": 2}, [0, 1]),
 }
 
@@ -153,6 +174,11 @@ def test_labels_are_read_right(case: str) -> None:
 def test_labels_that_may_be_names_or_places_are_refused() -> None:
     with pytest.raises(ValueError, match="are they names or places"):
         read_labels(text("1\n2\n"), classes=["1", "2", "3"], points=2)
+    with pytest.raises(ValueError, match=r"are they names or places.* Put the columns in order"):
+        read_labels(text("1\n2\n"), classes=["logit_0", "logit_1", "logit_10", "logit_2"], points=2)
+    np.save("y.npy", np.array([0, 1]))
+    with pytest.raises(ValueError, match="are they names or places"):
+        read_labels("y.npy", classes=["p(1)", "p(0)"])
     with pytest.raises(ValueError, match="may be the name of the column or a label"):
         read_labels(text("yes\nno\n"))
     pytest.importorskip("pyarrow")

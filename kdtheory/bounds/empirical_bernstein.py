@@ -20,6 +20,7 @@ from torch import Tensor
 from kdtheory.bounds.assumptions import CLASS_FIXED, DRAWN
 from kdtheory.bounds.result import Bound
 from kdtheory.doors import door
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_finite, check_flags, check_fraction
 
 __all__ = [
@@ -57,6 +58,7 @@ def maurer09_finite_class_radius(
     check_fraction("delta", delta, open_interval=True)
     _check_variance(variance)
     log = math.log(2) + math.log(class_size) - math.log(delta)
+    (variance,) = at_least_float32(variance)
     return (variance * (2 * log / n)).sqrt() + 7 * log / (3 * (n - 1))
 
 
@@ -86,6 +88,7 @@ def maurer09_covering_radius(
     check_fraction("delta", delta, open_interval=True)
     _check_variance(variance)
     log = math.log(10) + math.log(covering_number) - math.log(delta)
+    (variance,) = at_least_float32(variance)
     return (variance * (18 * log / n)).sqrt() + 15 * log / (n - 1)
 
 

@@ -99,6 +99,7 @@ def margin_surrogate(
     check_positive("gamma", gamma)
     check_at_least("num_classes", num_classes, 2)
     check_finite("margins", margins)
+    (margins,) = widened(margins, temperature=gamma)
     return torch.sigmoid(math.log(num_classes - 1) - margins / gamma)
 
 

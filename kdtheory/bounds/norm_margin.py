@@ -19,6 +19,7 @@ from kdtheory.bounds.margins import multiclass_margin
 from kdtheory.bounds.norms import NetNorms, bartlett17_complexity, golowich18_vector_relu_net, grid_point
 from kdtheory.bounds.result import Bound
 from kdtheory.doors import door
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_finite, check_flags, check_fraction, check_positive, check_weight
 
 __all__ = ["bartlett17_margin", "golowich18_margin", "ramp_loss"]
@@ -37,6 +38,7 @@ def ramp_loss(margins: Float[Tensor, "*batch"], /, *, gamma: float) -> Float[Ten
     """
     check_positive("gamma", gamma)
     check_finite("margins", margins)
+    (margins,) = at_least_float32(margins)
     return (1 - margins / gamma).clamp(0, 1)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from kdtheory.compression.sparse import largest_entries
-from kdtheory.compression.weights import Place, is_computed, places, refreshed
+from kdtheory.compression.weights import Place, is_computed, masked, places, refreshed
 from kdtheory.doors import door
 from kdtheory.networks import check_ready, copied
 from kdtheory.types import at_least_float32
@@ -51,7 +51,8 @@ def pruned(
 
     Raises:
         ValueError: sparsity outside [0, 1] or below what masks hold already, a path that names no layer with
-            weights, no layer, a weight that is computed from other parameters or is not finite.
+            weights, no layer, a weight that is computed from other parameters or is not finite, or a name of
+            the layer's own that torch's masks have.
 
     >>> net = pruned(nn.Linear(10, 4), sparsity=0.75)
     >>> int((net.weight != 0).sum()), isinstance(net.weight_orig, nn.Parameter)
@@ -65,6 +66,7 @@ def pruned(
         raise ValueError(f"layers = {layers!r} is one path; give a list of paths, [{layers!r}]")
     result = refreshed(copied(module))
     chosen = _chosen(result, layers, structured)
+    _check_names(chosen, ("bias",) if structured else ())
     masks = _unit_masks(chosen, sparsity) if structured else _weight_masks(chosen, sparsity)
     hidden = []
     for place in chosen:
@@ -111,6 +113,18 @@ def _chosen(module: nn.Module, layers: Sequence[str] | None, structured: bool) -
         raise ValueError(f"there is no layer to prune; those whose weights can be pruned are {shown}")
     chosen = {id(place.parameter) for place in known if place.path in wanted}
     return [place for place in places(module) if id(place.parameter) in chosen]
+
+
+def _check_names(chosen: list[Place], also: tuple[str, ...]) -> None:
+    """Layers have nothing of their own under the names of torch's masks, which would take its place."""
+    for place in chosen:
+        for name in (place.name, *also):
+            own = next((own for own in (f"{name}_mask", f"{name}_orig") if hasattr(place.layer, own)), None)
+            if own is not None and not masked(place.layer, name):
+                raise ValueError(
+                    f"layer {place.path!r} has a {own!r} of its own, where torch's mask would stand; give it "
+                    "another name, or leave that layer out of layers"
+                )
 
 
 def _has_units(layer: nn.Module) -> bool:
@@ -162,7 +176,8 @@ def _unit_axis(layer: nn.Module) -> int:
 
 def _alive(place: Place) -> Tensor:
     """Ones where no mask holds a zero."""
-    mask: Tensor | None = getattr(place.layer, f"{place.name}_mask", None)
+    held = masked(place.layer, place.name)
+    mask: Tensor | None = getattr(place.layer, f"{place.name}_mask") if held else None
     return torch.ones_like(_now(place), dtype=torch.float32) if mask is None else mask.float()
 
 

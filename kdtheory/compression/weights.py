@@ -49,13 +49,8 @@ def places(module: nn.Module, /) -> list[Place]:
             continue
         for name, value in layer.named_parameters(recurse=False):
             plain = name.removesuffix("_orig")
-            if (
-                value.ndim >= 2
-                and value.numel()
-                and "weight" in name
-                and (plain == name or masked(layer, plain))
-            ):
-                found.append(Place(path, layer, plain))
+            if value.ndim >= 2 and value.numel() and "weight" in name:
+                found.append(Place(path, layer, plain if masked(layer, plain) else name))
     return [place for place in found if not is_computed(place.layer)]
 
 
@@ -74,7 +69,7 @@ def computes_weight(hook: object, /) -> bool:
 
 def masked(layer: nn.Module, name: str, /) -> bool:
     """Whether `torch.nn.utils.prune` holds a mask over the weight."""
-    return f"{name}_mask" in dict(layer.named_buffers(recurse=False))
+    return f"{name}_mask" in layer._buffers and f"{name}_orig" in layer._parameters
 
 
 def refreshed(module: nn.Module, /) -> nn.Module:

@@ -34,6 +34,7 @@ __all__ = ["as_labels", "as_logits", "read_array", "read_labels", "read_logits",
 
 _MOST_CLASSES = 2**31
 _WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?")
+_ONE_NUMBER = re.compile(r"(\D*)(\d{1,15})(\D*)")
 _MOST_WHOLE = 2**53
 _SAY_WHICH = "say which by header=True or False (--header, --no-header)"
 
@@ -248,12 +249,10 @@ def _numbered(path: File, words: NDArray[np.generic], classes: Sequence[str] | N
 
 
 def _placed(path: File, numbers: NDArray[np.generic], classes: Sequence[str]) -> NDArray[np.generic]:
-    """Class numbers of labels that are numbers, where the classes have numbers for names too."""
+    """Class numbers of labels that are numbers, where the classes have numbers in their names too."""
     places = list(range(len(classes)))
-    if not classes or not all(_WHOLE.fullmatch(name.strip()) for name in classes):
-        return numbers
-    names = [int(float(name)) for name in classes]
-    if names == places or not all(float(number).is_integer() for number in numbers.tolist()):
+    names = _numbers_in(classes)
+    if names is None or names == places or not all(float(number).is_integer() for number in numbers.tolist()):
         return numbers
     given = {int(number) for number in numbers.tolist()}
     if len(set(names)) < len(names):
@@ -263,8 +262,19 @@ def _placed(path: File, numbers: NDArray[np.generic], classes: Sequence[str]) ->
     if given <= set(places) and given <= set(names):
         raise ValueError(
             f"{path} has labels {', '.join(map(str, sorted(given)[:3]))}, … and the columns are named "
-            f"{', '.join(classes[:3])}, …: are they names or places? Name the columns 0, 1, …, or by words"
+            f"{', '.join(classes[:3])}, …: are they names or places? Put the columns in order, or "
+            "name them by words"
         )
     if given <= set(names):
         return np.array([names.index(int(number)) for number in numbers.tolist()], dtype=np.int64)
     return numbers
+
+
+def _numbers_in(classes: Sequence[str]) -> list[int] | None:
+    """The numbers of classes that are called 0, 1, … or logit_0, logit_1, …; None of those that are not."""
+    names = [name.strip() for name in classes]
+    if names and all(_WHOLE.fullmatch(name) for name in names):
+        return [int(float(name)) for name in names]
+    parts = [_ONE_NUMBER.fullmatch(name) for name in names]
+    around = {part and (part[1], part[3]) for part in parts}
+    return [int(part[2]) for part in parts if part] if len(around) == 1 and None not in around else None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from kdtheory.datasets.stored import IDENTIFIERS, LABELS, OTHERS, PREDICTIONS, plain
+from kdtheory.datasets.stored import IDENTIFIERS, LABELS, MEASURES, OTHERS, PREDICTIONS, plain
 from kdtheory.doors import door
 from kdtheory.validate import check_probs
 
@@ -16,6 +17,7 @@ __all__ = ["check_meaning", "check_same_columns", "laws"]
 
 _ROUNDED = 0.02  # by which rows may miss a sum of one that were written with two digits or more
 _FEW, _MANY = 3, 10  # rows, from which a column of whole numbers is no accident
+_BASES = (math.e, 2.0, 10.0)
 _SUMS = {False: 1e-3, True: 0.1}  # by which the sums of few and of many rows may miss that of a law
 
 
@@ -43,8 +45,10 @@ def check_meaning(
         return
     if _are_laws(values):
         raise ValueError(f"{path} holds probabilities, not logits; say probabilities=True (--probabilities)")
-    if bool((values >= 0).all()) and _sum_to_one((-values).exp()):
+    if bool((values >= 0).all()) and any(_sum_to_one(base**-values) for base in _BASES):
         raise ValueError(f"{path} holds −ln p, what each class costs; give ln p, its negative, for logits")
+    if values.shape[1] > 2 and _are_laws(1 - values):
+        raise ValueError(f"{path} holds 1 − p, the chance of every other class; give p, or ln p for logits")
 
 
 def laws(path: str, values: Tensor, /) -> Tensor:
@@ -104,6 +108,10 @@ def _check_columns(path: str, values: Tensor, names: Sequence[str] | None) -> No
         known = plain(name) in IDENTIFIERS | LABELS | PREDICTIONS | OTHERS and bool(whole[place])
         if known or name.startswith("Unnamed:"):
             raise ValueError(f"{path} has a column {name!r}, which is no class; leave it out (index=False)")
+        if plain(name) in MEASURES or (plain(name) == "loss" and _is_alone_in_sign(values, place)):
+            raise ValueError(
+                f"{path} has a column {name!r}, a number of the row and no class; leave it out, or rename it"
+            )
     if len(values) < (_MANY if bool(whole.all()) else _FEW):  # few counts of votes may happen to be in order
         return
     for place in whole.nonzero()[:, 0].tolist():
@@ -118,6 +126,26 @@ def _check_columns(path: str, values: Tensor, names: Sequence[str] | None) -> No
                 f"{path}: column {place} holds whole numbers from {low:.0f} to {high:.0f} beside fractions, "
                 "as labels do; leave it out"
             )
+    steady = [place for place in range(values.shape[1]) if _is_steady(values[:, place])]
+    if 0 < len(steady) < values.shape[1]:
+        raise ValueError(
+            f"{path}: column {steady[0]} goes from row to row by one step, as a time does; leave it out"
+        )
+
+
+def _is_alone_in_sign(values: Tensor, place: int) -> bool:
+    """A column without a number below 0 beside others that have some."""
+    least = values.amin(0)
+    return bool(least[place] >= 0) and bool((least < 0).any())
+
+
+def _is_steady(column: Tensor) -> bool:
+    """Many numbers, one step apart from each to the next."""
+    steps = column.diff()
+    if len(column) < _MANY or not bool(steps.isfinite().all()) or float(steps[0]) == 0:
+        return False
+    rounding = 4 * torch.finfo(column.dtype).eps * float(column.abs().max())
+    return bool(((steps - steps[0]).abs() <= rounding + 1e-6 * steps[0].abs()).all())
 
 
 def _are_laws(values: Tensor) -> bool:

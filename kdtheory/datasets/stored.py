@@ -27,7 +27,17 @@ from numpy.typing import NDArray
 from kdtheory.datasets.text_tables import is_number, read_text_table
 from kdtheory.doors import door
 
-__all__ = ["IDENTIFIERS", "LABELS", "OTHERS", "PREDICTIONS", "File", "ReadArray", "plain", "read_table"]
+__all__ = [
+    "IDENTIFIERS",
+    "LABELS",
+    "MEASURES",
+    "OTHERS",
+    "PREDICTIONS",
+    "File",
+    "ReadArray",
+    "plain",
+    "read_table",
+]
 
 File = str | PathLike[str]
 _DAMAGE = (
@@ -60,6 +70,11 @@ PREDICTIONS = frozenset(
 """Names of columns that say which class a network has said."""
 OTHERS = frozenset({"fold", "sample_weight", "split", "weight", "weights"})
 """Names of columns that say what a row is for, or how much it counts."""
+MEASURES = frozenset(
+    {"confidence", "cross_entropy", "entropy", "log_loss", "max_prob", "max_probability", "msp", "nll"}
+    | {"perplexity", "timestamp"}
+)
+"""Names of columns that say of a row a number that was made of it, or when it was."""
 
 
 @door
@@ -158,6 +173,8 @@ def _check_promise(stream: BufferedIOBase, size: int) -> None:
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(stream)
+    if any(isinstance(size, bool) for size in shape):
+        raise ValueError(f"its header has the shape {shape}; write it again by numpy.save")
     if min(shape, default=0) < 0:
         raise ValueError(f"its header has the shape {shape}, with a negative size")
     if not dtype.itemsize:
@@ -175,8 +192,7 @@ def _from_text(stream: BufferedIOBase, _key: str | None, header: bool | None) ->
     if size > _MOST_BYTES:
         raise ValueError(f"it has {size:,} bytes; give fewer points ({_MOST_BYTES:,} at most)")
     table = read_text_table(stream.read(), header=header)
-    names = tuple(str(name) for name in table.frame.columns) if table.named else None
-    return ReadArray(_cells(table.frame), names, table.said, table.doubtful)
+    return ReadArray(_cells(table.frame), table.names, table.said, table.doubtful)
 
 
 def _from_parquet(stream: BufferedIOBase, _key: str | None, _header: bool | None) -> ReadArray:

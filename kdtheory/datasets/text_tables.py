@@ -46,13 +46,13 @@ class TextTable:
 
     Args:
         frame: the columns; their names are 0, 1, … where the file has none. Words stand as they are.
-        named: whether the first line was read as names.
+        names: of the columns as the file has them, one perhaps twice; None where it has none.
         doubtful: why the first line may be names or a point; None where it is clear.
         said: how the file was read, as phrases.
     """
 
     frame: pd.DataFrame
-    named: bool
+    names: tuple[str, ...] | None
     doubtful: str | None
     said: tuple[str, ...]
 
@@ -97,7 +97,9 @@ def read_text_table(content: bytes, /, *, header: bool | None = None) -> TextTab
     said += ["comments left out"] if len(lines) - bool(excel) > len(rows_of_text) else []
     said += ["separators at the ends of lines left out"] if ended else []
     said += ["first line read as names of columns"] if named else []
-    return TextTable(_frame(table, separator, decimal, named), named, doubtful, tuple(said))
+    frame = _frame(table, separator, decimal, named)
+    names_there = tuple(cell or str(name) for cell, name in zip(rows[0], frame.columns, strict=True))
+    return TextTable(frame, names_there if named else None, doubtful, tuple(said))
 
 
 def _check_no_hole(lines: list[str]) -> None:

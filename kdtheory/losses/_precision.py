@@ -18,11 +18,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["CLOSE_TERMS", "accurate", "at_least_zero", "close_jensen_shannon"]
+__all__ = ["CLOSE", "CLOSE_TERMS", "accurate", "at_least_zero", "close_jensen_shannon", "excess"]
 
 Term = Callable[[Tensor, Tensor], Tensor]
 
-_CLOSE = 0.3
+CLOSE = 0.3
 """Rows whose logits differ by less than this, up to a constant, are summed by the series of φ."""
 _SERIES = {
     dtype: [1 / math.factorial(power) for power in range(most, 1, -1)]
@@ -42,7 +42,7 @@ def accurate(plain: Term, close: Term) -> Term:
     def term(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
         gap = student_logits - teacher_logits
         gap = gap.masked_fill(torch.isneginf(student_logits) & torch.isneginf(teacher_logits), 0)
-        near = gap.detach().amax(-1) - gap.detach().amin(-1) < _CLOSE  # NaN and ∞ are not near
+        near = gap.detach().amax(-1) - gap.detach().amin(-1) < CLOSE  # NaN and ∞ are not near
         if bool(near.all()):
             return close(gap, teacher_logits)
         losses = plain(student_logits, teacher_logits)
@@ -60,15 +60,15 @@ def _close_kl(gap: Tensor, teacher_logits: Tensor) -> Tensor:
 def _close_reverse_kl(gap: Tensor, teacher_logits: Tensor) -> Tensor:
     probs = teacher_logits.softmax(-1)
     log_ratio, _ = _log_ratio(gap, probs)
-    return (probs * log_ratio.exp() * _excess(-log_ratio)).sum(-1)
+    return (probs * log_ratio.exp() * excess(-log_ratio)).sum(-1)
 
 
 def close_jensen_shannon(gap: Tensor, teacher_logits: Tensor, beta: float, weight: float) -> Tensor:
     """The terms of `jensen_shannon`, ln(m/p_t) = ln(1 + (1−β)(q/p − 1)) and the like."""
     probs = teacher_logits.softmax(-1)
     log_ratio, _ = _log_ratio(gap, probs)
-    teacher = (probs * _excess(torch.log1p((1 - beta) * torch.expm1(log_ratio)))).sum(-1)
-    student = (probs * log_ratio.exp() * _excess(torch.log1p(beta * torch.expm1(-log_ratio)))).sum(-1)
+    teacher = (probs * excess(torch.log1p((1 - beta) * torch.expm1(log_ratio)))).sum(-1)
+    student = (probs * log_ratio.exp() * excess(torch.log1p(beta * torch.expm1(-log_ratio)))).sum(-1)
     return weight * teacher + (1 - weight) * student
 
 
@@ -80,11 +80,11 @@ def _close_squared_prob_distance(gap: Tensor, teacher_logits: Tensor) -> Tensor:
 def _log_ratio(gap: Tensor, probs: Tensor) -> tuple[Tensor, Tensor]:
     """ln(q/p) of each class, and KL(p‖q)."""
     centred: Float[Tensor, "*batch k"] = gap - (probs * gap).sum(-1, keepdim=True)
-    divergence = torch.log1p((probs * _excess(centred)).sum(-1))
+    divergence = torch.log1p((probs * excess(centred)).sum(-1))
     return centred - divergence[..., None], divergence
 
 
-def _excess(value: Tensor) -> Tensor:
+def excess(value: Tensor) -> Tensor:
     """φ(v) = e^v − 1 − v for small v, by its series."""
     coefficients = _SERIES[value.dtype]
     series = torch.full_like(value, coefficients[0])

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.losses._precision import CLOSE_TERMS, accurate, at_least_zero, close_jensen_shannon
-from kdtheory.types import widened
+from kdtheory.types import at_least_float32, widened
 from kdtheory.validate import check_fraction, check_logits
 
 __all__ = [
@@ -204,15 +204,20 @@ def _checked_pair(student_logits: Tensor, teacher_logits: Tensor) -> list[Tensor
     return widened(student_logits, teacher_logits)
 
 
+def _wide(term: SoftTerm) -> SoftTerm:
+    return lambda student, teacher: term(*at_least_float32(student, teacher))
+
+
 SOFT_TERMS: dict[str, SoftTerm] = {
-    "kl": _kl_divergence,
-    "reverse_kl": lambda student, teacher: _kl_divergence(teacher, student),
-    "cross_entropy": _cross_entropy,
-    "jsd": lambda student, teacher: _jensen_shannon(student, teacher, 0.5, 0.5),
-    "mse_logits": _squared_distance,
-    "mse_probs": _squared_prob_distance,
+    "kl": _wide(_kl_divergence),
+    "reverse_kl": _wide(lambda student, teacher: _kl_divergence(teacher, student)),
+    "cross_entropy": _wide(_cross_entropy),
+    "jsd": _wide(lambda student, teacher: _jensen_shannon(student, teacher, 0.5, 0.5)),
+    "mse_logits": _wide(_squared_distance),
+    "mse_probs": _wide(_squared_prob_distance),
 }
-"""The soft terms by name, unchecked and summed plainly, as training at every step wants them."""
+"""The soft terms by name, unchecked and summed plainly, in float32 at least, as training at every step wants
+them."""
 
 ACCURATE_TERMS: dict[str, SoftTerm] = {
     name: accurate(term, CLOSE_TERMS[name]) if name in CLOSE_TERMS else term

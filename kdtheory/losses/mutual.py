@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kdtheory.doors import door, passing
 from kdtheory.losses._response_checks import check_settings
-from kdtheory.losses.divergences import SOFT_TERMS
+from kdtheory.losses.divergences import ACCURATE_TERMS, SOFT_TERMS, SoftTerm
 from kdtheory.losses.response import label_loss
 from kdtheory.losses.softmax import Setting, per_example
 from kdtheory.types import widened
@@ -51,7 +51,9 @@ def mean_peer_divergence(
     tensor(0.5000)
     """
     _check_peers(student_logits, peer_logits, temperature)
-    return _mean_peer_divergence(student_logits, peer_logits, temperature=temperature)
+    return _mean_peer_divergence(
+        student_logits, peer_logits, temperature=temperature, apart=ACCURATE_TERMS["kl"]
+    )
 
 
 @door
@@ -80,7 +82,9 @@ def divergence_from_mean_peer(
     tensor(0.)
     """
     _check_peers(student_logits, peer_logits, temperature)
-    return _divergence_from_mean_peer(student_logits, peer_logits, temperature=temperature)
+    return _divergence_from_mean_peer(
+        student_logits, peer_logits, temperature=temperature, apart=ACCURATE_TERMS["kl"]
+    )
 
 
 @door
@@ -136,14 +140,18 @@ def mutual_loss(
     return losses
 
 
-def _mean_peer_divergence(student: Tensor, peers: Tensor, *, temperature: Setting) -> Tensor:
+def _mean_peer_divergence(
+    student: Tensor, peers: Tensor, *, temperature: Setting, apart: SoftTerm = SOFT_TERMS["kl"]
+) -> Tensor:
     student, peers = _softened(student, peers, temperature)
-    return SOFT_TERMS["kl"](student.expand_as(peers), peers).mean(0)
+    return apart(student.expand_as(peers), peers).mean(0)
 
 
-def _divergence_from_mean_peer(student: Tensor, peers: Tensor, *, temperature: Setting) -> Tensor:
+def _divergence_from_mean_peer(
+    student: Tensor, peers: Tensor, *, temperature: Setting, apart: SoftTerm = SOFT_TERMS["kl"]
+) -> Tensor:
     student, peers = _softened(student, peers, temperature)
-    return SOFT_TERMS["kl"](student, peers.log_softmax(-1).logsumexp(0) - math.log(len(peers)))
+    return apart(student, peers.log_softmax(-1).logsumexp(0) - math.log(len(peers)))
 
 
 def _softened(student: Tensor, peers: Tensor, temperature: Setting) -> tuple[Tensor, Tensor]:

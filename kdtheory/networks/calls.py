@@ -54,6 +54,10 @@ class Inputs:
             if part.is_nested or part.layout not in (torch.strided, torch.sparse_coo):
                 form = "a nested one" if part.is_nested else f"one of layout {part.layout}"
                 raise ValueError(f"a batch holds no ordinary tensor, but {form}; give padded or dense ones")
+            if part.is_meta:
+                raise ValueError(
+                    "a batch holds a tensor on the meta device, without numbers; load them first"
+                )
         if not any(part.ndim for part in self.tensors):
             raise ValueError("a batch holds no tensor with axes; give one with an entry for each example")
 

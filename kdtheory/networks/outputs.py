@@ -67,6 +67,8 @@ def _found(output: Any, examples: int, pick: Pick | None, name: str, by: str) ->
     if not isinstance(found, Tensor) or not found.dtype.is_floating_point:
         kind = f"{found.dtype} numbers" if isinstance(found, Tensor) else f"a {type(found).__name__}"
         raise ValueError(f"{name} gives {kind}; wrap it to give n × k logits, or pick them by {by}=…")
+    if examples == 1 and found.ndim < 2 and found.numel():
+        found = found.reshape(1, -1)  # squeezed
     if found.ndim == 1 and len(found) == examples:
         found = found[:, None]
     if found.ndim not in (2, 3) or len(found) != examples:

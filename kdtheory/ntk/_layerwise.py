@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from kdtheory.networks import Erf, NTKLinear
 from kdtheory.networks._called_with import called_with
+from kdtheory.networks.outputs import said_by
 from kdtheory.ntk._chain import Chain
 from kdtheory.ntk._factors import Below, Factors, Flat, Last, Layer, Outer
 
@@ -76,6 +77,15 @@ def obstacle(module: nn.Module, row: Tensor) -> str:
     """
     if reason := _unknown_layer(module):
         return reason
+    try:
+        return _mismatch(module, row)
+    except RuntimeError as error:  # such as of parts that are computed anew in the backward pass
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        return f"autograd does not take it apart ({said_by(error)})"
+
+
+def _mismatch(module: nn.Module, row: Tensor) -> str:
     tape, outputs = _taped(module, row)
     used = [id(call.layer) for call in tape.calls]
     if len(set(used)) != len(used) or len(used) != len(_trained_layers(module)):

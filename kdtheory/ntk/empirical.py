@@ -233,12 +233,14 @@ class EmpiricalKernel:
         some = Inputs((rows[:_ASKED],))
         outputs = ask(some)
         if outputs.ndim != 2:
-            raise ValueError(
-                f"module gives outputs of shape {tuple(outputs.shape)}; it must make n × k of n rows: pick "
-                "one place of a sequence by pick=…, as lambda logits: logits[:, -1]"
-            )
+            shape = tuple(outputs.shape)
+            cure = "pick one place of a sequence by pick=…, as lambda logits: logits[:, -1]"
+            raise ValueError(f"module gives outputs of shape {shape}; it must make n × k of n rows: {cure}")
         check_alone(ask, some, outputs, name="module")
-        given = self.module(rows[:1].clone())
+        with torch.enable_grad():
+            given = self.module(rows[:1].clone())
+            if not outputs_in(given, examples=1, pick=self.pick, by="pick").requires_grad:
+                raise ValueError("module gives outputs without a gradient; compute them without no_grad")
         plain = isinstance(given, Tensor) and given.ndim == 2 and self.pick is None
         self._called = self.module if plain else _Outputs(self.module, self.pick)
         return int(outputs.shape[1])

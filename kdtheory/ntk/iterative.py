@@ -26,6 +26,7 @@ from torch import Tensor
 from kdtheory.doors import door
 from kdtheory.ntk.kernel import Kernel
 from kdtheory.progress import Progress, Tell, told
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_finite, check_positive
 from kdtheory.workers import spread, workers_elsewhere
 
@@ -162,7 +163,8 @@ def gram_product(
     Args:
         kernel: K.
         rows: X.
-        vector: v; products of blocks are in its precision and on its device, their sums in double precision.
+        vector: v; products of blocks are in its precision, float32 at least, and on its device, their sums in
+            double precision.
         jobs: as in `iterative_solution`.
 
     >>> from kdtheory.ntk import LinearKernel
@@ -170,6 +172,7 @@ def gram_product(
     [3.0, 6.0]
     """
     check_finite("vector", vector)
+    (vector,) = at_least_float32(vector)
     return _product(_Kept(kernel, rows, 0.0), vector, jobs).to(vector.device)
 
 

@@ -244,6 +244,7 @@ def relative_deviation(
     """
     check_finite("predicted", predicted)
     check_finite("trained", trained)
+    predicted, trained, start = at_least_float32(predicted, trained, start)
     way = (trained - start).norm()
     if not float(way.detach()) > 0:
         raise ValueError("trained equals start: the network has not moved, so there is nothing to relate to")

@@ -22,6 +22,7 @@ __all__ = [
     "check_smallest",
     "check_sparse",
     "check_start",
+    "failed",
     "last_look",
     "left",
     "mean_over",
@@ -120,7 +121,7 @@ def measure_again(nets: nn.Module, objective: Loss, epoch: Iterator[Batch]) -> s
                 objective(batch)
             found = [(kept, kept.clone()) for part in norms for kept in part.buffers()]
         except (Exception, KeyboardInterrupt) as error:
-            why = _failed("no batch statistics of the averaged parameters", error)
+            why = failed("no batch statistics of the averaged parameters", error)
     for kept, value in found:
         kept.copy_(value)
     return why
@@ -144,9 +145,10 @@ def last_look(
     """The gradient norm, or NaN and why not; the nets are left as they were, whatever happens."""
     with left(nets):
         try:
-            return _gradient_norm(parameters, objective, epoch, decay), ""
+            norm = _gradient_norm(parameters, objective, epoch, decay)
+            return norm, "" if math.isfinite(norm) else f"the gradient norm after the last step is {norm}"
         except (Exception, KeyboardInterrupt) as error:
-            return math.nan, _failed("no gradient norm after the last step", error)
+            return math.nan, failed("no gradient norm after the last step", error)
 
 
 def _gradient_norm(
@@ -178,7 +180,8 @@ def _gradient_norm(
     return float(torch.stack([part.square().sum() for part in whole]).sum().sqrt()) / count
 
 
-def _failed(what: str, error: BaseException) -> str:
+def failed(what: str, error: BaseException) -> str:
+    """What could not be done, and why."""
     why = str(error).strip().partition("\n")[0] or "interrupted"
     return f"{what} ({type(error).__name__}: {why})"
 

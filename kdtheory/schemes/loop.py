@@ -21,7 +21,7 @@ from kdtheory.schemes.ends import Loss, check_smallest, check_sparse, last_look,
 from kdtheory.schemes.passes import Passes
 from kdtheory.schemes.running import Run
 from kdtheory.schemes.stepping import Stepper
-from kdtheory.schemes.watching import Callback, Keeper, Validation, Watch, steps_between
+from kdtheory.schemes.watching import Callback, Keeper, Validation, Watch, kept, steps_between
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 from kdtheory.validate import check_at_least, check_positive
@@ -86,7 +86,8 @@ class Trained:
         gradient_norm: of the whole objective over one epoch, with the penalty of the recipe's weight decay,
             at the end; in a cohort, of all students'. Of data without a length the epoch has as many batches
             as there were steps. NaN where it could not be had, and `note` says why.
-        note: what could not be done at the end, as to choose by a validation of NaN; empty where all was.
+        note: what could not be done at the end, as to choose by a validation of NaN, and whether the answers
+            of the teacher depend on each other or on chance; empty where all is well.
         step: after how many steps the module was as it is: the last, or the best of a validation.
         validation: step, value: the objective on the examples of a validation after so many steps.
     """
@@ -177,15 +178,18 @@ def descend(
         pause = 0 if keeper is None else steps_between(keeper.every, data, "checkpoint")
         if keeper is not None and (state := keeper.load()) is not None:
             run.load(state)
+        notes: list[str] = []
         while run.step < steps and not run.ended:
             run.take(objective, steps, loop.callbacks, shown, every=loop.every)
-            if keeper is not None and (run.ended or run.step == steps or run.step % pause == 0):
-                keeper.save(run.state())
+            last = run.ended or run.step == steps
+            if keeper is not None and (last or run.step % pause == 0):
+                notes += kept(keeper.save, run.state(), last=last)
             tell(run.step, steps)
         epoch = partial(data.epoch, device, most=max(1, steps))
         if watch is not None:
             watch.settle()
-        notes = [measure_again(nets, objective, epoch())] if stepper.settle() else []
+            notes.append(watch.failed)
+        notes += [measure_again(nets, objective, epoch())] if stepper.settle() else []
         norm, note = last_look(nets, parameters, objective, epoch(), recipe.weight_decay)
     nets.eval()
     if watch is not None and watch.looks and not watch.best:

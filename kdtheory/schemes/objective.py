@@ -11,13 +11,27 @@ from torch import Tensor, nn
 from kdtheory._parts_of_batches import Part
 from kdtheory.batches import Batch, Batches
 from kdtheory.doors import door, gate
-from kdtheory.networks import Asked, Pick, at_rest, copied, layer, layer_of, recorded
+from kdtheory.networks import (
+    Asked,
+    Pick,
+    alike,
+    at_rest,
+    closeness,
+    copied,
+    layer,
+    layer_of,
+    left_as_it_was,
+    recorded,
+)
 from kdtheory.schemes.ends import Measured, total
+from kdtheory.schemes.passes import undrawn
 from kdtheory.schemes.teachers import FirstLook, as_teacher, pick_of
 from kdtheory.schemes.terms import Layers, Term
 from kdtheory.streams import Stream
 
 __all__ = ["Objective", "check_terms"]
+
+_ASKED = 64
 
 
 @door
@@ -25,7 +39,9 @@ class Objective(nn.Module):
     """Σ_j w_j·loss_j(student, teacher) on a batch: the terms of `distil` in a loop of your own.
 
     Its parameters are those of the student, which is trained where it is, and of the projections; the teacher
-    is a copy in evaluation mode, moves along with `to`, and is in neither `parameters` nor `state_dict`.
+    is a copy in evaluation mode, moves along with `to`, and is in neither `parameters` nor `state_dict`. It
+    is asked once more for half of the first batch, 64 examples at most; where it then says something else of
+    them `remark` says so.
 
     Args:
         student: the module to train.
@@ -75,7 +91,7 @@ class Objective(nn.Module):
         self._asked: dict[str, Asked] = {}
         self._constant = False
         self._heard: tuple[Batch, dict[str, Tensor]] | None = None
-        self._first = FirstLook()
+        self._first, self._looked, self.remark = FirstLook(), False, ""
         self.student, self.projections = student, nn.ModuleDict()
         for name, term in losses.items():
             if tutor is None and term.teacher is not None:
@@ -165,6 +181,7 @@ class Objective(nn.Module):
         if self._heard is not None and self._heard[0] is batch:
             return self._heard[1]
         said = self._views(self.teacher, paths, batch, "the teacher")
+        said = {path: part.detach() for path, part in said.items()}  # TorchScript records under no_grad too
         if self._constant and self._heard is None:
             self._heard = batch, said
         return said
@@ -177,9 +194,28 @@ class Objective(nn.Module):
         with recorded(net, paths - {""}) as found:
             logits = asked.logits(batch.inputs)
         self._first.at(name, logits)
+        if net is self.teacher and not self._looked:
+            self._looked, self.remark = True, self._mixed(batch, logits)
         if "" in paths:
             found[""] = batch.counted(logits)
         return found
+
+    def _mixed(self, batch: Batch, said: Tensor) -> str:
+        """That the teacher says something else of some examples without the others, and in another order."""
+        assert self.teacher is not None
+        inputs, net = batch.inputs, self.teacher
+        few = torch.arange(min(_ASKED, max(1, len(inputs) // 2)), device=said.device).flip(0)
+        with left_as_it_was(net), undrawn(said.device):
+            try:
+                again = inputs.rows(few).logits(net, pick=pick_of(net, self._output))
+            except ValueError:  # of a graph for batches of one size
+                return ""
+        before, after = (part.double().cpu().flatten(0, -2) for part in (said[few], again))
+        if before.shape == after.shape and alike(before, after, close=closeness(net)):
+            return ""
+        return (
+            "the teacher says something else of the same points in another batch, or when it is asked again"
+        )
 
     def _measured(
         self,

@@ -134,4 +134,5 @@ def _trained(
         nets, objective, batches, recipe=recipe, stream=here, device=device, loop=loop, shown=learner,
         said=said_of(losses),
     )  # fmt: skip
+    found = found._replace(note="; ".join(filter(None, [nets.remark, found.note])))
     return Trained(learner, found.history.drop(columns="net"), *found[1:])

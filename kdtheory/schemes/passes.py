@@ -60,7 +60,7 @@ class Passes(Iterator[Batch]):
             yield from self._data.endless(self._device)
         while True:
             self._begun, self._at = self._states(), 0
-            for batch in self._data.epoch(self._device):
+            for batch in self._data.pass_of(self._device):
                 self._at += 1
                 yield batch
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from kdtheory.batches import Batches, Data, as_batches
 from kdtheory.doors import door, gate
-from kdtheory.schemes.ends import Loss, Named, left, mean_over
+from kdtheory.schemes.ends import Loss, Named, failed, left, mean_over
 from kdtheory.schemes.passes import undrawn
 from kdtheory.validate import check_at_least
 
@@ -24,6 +24,7 @@ __all__ = [
     "Validation",
     "Watch",
     "extras_of",
+    "kept",
     "put",
     "steps_between",
     "values_of",
@@ -114,7 +115,7 @@ class Watch:
         self._every = steps_between(how.every, default, "validation")
         self._nets, self._objective, self._device = nets, objective, device
         self.looks: list[tuple[int, float]] = []
-        self.best, self._least, self._since = 0, math.inf, 0
+        self.best, self._least, self._since, self.failed = 0, math.inf, 0, ""
         self._kept: dict[str, Tensor] = {}
         self._extras: dict[str, Any] = {}
 
@@ -123,7 +124,13 @@ class Watch:
         """Look after so many steps if it is time; whether to stop."""
         if step % self._every and step != steps:
             return False
-        value = self._value()
+        try:
+            value = self._value()
+        except (Exception, KeyboardInterrupt) as error:
+            if step != steps:
+                raise
+            self.failed = failed("no validation after the last step", error)
+            return False
         self.looks.append((step, value))
         self._since += 1
         if value < self._least:
@@ -154,6 +161,17 @@ class Watch:
             value = mean_over(self._objective, self._data.epoch(self._device), "validation.data")
             self._nets.train()
         return value
+
+
+def kept(save: Callable[[Any], None], state: dict[str, Any], *, last: bool) -> list[str]:
+    """Keep a state; what cannot be kept after the last step is said, for nothing is lost."""
+    try:
+        save(state)
+    except Exception as error:
+        if not last:
+            raise
+        return [failed("no checkpoint after the last step", error)]
+    return []
 
 
 def steps_between(every: int | None, data: Batches, what: str, /) -> int:

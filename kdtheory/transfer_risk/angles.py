@@ -18,6 +18,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.transfer_risk.functions import KernelFunction
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_at_least, check_finite, check_fraction, check_positive
 
 __all__ = ["AngleTail", "acute_angles", "angle_tail", "dkw_width", "isotropic_angle_tail", "projection_angle"]
@@ -109,6 +110,7 @@ def projection_angle(
     epsilon = max(torch.finfo(squares.dtype).eps for squares in (squared_norms, oracle))
     if float((squared_norms / oracle).detach().max()) > 1 + 1e4 * epsilon:
         raise ValueError("squared_norms exceeds the oracle's: no projection is longer than what it projects")
+    squared_norms, oracle = at_least_float32(squared_norms, oracle)
     rounding = 64 * epsilon * oracle
     unseen = ((oracle - squared_norms).clamp_min(0) + rounding).sqrt()
     return (unseen / oracle.sqrt()).clamp_max(1).arcsin(), unseen

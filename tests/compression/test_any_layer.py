@@ -265,3 +265,25 @@ def test_modules_that_keep_what_they_said_are_copied(kept) -> None:
     net(x)
     for other in (copied(net), pruned(net, sparsity=0.5), factorise(net, ranks={"layer": 1})):
         assert other(x).shape == (9, 3)
+
+
+class OwnMask(nn.Linear):
+    """A linear layer that has a mask of its own, as those of autoregressive networks do."""
+
+    def __init__(self) -> None:
+        super().__init__(5, 8)
+        self.register_buffer("weight_mask", torch.ones(8, 5).tril())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(x, self.weight * self.weight_mask, self.bias)
+
+
+@pytest.mark.parametrize("sparsity", [0.2, 0.8])
+@pytest.mark.parametrize("structured", [False, True])
+def test_masks_of_the_users_own_are_not_taken_for_ours(sparsity: float, structured: bool) -> None:
+    net = nn.Sequential(OwnMask(), nn.Linear(8, 6), nn.Linear(6, 3))
+    with pytest.raises(ValueError, match="layer '0' has a 'weight_mask' of its own"):
+        pruned(net, sparsity=sparsity, structured=structured)
+    made = pruned(net, sparsity=0.5, layers=["1"], structured=structured)
+    assert torch.equal(made[0].weight_mask, net[0].weight_mask)
+    assert int((made[1].weight == 0).sum()) == 24

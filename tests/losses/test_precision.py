@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from kdtheory import risk
+from kdtheory.bounds.empirical_bernstein import maurer09_covering_radius, maurer09_finite_class_radius
+from kdtheory.bounds.margins import margin_surrogate
+from kdtheory.bounds.norm_margin import ramp_loss
 from kdtheory.losses import (
     SOFT_TERMS,
     distillation,
@@ -27,6 +30,7 @@ from kdtheory.losses.features import (
     local_structure_loss,
     non_local_loss,
 )
+from kdtheory.losses.mutual import PeerDivergence, divergence_from_mean_peer, mean_peer_divergence
 from kdtheory.losses.relations import (
     correlation_congruence,
     flow_matrix_loss,
@@ -35,6 +39,8 @@ from kdtheory.losses.relations import (
     relational_distance_loss,
     similarity_preserving,
 )
+from kdtheory.ntk import relative_deviation
+from kdtheory.transfer_risk import projection_angle
 
 HALF = [torch.bfloat16, torch.float16]
 DIVERGENCES = {
@@ -341,3 +347,54 @@ def test_autocast_rounds_what_layers_say_and_not_their_losses(name: str, low: to
         found = RELATIONS[name](student, SIDES[1])
     assert torch.equal(found, truth)
     assert torch.equal(slope(found, student), slope(truth, student))
+
+
+@pytest.mark.parametrize("divergence", [mean_peer_divergence, divergence_from_mean_peer])
+@pytest.mark.parametrize("apart", [0.0, 1e-6, 1e-3, 0.02])
+def test_divergences_from_peers_keep_their_digits_near_them(divergence: PeerDivergence, apart: float) -> None:
+    student, peer = near(apart)
+    peers = torch.stack([peer, peer])
+    found = divergence(student, peers, temperature=4.0)
+    exact = kl_divergence(student.double() / 4, peer.double() / 4)
+    assert bool((found >= 0).all())
+    torch.testing.assert_close(found.double(), exact, rtol=2e-3, atol=1e-11)
+
+
+def test_pkt_keeps_its_digits_where_the_similarities_nearly_agree() -> None:
+    for shift, apart in ((0.0, 1e-3), (0.0, 0.05), (300.0, 1.0)):
+        student, teacher = (features + shift for features in near(apart, (6, 20)))
+        found = probabilistic_transfer(student, teacher)
+        exact = probabilistic_transfer(student.double(), teacher.double())
+        assert float(found) >= 0
+        assert float(found) == pytest.approx(float(exact), rel=2e-3, abs=1e-11)
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("soft", SOFT_TERMS)
+def test_bare_terms_of_half_precision_are_those_of_the_same_numbers_in_float32(
+    dtype: torch.dtype, soft: str
+) -> None:
+    student, teacher = (logits.to(dtype) for logits in near(0.05))
+    found = SOFT_TERMS[soft](student, teacher)
+    torch.testing.assert_close(found, SOFT_TERMS[soft](student.float(), teacher.float()), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_numbers_made_of_half_precision_are_those_of_the_same_numbers_in_float64(dtype: torch.dtype) -> None:
+    values = torch.linspace(0.011, 0.97, 64).to(dtype)
+    other = values.flip(0)
+    calls = {
+        "finite class": partial(maurer09_finite_class_radius, n=100, class_size=3, delta=0.05),
+        "covering": partial(maurer09_covering_radius, n=100, covering_number=3, delta=0.05),
+        "surrogate": partial(margin_surrogate, gamma=0.7, num_classes=5),
+        "ramp": partial(ramp_loss, gamma=0.7),
+        "deviation": lambda part: relative_deviation(part, other.to(part), torch.ones_like(part)),
+        "angle": lambda part: projection_angle(part, part.new_ones(()))[0],
+    }
+    for name, call in calls.items():
+        found, exact = call(values), call(values.double())
+        assert found.dtype is torch.float32, name
+        if name != "angle":
+            torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-7, msg=name)
+        else:  # rounded up by what half precision may have lost
+            assert bool((found >= exact).all())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from kdtheory.networks import ModuleArchitecture
 from kdtheory.ntk import EmpiricalKernel, ntk_vector_product
@@ -46,6 +47,24 @@ class Branching(nn.Module):
         return z * 2 if bool(z.sum() > 0) else z
 
 
+class Anew(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.head = nn.Linear(5, 8), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(checkpoint(lambda z: self.inner(z).tanh(), x, use_reentrant=False))
+
+
+class Changed(nn.Module):
+    def __init__(self, after) -> None:
+        super().__init__()
+        self.layer, self.after = nn.Linear(5, 3), after
+
+    def forward(self, x: torch.Tensor):
+        return self.after(self.layer(x))
+
+
 class Writing(nn.Sequential):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x -= 0.5
@@ -59,6 +78,7 @@ NETS = {
     "lstm": lambda: Recurrent(nn.LSTM),
     "data parallel": lambda: nn.DataParallel(nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3))),
     "writes on its rows": lambda: Writing(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)),
+    "computed anew in the backward pass": Anew,
     "a ReLU in place first": lambda: nn.Sequential(nn.ReLU(inplace=True), nn.Linear(5, 3)),
     "dropout at rest": lambda: nn.Sequential(nn.Linear(5, 8), nn.Dropout(0.5), nn.Linear(8, 3)).eval(),
 }
@@ -80,13 +100,10 @@ def test_the_kernel_is_that_of_one_gradient_after_the_other(name: str) -> None:
     assert torch.equal(rows, kept)
 
 
-class Changed(nn.Module):
-    def __init__(self, after) -> None:
-        super().__init__()
-        self.layer, self.after = nn.Linear(5, 3), after
-
-    def forward(self, x: torch.Tensor):
-        return self.after(self.layer(x))
+def test_squeezed_outputs_of_one_row_are_that_rows() -> None:
+    net, rows = Changed(torch.squeeze), torch.randn(6, 5, generator=Stream(0).torch())
+    for few in (rows[:1], rows):
+        assert torch.allclose(EmpiricalKernel(net)(few), EmpiricalKernel(net.layer)(few))
 
 
 BAD = {
@@ -99,6 +116,11 @@ BAD = {
         "something else of the same points in another batch",
     ),
     "a tuple": (lambda: Changed(lambda z: (z, z)), "module gives a tuple of 2; pick the logits in it"),
+    "detached": (lambda: Changed(torch.detach), "gives outputs without a gradient"),
+    "by NumPy": (
+        lambda: Changed(lambda z: torch.from_numpy(z.detach().numpy())),
+        "gives outputs without a gradient",
+    ),
     "other rows": (lambda: nn.Linear(4, 3), r"does not take a batch of shape \(7, 5\): mat1 and mat2"),
 }
 

@@ -248,7 +248,11 @@ def test_where_nothing_counts_it_is_said() -> None:
     idle = fit_here(net(), ignored, recipe=STEP)
     assert "every label of data is ignore_index" in idle.note
     with pytest.raises(ValueError, match=r"every label of validation\.data is ignore_index"):
-        fit_here(net(), (X, Y), recipe=STEP, loop=Loop(validation=Validation(data=ignored)))
+        fit_here(net(), (X, Y), recipe=Recipe(steps=2), loop=Loop(validation=Validation(data=ignored)))
+    after = fit_here(net(), (X, Y), recipe=STEP, loop=Loop(validation=Validation(data=ignored)))
+    assert "every label of validation.data is ignore_index" in after.note, (
+        "and the step that was taken is kept"
+    )
     with pytest.raises(ValueError, match="every label of data is ignore_index"):
         evaluate(net(), ignored, device="cpu")
     looks = Validation(data=(X * torch.nan, Y))

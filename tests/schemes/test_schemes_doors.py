@@ -111,13 +111,26 @@ def test_other_outputs_are_refused_with_the_cure(case: str) -> None:
         evaluate(Net(after), points())
 
 
+@pytest.mark.parametrize("after", [lambda z: z - z.mean(0), lambda z: z + torch.rand_like(z)])
+def test_a_teacher_whose_answers_depend_on_each_other_or_on_chance_is_told_of(after) -> None:
+    terms, here = hinton(2.0, 0.5), {**SHORT, "stream": Stream(0)}
+    for data in (points(), [points(), points(20)]):
+        taught = distil(Net(), Net(after), data, losses=terms, **here)
+        assert "the teacher says something else of the same points" in taught.note
+        assert distil(Net(), Net(), data, losses=terms, **here).note == ""
+    fixed = Net(before=lambda x: x.reshape(30, 5))  # takes batches of 30 alone, as exported graphs do
+    assert distil(Net(), fixed, points(), losses=terms, **here).note == ""
+
+
 def test_one_logit_is_two_classes() -> None:
     data = points(classes=2)
     one = Net(lambda z: z[:, :1], classes=2)
     two = Net(lambda z: torch.cat([torch.zeros_like(z[:, :1]), z[:, :1]], -1), classes=2)
     squeezed = Net(lambda z: z[:, 0], classes=2)
+    alone = Net(torch.squeeze, classes=1), DataLoader(TensorDataset(*data), batch_size=29)  # then of one
     measures = [evaluate(net, data) for net in (one, two, squeezed)]
     assert measures[0] == measures[1] == measures[2]
+    assert math.isfinite(evaluate(*alone)["log_loss"])
     trained = [fit(net, data, **SHORT, stream=Stream(0)).module for net in (one, two, squeezed)]
     assert torch.equal(trained[0].layer.weight, trained[1].layer.weight)
     assert torch.equal(trained[0].layer.weight, trained[2].layer.weight)
@@ -175,12 +188,14 @@ def wrapped(kind: str, net: nn.Module) -> nn.Module:
         return nn.DataParallel(net)
     if kind == "compiled":
         return torch.compile(net, backend="eager")
+    if kind == "scripted":
+        return torch.jit.script(net)
     if kind == "traced":
         return torch.jit.trace(net, torch.zeros(2, 5))
     return nn.Sequential(net)
 
 
-@pytest.mark.parametrize("kind", ["DataParallel", "compiled", "traced", "Sequential"])
+@pytest.mark.parametrize("kind", ["DataParallel", "compiled", "scripted", "traced", "Sequential"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:The .grad attr")
 def test_wrapped_modules_are_what_they_wrap(kind: str) -> None:
     data, net = points(), nn.Linear(5, 3)
@@ -238,6 +253,8 @@ BAD_BATCHES = {
     "ignored without a word": (lambda x, y: (x, y.clone().fill_(-100)), "leave out the points to ignore"),
     "words": (lambda x, y: (x, ["cat"] * 30), "labels are a list"),
     "a number": (lambda x, y: 3, "a batch is a int"),
+    "inputs without numbers": (lambda x, y: (x.to("meta"), y), "on the meta device, without numbers"),
+    "labels without numbers": (lambda x, y: (x, y.to("meta")), "on the meta device, without numbers"),
 }
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from kdtheory.recipe import Recipe
-from kdtheory.schemes import Batches, distil, evaluate, fit, hinton
+from kdtheory.schemes import Batches, Loop, Validation, distil, evaluate, fit, hinton
 from kdtheory.streams import Stream
 
 
@@ -97,6 +100,55 @@ def test_loaders_that_never_end_are_cut_where_somebody_says_so() -> None:
         fit(Net(), iter([points()]), **SHORT, stream=Stream(0))
 
 
+class Overlong:
+    """Batches without end of a loader that says there are two."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __iter__(self):
+        return itertools.cycle([points()])
+
+
+def test_loaders_that_give_far_more_than_they_say_end_no_training_and_hang_nothing() -> None:
+    trained = fit(Net(), Overlong(), **SHORT, stream=Stream(0))
+    assert "a length of 2 and gave" in trained.note
+    with pytest.raises(ValueError, match=r"a length of 2 and gave .* say Batches\(data, most=…\)"):
+        evaluate(Net(), Overlong())
+    workers = [points()] * 3  # as two workers of which each gives all
+    assert evaluate(Net(), workers) == pytest.approx(evaluate(Net(), points()))
+
+
+class Full:
+    """A checkpoint on a disk without room."""
+
+    every = 1000
+
+    def load(self) -> None:
+        return None
+
+    def save(self, state: Any) -> None:
+        raise OSError("no room")
+
+    def child(self, name: str) -> Full:
+        return self
+
+
+def test_a_last_checkpoint_or_validation_that_fails_keeps_the_training() -> None:
+    x, y = points()
+    for loop, why in (
+        (Loop(checkpoint=Full()), "no checkpoint after the last step .OSError: no room"),
+        (Loop(validation=Validation(data=(x[:, :2], y), every=1000)), "no validation after the last step"),
+    ):
+        trained = fit(Net(), (x, y), **SHORT, stream=Stream(0), loop=loop)
+        assert re.search(why, trained.note)
+        assert math.isfinite(trained.gradient_norm)
+    often = Full()
+    often.every = 1
+    with pytest.raises(OSError, match="no room"):
+        fit(Net(), (x, y), **SHORT, stream=Stream(0), loop=Loop(checkpoint=often))
+
+
 def test_loaders_that_hand_out_one_buffer_are_read_as_if_they_did_not() -> None:
     x, y = points()
     buffered, plain = OneBuffer(x, y), DataLoader(TensorDataset(x, y), batch_size=10)
@@ -104,6 +156,23 @@ def test_loaders_that_hand_out_one_buffer_are_read_as_if_they_did_not() -> None:
     terms, here = hinton(2.0, 0.9), {**SHORT, "stream": Stream(0)}
     mine, rival = (distil(Net(), Net(), data, losses=terms, **here).module for data in (buffered, plain))
     assert torch.equal(mine.layer.weight, rival.layer.weight)
+
+
+class Spoilt(OneBuffer):
+    """Data whose second epoch holds NaN."""
+
+    epochs = 0
+
+    def __iter__(self):
+        self.epochs += 1
+        for x, y in super().__iter__():
+            yield x if self.epochs < 2 else x * math.nan, y
+
+
+def test_a_gradient_norm_that_is_no_number_is_said() -> None:
+    trained = fit(Net(), Spoilt(*points()), recipe=Recipe(steps=3), device="cpu", stream=Stream(0))
+    assert math.isnan(trained.gradient_norm)
+    assert trained.note == "the gradient norm after the last step is nan"
 
 
 def batch_normed() -> nn.Module:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from kdtheory.doors import door
 from kdtheory.losses._doors import check_features, check_paired_rows, product, rows_of, unit_vectors
+from kdtheory.losses._precision import CLOSE, excess
 from kdtheory.validate import check_at_least, check_positive
 
 __all__ = [
@@ -195,4 +196,8 @@ def probabilistic_transfer(
     check_paired_rows(student_features, teacher_features, least=2)
     q, p = (similarity_probs(side, with_itself=with_itself) for side in (student_features, teacher_features))
     gaps = p.clamp_min(_FLOOR).log() - q.clamp_min(_FLOOR).log()
-    return (p * gaps).sum(1).mean()
+    # Of rows that nearly agree Σ p φ(−gap), positive term by term: both rows sum to one.
+    seen = gaps.detach().masked_fill((p <= 0) & (q <= 0), 0)
+    exact = ((p > _FLOOR) & (q > _FLOOR)) | ((p <= 0) & (q <= 0))
+    near = ((seen.abs() < CLOSE) & exact).all(1, keepdim=True)
+    return torch.where(near, p * excess(-gaps.where(near, 0)), p * gaps).sum(1).mean()
