@@ -248,6 +248,8 @@ def test_what_new_writes_passes(kind: str, pytester: pytest.Pytester) -> None:
         assert kdtheory("verify", f"{name}.py", "--mutants", "--out", "run", "--jobs", "2").ret == 0
         (finding,) = json.loads((pytester.path / "run/ledger.json").read_text())["findings"]
         assert finding["mutants"]["killed"] == finding["mutants"]["total"] == 2
+        assert kdtheory("new", kind, "another").ret == 0
+        assert kdtheory("verify", f"{name}.py", "another.py", "--jobs", "2").ret == 0
 
 
 @pytest.mark.parametrize(
