@@ -152,7 +152,10 @@ def cite(
 ) -> None:
     """Print the BibTeX of what a claim or a bound rests on."""
     read_bibliographies(papers_of_own)
-    for key in _sources(name):
+    sources = _sources(name)
+    if name in catalogue()["functions"] and not papers(name):  # a comment to BibTeX
+        typer.echo(f"% {name} is named after no paper; these are of the claims that put it to the test")
+    for key in sources:
         typer.echo(bibliography.bibtex(key))
 
 
@@ -162,7 +165,7 @@ def _sources(name: str) -> list[str]:
         return [known["claims"][name]["source"]]
     if name in set(bibliography.keys()):
         return [name]
-    if name in known["functions"] or papers(name):
+    if name in known["functions"] or (papers(name) and "_" not in name):  # hsu21 is short for a paper
         if found := known["functions"].get(name) or papers(name):
             return found
         raise ValueError(f"function {name!r} is of no paper here; its docstring says what it rests on")
