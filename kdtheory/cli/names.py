@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -174,6 +175,8 @@ def unknown(kind: str, word: str, known: Iterable[str]) -> str:
             return f"{said}: it is the name of a {other}; `{command} {word}`"
     if meant := near(word, known, count=3):
         return f"{said}{meant}"
+    if kind == "claim" and word.isidentifier() and (spec := find_spec(word)) and spec.has_location:
+        return f"{said}: it is the name of a module; name its file, {spec.origin}"
     for other, (names, command) in _KINDS.items():
         if other != kind and (close := nearest(word, names(), cutoff=0.8)):
             return f"{said}; did you mean the {other} {close[0]!r}? `{command} {close[0]}`"
