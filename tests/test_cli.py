@@ -20,7 +20,7 @@ from kdtheory import cli, progress
 from kdtheory.certify import certify_logits
 from kdtheory.claims import REGISTRY
 from kdtheory.cli.app import err_console, out_console
-from kdtheory.cli.names import complete_claims, complete_studies
+from kdtheory.cli.names import complete_cited, complete_claims, complete_studies
 from kdtheory.datasets import read_labels, read_logits
 from kdtheory.files import SCHEMA
 from kdtheory.scripts import study_paths
@@ -551,6 +551,8 @@ def test_on_a_terminal_a_bar_is_there_while_claims_are_imported(
 def test_the_shell_completes_names() -> None:
     assert "soft_ratio" in complete_studies("soft")
     assert complete_claims(FAST[0]) == [FAST[0]]
+    for name in (FAST[0], "hsu21_distillation", "hinton2015distilling"):
+        assert name in complete_cited(name)
 
 
 def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from kdtheory import bibliography
 from kdtheory.catalogue import catalogue, papers
 from kdtheory.cli.app import RUNS, app, err_console, out_console
 from kdtheory.cli.layout import COLOURS, coloured, item, prose, rows
-from kdtheory.cli.names import chosen_entries, complete_claims, unknown
+from kdtheory.cli.names import chosen_entries, complete_cited, complete_claims, unknown
 from kdtheory.files import SCHEMA, latest_run, read_json
 
 _MEANT = "Names, patterns ('kd_*'), files (mine.py) or modules (package.module)"
@@ -145,7 +145,7 @@ def cite(
     name: Annotated[
         str,
         typer.Argument(
-            help="A claim, a bound or other function, or a source.", autocompletion=complete_claims
+            help="A claim, a bound or other function, or a source.", autocompletion=complete_cited
         ),
     ],
     papers_of_own: Bibliography = None,

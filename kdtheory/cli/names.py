@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "chosen_claims",
     "chosen_entries",
+    "complete_cited",
     "complete_claims",
     "complete_studies",
     "known_study",
@@ -187,6 +188,12 @@ def unknown(kind: str, word: str, known: Iterable[str]) -> str:
 def complete_claims(incomplete: str) -> list[str]:
     """The names of claims that begin so, for the shell."""
     return [name for name in catalogue()["claims"] if name.startswith(incomplete)]
+
+
+def complete_cited(incomplete: str) -> list[str]:
+    """The names of what `cite` takes that begin so: claims, functions, sources."""
+    known = [*catalogue()["claims"], *catalogue()["functions"], *bibliography.keys()]
+    return [name for name in dict.fromkeys(known) if name.startswith(incomplete)]
 
 
 def complete_studies(incomplete: str) -> list[str]:
