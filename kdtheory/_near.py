@@ -8,19 +8,27 @@ from typing import Any
 
 __all__ = ["near", "nearest"]
 
+_PART = 3
+"""So many letters at least are a part of a name that may be meant by it."""
+
 
 def nearest(value: Any, choices: Iterable[str], /, *, count: int = 1, cutoff: float = 0.65) -> list[str]:
     """The choices that are most like a text, the likest first; none of what is no text.
 
-    >>> nearest("Houldout", ["holdout", "train"])
-    ['holdout']
+    Those that begin with the text, if there are such; those that have it within them where none is like it.
+
+    >>> nearest("Houldout", ["holdout", "train"]), nearest("hinton", ["hint_loss", "hinton2015distilling"])
+    (['holdout'], ['hinton2015distilling'])
     """
     known = list(choices)
     if not isinstance(value, str):
         return []
     folded = {name.lower(): name for name in reversed(known)}
-    found = difflib.get_close_matches(value.lower(), [name.lower() for name in known], count, cutoff)
-    return [folded[name] for name in dict.fromkeys(found)]
+    names, text = [name.lower() for name in known], value.lower()
+    begun = [name for name in names if len(text) >= _PART and name.startswith(text)]
+    found = begun or difflib.get_close_matches(text, names, count, cutoff)
+    found = found or [name for name in names if len(text) >= _PART and text in name]
+    return [folded[name] for name in dict.fromkeys(found)][:count]
 
 
 def near(value: Any, choices: Iterable[str], /, *, count: int = 1, otherwise: str = "") -> str:

@@ -1,7 +1,7 @@
 """The declarations of all claims, known without running or importing them: for `list`, `show` and `cite`.
 
-`catalogue.json` is made from the registry by `python -m kdtheory.catalogue`; it also says which papers the
-functions rest on that claims put to the test.
+`catalogue.json` is made from the registry by `python -m kdtheory.catalogue`; it also has the papers of bounds
+and of functions that claims put to the test: the one that a function is named after, or else the claims'.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def document() -> dict[str, dict[str, Any]]:
     registry = import_module("kdtheory.claims").REGISTRY
     own = [claim for claim in registry.values() if claim.relation.__module__.startswith("kdtheory.")]
     formulas = import_module("kdtheory.report.formula").formulas
-    cited: dict[str, set[str]] = {name: set() for name in import_module("kdtheory.bounds").__all__}
+    bounds = [import_module(f"kdtheory.{name}") for name in ("bounds", "bounds.calibrated_ensembles")]
+    cited: dict[str, set[str]] = {name: set() for one in bounds for name in one.__all__}
     for claim in own:
         tried = [*claim.mutants, *([claim.power] if claim.power else [])]
         for function in {one.target for one in tried}:

@@ -14,7 +14,9 @@ import marshal
 import platform
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import version
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -136,9 +138,19 @@ def _file(name: str) -> Path | None:
 
 @cache
 def _origin(name: str) -> str | None:
-    """Where a module that is not loaded would come from."""
-    parent = name.rpartition(".")[0]
-    if parent and not hasattr(sys.modules.get(parent), "__path__"):
-        return None
-    spec = importlib.util.find_spec(name)
+    """Where a module that is not loaded would come from; whether its package is loaded plays no part."""
+    spec = _spec(name)
     return spec.origin if spec and spec.has_location else None
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    """What is known of a module without importing it, or the packages that it is in."""
+    parent = name.rpartition(".")[0]
+    if not parent or hasattr(sys.modules.get(parent), "__path__"):
+        return importlib.util.find_spec(name)
+    above = None if parent in sys.modules else _spec(parent)
+    if above is None or above.submodule_search_locations is None:
+        return None
+    with suppress(KeyError):  # a namespace in a namespace, which asks for what is loaded
+        return PathFinder.find_spec(name, list(above.submodule_search_locations))
+    return None

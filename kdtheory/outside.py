@@ -13,7 +13,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -82,7 +82,18 @@ def offered() -> tuple[Claim, ...]:
     Raises:
         ValueError: what an entry point names cannot be imported, or declares no claim.
     """
-    return tuple(claim for point in entry_points(group=GROUP) for claim in load_claims(point.value))
+    return tuple(claim for point in entry_points(group=GROUP) for claim in _offered_by(point))
+
+
+def _offered_by(point: EntryPoint) -> tuple[Claim, ...]:
+    try:
+        return load_claims(point.value)
+    except ValueError as error:
+        by = f" of {point.dist.name}" if point.dist else ""
+        raise ValueError(
+            f"entry point {point.name!r}{by}, of the group {GROUP}: {error}; it must name a module that "
+            "declares claims: mend the distribution, or uninstall it"
+        ) from error
 
 
 @gate

@@ -20,8 +20,8 @@ __all__ = ["Progress", "Tell", "progress_bar", "silence", "told"]
 
 Tell = Callable[[int, int], None]
 Progress = bool | Tell | None
-"""The argument `progress`: None shows a bar on a terminal and in a notebook, True a line elsewhere too,
-False nothing; a callable is called with the steps done and all of them."""
+"""The argument `progress`: None shows a bar on a terminal and in a notebook (in one without ipywidgets
+lines), True a line elsewhere too, False nothing; a callable is called with the steps done and all of them."""
 _PAUSE = 15.0
 """Seconds between two lines."""
 _PATIENCE = 1.0
@@ -85,7 +85,7 @@ def progress_bar(
     shown: AbstractContextManager[Tell]
     with _outermost() as mine:
         watched = _watched()
-        if quiet or not mine or not (watched or lines):
+        if quiet or not mine or not (watched or lines or _notebook()):
             yield _nobody
             return
         shown = _bar(label, total, patience) if watched else _lines(label, total)
@@ -106,8 +106,12 @@ def _outermost() -> Iterator[bool]:
 
 def _watched() -> bool:
     """Whether a person sees stderr: a terminal, or a notebook that can show a bar."""
-    notebook = "ipykernel" in sys.modules and find_spec("ipywidgets") is not None
-    return notebook or (sys.stderr is not None and sys.stderr.isatty())
+    bars = _notebook() and find_spec("ipywidgets") is not None
+    return bars or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def _notebook() -> bool:
+    return "ipykernel" in sys.modules
 
 
 @contextmanager

@@ -16,11 +16,11 @@ import pandas as pd
 import pytest
 
 import kdtheory
-from kdtheory import cli
+from kdtheory import cli, progress
 from kdtheory.certify import certify_logits
 from kdtheory.claims import REGISTRY
 from kdtheory.cli.app import err_console, out_console
-from kdtheory.cli.names import complete_claims, complete_studies
+from kdtheory.cli.names import complete_cited, complete_claims, complete_studies
 from kdtheory.datasets import read_labels, read_logits
 from kdtheory.files import SCHEMA
 from kdtheory.scripts import study_paths
@@ -331,6 +331,10 @@ def test_certify_refuses_bad_files_in_one_line(
         (["study"], "kdtheory study --list"),
         (["cite", "soft_ratio"], "it is the name of a study"),
         (["cite", "kd_gradient_is_closed_form"], "did you mean 'kd_gradient_is_the_closed_form'"),
+        (["cite", "hinton"], "did you mean 'hinton2015distilling'?"),
+        (["cite", "hsu21_distilation"], "did you mean 'hsu21_distillation'"),
+        (["show", "kd_gradient_is"], "did you mean 'kd_gradient_is_the_closed_form'?"),
+        (["study", "soft"], "did you mean 'soft_ratio'"),
         (["cite", "size_needed"], "its docstring says what it rests on"),
         (["verify", FAST[0], "--tier", "huge"], "tier = 'huge'"),
         (["verify", FAST[0], "--seed", "-3"], "seed = -3"),
@@ -521,13 +525,34 @@ def test_studies_are_listed_with_their_titles(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_bound_is_cited_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
-    for name, key in {"clopper34_holdout": "clopper1934use", "hsu21": "hsu2021generalization"}.items():
-        assert f"{{{key}," in run(capsys, "cite", name)[1]
+    cited = {"clopper34_holdout": "clopper1934use", "hsu21": "hsu2021generalization"}
+    cited |= {"vapnik71": "vapnik1971uniform", "jiang22_disagreement": "jiang2022assessing"}
+    for name, key in cited.items():
+        assert re.match(rf"@\w+{{{key},", run(capsys, "cite", name)[1])
+
+
+def test_a_function_of_no_paper_is_not_said_to_be_of_the_one_that_a_claim_tests_it_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said, *entries = run(capsys, "cite", "kl_divergence")[1].splitlines()
+    assert said.startswith("% kl_divergence is named after no paper; these are of the claims")
+    assert entries[0].startswith("@")
+
+
+def test_on_a_terminal_a_bar_is_there_while_claims_are_imported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    monkeypatch.setattr(progress, "_watched", lambda: True)
+    (folder / "slow.py").write_text("import time\n\ntime.sleep(1)\n")
+    code, _, err = run(capsys, "verify", "slow.py")
+    assert (code, "claims ━" in err, "declares no claim" in err) == (2, True, True)
 
 
 def test_the_shell_completes_names() -> None:
     assert "soft_ratio" in complete_studies("soft")
     assert complete_claims(FAST[0]) == [FAST[0]]
+    for name in (FAST[0], "hsu21_distillation", "hinton2015distilling"):
+        assert name in complete_cited(name)
 
 
 def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,27 +10,31 @@ from pathlib import Path
 import pytest
 
 from kdtheory.claims import REGISTRY
-from kdtheory.digest import code_digest
+from kdtheory.digest import _origin, code_digest
 from kdtheory.records import code_of
 
 FILES = {
     "__init__.py": "",
     "check.py": "from resting.middle import twice\nimport resting.aside\n\n\n"
-    "def check():\n    return twice(1)\n",
+    "def check():\n    from resting.later.deep import end\n\n    return twice(end.END)\n",
     "middle.py": "from . import below\n\n\ndef twice(x):\n    return below.TWO * x\n",
     "below.py": "TWO = 2\n",
     "aside.py": "",
     "other.py": "ELSE = 1\n",
+    "later/__init__.py": "",
+    "later/deep/__init__.py": "from . import end\n",
+    "later/deep/end.py": "END = 1\n",
 }
 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "resting"
-    folder.mkdir()
     for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
+    _origin.cache_clear()
     yield folder
     for name in [name for name in sys.modules if name.partition(".")[0] == "resting"]:
         del sys.modules[name]
@@ -38,7 +42,15 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.parametrize(
     ("name", "rests"),
-    [("check.py", True), ("middle.py", True), ("below.py", True), ("aside.py", True), ("other.py", False)],
+    [
+        ("check.py", True),
+        ("middle.py", True),
+        ("below.py", True),
+        ("aside.py", True),
+        ("other.py", False),
+        ("later/deep/__init__.py", True),
+        ("later/deep/end.py", True),
+    ],
 )
 def test_what_a_function_imports_directly_or_through_others_counts(
     package: Path, name: str, rests: bool
@@ -48,6 +60,13 @@ def test_what_a_function_imports_directly_or_through_others_counts(
     assert code_digest(check) == before
     (package / name).write_text(FILES[name] + "# changed\n")
     assert (code_digest(check) != before) is rests
+
+
+def test_whether_what_a_function_may_import_is_loaded_plays_no_part(package: Path) -> None:
+    check = importlib.import_module("resting.check").check
+    before = code_digest(check)
+    importlib.import_module("resting.later.deep.end")
+    assert code_digest(check) == before
 
 
 def test_a_function_without_a_file_rests_on_its_own_code() -> None:

@@ -129,6 +129,23 @@ def test_installed_claims_are_offered_by_an_entry_point(
     assert [claim.name for claim in chosen_claims(["a_sum*"])] == [NAME]
     assert NAME in {entry["name"] for entry in chosen_entries([])}
     assert verify(NAME)[0].as_expected
+    for wrong, why in {"nowhere_at_all": "there is no module", "offers:NAME": "there is no module"}.items():
+        point = EntryPoint("mine", wrong, outside.GROUP)
+        with pytest.raises(ValueError, match=f"entry point 'mine', of the group {outside.GROUP}: {why}"):
+            chosen_entries([])
+
+
+def test_a_module_without_a_dot_is_taken_for_one_by_its_file(folder: Path) -> None:
+    (folder / "somewhere" / "offered").mkdir(parents=True)
+    (folder / "somewhere/offered/__init__.py").touch()
+    path = script(folder / "somewhere/offered/inner.py")
+    sys.path.insert(0, str(path.parents[1]))
+    with pytest.raises(
+        ValueError, match=r"it is the name of a module; name its file, .*__init__\.py"
+    ) as told:
+        chosen_entries(["offered"])
+    (entry,) = chosen_entries([str(told.value).rpartition(" ")[2]])
+    assert entry["name"] == NAME
 
 
 def test_papers_are_read_beside_the_claim_and_unknown_ones_are_refused(folder: Path) -> None:
@@ -248,6 +265,8 @@ def test_what_new_writes_passes(kind: str, pytester: pytest.Pytester) -> None:
         assert kdtheory("verify", f"{name}.py", "--mutants", "--out", "run", "--jobs", "2").ret == 0
         (finding,) = json.loads((pytester.path / "run/ledger.json").read_text())["findings"]
         assert finding["mutants"]["killed"] == finding["mutants"]["total"] == 2
+        assert kdtheory("new", kind, "another").ret == 0
+        assert kdtheory("verify", f"{name}.py", "another.py", "--jobs", "2").ret == 0
 
 
 @pytest.mark.parametrize(

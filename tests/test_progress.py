@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 
 import pytest
@@ -53,6 +54,18 @@ def test_where_nobody_watches_there_are_lines_if_asked(capsys: pytest.CaptureFix
         assert bool(lines) == shows
         told_so = r"counting: 1 of 4, \d:\d\d so far, about \d:\d\d to come"
         assert all(re.fullmatch(told_so, line) for line in lines)
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_notebook_without_bars_shows_lines_unless_it_is_told_not_to(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setattr(progress, "find_spec", lambda _name: None)
+    for asked, shows in {True: True, None: True, False: False}.items():
+        with told(asked, "counting"):
+            time.sleep(0.3)
+        assert ("counting: 0:00 so far" in capsys.readouterr().err) == shows
 
 
 @pytest.mark.usefixtures("soon")

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from kdtheory.claims.finding import Finding, Ledger
 
 
+_MISTYPED = 0.5
+"""Seconds, within which a name that is not known is refused: no bar is begun for it."""
+
+
 @app.command("verify")
 def verify_claims(
     names: Words = None,
@@ -50,12 +54,16 @@ def verify_claims(
 ) -> None:
     """Execute claims and judge them: the ledger. Exit 0 all as expected, 1 otherwise, 2 could not check."""
     read_bibliographies(papers_of_own)
-    claims = chosen_claims(names or [], chapter)
     if resume and out is None:
         raise ValueError("--resume needs --out: name the directory of the run to go on with")
     start = time.perf_counter()
-    bar = progress_bar("claims", total=len(claims), lines=not as_json, quiet=quiet)
-    with working_on(cluster, quiet=quiet or as_json), bar as tell, printed_apart():
+    bar = progress_bar("claims", lines=not as_json, quiet=quiet, patience=_MISTYPED)
+    with contextlib.ExitStack() as during:
+        tell = during.enter_context(bar)
+        claims = chosen_claims(names or [], chapter)  # which imports what they rest on
+        tell(0, len(claims))
+        during.enter_context(working_on(cluster, quiet=quiet or as_json))
+        during.enter_context(printed_apart())
         from kdtheory.claims import Plan
         from kdtheory.ledger import check_how, exit_code
         from kdtheory.records import as_document

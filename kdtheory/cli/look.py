@@ -16,7 +16,7 @@ from kdtheory import bibliography
 from kdtheory.catalogue import catalogue, papers
 from kdtheory.cli.app import RUNS, app, err_console, out_console
 from kdtheory.cli.layout import COLOURS, coloured, item, prose, rows
-from kdtheory.cli.names import chosen_entries, complete_claims, unknown
+from kdtheory.cli.names import chosen_entries, complete_cited, complete_claims, unknown
 from kdtheory.files import SCHEMA, latest_run, read_json
 
 _MEANT = "Names, patterns ('kd_*'), files (mine.py) or modules (package.module)"
@@ -145,14 +145,17 @@ def cite(
     name: Annotated[
         str,
         typer.Argument(
-            help="A claim, a bound or other function, or a source.", autocompletion=complete_claims
+            help="A claim, a bound or other function, or a source.", autocompletion=complete_cited
         ),
     ],
     papers_of_own: Bibliography = None,
 ) -> None:
     """Print the BibTeX of what a claim or a bound rests on."""
     read_bibliographies(papers_of_own)
-    for key in _sources(name):
+    sources = _sources(name)
+    if name in catalogue()["functions"] and not papers(name):  # a comment to BibTeX
+        typer.echo(f"% {name} is named after no paper; these are of the claims that put it to the test")
+    for key in sources:
         typer.echo(bibliography.bibtex(key))
 
 
@@ -162,7 +165,7 @@ def _sources(name: str) -> list[str]:
         return [known["claims"][name]["source"]]
     if name in set(bibliography.keys()):
         return [name]
-    if name in known["functions"] or papers(name):
+    if name in known["functions"] or (papers(name) and "_" not in name):  # hsu21 is short for a paper
         if found := known["functions"].get(name) or papers(name):
             return found
         raise ValueError(f"function {name!r} is of no paper here; its docstring says what it rests on")

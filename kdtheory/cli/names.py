@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "chosen_claims",
     "chosen_entries",
+    "complete_cited",
     "complete_claims",
     "complete_studies",
     "known_study",
@@ -174,6 +176,8 @@ def unknown(kind: str, word: str, known: Iterable[str]) -> str:
             return f"{said}: it is the name of a {other}; `{command} {word}`"
     if meant := near(word, known, count=3):
         return f"{said}{meant}"
+    if kind == "claim" and word.isidentifier() and (spec := find_spec(word)) and spec.has_location:
+        return f"{said}: it is the name of a module; name its file, {spec.origin}"
     for other, (names, command) in _KINDS.items():
         if other != kind and (close := nearest(word, names(), cutoff=0.8)):
             return f"{said}; did you mean the {other} {close[0]!r}? `{command} {close[0]}`"
@@ -184,6 +188,12 @@ def unknown(kind: str, word: str, known: Iterable[str]) -> str:
 def complete_claims(incomplete: str) -> list[str]:
     """The names of claims that begin so, for the shell."""
     return [name for name in catalogue()["claims"] if name.startswith(incomplete)]
+
+
+def complete_cited(incomplete: str) -> list[str]:
+    """The names of what `cite` takes that begin so: claims, functions, sources."""
+    known = [*catalogue()["claims"], *catalogue()["functions"], *bibliography.keys()]
+    return [name for name in dict.fromkeys(known) if name.startswith(incomplete)]
 
 
 def complete_studies(incomplete: str) -> list[str]:
