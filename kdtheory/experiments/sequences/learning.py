@@ -108,7 +108,7 @@ def heads_on_frozen_features(run: Run, /, *, temperature: float = 1.0) -> Rows:
     logits = [head_logits(head, frozen.features) for head in (*heads, frozen.fitted)]
     inside = head_logits(student, frozen.features)
     design = torch.nn.functional.pad(frozen.features, (0, 1), value=1.0)
-    least = torch.linalg.lstsq(design, frozen.teacher).solution
+    least = torch.linalg.lstsq(design, frozen.teacher, driver="gelsd").solution
     cone = [torch.from_numpy(optimize.nnls(design.numpy(), one.numpy())[0]) for one in frozen.teacher.T]
     return Rows(
         squares=_squares(frozen, least, [*heads, frozen.fitted]),
