@@ -19,7 +19,7 @@ from kdtheory.doors import door, passing
 from kdtheory.gathered import Gathered
 from kdtheory.networks import Inputs
 from kdtheory.types import tensor_of
-from kdtheory.validate import check_at_least
+from kdtheory.validate import check_at_least, check_one_label_each, check_whole_labels
 
 __all__ = ["Batch", "Batches", "Data", "as_batches", "class_numbers"]
 
@@ -208,11 +208,7 @@ class Batches:
         """The examples whose labels are not ignored, of which there must be labels."""
         if (labels := batch.labels) is None:
             raise ValueError("it has no labels; give (inputs, labels), a Dataset or a DataLoader")
-        if labels.ndim > 1:
-            cure = ", labels.argmax(-1) of one-hot rows" if labels.ndim == 2 else ""
-            cure = ", labels[..., 0] of a column" if labels.shape[1:] == (1,) else cure
-            shape = tuple(labels.shape)
-            raise ValueError(f"labels have shape {shape}; give one class number for each point{cure}")
+        check_one_label_each("labels", labels)
         if self.ignore_index is None:
             return batch
         counted = (labels != self.ignore_index).nonzero()[:, 0]
@@ -281,12 +277,9 @@ def class_numbers(name: str, labels: Any, count: int, /) -> Tensor:
         raise ValueError(f"{name} are no ordinary tensor; give a row of numbers, {name}.to_dense()")
     if labels.is_meta:
         raise ValueError(f"{name} are on the meta device, without numbers; load them first")
-    shown = f"{name} are {labels.dtype} of shape {tuple(labels.shape)}"
-    if labels.dtype.is_floating_point or labels.dtype == torch.bool or labels.is_complex():
-        cure = ", labels.argmax(-1) of one-hot rows" if labels.ndim == 2 else ", labels.long()"
-        cure = ", labels[:, 0].long()" if labels.ndim == 2 and labels.shape[1] == 1 else cure
-        raise ValueError(f"{shown}; give one whole class number each{cure}")
+    check_whole_labels(name, labels)
     if labels.ndim == 0:
+        shown = f"{name} are {labels.dtype} of shape ()"
         raise ValueError(f"{shown}, a number without a row; give one label for each row, as labels[None]")
     if len(labels) != count:
         raise ValueError(f"{name}: {count} rows and {len(labels)} labels; give one label for each row")

@@ -24,6 +24,7 @@ from kdtheory.doors import door
 from kdtheory.networks import Inputs
 from kdtheory.rows import COMPARED, SideBySide, Table, hashed
 from kdtheory.types import tensor_of
+from kdtheory.validate import check_one_label_each, check_whole_labels
 
 __all__ = [
     "ROLES",
@@ -108,13 +109,7 @@ class _Labelled(_Points):
     def __post_init__(self) -> None:
         super().__post_init__()
         labels = class_numbers(f"{self.role} labels", self.labels, len(self.inputs))
-        if labels.ndim != 1:
-            cure = ", labels.argmax(-1) of one-hot rows" if labels.ndim == 2 else ""
-            cure = ", labels[..., 0] of a column" if labels.shape[1:] == (1,) else cure
-            raise ValueError(
-                f"{self.role} labels have shape {tuple(labels.shape)}; give one class number for each "
-                f"point{cure}"
-            )
+        check_one_label_each(f"{self.role} labels", labels)
         if int(labels.min()) < 0:
             low = int(labels.min())
             cure = "; leave those points out, by Batches(data, ignore_index=-100)" if low == -100 else ""
@@ -142,8 +137,7 @@ class _Labelled(_Points):
             source, labels = source[1 - place], source[place]
         if labels is not None:
             given = tensor_of(f"{cls.role} labels", labels)
-            if given.is_floating_point() or given.dtype == torch.bool or given.is_complex():
-                class_numbers(f"{cls.role} labels", given, -1)  # refused, with the cure
+            check_whole_labels(f"{cls.role} labels", given)
             return cls(_inputs_of(cls.role, source), given)
         if isinstance(source, Images):
             return cls(source.inputs, source.labels)

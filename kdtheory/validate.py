@@ -25,12 +25,14 @@ __all__ = [
     "check_labels",
     "check_logits",
     "check_not_probs",
+    "check_one_label_each",
     "check_one_of",
     "check_positive",
     "check_probs",
     "check_same_shape",
     "check_weight",
     "check_weights",
+    "check_whole_labels",
 ]
 
 _BY_CHANCE = 10
@@ -166,6 +168,32 @@ def check_weights(name: str, weights: Float[Tensor, "*batch s"]) -> None:
     off = float((at_least_float32(weights.detach())[0].sum(-1) - 1).abs().max())
     if off > _off_one(weights):
         raise ValueError(f"{name} misses a sum of one by {off:.3g}; normalise the masses first")
+
+
+def check_whole_labels(name: str, labels: Tensor, /) -> None:
+    """Labels are of a type of whole number.
+
+    Raises:
+        ValueError: they are not; with the cure for one-hot rows and columns.
+    """
+    if labels.dtype.is_floating_point or labels.dtype == torch.bool or labels.is_complex():
+        cure = ", labels.argmax(-1) of one-hot rows" if labels.ndim == 2 else ", labels.long()"
+        cure = ", labels[:, 0].long()" if labels.ndim == 2 and labels.shape[1] == 1 else cure
+        shown = f"{name} are {labels.dtype} of shape {tuple(labels.shape)}"
+        raise ValueError(f"{shown}; give one whole class number each{cure}")
+
+
+def check_one_label_each(name: str, labels: Tensor, /) -> None:
+    """Class numbers are a row: one for each point.
+
+    Raises:
+        ValueError: they have more axes, or none; with the cure for one-hot rows and columns.
+    """
+    if labels.ndim != 1:
+        cure = ", labels.argmax(-1) of one-hot rows" if labels.ndim == 2 else ""
+        cure = ", labels[..., 0] of a column" if labels.shape[1:] == (1,) else cure
+        shape = tuple(labels.shape)
+        raise ValueError(f"{name} have shape {shape}; give one class number for each point{cure}")
 
 
 def _off_one(probs: Tensor) -> float:

@@ -134,17 +134,31 @@ def check_alone(
         raise ValueError(f"{name} was asked about no example; give one or more")
     if len(said) != size:
         raise ValueError(f"said has {len(said)} rows for a batch of {size}; give what {name} said of it")
-    few = torch.linspace(0, size - 1, min(_ASKED, max(1, size // 2)), device="cpu").long().flip(0)
-    parts = few.chunk(-(-len(few) // max(1, at_once)))
-    again = torch.cat([ask(inputs.rows(part)) for part in parts])
-    before, after = (part.double().cpu().flatten(0, -2) for part in (said[few.to(said.device)], again))
-    if before.shape != after.shape or not alike(before, after, close=close):
+    if not alike_alone(ask, inputs, said, at_once=at_once, close=close):
         raise ValueError(
             f"{name} says something else of the same points in another batch, or when it is asked again; "
             "give a module whose logits are a function of each point alone: batch normalisation with running "
             "statistics, dropout that evaluation mode turns off. One that quantises by the range of a batch "
             "is such a function in batches of one"
         )
+
+
+def alike_alone(
+    ask: Callable[[Inputs], Tensor],
+    inputs: Inputs,
+    said: Tensor,
+    /,
+    *,
+    at_once: int = _ASKED,
+    close: float = CLOSE,
+) -> bool:
+    """Whether half of the examples, asked as `check_alone` asks them, are answered as in their batch."""
+    size = len(inputs)
+    few = torch.linspace(0, size - 1, min(_ASKED, max(1, size // 2)), device="cpu").long().flip(0)
+    parts = few.chunk(-(-len(few) // max(1, at_once)))
+    again = torch.cat([ask(inputs.rows(part)) for part in parts])
+    before, after = (part.double().cpu().flatten(0, -2) for part in (said[few.to(said.device)], again))
+    return before.shape == after.shape and alike(before, after, close=close)
 
 
 @door

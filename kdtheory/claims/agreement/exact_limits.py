@@ -11,10 +11,11 @@ from kdtheory.bounds.few_labels import powered_upper_limit
 from kdtheory.bounds.paired import difference_upper_limit, normal_upper_limit
 from kdtheory.bounds.stratified import stratified_upper_limit
 from kdtheory.bounds.where_they_differ import planned_upper_limit, targeted_upper_limit
+from kdtheory.claims.bounds.wrong import delta_times
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint
 from kdtheory.claims.verdict import Verdict
-from kdtheory.claims.wrong import Wrong, given, scaled, shifted
+from kdtheory.claims.wrong import scaled, shifted
 from kdtheory.experiments import Rows
 from kdtheory.experiments.agreement.limits import (
     exact,
@@ -50,10 +51,6 @@ def _covers(rows: Rows) -> Inequality:
 def _attained(rows: Rows, share: float) -> Inequality:
     """In the worst world the limit is missed with that share of δ, or more."""
     return Inequality.of([share * rows.delta], [max(rows.missed)])
-
-
-def _delta(factor: float) -> Wrong:
-    return given(delta=lambda delta: factor * delta)
 
 
 @claim(
@@ -105,8 +102,8 @@ def agreement_is_certified_without_labels(rows: Rows, /) -> Evidence:
     mutants=(
         Mutant("nine tenths of the limit", difference_upper_limit, scaled(0.9)),
         Mutant("a third more", difference_upper_limit, scaled(1.34)),
-        Mutant("1.1 δ", difference_upper_limit, _delta(1.1)),
-        Mutant("0.9 δ", difference_upper_limit, _delta(0.9)),
+        Mutant("1.1 δ", difference_upper_limit, delta_times(1.1)),
+        Mutant("0.9 δ", difference_upper_limit, delta_times(0.9)),
     ),
 )
 def what_compression_costs_has_an_exact_limit(rows: Rows, /) -> Evidence:
@@ -132,8 +129,8 @@ def what_compression_costs_has_an_exact_limit(rows: Rows, /) -> Evidence:
     mutants=(
         Mutant("nine tenths of the limit", planned_upper_limit, scaled(0.9)),
         Mutant("a tenth more", targeted_upper_limit, scaled(1.1)),
-        Mutant("1.2 δ", planned_upper_limit, _delta(1.2)),
-        Mutant("0.9 δ", planned_upper_limit, _delta(0.9)),
+        Mutant("1.2 δ", planned_upper_limit, delta_times(1.2)),
+        Mutant("0.9 δ", planned_upper_limit, delta_times(0.9)),
     ),
     power=Scaled(planned_upper_limit, towards="less"),
     cost=3,
@@ -170,8 +167,8 @@ def labels_where_two_networks_differ_say_what_the_student_costs(rows: Rows, /) -
     mutants=(
         Mutant("nine tenths of the limit", powered_upper_limit, scaled(0.9)),
         Mutant("an eighth more", powered_upper_limit, scaled(1.125)),
-        Mutant("1.1 δ", powered_upper_limit, _delta(1.1)),
-        Mutant("0.9 δ", powered_upper_limit, _delta(0.9)),
+        Mutant("1.1 δ", powered_upper_limit, delta_times(1.1)),
+        Mutant("0.9 δ", powered_upper_limit, delta_times(0.9)),
     ),
     power=Scaled(powered_upper_limit),
     cost=3,
@@ -229,8 +226,8 @@ def central_limit_interval_of_few_labels_covers(rows: Rows, /) -> Evidence:
     mutants=(
         Mutant("nine tenths of the limit", stratified_upper_limit, scaled(0.9)),
         Mutant("a twentieth more", stratified_upper_limit, scaled(1.05)),
-        Mutant("1.1 δ", stratified_upper_limit, _delta(1.1)),
-        Mutant("0.9 δ", stratified_upper_limit, _delta(0.9)),
+        Mutant("1.1 δ", stratified_upper_limit, delta_times(1.1)),
+        Mutant("0.9 δ", stratified_upper_limit, delta_times(0.9)),
     ),
     cost=3,
 )

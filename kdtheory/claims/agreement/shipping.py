@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from kdtheory.bounds.product import fisher32_log_level
+from kdtheory.claims.bounds.wrong import delta_times
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Evidence, Inequality, Joint
-from kdtheory.claims.wrong import given, scaled, shifted
+from kdtheory.claims.wrong import scaled, shifted
 from kdtheory.experiments import Rows
 from kdtheory.experiments.agreement.shipping import three_networks_on_one_holdout
 from kdtheory.inversion import binomial_upper_limit
@@ -28,8 +29,8 @@ from kdtheory.inversion import binomial_upper_limit
     mutants=(
         Mutant("four fifths of each limit", binomial_upper_limit, scaled(0.8)),
         Mutant("half as much again", binomial_upper_limit, scaled(1.5)),
-        Mutant("1.1 δ", binomial_upper_limit, given(delta=lambda delta: 1.1 * delta)),
-        Mutant("0.9 δ", binomial_upper_limit, given(delta=lambda delta: 0.9 * delta)),
+        Mutant("1.1 δ", binomial_upper_limit, delta_times(1.1)),
+        Mutant("0.9 δ", binomial_upper_limit, delta_times(0.9)),
         Mutant("the level of the product is e² times as high", fisher32_log_level, shifted(2.0)),
     ),
     power=Scaled(binomial_upper_limit, towards="less"),

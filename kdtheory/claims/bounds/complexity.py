@@ -16,7 +16,7 @@ from kdtheory.bounds.complexity import (
 from kdtheory.bounds.deviation import bartlett02_deviation_radius
 from kdtheory.bounds.norms import golowich18_relu_net, golowich18_vector_relu_net
 from kdtheory.bounds.rademacher import exact_rademacher, sampled_rademacher
-from kdtheory.claims.bounds.wrong import twice_delta
+from kdtheory.claims.bounds.wrong import delta_times
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Equality, Evidence, Identity, Inequality, Joint, WorstRatio
 from kdtheory.claims.wrong import arguments, given, scaled
@@ -178,7 +178,7 @@ def lipschitz_functions_contract_rademacher_complexity(rows: Rows, /) -> Evidenc
             given(delta=lambda delta: 2 * (delta / 2) ** 0.81),
         ),
         Mutant("0.9 of the complexity", exact_rademacher, scaled(0.9)),
-        Mutant("ln(1/δ) for ln(2/δ)", bartlett02_deviation_radius, twice_delta()),
+        Mutant("ln(1/δ) for ln(2/δ)", bartlett02_deviation_radius, delta_times(2)),
     ),
     power=Scaled(bartlett02_deviation_radius),
 )

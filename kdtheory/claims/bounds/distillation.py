@@ -8,7 +8,7 @@ from kdtheory.bounds.deviation import single_term, uniform_term
 from kdtheory.bounds.distillation import hsu21_distillation, hsu21_distillation_by_margins
 from kdtheory.bounds.margins import margin_surrogate, softmax_confidence, softmax_distance
 from kdtheory.bounds.rademacher import exact_rademacher
-from kdtheory.claims.bounds.wrong import twice_delta
+from kdtheory.claims.bounds.wrong import delta_times
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, WorstRatio
 from kdtheory.claims.wrong import Wrong, given, scaled, value
@@ -56,8 +56,8 @@ def _share_of(name: str, share: float) -> Wrong:
         Mutant("0.9 of 6√", uniform_term, scaled(0.9)),
         Mutant("no 6√", uniform_term, scaled(0.0)),
         Mutant("0.9 of 2√", single_term, scaled(0.9)),
-        Mutant("ln(2/(δp)) for ln(4/(δp))", uniform_term, twice_delta()),
-        Mutant("ln(1/δ) for ln(2/δ) in 2√", single_term, twice_delta()),
+        Mutant("ln(2/(δp)) for ln(4/(δp))", uniform_term, delta_times(2)),
+        Mutant("ln(1/δ) for ln(2/δ) in 2√", single_term, delta_times(2)),
     ),
     power=Scaled(softmax_distance),
     cost=2,

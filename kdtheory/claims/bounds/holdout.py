@@ -11,7 +11,7 @@ import torch
 from kdtheory.bounds.deviation import hoeffding63_radius
 from kdtheory.bounds.empirical_bernstein import maurer09_finite_class_radius
 from kdtheory.bounds.holdout import hoeffding63_kl_holdout, progressive_limit
-from kdtheory.claims.bounds.wrong import bernstein_terms, kl_level, kl_swapped, twice_delta, wald_limits
+from kdtheory.claims.bounds.wrong import bernstein_terms, delta_times, kl_level, kl_swapped, wald_limits
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Inequality, Joint, WorstRatio
 from kdtheory.claims.wrong import arguments, given, scaled
@@ -67,8 +67,8 @@ def _attained(rows: Rows, *names: str) -> dict[str, Evidence]:
         Mutant("0.9 of Bernstein's 7/3", maurer09_finite_class_radius, bernstein_terms(1.0, 0.9)),
         Mutant("Bernstein's root alone", maurer09_finite_class_radius, bernstein_terms(1.0, 0.0)),
         Mutant("Bernstein's 7/3 alone", maurer09_finite_class_radius, bernstein_terms(0.0, 1.0)),
-        Mutant("ln(1/δ) for Bernstein's ln(2/δ)", maurer09_finite_class_radius, twice_delta()),
-        Mutant("ln(1/2δ) for Hoeffding's ln(1/δ)", hoeffding63_radius, twice_delta()),
+        Mutant("ln(1/δ) for Bernstein's ln(2/δ)", maurer09_finite_class_radius, delta_times(2)),
+        Mutant("ln(1/2δ) for Hoeffding's ln(1/δ)", hoeffding63_radius, delta_times(2)),
     ),
     power=Scaled(hoeffding63_radius),
 )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kdtheory.bounds.kernel_margin import harutyunyan23_kernel_margin, supervision_complexity
 from kdtheory.bounds.norm_margin import ramp_loss
-from kdtheory.claims.bounds.wrong import twice_delta
+from kdtheory.claims.bounds.wrong import delta_times
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, MeanInequality, WorstRatio
 from kdtheory.claims.wrong import scaled
@@ -78,7 +78,7 @@ def teacher_targets_have_lower_supervision_complexity(rows: Rows, /) -> Evidence
         Mutant("0.9 of the complexity", harutyunyan23_kernel_margin, scaled(0.9, "complexity")),
         Mutant("no deviation", harutyunyan23_kernel_margin, scaled(0.0, "deviation")),
         Mutant("0.9 of the deviation", harutyunyan23_kernel_margin, scaled(0.9, "deviation")),
-        Mutant("ln(1/(δp)) for ln(2/(δp))", harutyunyan23_kernel_margin, twice_delta()),
+        Mutant("ln(1/(δp)) for ln(2/(δp))", harutyunyan23_kernel_margin, delta_times(2)),
     ),
     power=Scaled(harutyunyan23_kernel_margin, entry="complexity"),
 )

@@ -15,7 +15,7 @@ from torch import Tensor
 from kdtheory.claims.wrong import Wrong, arguments
 from kdtheory.inversion import bernoulli_kl
 
-__all__ = ["bernstein_terms", "kl_level", "kl_swapped", "twice_delta", "wald_limits"]
+__all__ = ["bernstein_terms", "delta_times", "kl_level", "kl_swapped", "wald_limits"]
 
 
 def wald_limits(successes: ArrayLike, trials: ArrayLike, /, *, log_delta: ArrayLike) -> np.ndarray:
@@ -42,13 +42,13 @@ def kl_level(share: float, /) -> Wrong:
     return arguments(lambda p, level: (p, share * np.asarray(level)))
 
 
-def twice_delta() -> Wrong:
-    """2δ in the place of δ: a share of δ, which is a factor of two within a logarithm, is forgotten."""
+def delta_times(factor: float, /) -> Wrong:
+    """A multiple of δ in its place; with 2 a share of δ, a factor of two within a logarithm, is forgotten."""
 
     def of(right: Callable[..., Any]) -> Callable[..., Any]:
         def wrong(*args: Any, **settings: Any) -> Any:
             given = inspect.signature(right).bind(*args, **settings)
-            given.arguments["delta"] = min(2 * given.arguments["delta"], 0.999)
+            given.arguments["delta"] = min(factor * given.arguments["delta"], 0.999)
             return right(*given.args, **given.kwargs)
 
         return wrong

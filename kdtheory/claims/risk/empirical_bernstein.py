@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kdtheory.bounds.empirical_bernstein import maurer09_covering_radius, maurer09_finite_class_radius
-from kdtheory.claims.bounds.wrong import bernstein_terms, twice_delta
+from kdtheory.claims.bounds.wrong import bernstein_terms, delta_times
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Coverage, Evidence, Identity, Joint, MeanInequality, WorstRatio
 from kdtheory.claims.wrong import Wrong, given, scaled
@@ -64,7 +64,7 @@ def _covered(rows: Rows) -> dict[str, Evidence]:
         Mutant("0.9 ln |F|", maurer09_finite_class_radius, _members(0.9)),
         Mutant("0.9 of the root", maurer09_finite_class_radius, bernstein_terms(0.9, 1.0)),
         Mutant("0.9 of 7/3", maurer09_finite_class_radius, bernstein_terms(1.0, 0.9)),
-        Mutant("ln(|F|/δ) for ln(2|F|/δ)", maurer09_finite_class_radius, twice_delta()),
+        Mutant("ln(|F|/δ) for ln(2|F|/δ)", maurer09_finite_class_radius, delta_times(2)),
         Mutant("half the one-hot losses", one_hot_losses, scaled(0.5)),
         Mutant("half the distilled losses", distilled_losses, scaled(0.5)),
     ),
@@ -102,7 +102,7 @@ def empirical_bernstein_bound_covers_a_finite_class(rows: Rows, /) -> Evidence:
         Mutant("0.9 of the root", maurer09_covering_radius, bernstein_terms(0.9, 1.0)),
         Mutant("0.9 of the second term", maurer09_covering_radius, bernstein_terms(1.0, 0.9)),
         Mutant("no second term", maurer09_covering_radius, bernstein_terms(1.0, 0.0)),
-        Mutant("5 for 10 in M", maurer09_covering_radius, twice_delta()),
+        Mutant("5 for 10 in M", maurer09_covering_radius, delta_times(2)),
         Mutant("half the one-hot losses", one_hot_losses, scaled(0.5)),
     ),
     power=Scaled(maurer09_covering_radius),
