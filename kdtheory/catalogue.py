@@ -44,6 +44,7 @@ def described(claim: Claim, /) -> Entry:
     same = {key: getattr(claim, key) for key in _AS_THEY_ARE}
     return {
         **{key: list(value) if isinstance(value, tuple) else value for key, value in same.items()},
+        "module": claim.relation.__module__,
         "premise": _shown(claim.premise),
         "controls": [{"because": one.because, "overrides": _shown(one.overrides)} for one in claim.controls],
         "control_brings": claim.control_brings.name,

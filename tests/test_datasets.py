@@ -45,6 +45,12 @@ def test_digits_are_the_embedded_set_scaled_by_sixteen():
     assert (images.inputs.dtype, float(images.inputs.max())) == (torch.float32, 1.0)
 
 
+def test_digits_are_the_same_where_scikit_learn_keeps_the_file_elsewhere(monkeypatch):
+    stored = digits()
+    monkeypatch.setattr("kdtheory.datasets.images.find_spec", lambda name: None)
+    assert digits().digest == stored.digest
+
+
 def test_load_images_is_digits_without_a_folder_and_the_training_split_with_one(tmp_path):
     write_pair(tmp_path)
     assert load_images().digest == load_images(None).digest == digits().digest

@@ -67,6 +67,23 @@ print(train.__module__, [name for name in ("scipy", "pandas", "numba", "matplotl
     assert (first, second) == ("[] True", "kdtheory.populations.training []")
 
 
+def test_a_first_verdict_imports_one_module_of_claims_and_what_it_rests_on(tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.argv = ["kdtheory", "verify", {NAME!r}, "--out", "run", "--json"]
+from kdtheory.cli import main
+try:
+    main()
+except SystemExit as ended:
+    print(ended.code)
+homes = {{claim["module"] for claim in __import__("kdtheory").catalogue.catalogue()["claims"].values()}}
+heavy = ("sklearn", "scipy.stats", "pandas", "numba", "matplotlib")
+print([name for name in heavy if name in sys.modules], sum(name in sys.modules for name in homes))
+"""
+    *_, ended, loaded = python(code, tmp_path).splitlines()
+    assert (ended, loaded) == ("0", "[] 1")
+
+
 def test_the_first_training_of_a_process_loads_no_compiler(tmp_path: Path) -> None:
     program = """
 import sys

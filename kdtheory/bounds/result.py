@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from kdtheory.answers import probability, upwards
 from kdtheory.doors import door
-from kdtheory.shown import Frame, bars, in_html
 from kdtheory.validate import check_at_least, check_fraction
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Bound", "size_needed", "terms_frame"]
 
@@ -110,6 +110,10 @@ class Bound:
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each term and one, `total`, for the value."""
+        import pandas as pd
+
+        from kdtheory.shown import Frame
+
         named = [*self.terms.items(), ("total", self.value)]
         return Frame(
             {
@@ -125,14 +129,22 @@ class Bound:
 
     def plot(self) -> Any:
         """One bar, of its terms; the axes."""
+        from kdtheory.shown import bars
+
         return bars({self.name: self.terms}, label=f"{self.what} is at most", most=self.trivial)
 
     def _repr_html_(self) -> str:
+        from kdtheory.shown import in_html
+
         return in_html(self.coverage, self.to_frame())
 
 
 def terms_frame(lines: Mapping[str, Bound], /) -> pd.DataFrame:
     """Named bounds as one frame: a row for each term of each, and one, `total`, for its value."""
+    import pandas as pd
+
+    from kdtheory.shown import Frame
+
     if not lines:
         names = ("line", "term", "value", "kind", "delta", "vacuous", "needed", "bound")
         return Frame(columns=list(names))

@@ -1,4 +1,4 @@
-"""Things by name that are imported when any of them is asked for, and only then."""
+"""Things by name that are imported when one is asked for that is not there yet, and only then."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ Value = TypeVar("Value")
 
 
 class Registry(dict[str, Value]):
-    """A dictionary that is filled at the first question, by one thread while the others wait."""
+    """A dictionary that is filled at the first question, by one thread while the others wait.
+
+    What is there already is given without: who has imported one module can have its entries alone.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,7 +23,7 @@ class Registry(dict[str, Value]):
         self._filling, self._filler = threading.Lock(), 0
 
     def expect(self, fill: Callable[[], None], /) -> None:
-        """Call `fill`, which puts the entries in, at the first question."""
+        """Call `fill`, which puts the entries in, at the first question for more than is there."""
         self._waiting = fill
 
     def fill(self) -> None:
@@ -37,11 +40,13 @@ class Registry(dict[str, Value]):
                 self._filler = 0
 
     def __getitem__(self, name: str) -> Value:
-        self.fill()
+        if not super().__contains__(name):
+            self.fill()
         return super().__getitem__(name)
 
     def __contains__(self, name: object) -> bool:
-        self.fill()
+        if not super().__contains__(name):
+            self.fill()
         return super().__contains__(name)
 
     def __iter__(self) -> Iterator[str]:
@@ -65,5 +70,6 @@ class Registry(dict[str, Value]):
         return super().items()
 
     def get(self, name: str, other: Any = None, /) -> Any:
-        self.fill()
+        if not super().__contains__(name):
+            self.fill()
         return super().get(name, other)

@@ -1,14 +1,17 @@
 """Real data, downloaded by none at run time: digits, folders of IDX files and of mails, arrays from files."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from kdtheory.datasets.arrays import as_labels, as_logits, read_array, read_labels, read_logits, settled
-from kdtheory.datasets.columns import check_same_columns
-from kdtheory.datasets.idx import idx_folder, read_idx
-from kdtheory.datasets.images import Images, digits
-from kdtheory.datasets.load import load_images, load_splits
-from kdtheory.datasets.mails import Mails, spam_assassin_folder, word_numbers
-from kdtheory.datasets.stored import ReadArray, read_table
+from kdtheory._lazy import lazily
+
+if TYPE_CHECKING:
+    from kdtheory.datasets.arrays import as_labels, as_logits, read_array, read_labels, read_logits, settled
+    from kdtheory.datasets.columns import check_same_columns
+    from kdtheory.datasets.idx import idx_folder, read_idx
+    from kdtheory.datasets.images import Images, digits
+    from kdtheory.datasets.load import load_images, load_splits
+    from kdtheory.datasets.mails import Mails, spam_assassin_folder, word_numbers
+    from kdtheory.datasets.stored import ReadArray, read_table
 
 __all__ = [
     "Images",
@@ -30,3 +33,4 @@ __all__ = [
     "spam_assassin_folder",
     "word_numbers",
 ]
+lazily(__name__)

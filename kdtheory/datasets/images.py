@@ -6,7 +6,10 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -91,10 +94,19 @@ def digits() -> Images:
     >>> images.num_images, images.dim, images.num_classes, images.shape
     (1797, 64, 10, (8, 8))
     """
-    # Imported here: scikit-learn takes a second to import, and only this function needs it.
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    inputs = torch.from_numpy(bunch.data / 16).to(torch.float32)
-    labels = torch.from_numpy(bunch.target).to(torch.long)
+    pixels, classes = _digits()
+    inputs = torch.from_numpy(pixels / 16).to(torch.float32)
+    labels = torch.from_numpy(classes).to(torch.long)
     return Images(inputs, labels, 10, "digits", (8, 8))
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and classes, from the file that scikit-learn reads: importing it takes a second and more."""
+    home = find_spec("sklearn")
+    for folder in home.submodule_search_locations or () if home else ():
+        if (file := Path(folder, "datasets", "data", "digits.csv.gz")).is_file():
+            table = np.loadtxt(file, delimiter=",")
+            return table[:, :-1], table[:, -1]
+    from sklearn.datasets import load_digits  # a version that keeps the file elsewhere
+
+    return load_digits(return_X_y=True)  # type: ignore[no-any-return]

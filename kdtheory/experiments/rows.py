@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from kdtheory.doors import gate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Rows"]
 
@@ -54,12 +56,16 @@ class Rows(Mapping[str, Any]):
 
     def to_frame(self, *names: str) -> pd.DataFrame:
         """Columns of one length as a frame, all of them where none is named; a table is one list a row."""
+        import pandas as pd
+
         chosen = {name: _column(self[name]) for name in names or self}
         return pd.DataFrame(
             {name: list(values) if values.ndim > 1 else values for name, values in chosen.items()}
         )
 
     def _repr_html_(self) -> str:
+        import pandas as pd
+
         sizes = {
             name: " × ".join(map(str, np.shape(_array(value)))) or "number" for name, value in self.items()
         }
