@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from kdtheory.certify import certify_logits
 from kdtheory.claims import REGISTRY
 from kdtheory.cli.app import err_console, out_console
 from kdtheory.cli.names import complete_cited, complete_claims, complete_studies
-from kdtheory.datasets import read_labels, read_logits
+from kdtheory.datasets import read_labels, read_logits, read_table
 from kdtheory.files import SCHEMA
 from kdtheory.scripts import study_paths
 
@@ -392,6 +393,23 @@ def test_ctrl_c_is_one_line_and_exit_130(
     code, _, err = run(capsys, "verify", FAST[0], "--out", "runs/one")
     how = "go on with the same command, --out runs/one and --resume"
     assert (code, err) == (130, f"interrupted; what is finished is kept: {how}\n")
+
+
+@pytest.mark.usefixtures("logits")
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["words", "a document"])
+def test_reading_of_large_files_says_how_far_it_is(
+    more: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    def slowly(*arguments: Any, **settings: Any) -> Any:
+        time.sleep(0.3)
+        return read_table(*arguments, **settings)
+
+    monkeypatch.setattr("kdtheory.datasets.read_table", slowly)
+    monkeypatch.setattr("kdtheory.progress._PAUSE", 0.05)
+    code, out, err = run(capsys, *HOLDOUT, *more)
+    assert code == 0
+    assert out
+    assert (err == "") if more else ("files, then bounds: 1 of 3, 0:00 so far" in err)
 
 
 def test_a_worker_that_was_killed_is_one_line_and_exit_2(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,15 +71,15 @@ class Read:
 def read_files(
     pairs: Mapping[str, tuple[Path | None, Path | None]],
     labels: Path | None,
-    header: bool | None,
+    read_one: Callable[[Path], ReadArray],
     probabilities: bool,
 ) -> Read:
-    """Read the student's and the teacher's file of each role, and the labels.
+    """Read the student's and the teacher's file of each role, and the labels, each by `read_one`.
 
     Class numbers are looked up among the names of the columns of logits, as `certify` does with labels.
     """
     files = [path for pair in pairs.values() for path in pair if path is not None]
-    read = {path: read_table(path, header=header) for path in files}
+    read = {path: read_one(path) for path in files}
     tables = {path: table for path, table in read.items() if _is_wide(table)}
     named = {str(path): table.names for path, table in tables.items()}
     check_same_columns(named)
@@ -100,7 +100,7 @@ def read_files(
     )
     truth = None
     if labels is not None:
-        read[labels] = read_table(labels, header=header)
+        read[labels] = read_one(labels)
         written = settled(labels, read[labels], len(student["holdout"]))
         truth = as_labels(labels, written, classes=names)
         read[labels] = with_mapping(written, truth, names)

@@ -1,21 +1,48 @@
-"""What was read of files, in words: rows, columns by their names, how, and which class a label is."""
+"""What was read of files, in words: rows, columns by their names, how, and which class a label is.
+
+And how far the reading is, which of large files takes longer than what is computed from them.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from kdtheory.progress import progress_bar
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from kdtheory.datasets import ReadArray
 
-__all__ = ["check_same_rows", "told", "with_mapping"]
+__all__ = ["check_same_rows", "read_one_by_one", "told", "with_mapping"]
 
 _SHOWN = 5
+_MISTYPED = 0.5
+"""Seconds, within which what is not in order is refused: no bar is begun for it."""
+
+
+@contextmanager
+def read_one_by_one(
+    files: Iterable[Path | None], /, *, header: bool | None, lines: bool
+) -> Iterator[Callable[[Path], ReadArray]]:
+    """What reads one of the files; progress over all of them and what is done with them in the block."""
+    from kdtheory.datasets import read_table
+
+    steps = len(set(filter(None, files))) + 1
+    done = itertools.count(1)
+    with progress_bar("files, then bounds", total=steps, lines=lines, patience=_MISTYPED) as tell:
+
+        def read(path: Path) -> ReadArray:
+            found = read_table(path, header=header)
+            tell(next(done), steps)
+            return found
+
+        yield read
 
 
 def check_same_rows(read: Mapping[Path, ReadArray], *roles: Iterable[Path | None]) -> None:

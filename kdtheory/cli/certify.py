@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from kdtheory.cli._read import check_same_rows, told, with_mapping
+from kdtheory.cli._read import check_same_rows, read_one_by_one, told, with_mapping
 from kdtheory.cli.app import app
 from kdtheory.cli.layout import check_apart, print_answer
 from kdtheory.files import write_file, write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kdtheory.datasets import ReadArray
 
 DOUBTED = ("independent", "one_law", "holdout_unseen", "unlabelled_unseen", "unlabelled_apart")
 """Those of `kdtheory.certify.ASSUMPTIONS` that may not hold of files of logits."""
@@ -71,47 +77,27 @@ def certify_files(
     """
     if figure is not None and figure.suffix.lower() not in SUFFIXES:
         raise ValueError(f"figure = {str(figure)!r} must end in one of {', '.join(SUFFIXES)}")
-    from kdtheory.certify import certify_logits
-    from kdtheory.certify.by_logits import check_together
-    from kdtheory.datasets import as_labels, as_logits, check_same_columns, read_table, settled
+    unlabelled = unlabelled_teacher, unlabelled_student
+    check_apart(out, teacher_logits, labels, figure, student_logits, *unlabelled)
+    files = [teacher_logits, student_logits, *unlabelled, labels]
+    with read_one_by_one(files, header=header, lines=not as_json) as read:
+        given = _given(read, labels, (teacher_logits, student_logits), unlabelled, probabilities)
+        from kdtheory.certify import certify_logits
 
-    given = {
-        "--student-logits": student_logits,
-        "--unlabelled-teacher": unlabelled_teacher,
-        "--unlabelled-student": unlabelled_student,
-    }
-    check_together(**given)
-    check_apart(out, teacher_logits, labels, figure, *given.values())
-    read = {path: read_table(path, header=header) for path in (teacher_logits, *given.values()) if path}
-    teacher, student, others, both = (
-        None if path is None else as_logits(path, read[path], probabilities=probabilities)
-        for path in (teacher_logits, *given.values())
-    )
-    assert teacher is not None
-    names = next(filter(None, (table.names for table in read.values())), None)
-    check_same_columns({str(path): table.names for path, table in read.items()})
-    read_labels = read_table(labels, header=header)
-    check_same_rows(
-        {**read, labels: read_labels},
-        (teacher_logits, student_logits, labels),
-        (unlabelled_teacher, unlabelled_student),
-    )
-    written = settled(labels, read_labels, len(teacher))
-    truth = as_labels(labels, written, classes=names)
-    found = certify_logits(
-        teacher,
-        truth,
-        student_logits=student,
-        teacher_unlabelled=others,
-        student_unlabelled=both,
-        labels_role=labels_role,
-        fixed_in_advance=fixed_in_advance,
-        unmet=unmet or (),
-        delta=delta,
-        gamma=gamma,
-        may_share=[(labels_role, "unlabelled")] if shared_rows else (),
-        may_repeat=(labels_role, "unlabelled") if repeated_rows else (),
-    )
+        found = certify_logits(
+            given.teacher,
+            given.labels,
+            student_logits=given.student,
+            teacher_unlabelled=given.unlabelled[0],
+            student_unlabelled=given.unlabelled[1],
+            labels_role=labels_role,
+            fixed_in_advance=fixed_in_advance,
+            unmet=unmet or (),
+            delta=delta,
+            gamma=gamma,
+            may_share=[(labels_role, "unlabelled")] if shared_rows else (),
+            may_repeat=(labels_role, "unlabelled") if repeated_rows else (),
+        )
     document = found.to_json()
     if out is not None:
         write_json(out, document)
@@ -122,6 +108,43 @@ def certify_files(
     if as_json:
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        read[labels] = with_mapping(written, truth, names)
-        print_answer(found.answer, [told(*one) for one in read.items()], everything=everything)
+        print_answer(found.answer, given.told, everything=everything)
     raise typer.Exit(int(found.vacuous))
+
+
+class _Given(NamedTuple):
+    """What the files hold: logits, labels, logits of both on unlabelled points; and it all in words."""
+
+    teacher: Tensor
+    student: Tensor | None
+    labels: Tensor
+    unlabelled: tuple[Tensor | None, Tensor | None]
+    told: list[str]
+
+
+def _given(
+    read: Callable[[Path], ReadArray],
+    labels: Path,
+    nets: tuple[Path, Path | None],
+    unlabelled: tuple[Path | None, Path | None],
+    probabilities: bool,
+) -> _Given:
+    from kdtheory.certify.by_logits import check_together
+    from kdtheory.datasets import as_labels, as_logits, check_same_columns, settled
+
+    names = "--student-logits", "--unlabelled-teacher", "--unlabelled-student"
+    check_together(**dict(zip(names, (nets[1], *unlabelled), strict=True)))
+    tables = {path: read(path) for path in (*nets, *unlabelled) if path}
+    teacher, student, *others = (
+        None if path is None else as_logits(path, tables[path], probabilities=probabilities)
+        for path in (*nets, *unlabelled)
+    )
+    assert teacher is not None
+    classes = next(filter(None, (table.names for table in tables.values())), None)
+    check_same_columns({str(path): table.names for path, table in tables.items()})
+    read_labels = read(labels)
+    check_same_rows({**tables, labels: read_labels}, (*nets, labels), unlabelled)
+    written = settled(labels, read_labels, len(teacher))
+    truth = as_labels(labels, written, classes=classes)
+    tables[labels] = with_mapping(written, truth, classes)
+    return _Given(teacher, student, truth, (others[0], others[1]), [told(*one) for one in tables.items()])

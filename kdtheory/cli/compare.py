@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from kdtheory.cli._read import read_one_by_one
 from kdtheory.cli.app import app
 from kdtheory.cli.layout import check_apart, print_answer, prose
 from kdtheory.files import write_json
@@ -92,22 +93,24 @@ def compare_files(
         "unlabelled": (unlabelled_student, unlabelled_teacher),
     }
     check_apart(out, labels, plan, answers, *files["holdout"], *files["unlabelled"])
-    read = read_files(files, labels, header, probabilities)
-    to_label = new_plan(plan, label, read.student, read.teacher, seed, answers)
-    guess = guessed(read.student, read.teacher, student_error, teacher_error)
-    found = compare(
-        read.student,
-        read.teacher,
-        holdout=read.labels,
-        answers=None if answers is None else read_answers(plan, answers, header, read.names),
-        fixed_in_advance=fixed_in_advance,
-        unmet=unmet or (),
-        delta=delta,
-        margin=margin,
-        most=most,
-        may_share=[("holdout", "unlabelled")] if shared_rows else (),
-        may_repeat=("holdout", "unlabelled") if repeated_rows else (),
-    )
+    given = [labels, *files["holdout"], *files["unlabelled"]]
+    with read_one_by_one(given, header=header, lines=not as_json) as read_one:
+        read = read_files(files, labels, read_one, probabilities)
+        to_label = new_plan(plan, label, read.student, read.teacher, seed, answers)
+        guess = guessed(read.student, read.teacher, student_error, teacher_error)
+        found = compare(
+            read.student,
+            read.teacher,
+            holdout=read.labels,
+            answers=None if answers is None else read_answers(plan, answers, header, read.names),
+            fixed_in_advance=fixed_in_advance,
+            unmet=unmet or (),
+            delta=delta,
+            margin=margin,
+            most=most,
+            may_share=[("holdout", "unlabelled")] if shared_rows else (),
+            may_repeat=("holdout", "unlabelled") if repeated_rows else (),
+        )
     document = found.to_json()
     if guess is not None:
         document["ways"] = ways_in_words(guess, found, label, margin, delta)
