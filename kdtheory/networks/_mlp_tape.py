@@ -193,5 +193,4 @@ def _adds_slowly(weight: Tensor) -> bool:
 
     It does, by up to three times, where rows are long and do not begin at multiples of a vector's 32 bytes.
     """
-    inside = weight.shape[-1]
-    return inside >= _LONG and inside * weight.element_size() % 32 > 0
+    return weight.shape[-1] >= _LONG and weight.stride(-2) * weight.element_size() % 32 > 0

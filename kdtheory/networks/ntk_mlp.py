@@ -22,6 +22,9 @@ from kdtheory.validate import check_at_least, check_positive
 
 __all__ = ["NTKMLP"]
 
+_VECTOR = 16
+"""Numbers: 64 bytes of float32."""
+
 
 @door
 @dataclass(frozen=True)
@@ -158,14 +161,19 @@ class NTKMLP:
 
 
 class _Tape:
-    """Steps of θ whose network is that of s·θ: gradients are multiplied by s on the way back."""
+    """Steps of θ whose network is that of s·θ: gradients are multiplied by s on the way back.
+
+    s·θ lies layer by layer, in rows that begin at whole vectors: products are added to such rows in place.
+    """
 
     def __init__(self, plain: MLP, scales: Tensor, params: Tensor, gradient: Tensor) -> None:
-        self._scales, self._params, self._gradient = scales, params, gradient
-        self._scaled = torch.empty_like(params)
-        self._tape: MLPTape = plain.tape(self._scaled, gradient)
+        self._scales, self._gradient = scales, gradient
+        self._scaled = [_in_whole_vectors(block) for block in plain._blocks(params)]
+        self._tape: MLPTape = plain._tape_of(self._scaled, plain._blocks(gradient))
         # One row of scales a layer: they differ between weights and bias, not between units.
-        self._squares = [block[0].square() for block in plain._blocks(scales)]
+        factors = [block[0] for block in plain._blocks(scales)]
+        self._places = list(zip(self._scaled, plain._blocks(params), factors, strict=True))
+        self._squares = [factor.square() for factor in factors]
         self._ahead = False
 
     def prepare(self, inputs: Float[Tensor, "members n d"], /) -> Float[Tensor, "members n inside"]:
@@ -173,7 +181,8 @@ class _Tape:
 
     def forward(self, prepared: Float[Tensor, "members n inside"], /) -> Float[Tensor, "members n k"]:
         if not self._ahead:
-            torch.mul(self._params, self._scales, out=self._scaled)
+            for scaled, params, factor in self._places:
+                torch.mul(params, factor, out=scaled)
         return self._tape.forward(prepared)
 
     def backward(self, logit_gradient: Float[Tensor, "members n k"], /) -> None:
@@ -187,5 +196,13 @@ class _Tape:
 
     def settle(self) -> None:
         if self._ahead:
-            torch.div(self._scaled, self._scales, out=self._params)
+            for scaled, params, factor in self._places:
+                torch.div(scaled, factor, out=params)
         self._ahead = False
+
+
+def _in_whole_vectors(block: Float[Tensor, "members out inside"], /) -> Float[Tensor, "members out inside"]:
+    """An array of this shape, each row of which begins at a multiple of a vector's bytes."""
+    members, out, inside = block.shape
+    whole = math.ceil(inside / _VECTOR) * _VECTOR
+    return block.new_empty(members, out, whole)[..., :inside]
