@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -78,9 +79,14 @@ def at_most_one(values: Tensor, /) -> Tensor:
 def rounded_up(number: float, /) -> int:
     """⌈x⌉; a whole number that rounding has lifted stays what it was.
 
+    Raises:
+        ValueError: it is no number, or not finite.
+
     >>> math.ceil(0.07 * 100), rounded_up(0.07 * 100), rounded_up(1e13 + 0.5)
     (8, 7, 10000000000001)
     """
+    if not isinstance(number, Real) or number != number or number in (math.inf, -math.inf):
+        raise ValueError(f"number = {number!r} must be a finite number")
     nearest = round(number)
     return nearest if 0 <= number - nearest <= min(1e-12 * nearest, 1e-3) else math.ceil(number)
 

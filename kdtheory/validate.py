@@ -35,6 +35,8 @@ __all__ = [
     "check_whole_labels",
 ]
 
+_EXACT = 2**53
+"""Whole numbers up to here are floats."""
 _BY_CHANCE = 10
 """Rows that do not sum to one by chance."""
 
@@ -53,10 +55,13 @@ def check_fraction(name: str, value: float | Tensor, *, open_interval: bool = Fa
         raise ValueError(f"{name} = {_shown(value)} must lie in {'(0, 1)' if open_interval else '[0, 1]'}")
 
 
-def check_at_least(name: str, value: int, least: int) -> None:
-    """`value` is a whole number ≥ `least`."""
+def check_at_least(name: str, value: int, least: int, *, most: float = _EXACT) -> None:
+    """`value` is a whole number ≥ `least`, and of what is counted at most 2^53: larger ones are no floats."""
     if isinstance(value, bool) or value % 1 != 0 or value < least:  # ∞ % 1 is NaN
         raise ValueError(f"{name} = {value} must be a whole number of at least {least}")
+    if value > most:
+        digits = int(math.log10(value)) + 1
+        raise ValueError(f"{name} is a number of {digits} digits; give at most 2^53, beyond which it is none")
 
 
 def check_finite(name: str, values: Tensor) -> None:

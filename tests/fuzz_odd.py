@@ -68,6 +68,8 @@ ODD_COUNTS = (
     torch.tensor([[2]]),
     np.float32(2.5),
     1e-3,
+    2**62,
+    10**30,
 )
 ODD_NUMBERS = (
     1,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from kdtheory.types import rounded_up
 from kdtheory.validate import check_at_least, check_fraction, check_logits, check_positive, check_probs
 
 
@@ -33,6 +35,26 @@ def test_one_bad_entry_of_a_tensor_is_enough() -> None:
 def test_counts_are_whole_and_large_enough(value: float) -> None:
     with pytest.raises(ValueError, match="n = "):
         check_at_least("n", value, 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize(
+    "value", [2**53 + 1, 10**30, 10**5000, 1e300], ids=["2^53 + 1", "1e30", "1e5000", "1e300"]
+)
+def test_counts_are_numbers_that_a_float_can_be(value: float) -> None:
+    with pytest.raises(ValueError, match=r"n is a number of \d+ digits; give at most 2\^53"):
+        check_at_least("n", value, 1)  # type: ignore[arg-type]
+    check_at_least("n", 2**53, 1)
+    check_at_least("class_size", value, 1, most=math.inf)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, "2", torch.tensor(2.0), np.ones(2)], ids=str
+)
+def test_what_is_rounded_up_is_a_finite_number(value: object) -> None:
+    with pytest.raises(ValueError, match="must be a finite number"):
+        rounded_up(value)  # type: ignore[arg-type]
 
 
 def test_rows_may_miss_one_by_rounding_only() -> None:

@@ -54,7 +54,7 @@ def maurer09_finite_class_radius(
     tensor(1.)
     """
     check_at_least("n", n, 2)
-    check_at_least("class_size", class_size, 1)
+    check_at_least("class_size", class_size, 1, most=math.inf)
     check_fraction("delta", delta, open_interval=True)
     _check_variance(variance)
     log = math.log(2) + math.log(class_size) - math.log(delta)

@@ -61,7 +61,14 @@ class NestedStudents:
         return self.whitened.square().cumsum(0)[[size - 1 for size in self.sizes]]
 
     def inner(self, first: int, second: int, /) -> Float[Tensor, "s"]:
-        """⟨Δŵ_n, Δŵ′_n⟩ between the students of two label sets."""
+        """⟨Δŵ_n, Δŵ′_n⟩ between the students of two label sets.
+
+        Raises:
+            ValueError: there is no label set of that number.
+        """
+        for name, value in (("first", first), ("second", second)):
+            if value not in range(sets := self.whitened.shape[1]):
+                raise ValueError(f"{name} = {value!r} must be the number of a label set, 0 to {sets - 1}")
         products = self.whitened[:, first] * self.whitened[:, second]
         return products.cumsum(0)[[size - 1 for size in self.sizes]]
 

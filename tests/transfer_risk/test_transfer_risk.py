@@ -100,6 +100,9 @@ def test_nested_students_equal_separate_solves(dtype: torch.dtype) -> None:
             float(targets[:n, 0].double() @ solved[:, 1]), abs=100 * tolerance
         )
     assert students.outputs.dtype == dtype
+    for bad in (2, -1, 10**30):
+        with pytest.raises(ValueError, match=f"second = {bad} must be the number of a label set, 0 to 1"):
+            students.inner(0, bad)
 
 
 def test_every_kernel_has_the_same_door() -> None:
