@@ -31,6 +31,7 @@ __all__ = ["distilled_head", "head_logits", "misfits"]
 _STATIONARY = 1e-9
 _STEPS = 200
 _RANK = 1e-15
+_LARGEST = 1e30
 
 
 @door
@@ -83,6 +84,8 @@ def distilled_head(
         )
     if not bool((teacher_probs > 0).all()):
         raise ValueError("teacher_probs has an entry of 0, which no head reaches; soften the teacher")
+    if (largest := float(features.detach().abs().max())) > _LARGEST:
+        raise ValueError(f"features go up to {largest:.3g}, whose squares overflow; scale them")
     design = np.c_[features.detach().cpu().double().numpy(), np.ones(len(features))]
     wanted = teacher_probs.detach().cpu().double().numpy()
     wanted = wanted / wanted.sum(1, keepdims=True)
@@ -119,8 +122,8 @@ def distilled_head(
     flat = _polished(found.x, design, gradient, hessian)
     if (left := float(np.abs(gradient(flat)).max())) > _STATIONARY:
         raise ValueError(
-            f"teacher_probs: no head is stationary to 1e-9 (gradient {left:.1e}); soften the teacher, or "
-            "give more points than features"
+            f"teacher_probs: no head is stationary to 1e-9 (gradient {left:.1e}); soften the teacher, give "
+            "more points than features, or scale features that are far from 1"
         )
     return torch.from_numpy(np.c_[flat.reshape(shape), np.zeros(shape[0])]).to(features.device)
 

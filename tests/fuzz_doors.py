@@ -89,6 +89,7 @@ UNREACHED: dict[str, str] = {
     "compression.size.ModelSize": RECORD,
     "compression.perturbation.Perturbation": RECORD,
     "transfer_risk.curves.NestedStudents": RECORD,
+    "types.Sample": RECORD,
     "transfer_risk.curves.TransferCurve": RECORD,
     "transfer_risk.large.LargeTransferCurve": RECORD,
     "ntk.iterative.IterativeSolution": RECORD,

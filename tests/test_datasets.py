@@ -45,6 +45,14 @@ def test_digits_are_the_embedded_set_scaled_by_sixteen():
     assert (images.inputs.dtype, float(images.inputs.max())) == (torch.float32, 1.0)
 
 
+def test_images_of_any_precision_have_a_digest():
+    pixels, labels = torch.tensor([[0.0, 0.5], [1.0, 0.25]]), torch.tensor([0, 1])
+    found = {
+        dtype: Images(pixels.to(dtype), labels, 2, "two").digest for dtype in (torch.bfloat16, torch.float32)
+    }
+    assert len({*found.values()}) == 1
+
+
 def test_digits_are_the_same_where_scikit_learn_keeps_the_file_elsewhere(monkeypatch):
     stored = digits()
     monkeypatch.setattr("kdtheory.datasets.images.find_spec", lambda name: None)

@@ -45,6 +45,8 @@ def test_logits_are_the_modules(architecture: Architecture, own: bool) -> None:
     torch.testing.assert_close(
         architecture.logits(params[2], inputs[2] if own else inputs), expected[2], rtol=1e-12, atol=1e-12
     )
+    paired = architecture.logits(params.unflatten(0, (2, 2)), inputs.unflatten(0, (2, 2)) if own else inputs)
+    torch.testing.assert_close(paired.flatten(0, 1), torch.stack(expected))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -61,6 +61,7 @@ def test_rank_deficient_features_have_the_same_student() -> None:
         (torch.zeros(2, 1), torch.tensor([[0.0, 1.0], [0.5, 0.5]]), "soften the teacher"),
         (torch.full((2, 1), torch.nan), torch.full((2, 2), 0.5), "features"),
         (torch.zeros(2, 1), torch.full((2, 2), 0.4), "a sum of one"),
+        (torch.full((2, 1), 1e200, dtype=torch.float64), torch.full((2, 2), 0.5), "scale them"),
     ],
 )
 def test_what_is_refused(features: torch.Tensor, probs: torch.Tensor, words: str) -> None:

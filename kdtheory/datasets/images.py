@@ -74,7 +74,8 @@ class Images:
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of pixels, labels and their sizes: the same data has the same digest anywhere."""
-        pixels = self.inputs.detach().cpu().contiguous().numpy()
+        kept = self.inputs.detach().cpu().contiguous()
+        pixels = (kept.float() if kept.dtype == torch.bfloat16 else kept).numpy()  # numpy has no bfloat16
         labels = self.labels.cpu().to(torch.int64).contiguous().numpy()
         sizes = f"{pixels.shape} {pixels.dtype.name} {self.num_classes};"
         content = hashlib.sha256(sizes.encode())

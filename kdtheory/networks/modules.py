@@ -135,12 +135,16 @@ class ModuleArchitecture:
         """The outputs of every member; inputs n × … are shared, members × n × … are each member's own."""
         check_own(params, inputs, self.input_shape)
         params, inputs = promoted(params, inputs)
+        own = inputs.ndim > len(self.input_shape) + 1
+        if params.ndim > 2:  # torch maps over one axis
+            rows = inputs.flatten(0, params.ndim - 2) if own else inputs
+            return self.logits(params.flatten(0, -2), rows).unflatten(0, params.shape[:-1])
         skeleton = copied(self._module)  # every tensor in it is a parameter, and replaced
         named = self.unpack(params)
         if params.ndim == 1:
             said = called_with(skeleton, named, inputs)
             return outputs_in(said, examples=len(inputs), name=_NAME)
-        return mapped(skeleton, named, inputs, own=inputs.ndim == len(self.input_shape) + 2)
+        return mapped(skeleton, named, inputs, own=own)
 
     def unpack(self, params: Float[Tensor, "*members size"], /) -> dict[str, Tensor]:
         """Views under the module's own parameter names."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from kdtheory.doors import door
 from kdtheory.networks import Architecture
 from kdtheory.populations._groups import evaluation_groups, rows_at_once
+from kdtheory.types import at_least_float32
 from kdtheory.validate import check_positive
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Population:
         from kdtheory.shown import Frame
 
         columns = ("last_loss", "gradient_norm", "diverged")
-        found = {name: getattr(self, name).cpu().numpy() for name in columns}
+        found = {name: at_least_float32(getattr(self, name).cpu())[0].numpy() for name in columns}
         return Frame(found).rename_axis("member")
 
     def _repr_html_(self) -> str:

@@ -16,7 +16,7 @@ from kdtheory.doors import door
 from kdtheory.problems._draws import axes, categorical, categorical_draws, check_inputs
 from kdtheory.problems.world import World
 from kdtheory.streams import Stream
-from kdtheory.types import Sample
+from kdtheory.types import Sample, at_least_float32
 from kdtheory.validate import check_at_least, check_finite, check_positive, check_probs, check_weights
 
 __all__ = ["EnumeratedSamples", "FiniteWorld", "random_finite_world"]
@@ -208,5 +208,6 @@ def first_twins(inputs: Float[Tensor, "s d"], /) -> Int[Tensor, "s"]:
 
 def _keys(inputs: Tensor) -> list[bytes]:
     # Adding zero turns −0 into 0, which compares equal but has another sign bit.
-    rows = (inputs.detach().cpu() + 0.0).reshape(-1, inputs.shape[-1]).contiguous().numpy()
+    (values,) = at_least_float32(inputs.detach().cpu())  # numpy has no bfloat16
+    rows = (values + 0.0).reshape(-1, inputs.shape[-1]).contiguous().numpy()
     return [row.tobytes() for row in rows]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -51,6 +53,14 @@ def test_a_member_whose_parameters_are_infinite_has_not_converged(population: Po
     assert bool(found.logits(torch.zeros(1, 3)).isfinite().all())
     assert found.diverged.tolist() == [True, False]
     assert found.converged(1.0).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_the_frame_holds_numbers_of_any_precision(population: Population, dtype: torch.dtype) -> None:
+    losses, norms = torch.tensor([0.5, 2.0]).to(dtype), torch.tensor([6e4, torch.inf]).to(dtype)
+    found = replace(population, last_loss=losses, gradient_norm=norms)
+    assert found.to_frame()["last_loss"].tolist() == [0.5, 2.0]
+    assert "2 members of 3-4-2" in found._repr_html_()
 
 
 @pytest.mark.parametrize("softmax", [torch.softmax, F.softmax, torch.log_softmax, F.log_softmax])

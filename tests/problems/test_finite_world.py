@@ -189,3 +189,10 @@ def test_values_of_another_number_of_atoms_are_refused():
 def test_a_random_world_refuses_sizes_that_are_too_small(broken):
     with pytest.raises(ValueError, match=next(iter(broken))):
         random_finite_world(Stream(0), **({"atoms": 2, "num_classes": 2, "dim": 1} | broken))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_atoms_of_any_precision_are_told_apart(dtype):
+    assert FiniteWorld(INPUTS.to(dtype), WEIGHTS, PROBS).inputs.dtype == dtype
+    with pytest.raises(ValueError, match="atom 2 repeats an earlier one"):
+        FiniteWorld(INPUTS[[0, 1, 0]].to(dtype), WEIGHTS, PROBS)
