@@ -138,7 +138,8 @@ class ModuleArchitecture:
         own = inputs.ndim > len(self.input_shape) + 1
         if params.ndim > 2:  # torch maps over one axis
             rows = inputs.flatten(0, params.ndim - 2) if own else inputs
-            return self.logits(params.flatten(0, -2), rows).unflatten(0, params.shape[:-1])
+            found: Tensor = self.logits(params.flatten(0, -2), rows).unflatten(0, params.shape[:-1])
+            return found
         skeleton = copied(self._module)  # every tensor in it is a parameter, and replaced
         named = self.unpack(params)
         if params.ndim == 1:
