@@ -35,8 +35,8 @@ from torch import Tensor, nn
 import kdtheory
 
 PACKAGE = str(Path(kdtheory.__file__).parent)
-SECONDS = 10
-"""Of processor time, after which a call hangs."""
+SECONDS = 30
+"""Of processor time, after which a call hangs; the first one may compile for half of it."""
 
 ALSO = ("kdtheory.losses.mutual", "kdtheory.schemes.populations")
 """Modules that users import whole, beside the packages."""
