@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["lazily"]
+__all__ = ["fetch", "lazily"]
 
 
 class _Lazy(ModuleType):
@@ -53,3 +53,10 @@ class _Lazy(ModuleType):
 def lazily(package: str, /) -> None:
     """Make a package, named by its `__name__`, import its names when they are asked for."""
     sys.modules[package].__class__ = _Lazy
+
+
+def fetch(name: str, /) -> None:
+    """Have every lazy package that was imported and lists the name fetch it now."""
+    for module in list(sys.modules.values()):
+        if isinstance(module, _Lazy) and name in module._homes:
+            getattr(module, name)

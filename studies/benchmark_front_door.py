@@ -2,12 +2,14 @@
 
 Each command and import starts a Python of its own, by this package and by the one at the commit named, which
 is taken from the repository's history into a temporary folder; where there is none, its rows are left out.
-`from kdtheory import train` is set against `import torch`, without which nothing can be trained. The sides
-take turns, after one start of each that compiles what is not compiled yet; times are processor time of user
-and system together, and times and ratios are medians over the turns.
+`from kdtheory import train` is set against `import torch`, without which nothing can be trained, and a first
+verdict against the earlier commit's help. The sides take turns, after one start of each that compiles what is
+not compiled yet; times are processor time of user and system together, and times and ratios are medians over
+the turns.
 
 To look at: commands that only tell are below 0.15 times the earlier ones, `import kdtheory` is below 0.05
-times, and the doors to training cost at most a fifth more than torch.
+times, the doors to training cost at most a fifth more than torch, and a first verdict costs less than 0.9
+times what the earlier help did.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,7 @@ _COMMANDS = {
     "a name mistyped": ["show", _NAME[:-1]],
     "a command mistyped": ["lst"],
 }
+_VERDICT = ["verify", _NAME, "--out", "{fresh}/run"]
 _HERE = Path(kdtheory.__file__).parents[1]
 
 
@@ -59,6 +63,8 @@ def run(stream: Stream, *, repeats: int, commit: str) -> list[dict[str, Any]]:
             for name, arguments in (told | {"import kdtheory": _code("import kdtheory")}).items():
                 sides = (arguments, _HERE), (arguments, folder)
                 rows.append(_row(name, f"commit {commit}", *sides, limits[name], repeats))
+            sides = (["-m", "kdtheory", *_VERDICT], _HERE), (told["kdtheory --help"], folder)
+            rows.append(_row("kdtheory verify NAME", f"--help of {commit}", *sides, 0.9, repeats))
     return rows
 
 
@@ -103,8 +109,16 @@ def _row(
 
 
 def _seconds(arguments: Sequence[str], package: Path) -> float:
-    """Processor seconds of a Python that is started with these arguments; a refusal is an end like others."""
+    """Processor seconds of a Python that is started with these arguments; a refusal is an end like others.
+
+    "{fresh}" among them stands for a folder that is empty.
+    """
     started = {**os.environ, "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
+    with tempfile.TemporaryDirectory() as fresh:
+        return _ended([word.format(fresh=fresh) for word in arguments], package, started)
+
+
+def _ended(arguments: Sequence[str], package: Path, started: dict[str, str]) -> float:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen([sys.executable, *arguments], env=started, cwd=package, **quiet)
     _, status, used = os.wait4(process.pid, 0)

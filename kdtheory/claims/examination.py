@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
+from kdtheory._lazy import fetch
 from kdtheory.claims.core import REGISTRY, Claim, Mutant
 from kdtheory.claims.evidence import Evidence, Failure
 from kdtheory.claims.power import Power, power_of
@@ -106,7 +107,8 @@ def patched(mutant: Mutant, /, *users: Callable[..., Any]) -> Iterator[None]:
     Raises:
         ValueError: nothing refers to the target by name, so that the mutant would change nothing.
     """
-    REGISTRY.fill()  # what is imported within the block would keep the wrong version
+    REGISTRY.fill()  # what is imported within the block would keep the wrong version,
+    fetch(getattr(mutant.target, "__name__", ""))  # and so would a package that is asked for it there
     places = [
         (namespace, name)
         for namespace in _namespaces(mutant.target, users)

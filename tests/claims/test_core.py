@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from kdtheory import bounds
 from kdtheory import stats as library
 from kdtheory.claims import (
     REGISTRY,
@@ -234,6 +235,18 @@ def test_the_parts_make_the_verdict_on_the_whole() -> None:
     assert judge_family([nested])[0].parts == {
         "in: a": Verdict.SUPPORTED, "in: b": Verdict.REFUTED, "out": Verdict.SUPPORTED
     }  # fmt: skip
+
+
+def _half(**_settings: object) -> float:
+    return 0.5
+
+
+def test_a_package_that_is_asked_for_its_name_first_within_the_block_does_not_keep_the_wrong_one() -> None:
+    right = bounds.hoeffding63_radius
+    vars(bounds).pop("hoeffding63_radius")  # as if nobody had asked yet
+    with patched(Mutant("half", right, _half)):
+        assert bounds.hoeffding63_radius is _half
+    assert bounds.hoeffding63_radius is right
 
 
 def test_a_mutant_is_patched_wherever_the_package_refers_to_it() -> None:
