@@ -15,11 +15,12 @@ from torch import nn
 from kdtheory.batches import Batches
 from kdtheory.doors import door
 from kdtheory.networks import copied
-from kdtheory.progress import Progress, told
+from kdtheory.progress import Progress, Tell, told
 from kdtheory.recipe import Recipe
-from kdtheory.schemes.ends import Loss, check_smallest, check_sparse, last_look, measure_again
+from kdtheory.schemes.ends import Loss, check_smallest, check_sparse, failed, last_look, measure_again
 from kdtheory.schemes.passes import Passes
 from kdtheory.schemes.running import Run
+from kdtheory.schemes.sameness import data_in_words, recipe_in_words
 from kdtheory.schemes.stepping import Stepper
 from kdtheory.schemes.watching import Callback, Keeper, Validation, Watch, kept, steps_between
 from kdtheory.streams import Stream
@@ -174,7 +175,8 @@ def descend(
         stepper, passes = Stepper(parameters, recipe, steps, device), Passes(data, device)
         how, keeper = loop.validation, loop.checkpoint
         watch = None if how is None else Watch(how, nets, objective, device, data)
-        run = Run(nets, stepper, passes, watch, f"{recipe}, {steps} steps, {stream}, {said}")
+        title = "" if keeper is None else _title(recipe, steps, stream, said, data, watch)
+        run = Run(nets, stepper, passes, watch, title)
         pause = 0 if keeper is None else steps_between(keeper.every, data, "checkpoint")
         if keeper is not None and (state := keeper.load()) is not None:
             run.load(state)
@@ -184,11 +186,12 @@ def descend(
             last = run.ended or run.step == steps
             if keeper is not None and (last or run.step % pause == 0):
                 notes += kept(keeper.save, run.state(), last=last)
-            tell(run.step, steps)
+            notes += _told(tell, run.step, steps, last=last)
         epoch = partial(data.epoch, device, most=max(1, steps))
         if watch is not None:
             watch.settle()
             notes.append(watch.failed)
+        notes += [*run.failed, stepper.failed]
         notes += [measure_again(nets, objective, epoch())] if stepper.settle() else []
         norm, note = last_look(nets, parameters, objective, epoch(), recipe.weight_decay)
     nets.eval()
@@ -198,6 +201,12 @@ def descend(
     history = pd.DataFrame(run.rows, columns=["step", "net", "loss", "weight", "value"])
     best = watch.best if watch and watch.best else run.step
     return Descended(history, norm, "; ".join(filter(None, [*notes, note])), best, looks)
+
+
+def _title(recipe: Recipe, steps: int, stream: Stream, said: str, data: Batches, watch: Watch | None) -> str:
+    """What the checkpoint of a training is of; only a training of the same goes on from it."""
+    looks = "" if watch is None else f", validation {watch.said}"
+    return f"{recipe_in_words(recipe)}, {steps} steps, {stream}, {said}, data {data_in_words(data)}{looks}"
 
 
 def _steps(recipe: Recipe, data: Batches) -> int:
@@ -210,6 +219,17 @@ def _steps(recipe: Recipe, data: Batches) -> int:
             f"epochs = {recipe.epochs} of data without a length; give steps, or say Batches(data, most=…)"
         )
     return recipe.steps_of(batches)
+
+
+def _told(tell: Tell, done: int, steps: int, *, last: bool) -> list[str]:
+    """Tell of a step; who fails to hear of the last one loses nothing."""
+    try:
+        tell(done, steps)
+    except (Exception, KeyboardInterrupt) as error:
+        if not last:
+            raise
+        return [failed("nobody was told of the last step", error)]
+    return []
 
 
 def own_copy(module: nn.Module, device: str | torch.device) -> nn.Module:

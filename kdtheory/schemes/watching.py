@@ -15,6 +15,7 @@ from kdtheory.batches import Batches, Data, as_batches
 from kdtheory.doors import door, gate
 from kdtheory.schemes.ends import Loss, Named, failed, left, mean_over
 from kdtheory.schemes.passes import undrawn
+from kdtheory.schemes.sameness import data_in_words
 from kdtheory.validate import check_at_least
 
 __all__ = [
@@ -118,6 +119,11 @@ class Watch:
         self.best, self._least, self._since, self.failed = 0, math.inf, 0, ""
         self._kept: dict[str, Tensor] = {}
         self._extras: dict[str, Any] = {}
+
+    @property
+    def said(self) -> str:
+        """How often it looks, and at what."""
+        return f"every {self._every} steps by {data_in_words(self._data)}"
 
     @torch.no_grad()
     def look(self, step: int, steps: int, /) -> bool:
