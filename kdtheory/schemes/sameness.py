@@ -112,8 +112,9 @@ def _code(code: CodeType) -> Iterator[bytes]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _code(constant)
-        else:
-            yield repr(constant).encode()
+        else:  # a set's order is another one in another process
+            whole = sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant
+            yield repr(whole).encode()
 
 
 def _content(cell: Any) -> Any:
