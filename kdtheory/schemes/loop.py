@@ -42,7 +42,8 @@ class Loop:
         every: keep the losses of every so many steps, and of the last.
         progress: called with (done, total) steps. None shows a bar on a terminal and in a notebook, True a
             line now and then elsewhere too, False nothing.
-        callbacks: each called with a `Moment` after every step; True ends the training.
+        callbacks: each called with a `Moment` after every step; True ends the training. One that fails after
+            the last step loses nothing: `Trained.note` says so.
         validation: early stopping on examples that are kept from the training.
         checkpoint: where the state is kept, to go on from: `kdtheory.checkpoints.Checkpoint`.
 

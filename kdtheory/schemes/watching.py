@@ -173,7 +173,7 @@ def kept(save: Callable[[Any], None], state: dict[str, Any], *, last: bool) -> l
     """Keep a state; what cannot be kept after the last step is said, for nothing is lost."""
     try:
         save(state)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         if not last:
             raise
         return [failed("no checkpoint after the last step", error)]
