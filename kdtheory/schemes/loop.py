@@ -15,9 +15,9 @@ from torch import nn
 from kdtheory.batches import Batches
 from kdtheory.doors import door
 from kdtheory.networks import copied
-from kdtheory.progress import Progress, Tell, told
+from kdtheory.progress import Progress, told
 from kdtheory.recipe import Recipe
-from kdtheory.schemes.ends import Loss, check_smallest, check_sparse, failed, last_look, measure_again
+from kdtheory.schemes.ends import Loss, check_smallest, check_sparse, last_look, measure_again
 from kdtheory.schemes.passes import Passes
 from kdtheory.schemes.running import Run
 from kdtheory.schemes.sameness import data_in_words, recipe_in_words
@@ -187,7 +187,7 @@ def descend(
             last = run.ended or run.step == steps
             if keeper is not None and (last or run.step % pause == 0):
                 notes += kept(keeper.save, run.state(), last=last)
-            notes += _told(tell, run.step, steps, last=last)
+            tell(run.step, steps)
         epoch = partial(data.epoch, device, most=max(1, steps))
         if watch is not None:
             watch.settle()
@@ -220,17 +220,6 @@ def _steps(recipe: Recipe, data: Batches) -> int:
             f"epochs = {recipe.epochs} of data without a length; give steps, or say Batches(data, most=…)"
         )
     return recipe.steps_of(batches)
-
-
-def _told(tell: Tell, done: int, steps: int, *, last: bool) -> list[str]:
-    """Tell of a step; who fails to hear of the last one loses nothing."""
-    try:
-        tell(done, steps)
-    except (Exception, KeyboardInterrupt) as error:
-        if not last:
-            raise
-        return [failed("nobody was told of the last step", error)]
-    return []
 
 
 def own_copy(module: nn.Module, device: str | torch.device) -> nn.Module:

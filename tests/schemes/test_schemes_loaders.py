@@ -147,7 +147,7 @@ def test_a_last_checkpoint_or_validation_that_fails_keeps_the_training() -> None
         trained = fit(Net(), (x, y), **SHORT, stream=Stream(0), loop=loop)
         assert re.search(why, trained.note)
         assert math.isfinite(trained.gradient_norm)
-    often = Full()
+    often = Full(OSError("no room"))
     often.every = 1
     with pytest.raises(OSError, match="no room"):
         fit(Net(), (x, y), **SHORT, stream=Stream(0), loop=Loop(checkpoint=often))
