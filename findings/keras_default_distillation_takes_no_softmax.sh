@@ -29,6 +29,7 @@ def by_keras(student, teacher, **how):
 
 
 print("keras", keras.__version__)
+defaults = []
 for shift in (0.0, 3.0):
     moved = student + shift
     named = by_keras(moved, teacher, loss=keras.losses.KLDivergence())
@@ -36,4 +37,9 @@ for shift in (0.0, 3.0):
     print(f"logits + {shift}: default {default:.4f}, KLDivergence() {named:.4f}, T^2 KL {expected:.4f}")
     assert abs(named - expected) < 1e-3
     assert abs(default - expected) > 0.1, "the default is the divergence now"
+    defaults.append(default)
+least = by_keras(np.array([[2.0, 2.0, 2.0]]), np.array([[0.5, 0.5, 0.5]]))
+beyond = by_keras(np.array([[9.0, -9.0, 0.5]]), teacher) - by_keras(np.array([[2.1, -0.1, 0.5]]), teacher)
+print(f"of logits 2 and the teacher's 0.5: {least:.4f}; the same beyond 0 and T: {beyond:.1e} apart")
+assert defaults[0] != defaults[1] and least < 0 and beyond == 0, "the default compares something else now"
 PYTHON

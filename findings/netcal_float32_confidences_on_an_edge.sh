@@ -4,9 +4,9 @@
 # Expected: where every prediction has one confidence c and a share a of them is right, the expected calibration error
 # is |c - a|, whatever the bins and the precision: 0.1 at c = 0.7 and 0.3 at c = 0.9 with a = 0.6.
 # Seen: in float64 it is. In float32, what networks give, 0.7 and 0.9 with ten bins give 0: numpy counts the points in
-# one bin, where scipy takes their mean it is the next one, and both fall out. Confidences in tenths are usual, from models that
-# are asked for one, from votes of ten and from histogram binning. Beside other points the error comes out too
-# large as well as too small: 0.7 and 0.65 together, 0.1 by the definition, give 0.3.
+# one bin, where scipy takes their mean it is the next one, and both fall out. Confidences in tenths are usual, from
+# models that are asked for one, from votes of ten and from histogram binning. Beside other points the error comes out
+# too large as well as too small: 0.7 and 0.65 together, 0.1 by the definition, give 0.3.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -26,7 +26,11 @@ for loss in (att_ce_loss, att_mse_loss):
     bare, masked = float(loss(student, teacher)), float(loss(student, teacher, mask=ones))
     print(f"{loss.__name__}: {bare:.4f} without a mask, {masked:.4f} with a mask of ones")
     assert abs(bare - masked) > 0.1, "without a mask all scores count now"
-leaf = teacher.clone().requires_grad_()
-att_ce_loss(leaf, teacher).backward()
-print(f"largest slope at the teacher's own scores: {float(leaf.grad.abs().max()):.4f}")
+slopes = []
+for mask in (None, ones):
+    leaf = teacher.clone().requires_grad_()
+    att_ce_loss(leaf, teacher, mask=mask).backward()
+    slopes.append(float(leaf.grad.abs().max()))
+print(f"largest slope at the teacher's own scores: {slopes[0]:.4f}, with a mask of ones {slopes[1]:.1e}")
+assert slopes[0] > 1e-4 and slopes[1] < 1e-6, "at the teacher's own scores nothing pulls now"
 PYTHON

@@ -5,7 +5,7 @@
 # included) is |mean confidence - accuracy|, and with n_bins = 10 the confidences 0.95 and 1 share the last bin.
 # Seen: 1.0 falls behind the last edge into one bin more. Confidences of exactly 1 are usual: a softmax in float32
 # gives them from a gap of some 17 logits on. The error of an overconfident network then comes out otherwise than
-# by the definition and than by netcal, here by a tenth, without a word.
+# by the definition, here by a tenth, without a word.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

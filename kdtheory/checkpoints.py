@@ -25,6 +25,8 @@ class Checkpoint:
     not broken off: the batches of the epoch that were seen are loaded again and dropped. That is so where
     what the data draw is drawn from torch's default generator, as a DataLoader's order is, or from the
     DataLoader's own, and where modules keep nothing in other attributes but what `get_extra_state` tells.
+    Another recipe, stream, loss, teacher or validation is refused, and so are other data, as far as they can
+    be looked at without drawing; where the student starts is not looked at, for the file has its parameters.
 
     Args:
         path: of the file.

@@ -13,6 +13,7 @@ import builtins
 import contextlib
 import functools
 import inspect
+import re
 import sys
 import threading
 import types
@@ -29,6 +30,7 @@ __all__ = ["Calls", "calls_recorded", "door", "gate", "inside", "note_calls", "p
 
 Public = TypeVar("Public", bound=Callable[..., Any])
 _RECORDS: list[Calls] = []
+_ABOUT_DEVICES = re.compile(r"\b(device|devices|meta)\b")
 
 
 class _Within(threading.local):
@@ -139,6 +141,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             result = function(*given, **settings)
         except RuntimeError as error:
             _refuse_two_devices(_called(function, given, settings), error)
+            _refuse_default_device(error)
             raise
         finally:
             _WITHIN.depth -= 1
@@ -160,6 +163,7 @@ def _gated(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*given, **settings)
         except RuntimeError as error:
             _refuse_two_devices(_called(function, given, settings), error)
+            _refuse_default_device(error)
             raise
 
     gated.__gate__ = function  # type: ignore[attr-defined]
@@ -290,3 +294,15 @@ def _refuse_two_devices(given: Mapping[str, Any], error: RuntimeError) -> None:
             raise ValueError(
                 f"{name} is on {place} and {first} on {places[first]}; move one, {name}.to({first}.device)"
             ) from error
+
+
+def _refuse_default_device(error: RuntimeError) -> None:
+    """A default device other than the CPU, on which what a function makes lies, where it fails by devices."""
+    torch: Any = sys.modules["torch"]
+    if isinstance(error, torch.OutOfMemoryError) or not _ABOUT_DEVICES.search(str(error)):
+        return
+    if (default := torch.get_default_device()).type != "cpu":
+        raise ValueError(
+            f"the default device is {default}, and tensors that are made here must be on the CPU; call it "
+            "within torch.device('cpu'), or say torch.set_default_device('cpu')"
+        ) from error

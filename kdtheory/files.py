@@ -121,7 +121,7 @@ def read_json(path: Path, /) -> Record:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}); it did not come from here, or was edited") from error
     if not isinstance(document, dict):
         raise ValueError(f"{path} holds no JSON object; it did not come from here, or was edited")

@@ -9,8 +9,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -43,6 +45,8 @@ def _nobody(_done: int, _total: int) -> None:
 def told(progress: Progress, label: str, /) -> Iterator[Tell]:
     """The function that a door calls with (done, total), for the `progress` that it was given.
 
+    One that fails when all is done loses nothing that was done: it costs a warning.
+
     >>> seen = []
     >>> with told(lambda done, total: seen.append(done / total), "counting") as tell:
     ...     tell(1, 2)
@@ -51,10 +55,20 @@ def told(progress: Progress, label: str, /) -> Iterator[Tell]:
     """
     if callable(progress):
         with _outermost():
-            yield progress
+            yield partial(_tell_safely, progress)
         return
     with progress_bar(label, lines=progress is True, quiet=progress is False, patience=_PATIENCE) as tell:
         yield tell
+
+
+def _tell_safely(progress: Tell, done: int, total: int) -> None:
+    try:
+        progress(done, total)
+    except (Exception, KeyboardInterrupt) as error:
+        if done < total:
+            raise
+        why = str(error) or "interrupted"
+        warnings.warn(f"progress fails when all is done: {type(error).__name__}, {why}", stacklevel=2)
 
 
 @gate

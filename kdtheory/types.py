@@ -151,14 +151,18 @@ def _mapped_privately(array: np.memmap) -> np.ndarray:
 
 
 @contextmanager
-def as_torch_starts() -> Iterator[None]:
+def as_torch_starts(*, meta: bool = False) -> Iterator[None]:
     """No inference mode, and new tensors on the CPU, whatever the caller has set; also a decorator.
+
+    Args:
+        meta: leave any default device but the meta device: modules of others may count on it.
 
     >>> with torch.device("meta"), torch.inference_mode(), as_torch_starts():
     ...     torch.zeros(1).device, torch.is_inference_mode_enabled()
     (device(type='cpu'), False)
     """
-    elsewhere = torch.get_default_device().type != "cpu"  # the context costs at every call of torch
+    own = torch.get_default_device().type
+    elsewhere = own == "meta" if meta else own != "cpu"  # the context costs at every call of torch
     with torch.inference_mode(False), torch.device("cpu") if elsewhere else nullcontext():
         yield
 

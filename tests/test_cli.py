@@ -620,6 +620,9 @@ def test_a_damaged_ledger_stands_in_the_way_of_nothing(
             assert err == "runs/one/ledger.json is damaged, and is passed over\n"
         code, _, err = run(capsys, "report", FAST[0])
         assert (code, err.count("\n")) == (2, 1)
+    ledger.write_text(json.dumps(whole | {"findings": [whole["findings"][0] | {"section": "one"}]}))
+    code, _, err = run(capsys, "report", FAST[0])
+    assert (code, "section of " in err and "numbers between dots" in err) == (2, True), err
 
 
 def test_a_page_of_claims_or_figures_that_are_not_there_is_refused(

@@ -198,6 +198,10 @@ BROKEN = {
         images_file(GOOD[:4] + b"\xff" * 12 + GOOD[16:]),
         "promises 79,228,162,.* bytes; at most",
     ),
+    "axes beyond counting": (
+        images_file(b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"\1"),
+        "promises an array of 255 axes",
+    ),
     "too long": (images_file(GOOD + b"\0"), "goes on after the 180 bytes"),
     "not bytes": (images_file(idx_bytes(PIXELS[:, :1], "i2")), "elements of int16"),
     "float labels": (labels_file(idx_bytes(LABELS, "f4")), "elements of float32"),
@@ -288,6 +292,18 @@ def test_files_in_the_folders_of_torchvision_and_kaggle_are_found(tmp_path):
         (kaggle / name).mkdir(parents=True)
         (kaggle / name / name).write_bytes((raw / name).read_bytes())
     assert idx_folder(kaggle).digest == idx_folder(raw).digest
+
+
+def test_images_and_labels_are_of_one_level(tmp_path):
+    """What lies further down is of another set: its labels are nobody's here, and number no class."""
+    below = tmp_path / "other"
+    below.mkdir()
+    write_pair(below, labels=(LABELS + 1) % 4 + 3)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(GOOD)
+    with pytest.raises(ValueError, match="has no labels file"):
+        idx_folder(tmp_path)
+    write_pair(tmp_path, split="t10k")
+    assert idx_folder(tmp_path, split="test").labels.tolist() == LABELS.tolist()
 
 
 def test_a_folder_without_files_says_what_it_holds(tmp_path):

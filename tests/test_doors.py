@@ -16,7 +16,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from kdtheory import bounds, compression, losses, multiview, risk, self_distillation, transfer_risk
+from kdtheory import (
+    MLP,
+    Stream,
+    bounds,
+    compression,
+    losses,
+    multiview,
+    risk,
+    self_distillation,
+    transfer_risk,
+)
+from kdtheory.doors import door
 from kdtheory.losses import features, labelwise, mutual, relations
 from kdtheory.ntk.effective_logits import distillation_slope, effective_logits, overruling_soft_ratio
 from kdtheory.ntk.linear import LinearKernel
@@ -307,3 +318,15 @@ def test_settings_left_out_are_what_the_documentation_says(door: str) -> None:
         rest |= {"weight": 0.25}
     plain, given = function(*args, **rest), function(*args, **rest | LEFT_OUT[door])
     torch.testing.assert_close(plain, given, rtol=0, atol=0)
+
+
+def test_another_default_device_is_told_where_it_is_what_a_call_fails_by() -> None:
+    with torch.device("meta"):
+        with pytest.raises(ValueError, match=r"the default device is meta, .* torch\.set_default_device"):
+            MLP((4, 3, 2)).init(Stream(0), members=2)
+        with pytest.raises(RuntimeError, match="as somebody else says"):
+            door(failing)()
+
+
+def failing() -> None:
+    raise RuntimeError("as somebody else says")

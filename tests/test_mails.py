@@ -54,7 +54,7 @@ def test_a_mail_without_subject_or_body_is_a_mail(tmp_path: Path) -> None:
 def test_other_folders_are_refused_in_one_sentence(tmp_path: Path) -> None:
     cure = re.escape(f"give the unpacked folder of the npm package {NAME}")
     (tmp_path / "odd").mkdir()
-    for content in ("[]", "{", '{"name": 3}', "\x00"):
+    for content in ("[]", "{", '{"name": 3}', "\x00", "[" * 100_000):
         (tmp_path / "odd" / "package.json").write_text(content)
         with pytest.raises(ValueError, match=f"odd' is no folder of mails; {cure}$"):
             spam_assassin_folder(tmp_path / "odd")
@@ -64,6 +64,7 @@ def test_other_folders_are_refused_in_one_sentence(tmp_path: Path) -> None:
     half = package(tmp_path / "half")
     for file in (half / "data" / "spam-2").glob("*.txt"):
         file.unlink()
+    (half / "data" / "spam-2" / "folder.txt").mkdir()
     with pytest.raises(ValueError, match=f"spam-2' holds no .txt file; {cure}"):
         spam_assassin_folder(half)
     large = package(tmp_path / "large") / "data" / "spam-1" / "00001.abc.txt"

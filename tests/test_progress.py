@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -42,6 +43,18 @@ def test_a_callable_is_told_every_step() -> None:
     steps: list[tuple[int, int]] = []
     trained(progress=lambda done, total: steps.append((done, total)))
     assert steps[-1] == (3, 3)
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_who_fails_to_hear_that_all_is_done_loses_nothing(error: BaseException) -> None:
+    def fails_at(step: int, done: int, _total: int) -> None:
+        if done == step:
+            raise error
+
+    with pytest.warns(UserWarning, match=f"progress fails when all is done: {type(error).__name__}"):
+        trained(progress=partial(fails_at, 3))
+    with pytest.raises(type(error)):
+        trained(progress=partial(fails_at, 2))
 
 
 @pytest.mark.usefixtures("soon")

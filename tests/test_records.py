@@ -50,6 +50,9 @@ def test_what_is_not_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("[1]")
     with pytest.raises(ValueError, match="no JSON object"):
         read_json(tmp_path / "x.json")
+    (tmp_path / "x.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="is not JSON"):
+        read_json(tmp_path / "x.json")
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(ValueError, match="is not JSON"):
         read_json(tmp_path / "x.json")

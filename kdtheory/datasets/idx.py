@@ -30,6 +30,7 @@ _SPLITS = {"train": ("train",), "test": ("t10k", "test")}
 _GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 22
 _MOST_BYTES = 1 << 34
+_MOST_AXES = 32
 _DEEPEST = 3
 _QMNIST_COLUMNS = 8
 
@@ -41,7 +42,8 @@ def idx_folder(path: str | PathLike[str], /, *, split: str = "train") -> Images:
     Files are found by name: `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte.gz`,
     `emnist-balanced-train-images-idx3-ubyte.gz`, `train-images.idx3-ubyte` and the like; where a file lies
     there both plain and gzipped, the plain one is read. Where the folder itself holds none, the folders below
-    it are looked through: torchvision's `MNIST/raw`, Kaggle's folder for each file. Labels of eight columns
+    it are looked through: torchvision's `MNIST/raw`, Kaggle's folder for each file; images and labels are
+    taken from one level. Labels of eight columns
     are QMNIST's, whose first is the class. Classes are renumbered 0, …, k − 1 in the order of
     their values in the training labels (EMNIST's letters start at 1), or in the split's own where the
     folder holds no training labels. Pixels keep their stored order: EMNIST stores its images transposed.
@@ -62,12 +64,13 @@ def idx_folder(path: str | PathLike[str], /, *, split: str = "train") -> Images:
     folder = Path(path).expanduser()
     if not folder.is_dir():
         raise ValueError(f"data = {str(path)!r} is not a folder; give the folder that holds the IDX files")
-    images_file, labels_file = _find(folder, split, "images"), _find(folder, split, "labels")
+    depth = _depth(folder, split)
+    images_file, labels_file = (_find(folder, split, kind, depth) for kind in ("images", "labels"))
     pixels, values = _images_array(images_file), _labels_array(labels_file)
     if len(pixels) != len(values):
         counts = f"{images_file.name} has {len(pixels)} images and {labels_file.name} {len(values)} labels"
         raise ValueError(f"{counts}; take both files from one data set and one split")
-    classes = np.unique(_training_values(folder, split, values))
+    classes = np.unique(_training_values(folder, split, depth, values))
     labels = _renumbered(values, classes, labels_file.name)
     inputs = torch.from_numpy(pixels.reshape(len(pixels), -1)).to(torch.float32) / 255
     name = f"{folder.resolve().name}/{split}"
@@ -108,6 +111,8 @@ def _parse(stream: BufferedIOBase, name: str) -> NDArray[np.generic]:
         raise ValueError(f"{name} starts with bytes {magic.hex(' ') or '(none)'}: this is not an IDX file")
     if magic[2] not in _ELEMENTS:
         raise ValueError(f"{name} has element code 0x{magic[2]:02x}; IDX knows 08, 09, 0b, 0c, 0d and 0e")
+    if magic[3] > _MOST_AXES:
+        raise ValueError(f"{name} promises an array of {magic[3]} axes; at most {_MOST_AXES} are read")
     sizes = stream.read(4 * magic[3])
     if len(sizes) < 4 * magic[3]:
         raise ValueError(f"{name} is truncated: it ends inside its header; fetch it again")
@@ -133,9 +138,17 @@ def _read_at_most(stream: BufferedIOBase, count: int) -> bytearray:
     return body
 
 
-def _find(folder: Path, split: str, kind: str) -> Path:
+def _depth(folder: Path, split: str) -> int:
+    """The nearest level that has any file of a split: those of a level further down are of another set."""
+    for depth in range(_DEEPEST):
+        if any(_matches(folder, split, kind, depth) for kind in ("images", "labels")):
+            return depth
+    return 0
+
+
+def _find(folder: Path, split: str, kind: str, depth: int) -> Path:
     """The one file of `kind` ("images" or "labels") for `split`."""
-    found = _matches(folder, split, kind)
+    found = _matches(folder, split, kind, depth)
     if not found:
         example = f"{_SPLITS[split][0]}-{kind}-idx{3 if kind == 'images' else 1}-ubyte(.gz)"
         there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
@@ -143,25 +156,22 @@ def _find(folder: Path, split: str, kind: str) -> Path:
             f"{str(folder)!r} has no {kind} file for split = {split!r}, such as {example}; it holds {there}"
         )
     if len(found) > 1:
-        names = ", ".join(file.name for file in found)
+        names = ", ".join(file.relative_to(folder).as_posix() for file in found)
         raise ValueError(
             f"{str(folder)!r} has several {kind} files ({names}); move one pair to its own folder"
         )
     return found[0]
 
 
-def _matches(folder: Path, split: str, kind: str) -> list[Path]:
-    """The files of a kind: in the folder, or in the nearest level below it that has any."""
+def _matches(folder: Path, split: str, kind: str, depth: int) -> list[Path]:
+    """The files of a kind at a level: 0 is the folder itself."""
     prefixes = "|".join(_SPLITS[split])
     pattern = re.compile(
         rf"(.*[-_.])?({prefixes})[-_.]{kind}[-_.]idx\d-(ubyte|byte|short|int)(\.gz)?", re.IGNORECASE
     )
-    for depth in range(_DEEPEST):
-        below = sorted(folder.glob("/".join(["*"] * (depth + 1))))
-        files = [file for file in below if pattern.fullmatch(file.name) and file.is_file()]
-        if files:
-            return [file for file in files if file.suffix != ".gz" or file.with_suffix("") not in files]
-    return []
+    below = sorted(folder.glob("/".join(["*"] * (depth + 1))))
+    files = [file for file in below if pattern.fullmatch(file.name) and file.is_file()]
+    return [file for file in files if file.suffix != ".gz" or file.with_suffix("") not in files]
 
 
 def _images_array(file: Path) -> NDArray[np.uint8]:
@@ -188,11 +198,11 @@ def _labels_array(file: Path) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
-def _training_values(folder: Path, split: str, values: NDArray[np.int64]) -> NDArray[np.int64]:
+def _training_values(folder: Path, split: str, depth: int, values: NDArray[np.int64]) -> NDArray[np.int64]:
     """The labels that define the classes: both splits of a folder must number them alike."""
-    if split == "train" or not _matches(folder, "train", "labels"):
+    if split == "train" or not _matches(folder, "train", "labels", depth):
         return values
-    return _labels_array(_find(folder, "train", "labels"))
+    return _labels_array(_find(folder, "train", "labels", depth))
 
 
 def _renumbered(values: NDArray[np.int64], classes: NDArray[np.int64], name: str) -> NDArray[np.int64]:

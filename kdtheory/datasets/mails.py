@@ -94,7 +94,7 @@ def spam_assassin_folder(path: str | PathLike[str], /) -> Mails:
     texts: dict[str, str] = {}
     groups = []
     for group in _GROUPS:
-        files = sorted((found[0] / "data" / group).glob("*.txt"))
+        files = sorted(file for file in (found[0] / "data" / group).glob("*.txt") if file.is_file())
         if not files:
             raise ValueError(f"{str(found[0] / 'data' / group)!r} holds no .txt file; {_CURE}, whole")
         for file in files:
@@ -142,7 +142,7 @@ def _name(file: Path) -> str | None:
     """The name of a package, if the file says one."""
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     name = told.get("name") if isinstance(told, dict) else None
     return name if isinstance(name, str) else None

@@ -71,4 +71,10 @@ def read_ledger(run: Path, /) -> Ledger:
             f"{place} is no ledger of schema {SCHEMA} with findings; verify again with this version"
         )
     ledger: Ledger = restored(Ledger, document, f"{place}: ledger")
+    for one in ledger.findings:
+        if one.section.strip("0123456789."):
+            raise ValueError(
+                f"{place}: section of {one.name} is {one.section!r}, and must be numbers between dots; it is "
+                "damaged, or was edited"
+            )
     return ledger

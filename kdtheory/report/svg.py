@@ -51,6 +51,7 @@ _INHERITED = {
 }  # fmt: skip
 _PLACED = {"href", "x", "y"}
 _GLYPH, _OUTLINE = "scale(0.015625)", re.compile(r"[\w .-]*")
+_LENGTH = re.compile(r"\d*\.?\d+(pt|px|in|cm|mm|em|ex|pc|%)?")
 _PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[\w+/=\s]*")
 
 
@@ -88,13 +89,16 @@ def inline_svg(text: str, /, *, name: str, label: str, page: Shared | None = Non
     if root.tag != f"{SVG}svg":
         raise ValueError(f"figure {name} is not SVG (its root is {root.tag}); draw it again")
     names = _Names(name, page, set(_REFERRED.findall(text)))
-    if page is not None:
-        _share_glyphs(root, names, page)
-    _clean(root, names)
+    try:
+        if page is not None:
+            _share_glyphs(root, names, page)
+        _clean(root, names)
+    except RecursionError as error:
+        raise ValueError(f"figure {name} has groups within groups beyond counting; draw it again") from error
     width, height = root.attrib.pop("width", ""), root.attrib.pop("height", "")
     root.attrib.setdefault("viewBox", f"0 0 {_number(width)} {_number(height)}")
     root.attrib |= {"id": name, "role": "img", "aria-label": label}
-    if width:
+    if _LENGTH.fullmatch(width):  # which alone is a value: more would be further declarations
         root.set("style", f"max-width: {width}")
     return Markup(_written(root, short=page is not None))
 

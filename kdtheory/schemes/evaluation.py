@@ -15,7 +15,7 @@ from kdtheory.risk import accuracy, top_label_calibration_error
 from kdtheory.schemes.loop import own_copy
 from kdtheory.schemes.teachers import FirstLook, as_teacher, pick_of
 from kdtheory.streams import Stream
-from kdtheory.types import resolve_device
+from kdtheory.types import as_torch_starts, resolve_device
 
 __all__ = ["MEASURES", "OF_A_TEACHER", "evaluate"]
 
@@ -24,6 +24,7 @@ OF_A_TEACHER = ("agreement", "divergence")
 
 
 @door
+@as_torch_starts(meta=True)  # which turns gradients on
 @torch.no_grad()
 def evaluate(
     module: nn.Module,

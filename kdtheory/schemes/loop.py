@@ -20,6 +20,7 @@ from kdtheory.recipe import Recipe
 from kdtheory.schemes.ends import Loss, check_smallest, check_sparse, last_look, measure_again
 from kdtheory.schemes.passes import Passes
 from kdtheory.schemes.running import Run
+from kdtheory.schemes.sameness import data_in_words, recipe_in_words
 from kdtheory.schemes.stepping import Stepper
 from kdtheory.schemes.watching import Callback, Keeper, Validation, Watch, kept, steps_between
 from kdtheory.streams import Stream
@@ -41,7 +42,8 @@ class Loop:
         every: keep the losses of every so many steps, and of the last.
         progress: called with (done, total) steps. None shows a bar on a terminal and in a notebook, True a
             line now and then elsewhere too, False nothing.
-        callbacks: each called with a `Moment` after every step; True ends the training.
+        callbacks: each called with a `Moment` after every step; True ends the training. One that fails after
+            the last step loses nothing: `Trained.note` says so.
         validation: early stopping on examples that are kept from the training.
         checkpoint: where the state is kept, to go on from: `kdtheory.checkpoints.Checkpoint`.
 
@@ -174,7 +176,8 @@ def descend(
         stepper, passes = Stepper(parameters, recipe, steps, device), Passes(data, device)
         how, keeper = loop.validation, loop.checkpoint
         watch = None if how is None else Watch(how, nets, objective, device, data)
-        run = Run(nets, stepper, passes, watch, f"{recipe}, {steps} steps, {stream}, {said}")
+        title = "" if keeper is None else _title(recipe, steps, stream, said, data, watch)
+        run = Run(nets, stepper, passes, watch, title)
         pause = 0 if keeper is None else steps_between(keeper.every, data, "checkpoint")
         if keeper is not None and (state := keeper.load()) is not None:
             run.load(state)
@@ -189,6 +192,7 @@ def descend(
         if watch is not None:
             watch.settle()
             notes.append(watch.failed)
+        notes += [*run.failed, stepper.failed]
         notes += [measure_again(nets, objective, epoch())] if stepper.settle() else []
         norm, note = last_look(nets, parameters, objective, epoch(), recipe.weight_decay)
     nets.eval()
@@ -198,6 +202,12 @@ def descend(
     history = pd.DataFrame(run.rows, columns=["step", "net", "loss", "weight", "value"])
     best = watch.best if watch and watch.best else run.step
     return Descended(history, norm, "; ".join(filter(None, [*notes, note])), best, looks)
+
+
+def _title(recipe: Recipe, steps: int, stream: Stream, said: str, data: Batches, watch: Watch | None) -> str:
+    """What the checkpoint of a training is of; only a training of the same goes on from it."""
+    looks = "" if watch is None else f", validation {watch.said}"
+    return f"{recipe_in_words(recipe)}, {steps} steps, {stream}, {said}, data {data_in_words(data)}{looks}"
 
 
 def _steps(recipe: Recipe, data: Batches) -> int:

@@ -29,6 +29,7 @@ from kdtheory.schemes.passes import undrawn
 from kdtheory.schemes.teachers import FirstLook, as_teacher, pick_of
 from kdtheory.schemes.terms import Layers, Term
 from kdtheory.streams import Stream
+from kdtheory.types import as_torch_starts
 
 __all__ = ["Objective", "check_terms"]
 
@@ -84,7 +85,8 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         check_terms(losses)
-        tutor = None if teacher is None else at_rest(copied(as_teacher(teacher, output)))
+        with torch.inference_mode(False):
+            tutor = None if teacher is None else at_rest(copied(as_teacher(teacher, output)))
         self._reading = Batches((), inputs=inputs, labels=labels, ignore_index=ignore_index)
         self._tutor, self._losses, self._output = (tutor,), dict(losses), output  # in a tuple: no child of it
         self._asked: dict[str, Asked] = {}
@@ -134,6 +136,7 @@ class Objective(nn.Module):
         }
 
     @gate
+    @as_torch_starts(meta=True)
     def project(self, batch: Batch, stream: Stream, /) -> None:
         """Make the projections for the shapes of a batch, where the batch is."""
         modes = [(part, part.training) for part in self.student.modules()]

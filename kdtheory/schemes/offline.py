@@ -14,10 +14,11 @@ from kdtheory.recipe import Recipe
 from kdtheory.schemes.ends import Named
 from kdtheory.schemes.loop import LOOP, Loop, Trained, descend, own_copy
 from kdtheory.schemes.objective import Objective
+from kdtheory.schemes.sameness import net_in_words
 from kdtheory.schemes.teachers import as_teacher
 from kdtheory.schemes.terms import Term, labels_term, said_of
 from kdtheory.streams import Stream
-from kdtheory.types import resolve_device
+from kdtheory.types import as_torch_starts, resolve_device
 
 __all__ = ["distil", "fit"]
 
@@ -106,7 +107,7 @@ def distil(
     return _trained(student, tutor, data, losses, recipe, stream, output, where, loop)
 
 
-@torch.inference_mode(False)
+@as_torch_starts(meta=True)
 def _trained(
     student: nn.Module,
     teacher: nn.Module | None,
@@ -132,7 +133,14 @@ def _trained(
 
     found = descend(
         nets, objective, batches, recipe=recipe, stream=here, device=device, loop=loop, shown=learner,
-        said=said_of(losses),
+        said=_said(losses, nets.teacher, loop),
     )  # fmt: skip
     found = found._replace(note="; ".join(filter(None, [nets.remark, found.note])))
     return Trained(learner, found.history.drop(columns="net"), *found[1:])
+
+
+def _said(losses: Mapping[str, Term], teacher: nn.Module | None, loop: Loop) -> str:
+    """What a checkpoint is of, where there is one."""
+    if teacher is None or loop.checkpoint is None:
+        return said_of(losses)
+    return f"{said_of(losses)}, teacher {net_in_words(teacher)}"

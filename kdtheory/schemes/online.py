@@ -16,17 +16,17 @@ from kdtheory.networks import Pick
 from kdtheory.recipe import Recipe
 from kdtheory.schemes.ends import Measured, Named
 from kdtheory.schemes.loop import LOOP, Loop, Trained, descend, own_copy
+from kdtheory.schemes.sameness import in_words
 from kdtheory.schemes.teachers import FirstLook
-from kdtheory.schemes.terms import in_words
 from kdtheory.streams import Stream
-from kdtheory.types import resolve_device
+from kdtheory.types import as_torch_starts, resolve_device
 from kdtheory.validate import check_at_least, check_labels
 
 __all__ = ["mutual"]
 
 
 @door
-@torch.inference_mode(False)
+@as_torch_starts(meta=True)
 def mutual(
     students: Sequence[nn.Module],
     data: Data,

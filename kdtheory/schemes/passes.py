@@ -40,6 +40,11 @@ class Passes(Iterator[Batch]):
         """How many batches of an epoch were given, and the generators at its start and now."""
         return {"begun": self._begun, "at": self._at, "now": _default_states(self._device)}
 
+    def fits(self, state: Mapping[str, Any], /) -> bool:
+        """Whether a state has that of each generator that there is here."""
+        here = len(self._states())
+        return len(state["begun"]) == here and len(state["now"]) == here - len(self._own)
+
     def load(self, state: Mapping[str, Any], /) -> None:
         """Go to a place: load what was given again, and drop it."""
         defaults = len(state["now"])

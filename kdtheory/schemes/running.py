@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdtheory.schemes.ends import Loss, Named, check_start
+from kdtheory.schemes.ends import Loss, Named, check_start, failed
 from kdtheory.schemes.passes import Passes
 from kdtheory.schemes.stepping import Stepper
 from kdtheory.schemes.watching import Callback, Moment, Watch, extras_of, put, values_of
@@ -29,6 +29,7 @@ class Run:
         self._title = _ADDRESS.sub("", title)
         self.step, self.ended = 0, False
         self.rows: list[tuple[Any, ...]] = []
+        self.failed: list[str] = []
 
     def take(
         self, objective: Loss, steps: int, callbacks: Sequence[Callback], shown: nn.Module, *, every: int
@@ -42,12 +43,23 @@ class Run:
         if callbacks:
             moment = Moment(self.step, steps, self._stepper.learning_rate, shown, named)
             with self._passes.undrawn():
-                answers = [callback(moment) for callback in callbacks]  # all are called
-            self.ended = True in answers
+                self.ended = self._asked(callbacks, moment)
         if self._watch is not None and self._watch.look(self.step, steps):
             self.ended = True
         if (self.step - 1) % every == 0 or self.step == steps or self.ended:
             self.rows += _rows(self.step - 1, named)
+
+    def _asked(self, callbacks: Sequence[Callback], moment: Moment) -> bool:
+        """Whether a callback ends the training; all are called, and none that fails at its end loses it."""
+        ended = False
+        for callback in callbacks:
+            try:
+                ended |= callback(moment) is True
+            except (Exception, KeyboardInterrupt) as error:
+                if not ended and moment.step < moment.steps:
+                    raise
+                self.failed.append(failed("a callback failed after the last step", error))
+        return ended
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on as if nothing had happened."""
@@ -84,8 +96,11 @@ class Run:
             raise ValueError(f"the checkpoint is of {title}, and this is {self._title}; give another path")
         if not _fits(self._nets, state["nets"]):
             raise ValueError("the checkpoint is of networks of other shapes; give another path")
-        if (state["watch"] is None) != (self._watch is None):
-            raise ValueError("the checkpoint and this training differ in their validation; give another path")
+        if not self._passes.fits(state["passes"]):
+            raise ValueError(
+                "the checkpoint has the states of other random generators; give the same device and a loader "
+                "with generators of its own as it had, or another path"
+            )
 
 
 def _fits(nets: nn.Module, kept: Mapping[str, Tensor]) -> bool:

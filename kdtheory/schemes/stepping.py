@@ -12,7 +12,7 @@ from torch import Tensor
 from kdtheory.batches import Batch
 from kdtheory.iterates import TailAverage
 from kdtheory.recipe import Recipe
-from kdtheory.schemes.ends import Loss, Named, total
+from kdtheory.schemes.ends import Loss, Named, failed, total
 
 __all__ = ["Stepper"]
 
@@ -24,6 +24,12 @@ class Stepper:
         self, parameters: Sequence[Tensor], recipe: Recipe, steps: int, device: torch.device, /
     ) -> None:
         self._parameters, self._recipe, self._device = parameters, recipe, device
+        self._steps, self.failed = steps, ""
+        if recipe.autocast == torch.float16 and any(each.dtype == torch.float16 for each in parameters):
+            raise ValueError(
+                "autocast = torch.float16 scales gradients of float32, and the module has parameters in "
+                "float16; give module.float(), or leave autocast out"
+            )
         self._optimizer = recipe.optimizer_of(parameters)
         self._schedule = _schedule(recipe, self._optimizer, steps)
         self._scaler = torch.amp.GradScaler(device.type, enabled=recipe.autocast == torch.float16)
@@ -52,9 +58,18 @@ class Stepper:
             self._scaler.step(self._optimizer)
         self._scaler.update()
         if self._scaler.get_scale() >= scale:  # else the gradient overflowed, and no step was taken
+            self._go_on(step)
+        self._tail.see(step)
+
+    def _go_on(self, step: int) -> None:
+        """The rate of the next step; where there is none it is not needed."""
+        try:
             with _named(step, schedule=self._recipe.schedule):
                 self._schedule.step()
-        self._tail.see(step)
+        except ValueError as error:
+            if step + 1 < self._steps:
+                raise
+            self.failed = failed("no rate after the last step", error)
 
     def settle(self) -> bool:
         """Put the average in the parameters' place; whether there is one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +11,11 @@ from torch import Tensor, nn
 
 from kdtheory.doors import door
 from kdtheory.losses import SoftTerm, kd_loss, label_loss
+from kdtheory.schemes.sameness import in_words
 from kdtheory.streams import Stream
 from kdtheory.validate import check_fraction, check_labels, check_positive
 
-__all__ = ["Layers", "Projection", "Term", "hinton", "in_words", "labels_term", "response_term", "said_of"]
-
-_PLAIN = (int, float, str, bool, type(None))
+__all__ = ["Layers", "Projection", "Term", "hinton", "labels_term", "response_term", "said_of"]
 
 Layers = str | tuple[str, ...]
 Projection = Callable[[Tensor, Tensor, Stream], nn.Module]
@@ -109,30 +107,6 @@ def said_of(losses: Mapping[str, Term], /) -> str:
         f"{name}: {term.weight} · {in_words(term.loss)} of {term.student!r} and {term.teacher!r}"
         for name, term in losses.items()
     )
-
-
-def in_words(loss: Any, /) -> str:
-    """A function by its name and the plain settings that it holds."""
-    if isinstance(loss, functools.partial):
-        settings = {str(place): value for place, value in enumerate(loss.args)} | loss.keywords
-        return f"{in_words(loss.func).removesuffix('()')}{_settings(settings)}"
-    own = inspect.unwrap(loss)
-    code, cells = getattr(own, "__code__", None), getattr(own, "__closure__", None)
-    held = dict(zip(code.co_freevars, cells, strict=True)) if code and cells else {}
-    name = getattr(own, "__name__", type(own).__name__)
-    return name + _settings({free: _content(cell) for free, cell in held.items()})
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # nothing in it yet
-        return cell
-
-
-def _settings(held: Mapping[str, Any]) -> str:
-    plain = [f"{name}={value!r}" for name, value in sorted(held.items()) if isinstance(value, _PLAIN)]
-    return f"({', '.join(plain)})"
 
 
 def softened(

@@ -15,6 +15,7 @@ from kdtheory.batches import Batches, Data, as_batches
 from kdtheory.doors import door, gate
 from kdtheory.schemes.ends import Loss, Named, failed, left, mean_over
 from kdtheory.schemes.passes import undrawn
+from kdtheory.schemes.sameness import data_in_words
 from kdtheory.validate import check_at_least
 
 __all__ = [
@@ -119,6 +120,11 @@ class Watch:
         self._kept: dict[str, Tensor] = {}
         self._extras: dict[str, Any] = {}
 
+    @property
+    def said(self) -> str:
+        """How often it looks, and at what."""
+        return f"every {self._every} steps by {data_in_words(self._data)}"
+
     @torch.no_grad()
     def look(self, step: int, steps: int, /) -> bool:
         """Look after so many steps if it is time; whether to stop."""
@@ -167,7 +173,7 @@ def kept(save: Callable[[Any], None], state: dict[str, Any], *, last: bool) -> l
     """Keep a state; what cannot be kept after the last step is said, for nothing is lost."""
     try:
         save(state)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         if not last:
             raise
         return [failed("no checkpoint after the last step", error)]

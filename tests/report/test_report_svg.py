@@ -219,6 +219,16 @@ def test_it_scales_and_is_named_for_those_who_do_not_see_it() -> None:
     assert root.get("aria-label") == "a <hostile> one"
 
 
+def test_a_width_is_a_length_and_says_nothing_more() -> None:
+    for width, style in (
+        ("72.5pt", "max-width: 72.5pt"),
+        ("9pt; position: fixed", None),
+        ("calc(1px)", None),
+    ):
+        root = ET.fromstring(inline_svg(f"<svg xmlns='{SVG[1:-1]}' width='{width}'/>", name="f", label="x"))
+        assert root.get("style") == style
+
+
 def test_two_figures_with_the_same_clip_paths_do_not_collide() -> None:
     text = plotted("same")
     both = [inline_svg(text, name=name, label="x") for name in ("figure-a", "figure-b")]
@@ -233,3 +243,7 @@ def test_two_figures_with_the_same_clip_paths_do_not_collide() -> None:
 def test_what_is_not_svg_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="figure-x is not SVG"):
         inline_svg(text, name="figure-x", label="x")
+    deep = f"<svg xmlns='{SVG[1:-1]}'>{'<g>' * 5000}{'</g>' * 5000}</svg>"
+    for page in (None, Shared()):
+        with pytest.raises(ValueError, match="figure x has groups within groups"):
+            inline_svg(deep, name="x", label="x", page=page)

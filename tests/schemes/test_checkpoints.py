@@ -192,7 +192,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
         train(seed=1)
     with pytest.raises(ValueError, match="networks of other shapes"):
         train(width=7)
-    with pytest.raises(ValueError, match="differ in their validation"):
+    with pytest.raises(ValueError, match=r"and this is .*, validation every 1 steps by"):
         train(validation=Validation(data=(X, Y)))
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ValueError, match=r"net\.safetensors: no tree of tensors"):
@@ -202,6 +202,79 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
         train()
     with pytest.raises(ValueError, match="every = 0 must be"):
         Checkpoint(path=path, every=0)
+
+
+class Scaled:
+    """A loss that holds a number."""
+
+    def __init__(self, by: float) -> None:
+        self.by = by
+
+    def __call__(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        return self.by * (student - teacher).square().mean()
+
+
+def another() -> nn.Module:
+    found = net()
+    with torch.no_grad():
+        found[0].bias[0] += 1e-3
+    return found
+
+
+def looks(*data: torch.Tensor, every: int = 2) -> dict[str, Any]:
+    return {"validation": Validation(data=data, every=every)}
+
+
+def loaded(x: torch.Tensor, **how: Any) -> dict[str, Any]:
+    return {"data": DataLoader(TensorDataset(x, Y), batch_size=8, **how)}
+
+
+def by(loss: Callable[..., torch.Tensor]) -> dict[str, Any]:
+    return {"losses": {"term": Term(loss)}}
+
+
+def scaled(student: torch.Tensor, teacher: torch.Tensor, scale: Any) -> torch.Tensor:
+    return (scale * (student - teacher)).square().mean()
+
+
+OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "teacher": ({"teacher": net()}, {"teacher": another()}),
+    "points": ({}, {"data": (X + 1, Y)}),
+    "labels": ({}, {"data": (X, Y.roll(1))}),
+    "points of a loader": (loaded(X), loaded(X + 1)),
+    "points of a list": ({"data": [(X, Y)]}, {"data": [(X, Y), (X, Y)]}),
+    "a loader's generator": (loaded(X), loaded(X, generator=torch.Generator())),
+    "points of a validation": (looks(X, Y), looks(X, Y.roll(1))),
+    "looks of a validation": (looks(X, Y), looks(X, Y, every=3)),
+    "a loss without a name": (by(lambda s, t: (s - t).abs().mean()), by(lambda s, t: (s - t).norm())),
+    "a loss that holds a number": (by(Scaled(1.0)), by(Scaled(2.0))),
+    "a loss that holds a tensor": (
+        by(partial(scaled, scale=torch.ones(3))),
+        by(partial(scaled, scale=torch.arange(3.0))),
+    ),
+    "an optimiser without a name": (
+        {"recipe": RECIPE.but(optimizer=lambda p, lr: torch.optim.SGD(p, lr=lr))},
+        {"recipe": RECIPE.but(optimizer=lambda p, lr: torch.optim.Adam(p, lr=lr))},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_training_by_anything_else_does_not_go_on(what: str, tmp_path: Path) -> None:
+    kept = Checkpoint(path=tmp_path / "net.safetensors", every=5, resume=True)
+
+    def train(how: dict[str, Any], **more: Any) -> Any:
+        how = {"teacher": net(9), "data": (X, Y), "losses": hinton(2.0, 0.5), "recipe": RECIPE} | how
+        loop = Loop(checkpoint=kept, validation=how.pop("validation", None), **more)
+        teacher, data = how.pop("teacher"), how.pop("data")
+        return distil(net(), teacher, data, **how, stream=Stream(0), device="cpu", loop=loop)
+
+    one, other = OTHERS[what]
+    with pytest.raises(Broken):
+        train(one, callbacks=(partial(broken_at, 8),))
+    with pytest.raises(ValueError, match=r"the checkpoint (is of|has the states of).* another path"):
+        train(other)
+    assert train(one).step <= 17
 
 
 def test_trees_come_back_as_they_were() -> None:

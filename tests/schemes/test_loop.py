@@ -134,6 +134,48 @@ def test_callbacks_are_told_every_step_draw_what_they_like_and_may_end_it() -> N
     assert torch.equal(vector(ended.module), vector(rival.module))
 
 
+def failing(error: BaseException, *told: Any) -> None:
+    if getattr(told[0], "step", told[0]) == 4:
+        raise error
+
+
+LAST: dict[str, dict[str, Any]] = {
+    "a callback": {"loop": Loop(callbacks=(partial(failing, OSError("disk full")),))},
+    "a callback that is interrupted": {"loop": Loop(callbacks=(partial(failing, KeyboardInterrupt()),))},
+    "a callback after one that ends it": {
+        "loop": Loop(callbacks=(lambda now: now.step == 4, partial(failing, OSError("disk full"))))
+    },
+    "a schedule": {
+        "recipe": Recipe(
+            steps=4, schedule=partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=1e-3, total_steps=3)
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("what", LAST)
+def test_what_fails_after_the_last_step_loses_nothing(what: str) -> None:
+    how = {"recipe": Recipe(steps=9 if "ends" in what else 4)} | LAST[what]
+    plain = fit_here(net(), (X, Y), recipe=how["recipe"].but(steps=4)) if "loop" in how else None
+    found = fit_here(net(), (X, Y), **how)
+    assert "after the last step (" in found.note
+    assert found.step == 4
+    assert plain is None or torch.equal(vector(found.module), vector(plain.module))
+
+
+def test_what_fails_before_the_last_step_is_raised() -> None:
+    loop = Loop(callbacks=(partial(failing, OSError("disk full")),))
+    with pytest.raises(OSError, match="disk full"):
+        fit_here(net(), (X, Y), recipe=Recipe(steps=5), loop=loop)
+    with pytest.raises(ValueError, match="schedule fails at step 3"):
+        fit_here(net(), (X, Y), recipe=LAST["a schedule"]["recipe"].but(steps=5))
+
+
+def test_parameters_in_float16_have_no_gradients_that_can_be_scaled() -> None:
+    with pytest.raises(ValueError, match=r"autocast = torch\.float16 .* give module\.float\(\)"):
+        fit_here(net().half(), (X.half(), Y), recipe=STEP.but(autocast=torch.float16))
+
+
 def test_students_that_teach_each_other_are_told_apart() -> None:
     seen: list[Any] = []
     loop = Loop(callbacks=(lambda now: seen.append(now.losses),))

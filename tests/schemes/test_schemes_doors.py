@@ -13,8 +13,20 @@ from small_nets import SHORT, Net, points
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from kdtheory.losses.features import hint_loss
 from kdtheory.networks import Inputs, logits_in
-from kdtheory.schemes import Batches, Term, distil, evaluate, fit, hinton, labels_term, mutual
+from kdtheory.schemes import (
+    Batches,
+    Objective,
+    Term,
+    distil,
+    evaluate,
+    fit,
+    hinton,
+    labels_term,
+    linear_projection,
+    mutual,
+)
 from kdtheory.streams import Stream
 
 Pair = namedtuple("Pair", "logits aux")
@@ -181,6 +193,31 @@ def test_training_inside_a_mode_without_gradients_is_training(mode) -> None:
         mine = fit(net, data, **SHORT, stream=Stream(0)).module
         mutual([net, net], data, **SHORT, stream=Stream(0))
     assert torch.equal(mine.layer.weight, rival.layer.weight)
+
+
+def test_any_default_device_leaves_loaders_and_projections_as_they_are() -> None:
+    net, x, y = Net(), *points()
+    loader = DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True)
+    terms = {"hint": Term(hint_loss, student="layer", teacher="layer", projection=linear_projection)}
+    here = {**SHORT, "stream": Stream(0)}
+
+    def all_of_it() -> list[float]:
+        objective = Objective(net, net, losses=terms, example=(x, y), stream=Stream(0))
+        pair = mutual([net, net], loader, **here)
+        taught = distil(net, net, loader, losses=terms, **here)
+        return [
+            float(objective((x, y))["loss"].detach()),
+            evaluate(net, loader)["accuracy"],
+            *(found.gradient_norm for found in (taught, *pair)),
+        ]
+
+    rival = all_of_it()
+    with torch.device("meta"):
+        assert all_of_it() == rival
+    with torch.inference_mode():
+        objective = Objective(net, net, losses=terms, example=(x, y), stream=Stream(0))
+    objective((x, y))["loss"].backward()
+    assert all(part.grad is not None for part in objective.projections.parameters())
 
 
 def wrapped(kind: str, net: nn.Module) -> nn.Module:

@@ -124,11 +124,14 @@ class Full:
 
     every = 1000
 
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
     def load(self) -> None:
         return None
 
     def save(self, state: Any) -> None:
-        raise OSError("no room")
+        raise self.error
 
     def child(self, name: str) -> Full:
         return self
@@ -137,13 +140,14 @@ class Full:
 def test_a_last_checkpoint_or_validation_that_fails_keeps_the_training() -> None:
     x, y = points()
     for loop, why in (
-        (Loop(checkpoint=Full()), "no checkpoint after the last step .OSError: no room"),
+        (Loop(checkpoint=Full(OSError("no room"))), "no checkpoint after the last step .OSError: no room"),
+        (Loop(checkpoint=Full(KeyboardInterrupt())), "no checkpoint after the last step .KeyboardInterrupt"),
         (Loop(validation=Validation(data=(x[:, :2], y), every=1000)), "no validation after the last step"),
     ):
         trained = fit(Net(), (x, y), **SHORT, stream=Stream(0), loop=loop)
         assert re.search(why, trained.note)
         assert math.isfinite(trained.gradient_norm)
-    often = Full()
+    often = Full(OSError("no room"))
     often.every = 1
     with pytest.raises(OSError, match="no room"):
         fit(Net(), (x, y), **SHORT, stream=Stream(0), loop=Loop(checkpoint=often))
