@@ -143,7 +143,7 @@ class BesideCounts:
         values, mass = self._law
         for some in np.array_split(mass, 1 + len(mass) * period // _BATCH):
             placed = np.zeros((len(some), period))
-            np.add.at(placed, (slice(None), self.weight * values % period), some)
+            np.add.at(placed.T, self.weight * values % period, some.T)
             found: Waves = fft.rfft(placed).conj()
             yield found
 
