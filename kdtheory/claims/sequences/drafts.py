@@ -29,6 +29,10 @@ from kdtheory.sequences import (
 SOURCE = "leviathan2023fast"
 
 
+def _affinity(draft: Tensor, target: Tensor, /) -> Tensor:
+    return ((draft.log_softmax(-1) + target.log_softmax(-1)) / 2).exp().sum(-1)
+
+
 def _replaced_by_the_target(draft: Tensor, target: Tensor, /, *, assumed: Tensor | None = None) -> Tensor:
     accepted = torch.minimum(draft, target)
     return accepted + (1 - accepted.sum(-1, keepdim=True)) * target
@@ -162,6 +166,7 @@ def greedy_decoding_accepts_where_draft_and_target_agree(rows: Rows, /) -> Evide
     mutants=(
         Mutant("the divergence is KL(q‖p)", kl_divergence, swapped()),
         Mutant("nine tenths of the acceptance", acceptance, scaled(0.9)),
+        Mutant("Hellinger's affinity in the place of Σ min(p, q)", acceptance, _affinity),
     ),
     power=Scaled(acceptance),
 )
