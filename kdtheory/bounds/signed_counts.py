@@ -19,10 +19,12 @@ T itself is a finite Fourier sum, for n and N of any size: what is left out of i
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Complex, Float
+from jaxtyping import Bool, Complex, Float, Int
 from scipy import fft, special, stats
 
 from kdtheory.inversion import binomial_upper_limit
@@ -112,12 +114,20 @@ class BesideCounts:
         found: Cells = (self.weight / self.group) ** 2 * self.trials * self.rates * (1 - self.rates)
         return found
 
-    def waves(self, omega: Float[np.ndarray, " waves"], /) -> Waves:
-        """E e^{iωw⌊L/κ⌋}; for κ > 1 up to the mass that lies beyond `_reach`."""
+    def waves(self, period: int, kept: Bool[np.ndarray, " all"], /) -> Waves:
+        """E e^{iωw⌊L/κ⌋} at ω = 2πj/period, those of j = 0 … period/2 that are kept; for κ > 1 up to the mass
+        that lies beyond `_reach`.
+        """
         if self.group == 1:
+            omega = 2 * np.pi * np.flatnonzero(kept) / period
             each = self.rates[:, None] * _from_one(self.weight * omega)
             power: Waves = np.exp(_log_power(each, self.trials))
             return power
+        return np.concatenate([found[:, kept] for found in self._transforms(period)])
+
+    @cached_property
+    def _law(self) -> tuple[Int[np.ndarray, " values"], Float[np.ndarray, "cells values"]]:
+        """The values of ⌊L/κ⌋ within `_reach`, and the chance of each by θ."""
         mean, variance = self.trials * self.rates, self.trials * self.rates * (1 - self.rates)
         far = _reach(variance, 1.0, _NATS)
         low = max(0, math.floor(float((mean - far).min()) / self.group))
@@ -126,19 +136,28 @@ class BesideCounts:
         most = np.minimum((values + 1) * self.group - 1, self.trials)
         below = special.bdtr(most, self.trials, self.rates[:, None])
         below[:, -1] = 1.0
-        found: Waves = np.diff(below, axis=1, prepend=0.0) @ np.exp(
-            1j * self.weight * np.outer(values, omega)
-        )
-        return found
+        return values, np.diff(below, axis=1, prepend=0.0)
 
-    def log_size(self, omega: Float[np.ndarray, " waves"], /) -> Float[np.ndarray, " waves"]:
+    def _transforms(self, period: int) -> Iterator[Waves]:
+        """All waves of the period for κ > 1, a few θ at a time: the transform of the law of w⌊L/κ⌋."""
+        values, mass = self._law
+        for some in np.array_split(mass, 1 + len(mass) * period // _BATCH):
+            placed = np.zeros((len(some), period))
+            np.add.at(placed.T, self.weight * values % period, some.T)
+            found: Waves = fft.rfft(placed).conj()
+            yield found
+
+    def log_size(self, period: int, /) -> Float[np.ndarray, " waves"]:
         """Above ln|E e^{iωw⌊L/κ⌋}| for every θ; for κ = 1 by |E|² = 1 − 2θ(1 − θ)(1 − cos ωw)."""
         if self.group > 1:
-            largest: Float[np.ndarray, " waves"] = np.abs(self.waves(omega)).max(0)
+            largest = np.zeros(period // 2 + 1)
+            for found in self._transforms(period):
+                largest = np.maximum(largest, np.abs(found).max(0))
             return np.log(largest + _LEFT_OUT)  # type: ignore[no-any-return]
         spread = float((self.rates * (1 - self.rates)).min())
-        found: Float[np.ndarray, " waves"] = self.trials * spread * _from_one(self.weight * omega).real
-        return found
+        omega = 2 * np.pi * np.arange(period // 2 + 1) / period
+        size: Float[np.ndarray, " waves"] = self.trials * spread * _from_one(self.weight * omega).real
+        return size
 
 
 def log_sup_over_total(
@@ -224,7 +243,7 @@ def _tails(
     log_size = (none * plus).min() * up.real + (none * minus).min() * down.real
     log_size = trials * (log_size + (plus * minus).min() * _from_one((a + c) * omega).real)
     if beside is not None:
-        log_size = log_size + beside.log_size(omega)
+        log_size = log_size + beside.log_size(period)
     weight = np.exp(log_size) * np.abs(kernel)  # |E e^{iωX}|² = 1 − 2Σpᵢpⱼ(1 − cos ω(xᵢ − xⱼ))
     kept = weight > _LEFT_OUT / len(omega)
     extra = 3 * _LEFT_OUT + float(weight[~kept].sum())
@@ -233,7 +252,7 @@ def _tails(
     turn = -1j * ((omega * (low + reach) / 2) % (2 * np.pi))
     if beside is not None:
         with np.errstate(divide="ignore"):
-            turn = turn + np.log(beside.waves(omega))
+            turn = turn + np.log(beside.waves(period, kept))
     found = np.empty_like(plus)
     for part in np.array_split(np.arange(len(plus)), 1 + plus.size * len(omega) // _BATCH):
         logs = _log_power(plus[part, :, None] * up + minus[part, :, None] * down, trials)

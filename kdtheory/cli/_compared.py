@@ -193,6 +193,7 @@ def ways_in_words(
     if margin is not None:
         for way in ("cost", *(["where_they_differ"] if others else [])):
             needed = labels_needed(margin, guess, way=way, unlabelled=others, delta=delta)
-            number = "no number of labels" if needed is None else f"about {needed:,} labels"
+            never = "more labels than a million, if any number will do,"
+            number = never if needed is None else f"about {needed:,} labels"
             lines.append(f"a margin of {margin} needs {number} by {way} alone")
     return lines

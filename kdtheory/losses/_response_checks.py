@@ -51,7 +51,7 @@ def term_of_kept(
     """The soft term of a teacher of whom the largest probabilities were kept."""
     if soft not in ("kl", "reverse_kl"):
         raise ValueError(f"soft = {soft!r} needs the whole teacher; with a TopK give 'kl' or 'reverse_kl'")
-    if isinstance(temperature, Tensor) or temperature != teacher.temperature:
+    if bool((torch.as_tensor(temperature) != teacher.temperature).any()):
         raise ValueError(
             f"temperature = {temperature} is not that of the TopK, {teacher.temperature}; a truncated law "
             "cannot be softened afterwards"

@@ -10,6 +10,7 @@ from kdtheory.losses.divergences import SoftTerm
 from kdtheory.losses.response import kd_loss
 from kdtheory.losses.tokens import TokenReduction, reduce_tokens
 from kdtheory.losses.truncated import Tail, TopK
+from kdtheory.validate import check_same_shape
 
 __all__ = ["token_kd_loss"]
 
@@ -34,7 +35,7 @@ def token_kd_loss(
 
     Logits and labels at a place belong to the same token: shift them before. "kl" is KL(teacher‖student), the
     forward divergence; over the teacher's sequences its "sum" is that of whole sequences (chain rule), over
-    the student's own "reverse_kl" is. Places that do not count may hold any label.
+    the student's own "reverse_kl" is. Places that do not count may hold anything, NaN included.
 
     Args:
         student_logits: z_s.
@@ -44,7 +45,7 @@ def token_kd_loss(
         temperature: T.
         weight: λ of the teacher.
         hard_weight: of the labels; 1 − λ where not given.
-        soft: as in `kd_loss`.
+        soft: as in `kd_loss`; with a mask a function is given the tokens that count alone, m × k.
         tail: of a `TopK`.
         temperature_squared: multiply the soft term by T².
         reduction: "per_token", "per_sequence", "sum" or "none", as in `reduce_tokens`.
@@ -58,12 +59,17 @@ def token_kd_loss(
     >>> token_kd_loss(z, z, y, mask=counts, temperature=1.0, weight=0.0).exp()
     tensor(2.)
     """
-    if mask is not None and labels is not None and labels.shape == mask.shape:
-        labels = labels.where(mask, 0)
+    given = student_logits, teacher_logits, labels
+    if mask is not None:
+        if not bool(mask.any()):
+            return reduce_tokens(student_logits.new_zeros(mask.shape), mask, reduction=reduction)
+        given = (
+            student_logits[mask],
+            _kept_at(teacher_logits, mask) if isinstance(teacher_logits, TopK) else teacher_logits[mask],
+            None if labels is None else labels[mask],
+        )
     losses = kd_loss(
-        student_logits,
-        teacher_logits,
-        labels,
+        *given,
         temperature=temperature,
         weight=weight,
         hard_weight=hard_weight,
@@ -72,4 +78,11 @@ def token_kd_loss(
         temperature_squared=temperature_squared,
         reduction="none",
     )
+    if mask is not None:
+        losses = losses.new_zeros(mask.shape).masked_scatter(mask, losses)
     return reduce_tokens(losses, mask, reduction=reduction)
+
+
+def _kept_at(teacher: TopK, mask: Tensor) -> TopK:
+    check_same_shape("the tokens of the TopK", teacher.indices[..., 0], "mask", mask)
+    return TopK(teacher.log_probs[mask], teacher.indices[mask], teacher.temperature)

@@ -57,7 +57,8 @@ def reduce_tokens(
     if reduction == "none":
         return losses
     lengths = counts.sum(1)
-    if not bool((lengths > 0).any() if reduction != "per_sequence" else (lengths > 0).all()):
+    each = reduction == "per_sequence" and len(lengths) > 0
+    if not bool((lengths > 0).all() if each else (lengths > 0).any()):
         raise ValueError("mask leaves a sequence (or the batch) without a token; drop it first")
     if reduction == "per_token":
         return losses.sum() / lengths.sum()

@@ -34,7 +34,7 @@ _MOST_DRAFTS = 10**4
 def total_variation(
     draft_logits: Float[Tensor, "*batch v"], target_logits: Float[Tensor, "*batch v"], /
 ) -> Float[Tensor, "*batch"]:
-    """TV(p, q) = ½ Σ_v |p_v − q_v|, a loss for drafts: 1 − α. Its gradient is sub-linear where p = q.
+    """TV(p, q) = ½ Σ_v |p_v − q_v|, a loss for drafts: 1 − α. Where p_v = q_v it has a kink: slope 0 there.
 
     Raises:
         ValueError: shapes differ, or unusable logits.
@@ -65,15 +65,27 @@ def negative_log_acceptance(
 ) -> Float[Tensor, "*batch"]:
     """−ln α, a loss for drafts whose gradient does not fade where nothing is accepted yet.
 
-    Laws that share no token have α = 0 and the loss +∞, with a gradient of 0.
+    An α too small for its type is summed as a logarithm. Laws that share no token have α = 0 and the loss
+    +∞, with a gradient of 0.
 
     Raises:
         ValueError: shapes differ, or unusable logits.
     """
     q, p = _laws(draft_logits, target_logits)
     alpha = at_most_one(torch.minimum(p, q).sum(-1))
-    positive = alpha > 0
-    return told((-alpha.where(positive, 1).log()).where(positive, torch.inf), draft_logits)
+    tiny = alpha < torch.finfo(alpha.dtype).tiny
+    losses = -alpha.where(~tiny, 1).log()
+    if bool(tiny.any()):
+        losses = losses.where(~tiny, _log_loss_of_tiny(draft_logits, target_logits))
+    return told(losses, draft_logits)
+
+
+def _log_loss_of_tiny(draft_logits: Tensor, target_logits: Tensor) -> Tensor:
+    """−ln Σ_v e^{min(ln p_v, ln q_v)}; +∞ with a gradient of 0 where every term is zero."""
+    q, p = (logits.log_softmax(-1) for logits in widened(draft_logits, target_logits))
+    least = torch.minimum(p, q)
+    none = torch.isneginf(least.amax(-1))
+    return -least.masked_fill(none[..., None], 0).logsumexp(-1).masked_fill(none, -torch.inf)
 
 
 @door
@@ -145,8 +157,8 @@ def tokens_per_cycle(alpha: Float[Tensor, "*batch"] | float, /, *, drafts: int) 
     if drafts > _MOST_DRAFTS:
         raise ValueError(f"drafts = {drafts} is more than {_MOST_DRAFTS}; give as many as one call proposes")
     check_fraction("alpha", alpha)
-    powers = torch.arange(drafts + 1)
-    return (torch.as_tensor(alpha)[..., None] ** powers).sum(-1)
+    (chance,) = widened(torch.as_tensor(alpha, dtype=None if isinstance(alpha, Tensor) else torch.float32))
+    return (chance[..., None] ** torch.arange(drafts + 1, device=chance.device)).sum(-1)
 
 
 @door

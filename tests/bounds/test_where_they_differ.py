@@ -128,6 +128,17 @@ def test_a_plan_that_runs_short_is_a_sample_of_all_points() -> None:
         planned_upper_limit(3, 1, 5, 10, 4, 500, delta=0.05)
 
 
+@pytest.mark.parametrize("counts", [(600, 300, 1000, 40_000, 10**6), (3000, 1500, 5000, 200_000, 10**6)])
+def test_large_plans_in_two_seconds(counts: tuple[int, int, int, int, int]) -> None:
+    b, c, m, apart, others = counts
+    start = time.process_time()
+    limit = targeted_upper_limit.__wrapped__(*counts, delta=0.05)
+    assert time.process_time() - start < 2
+    d, rho = apart / others, (b - c) / m
+    variance = d**2 * ((b + c) / m - rho**2) / m + rho**2 * d * (1 - d) / others
+    assert 0 < limit - d * rho - 1.645 * variance**0.5 < 0.1 * 1.645 * variance**0.5
+
+
 def test_many_labels_beside_few_points_are_no_matter() -> None:
     start = time.process_time()
     limit = targeted_upper_limit.__wrapped__(50_000, 25_000, 10**5, 5, 10, delta=0.05)

@@ -123,6 +123,8 @@ def test_a_comparison_says_what_a_margin_needs() -> None:
         assert (difference_upper_limit(*counts, size, delta=own) <= 0.03) is enough
     hopeless = compare(*both, holdout=LABELS, **FIXED, margin=0.01).ahead[1]
     assert hopeless.startswith("no number of labels of points drawn at random shows a margin of 1 %")
+    barely = compare(*both, holdout=LABELS, **FIXED, margin=10 / 600 + 1e-6).ahead[1]
+    assert barely.startswith("a million labels of points drawn at random do not show a margin of 1.6667")
     told = found.answer.text(everything=True)
     assert "Class by class of the teacher:" in told
     assert "Class by class" not in str(found)

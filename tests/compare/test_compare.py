@@ -390,6 +390,9 @@ def test_two_calls_with_a_plan(
     code, out, err = run(capsys, *files, "--plan", plan, "--label", "6", *guesses, "--margin", "0.1")
     assert code in (0, 1), err
     assert "the shortest" in " ".join(out.split())
+    assert "of 0.1 needs about" in " ".join(out.split())
+    *_, out, err = run(capsys, *files, *guesses, "--margin", "0.01")
+    assert "needs more labels than a million, if any number will do, by cost alone" in " ".join(out.split())
     code, _, err = run(capsys, *files, "--plan", plan)
     assert code == 2
     assert "plan is given alone" in err

@@ -116,6 +116,9 @@ def test_reductions_by_hand_and_what_is_masked_does_not_matter() -> None:
         "per_token": pytest.approx(7 / 3),
     }
     assert reduce_tokens(losses, mask, reduction="none").tolist() == [[1, 2, 0], [4, 0, 0]]
+    for way in ("sum", "per_sequence", "per_token"):
+        with pytest.raises(ValueError, match="without a token"):
+            reduce_tokens(losses[:0], reduction=way)
 
 
 def test_kd_loss_takes_what_was_kept_of_a_teacher() -> None:
@@ -134,6 +137,11 @@ def test_kd_loss_takes_what_was_kept_of_a_teacher() -> None:
         kd_loss(student, some, labels, temperature=1.0, weight=0.7)
     with pytest.raises(ValueError, match="needs the whole teacher"):
         kd_loss(student, some, labels, soft="jsd", **whole)
+    for temperature in (torch.tensor(2.0), torch.full((12,), 2.0, dtype=torch.float64)):
+        told = kd_loss(student, some, labels, temperature=temperature, weight=0.7)
+        torch.testing.assert_close(told, kd_loss(student, some, labels, **whole))
+    with pytest.raises(ValueError, match="cannot be softened afterwards"):
+        kd_loss(student, some, labels, temperature=1 + torch.arange(12.0), weight=0.7)
 
 
 @pytest.mark.parametrize("kept", [None, 3])
@@ -148,6 +156,18 @@ def test_token_losses_are_the_loss_of_each_token_that_counts(kept: int | None) -
     torch.testing.assert_close(per_token, kd_loss(student[mask], flat, labels[mask], **rows))
     per_sequence = token_kd_loss(student, given, labels, mask=mask, reduction="per_sequence", **rows)
     assert not torch.isclose(per_token, per_sequence)
+    padded = student.where(mask[..., None], torch.nan).requires_grad_()  # as −∞ in padding leaves a network
+    filled = given if kept else teacher.where(mask[..., None], -torch.inf)
+    found = token_kd_loss(padded, filled, labels, mask=mask, **rows)
+    torch.testing.assert_close(found, per_token)
+    (gradient,) = torch.autograd.grad(found, padded)
+    assert not bool(gradient[~mask].any())
+    assert bool(torch.isfinite(gradient).all())
+    nothing = token_kd_loss(student, given, labels, mask=mask & False, reduction="none", **rows)
+    assert not bool(nothing.any())
+    if isinstance(given, TopK):
+        with pytest.raises(ValueError, match="they must be the same"):
+            token_kd_loss(student, top_k(teacher[:, 1:], kept=3, temperature=2.0), labels, mask=mask, **rows)
 
 
 def test_half_precision_is_summed_in_float32() -> None:

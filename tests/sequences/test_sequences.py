@@ -218,6 +218,12 @@ def test_draft_losses_where_nothing_is_shared_and_where_all_is() -> None:
     apart = torch.tensor([0.0, -torch.inf]), torch.tensor([-torch.inf, 0.0])
     assert negative_log_acceptance(*apart) == torch.inf
     assert acceptance(*apart) == 0
+    for gap in (20.0, 200.0):  # e^{−200} is no float32: α is 0, its logarithm is not, nor what it teaches
+        draft = torch.tensor([[0.0, -gap], [0.0, -torch.inf]], requires_grad=True)
+        losses = negative_log_acceptance(draft, torch.tensor([[-gap, 0.0], [-torch.inf, 0.0]]))
+        torch.testing.assert_close(losses, torch.tensor([gap - math.log(2), math.inf]))
+        (gradient,) = torch.autograd.grad(losses.sum(), draft)
+        torch.testing.assert_close(gradient, torch.tensor([[0.5, -0.5], [0.0, 0.0]]))
     same = torch.zeros(3, requires_grad=True)
     (gradient,) = torch.autograd.grad(negative_log_acceptance(same, torch.zeros(3)), same)
     assert bool(torch.isfinite(gradient).all())
@@ -228,6 +234,10 @@ def test_tokens_of_a_cycle_by_simulation() -> None:
     accepted = torch.rand(100_000, 4, generator=Stream(9).torch()) < 0.7
     simulated = 1 + accepted.long().cumprod(1).sum(1).double()
     assert float(simulated.mean()) == pytest.approx(float(tokens_per_cycle(0.7, drafts=4)), rel=0.01)
+    assert (
+        tokens_per_cycle(torch.tensor(0.5).half(), drafts=9).item() == 2 - 2**-9
+    )  # no number of half precision
+    assert tokens_per_cycle(1, drafts=2).dtype == torch.float32
 
 
 def test_laws_of_rare_sequences_and_of_half_precision_keep_their_digits() -> None:

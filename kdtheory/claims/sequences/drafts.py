@@ -7,22 +7,30 @@ from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Equality, Evidence, Identity, Inequality, Joint
-from kdtheory.claims.wrong import given, scaled, swapped, value
+from kdtheory.claims.wrong import arguments, given, scaled, swapped, value
 from kdtheory.experiments import Rows
 from kdtheory.experiments.sequences.drafts import (
     acceptances_of_drafts,
     cycles_of_drafts,
+    drafts_of_one_law,
+    greedy_drafts,
     laws_of_speculative_decoding,
 )
+from kdtheory.losses import kl_divergence
 from kdtheory.sequences import (
     acceptance,
     acceptance_lower_limits,
+    greedy_acceptance,
     speculative_law,
     tokens_per_cycle,
     total_variation,
 )
 
 SOURCE = "leviathan2023fast"
+
+
+def _affinity(draft: Tensor, target: Tensor, /) -> Tensor:
+    return ((draft.log_softmax(-1) + target.log_softmax(-1)) / 2).exp().sum(-1)
 
 
 def _replaced_by_the_target(draft: Tensor, target: Tensor, /, *, assumed: Tensor | None = None) -> Tensor:
@@ -112,5 +120,71 @@ def tokens_of_a_cycle_are_a_geometric_sum(rows: Rows, /) -> Evidence:
         parts={
             f"α = {alpha}": Equality.of(tokens, closed.expand_as(tokens), margin=0.02)
             for alpha, tokens, closed in cells
+        }
+    )
+
+
+@claim(
+    section="8.4",
+    formula=r"\lim_{T\to 0} \sum_v \min\bigl(\varphi_T(z_p)_v, \varphi_T(z_q)_v\bigr) ="
+    r" \mathbb 1\bigl[\arg\max z_p = \arg\max z_q\bigr]",
+    source=SOURCE,
+    place="derived here",
+    assumes=("Neither law has two likeliest tokens.",),
+    experiment=greedy_drafts,
+    control=Control("tokens are drawn at T = 1", temperature=1.0),
+    mutants=(
+        Mutant("what is refused is counted", greedy_acceptance, value(torch.logical_not)),
+        Mutant("the target's next token", greedy_acceptance, arguments(lambda q, p: (q, p.roll(1, -1)))),
+    ),
+    loose="A token is accepted or not: there is no factor to be wrong.",
+)
+def greedy_decoding_accepts_where_draft_and_target_agree(rows: Rows, /) -> Evidence:
+    """Decoded greedily, a draft's token is accepted where its likeliest token is the target's, and nowhere
+    else: what acceptance tends to as T → 0. So the share that is accepted is an agreement of two classifiers,
+    and has the exact limit of one, from independent prefixes without a label.
+
+    Equality to 1e-12, at T = 10⁻⁹ for the limit.
+    """
+    return Joint(
+        parts={
+            "agreement": Identity.of(rows.greedy, rows.alike, tolerance=1e-12, effect=1.0),
+            "limit": Identity.of(rows.softened, rows.greedy, tolerance=1e-12, effect=1.0),
+        }
+    )
+
+
+@claim(
+    section="8.4",
+    formula=r"q_{\mathrm{KL}} = w p_1 + (1-w) p_2,\quad q_{\mathrm{TV}} = p_1,\quad"
+    r" 1-\alpha(q_{\mathrm{KL}}) = 2w\,(1-\alpha(q_{\mathrm{TV}})),\quad w > \tfrac12",
+    source=SOURCE,
+    place="derived here",
+    assumes=("The draft says one law at two places, of which one is more frequent.",),
+    experiment=drafts_of_one_law,
+    control=Control("both places are as frequent", share=0.5),
+    mutants=(
+        Mutant("the divergence is KL(q‖p)", kl_divergence, swapped()),
+        Mutant("nine tenths of the acceptance", acceptance, scaled(0.9)),
+        Mutant("Hellinger's affinity in the place of Σ min(p, q)", acceptance, _affinity),
+    ),
+    power=Scaled(acceptance),
+)
+def the_draft_nearest_in_divergence_is_refused_more_often_than_need_be(rows: Rows, /) -> Evidence:
+    """Of drafts that say one law at two places, the mean of the two targets has the least KL(target‖draft),
+    and the target of the more frequent place is accepted the most: the first is refused 2w times as often,
+    w the share of that place.
+
+    "nearest", "accepted": none of 60 others is nearer or is accepted more, to 1e-12; "as often": refusals are
+    2w(1−w)·TV(p₁, p₂) and (1−w)·TV(p₁, p₂), to 1e-12; "more": by a fifth or more.
+    """
+    refused, w = 1 - rows.acceptance, rows.share
+    divergence, rest = rows.divergence, (1 - w) * rows.apart
+    return Joint(
+        parts={
+            "nearest": Inequality.of(divergence[:, :1].expand_as(divergence), divergence, slack=1e-12),
+            "accepted": Inequality.of(refused[:, 1:2].expand_as(refused), refused, slack=1e-12),
+            "as often": Identity.of(refused[:, :2].T, torch.stack([2 * w * rest, rest]), tolerance=1e-12),
+            "more": Inequality.of(1.2 * refused[:, 1], refused[:, 0]),
         }
     )

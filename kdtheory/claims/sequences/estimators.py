@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
-from kdtheory.claims.evidence import Evidence, Identity, Joint
+from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint, Rate
 from kdtheory.claims.verdict import Verdict
 from kdtheory.claims.wrong import given, scaled, swapped
 from kdtheory.experiments import Rows
@@ -18,6 +18,7 @@ from kdtheory.experiments.sequences.laws import (
     k2,
     k3,
     moments_on_the_students_samples,
+    variances_of_the_estimators,
 )
 from kdtheory.sequences import estimator_moments, kl_estimate, kl_surrogate
 
@@ -30,6 +31,13 @@ def _score_of_the_other_sign(
 ) -> Tensor:
     sign = -1 if estimator == "score" else 1
     return sign * _true(*log_probs, estimator=estimator, **how)
+
+
+def _half_of_the_score(
+    *log_probs: Tensor, estimator: str, _true: Callable[..., Tensor] = kl_surrogate, **how: Tensor | None
+) -> Tensor:
+    share = 0.5 if estimator == "score" else 1
+    return share * _true(*log_probs, estimator=estimator, **how)
 
 
 @claim(
@@ -127,3 +135,50 @@ def k3_as_a_loss_descends_the_reverse_divergence(rows: Rows, /) -> Evidence:
     To 1e-10. Its mean gradient is that of KL(p‖q) instead.
     """
     return Identity.of(rows.gradient, rows.divergence_gradient, tolerance=1e-10)
+
+
+@claim(
+    section="8.2",
+    formula=r"\operatorname{Var} k_1 \sim \varepsilon^2,\ \operatorname{Var} k_3 \sim \varepsilon^4,\quad"
+    r" \nabla k_2 = k_1\nabla\ln q,\ \operatorname{Var}\nabla k_1 \not\to 0",
+    source=SOURCE,
+    place="derived here",
+    assumes=(ON_SAMPLES, "The student's logits are within ε of the teacher's."),
+    experiment=variances_of_the_estimators,
+    control=Control("the logits are within the root of ε alone", power=0.5),
+    mutants=(
+        Mutant(
+            "k2 in the place of k1", estimator_moments, given(estimator=lambda name: name.replace("1", "2"))
+        ),
+        Mutant(
+            "k1 in the place of k3", estimator_moments, given(estimator=lambda name: name.replace("3", "1"))
+        ),
+        Mutant("half of the score function", kl_surrogate, _half_of_the_score),
+    ),
+    loose="a factor on a variance does not change how fast it falls",
+)
+def one_tokens_noise_falls_with_the_distance_but_for_the_gradient_of_k1(rows: Rows, /) -> Evidence:
+    """From one token that the student drew, the variance of k1 falls like the square of its distance from the
+    teacher and that of k3 like the fourth power, though far away k3 varies more than k1. The gradient of k2
+    is that of the score function, token by token; both and that of k3 vary like the square, and that of k1,
+    whose mean is zero, as much as ever.
+
+    Slopes over ε within 0.2; "same": the two variances, to 1e-12 of the largest; "far": twice as much or
+    more, in the mean.
+    """
+    values = {
+        name: Rate.of(rows.epsilon, rows["values"][name], expected=power, margin=0.2)
+        for name, power in (("k1", 2), ("k3", 4))
+    }
+    slopes = {
+        f"∇{name}": Rate.of(rows.epsilon, rows.gradients[name], expected=power, margin=0.2)
+        for name, power in (("k1", 0), ("k3", 2), ("score", 2))
+    }
+    return Joint(
+        parts={
+            **values,
+            **slopes,
+            "same": Identity.of(rows.gradients["k2"], rows.gradients["score"], tolerance=1e-12),
+            "far": Inequality.of([2 * float(rows.far["k1"].mean())], [float(rows.far["k3"].mean())]),
+        }
+    )

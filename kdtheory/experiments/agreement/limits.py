@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import optimize, stats
 
-from kdtheory.bounds.agreement import gate_allows, points_needed
+from kdtheory.bounds.agreement import agreement_of_classes, gate_allows, points_needed
 from kdtheory.bounds.few_labels import powered_upper_limit
 from kdtheory.bounds.paired import difference_upper_limit, normal_upper_limit
 from kdtheory.bounds.stratified import neyman_allocation, stratified_upper_limit
@@ -45,6 +45,12 @@ def normal(gains: int, losses: int, trials: int) -> float:
     return normal_upper_limit(gains, losses, trials, delta=DELTA)
 
 
+def unpaired(gains: int, losses: int, trials: int) -> float:
+    """The limit of the central limit theorem for two independent samples, of whose errors none is shared."""
+    spread = sum(rate * (1 - rate) for rate in (gains / trials, losses / trials)) / trials
+    return (gains - losses) / trials + float(stats.norm.isf(DELTA)) * math.sqrt(spread)
+
+
 @experiment
 def gates_of_agreement(run: Run, /, *, read: Callable[[int, int], float] = the_limit) -> Rows:
     """All counts of 20 and of 100 points at a grid of probabilities to differ: how often what is `read` off a
@@ -69,6 +75,38 @@ def gates_of_agreement(run: Run, /, *, read: Callable[[int, int], float] = the_l
         one_fewer=one_fewer,
         delta=DELTA,
     )
+
+
+@experiment
+def agreement_in_two_classes(run: Run, /, *, families: int = 1) -> Rows:
+    """All counts of disagreements among 3 and 8 points of a teacher's two classes, each class with its
+    own probability to differ, on a grid and just above limits: how often one limit or more lies below, where
+    `families` times δ is given out. And where a level of 0.71 is to be shown too: how often one lies below
+    then, and how often a class is said to differ less than that which does not.
+    """
+    sizes, most, delta = (3, 8), 0.71, families * DELTA
+    teacher, shape = np.repeat(np.arange(2), sizes), tuple(n + 1 for n in sizes)
+    place = np.concatenate([np.arange(n) for n in sizes])  # of each point in its class
+    found = np.empty((2, *shape, 2)), np.empty((*shape, 2), dtype=bool)
+    for counts in np.ndindex(*shape):
+        student = np.where(place < np.array(counts)[teacher], 1 - teacher, teacher)
+        alone, both = (
+            agreement_of_classes(student, teacher, classes=2, delta=delta, most=level)
+            for level in (None, most)
+        )
+        found[0][:, *counts] = [[one[j].limit for j in range(2)] for one in (alone, both)]
+        found[1][counts] = [both[j].shown for j in range(2)]
+    (limits, with_level), shown = found
+    above = [[_just_above(some[..., j])[:2] for some in (limits, with_level)] for j in range(2)]
+    grids = [np.array([0.05, 0.6, most + 1e-9, *np.concatenate(some)]) for some in above]
+    told = []
+    for rates in itertools.product(*grids):
+        laws = [stats.binom.pmf(np.arange(n + 1), n, rate) for n, rate in zip(sizes, rates, strict=True)]
+        mass = np.outer(*laws)
+        events = limits < rates, with_level < rates, shown & (np.array(rates) > most)
+        told.append([mass[event.any(-1)].sum() for event in events])
+    missed, beside, said = np.array(told).T
+    return Rows(missed=missed, missed_beside=beside, wrongly_shown=said, delta=DELTA)
 
 
 @experiment

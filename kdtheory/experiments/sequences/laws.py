@@ -37,6 +37,7 @@ __all__ = [
     "sums_of_next_token_divergences",
     "total_variations_of_sequences",
     "truncated_divergences",
+    "variances_of_the_estimators",
     "with_its_tail",
 ]
 
@@ -206,6 +207,34 @@ def moments_on_the_students_samples(run: Run, /, *, estimator: Callable[..., Mom
         gradient=torch.stack([one.gradient for one in found]),
         divergence=kl_divergence(teacher, student),
         divergence_gradient=_gradient(partial(kl_divergence, teacher), student),
+    )
+
+
+@experiment
+def variances_of_the_estimators(run: Run, /, *, power: float = 1.0) -> Rows:
+    """12 pairs of laws on 6 tokens, the student's logits ε to this `power` from the teacher's along a random
+    way, ε = 2⁻³ … 2⁻⁷: variances of k1 and k3 at one token that the student drew, and of the gradients of all
+    estimators; and of k1 and k3 where the way is three times as long as at ε = 1.
+    """
+    epsilons = 0.5 ** torch.arange(3, 8, dtype=torch.float64)
+    sizes = [*(epsilons**power).tolist(), 3.0]
+    draws = _draws(run)[::5]
+    found: dict[str, list[list[Moments]]] = {
+        name: [[one(teacher + size * way, teacher) for size in sizes] for way, teacher, _ in draws]
+        for name, one in (("k1", k1), ("k2", k2), ("k3", k3), ("score", score))
+    }
+    values, gradients = (
+        {
+            name: torch.tensor([[float(getattr(m, what)) for m in row] for row in rows], dtype=torch.float64)
+            for name, rows in found.items()
+        }
+        for what in ("variance", "gradient_variance")
+    )
+    return Rows(
+        epsilon=epsilons,
+        values={name: values[name][:, :-1] for name in ("k1", "k3")},
+        gradients={name: one[:, :-1] for name, one in gradients.items()},
+        far={name: values[name][:, -1] for name in ("k1", "k3")},
     )
 
 
