@@ -125,6 +125,8 @@ def _connected(stack: ExitStack, address: str) -> Any:
                 silence_logs=100,  # what is lost or given up is told by this process
             )
         place = stack.enter_context(local)
+    else:
+        _check_address(address)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", VersionMismatchWarning)  # said later, in one line
@@ -149,6 +151,24 @@ def _local_workers(address: str) -> int | None:
             "tcp://host:8786"
         )
     return int(number)
+
+
+def _check_address(address: str) -> None:
+    """Raise unless it names a host and a port; a client of what does not would hang when it ends."""
+    from distributed.comm.addressing import get_address_host_port
+
+    if address.startswith(("inproc://", "ucx://")):
+        return
+    try:
+        _, port = get_address_host_port(address)
+        why = "" if 0 < port < 2**16 else f"there is no port {port}"
+    except ValueError as error:
+        why = str(error)
+    if why:
+        raise ValueError(
+            f"cluster = {address!r} is no address of a scheduler ({why}); give one such as tcp://host:8786, "
+            "or local:N"
+        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-import marshal
 import platform
 import sys
 from collections.abc import Callable, Iterator
@@ -19,8 +18,9 @@ from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import version
 from pathlib import Path
-from types import CodeType, FunctionType
 from typing import Any
+
+from kdtheory._content import content_digest
 
 __all__ = ["code_digest", "source_digest"]
 
@@ -31,9 +31,9 @@ _HERE = __name__.partition(".")[0]
 def code_digest(*functions: Callable[..., Any]) -> str:
     """SHA-256 over the sources that functions rest on, and the versions below them.
 
-    A function of a module without a file, as in a notebook, rests on its own bytecode, on that of the
-    functions of its module that it names, directly or through these, on numbers and texts there, and on this
-    package.
+    A function of a module without a file, as in a notebook, rests on its own bytecode and defaults, on what
+    it closes over, on the functions, classes and values of its module that it names, directly or through
+    these, and on this package.
 
     >>> from kdtheory.streams import Stream
     >>> [code_digest(other) == code_digest(Stream.child) for other in (Stream.numpy, code_digest)]
@@ -49,33 +49,11 @@ def source_digest(*functions: Callable[..., Any]) -> str:
     for function in functions:
         own = function.__module__
         if _file(own) is None:
-            digest.update(b"".join(_named_by(function)))
+            digest.update(content_digest(function).encode())
         sources |= _reached(own if _file(own) else _HERE, {_HERE, own.partition(".")[0], *_beside(own)})
     for name in sorted(sources):
         digest.update(name.encode() + b"\0" + sources[name].read_bytes())
     return digest.hexdigest()
-
-
-def _named_by(function: Callable[..., Any]) -> list[bytes]:
-    """The bytecode of a function and of those that it names in its module, and the plain values they name."""
-    left, seen, found = [function], {function}, []
-    while left:
-        one = left.pop()
-        found.append(marshal.dumps(one.__code__))
-        for name in sorted(_names(one.__code__)):
-            value = one.__globals__.get(name)
-            if isinstance(value, bool | int | float | str | tuple):
-                found.append(f"{name}={value!r}".encode())
-            elif isinstance(value, FunctionType) and value.__module__ == one.__module__ and value not in seen:
-                seen.add(value)
-                left.append(value)
-    return found
-
-
-def _names(code: CodeType) -> set[str]:
-    """The names that bytecode looks up, that of the functions within it included."""
-    inner = (_names(part) for part in code.co_consts if isinstance(part, CodeType))
-    return set(code.co_names).union(*inner)
 
 
 def _beside(module: str) -> set[str]:

@@ -117,8 +117,9 @@ def check_sources(claims: Sequence[Claim], /) -> None:
         try:
             bibliography.check_source(claim.source)
         except ValueError as error:
+            place = "kdtheory/references.bib" if _is_own(claim) else "a .bib file beside the claim"
             raise ValueError(
-                f"claim {claim.name}: {error}; or put its entry into a .bib file beside the claim, or write "
+                f"claim {claim.name}: {error}; or put its entry into {place}, or write "
                 f"source={bibliography.DERIVED!r}"
             ) from error
 

@@ -7,22 +7,26 @@ computed again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import mmap
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from jaxtyping import Float
 from torch import Tensor
 
 from kdtheory.doors import door, passing
-from kdtheory.files import Record, in_place, read_json, write_json
+from kdtheory.files import Record, check_place, in_place, read_json, write_json
 from kdtheory.ntk import Kernel
 from kdtheory.ntk.blocks import Block, filled_blocks, gram_blocks
+from kdtheory.plain import restored
 from kdtheory.progress import Progress, told
 from kdtheory.validate import check_at_least
 
@@ -63,8 +67,9 @@ def stored_gram(
         The matrix, mapped and read-only.
 
     Raises:
-        ValueError: `path` is something else, or was begun with other points, another kernel, or blocks of
-            another size; or `block_size` < 1, or jobs is 0.
+        ValueError: `path` is something else, is in use by another call, or was begun with other points,
+            another kernel, or blocks of another size; there is no room for it; or `block_size` < 1, or jobs
+            is 0.
 
     >>> import tempfile
     >>> from kdtheory.ntk import LinearKernel
@@ -83,24 +88,40 @@ def stored_gram(
         "dtype": str(_dtype(kernel, rows)),
         "block": block_size,
     }
-    out, sums = _opened(path, record, asked)
-    with told(progress, "blocks") as tell, _Pieces(path, out) as file:
-        finished = _finished(out, blocks, sums, kernel, rows, path)
-        tell(len(finished), len(blocks))
-        last = time.monotonic()
-        try:
-            left = [block for block in blocks if _name(block) not in finished]
-            for block, values in filled_blocks(kernel, rows, file, left, jobs=jobs):
-                finished[_name(block)] = _sum(values)
-                tell(len(finished), len(blocks))
-                if time.monotonic() - last > _PAUSE:
+    with _alone(path):
+        out, sums = _opened(path, record, asked)
+        with told(progress, "blocks") as tell, _Pieces(path, out) as file:
+            finished = _finished(out, blocks, sums, kernel, rows, path)
+            tell(len(finished), len(blocks))
+            last = time.monotonic()
+            try:
+                left = [block for block in blocks if _name(block) not in finished]
+                for block, values in filled_blocks(kernel, rows, file, left, jobs=jobs):
+                    finished[_name(block)] = _sum(values)
+                    tell(len(finished), len(blocks))
+                    if time.monotonic() - last > _PAUSE:
+                        write_json(record, {**asked, "finished": finished})
+                        last = time.monotonic()
+            except BaseException:
+                with contextlib.suppress(ValueError):  # an older record stands
                     write_json(record, {**asked, "finished": finished})
-                    last = time.monotonic()
-        finally:
+                raise
             write_json(record, {**asked, "finished": finished})
     del out
     found: np.memmap = np.load(path, mmap_mode="r")
     return found
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Nobody else writes to the file at the same time, perhaps of another kernel."""
+    check_place(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=0):
+            yield
+    except Timeout:
+        raise ValueError(f"{path} is in use by another call; wait for it, or choose another place") from None
 
 
 class _Pieces:
@@ -124,8 +145,14 @@ class _Pieces:
         for number, row in enumerate(np.ascontiguousarray(values), i.start):
             self._file.seek(self._start + row.itemsize * (number * self._columns + j.start))
             piece = memoryview(row).cast("B")
-            while piece:  # a device may take less at once than it is given
-                piece = piece[self._file.write(piece) :]
+            try:
+                while piece:  # a device may take less at once than it is given
+                    piece = piece[self._file.write(piece) :]
+            except OSError as error:
+                raise ValueError(
+                    f"{self._path} cannot be written ({error.strerror}); make room, and call again: what is "
+                    "finished is kept"
+                ) from error
 
 
 def _opened(path: Path, record: Path, asked: Record) -> tuple[np.memmap, dict[str, int]]:
@@ -134,7 +161,7 @@ def _opened(path: Path, record: Path, asked: Record) -> tuple[np.memmap, dict[st
     if not record.exists():
         if path.exists():
             raise ValueError(f"{path} is there, and no record of how it was made; choose another place")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _check_room(path, n * n * dtype.itemsize)
         write_json(record, {**asked, "finished": {}})
         return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(n, n)), {}
     there = read_json(record)
@@ -144,12 +171,27 @@ def _opened(path: Path, record: Path, asked: Record) -> tuple[np.memmap, dict[st
                 f"{path} was begun with {name} = {there.get(name)}, not {value}; ask the same to go on with "
                 f"it, choose another place, or remove it and {record.name}"
             )
+    sums: dict[str, int] = restored(dict[str, int], there.get("finished"), f"{record}: finished")
     if not path.exists():  # killed between the two
         return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(n, n)), {}
-    out = np.lib.format.open_memmap(path, mode="r+")
-    if out.shape != (n, n) or out.dtype != dtype:
-        raise ValueError(f"{path} is {out.shape} of {out.dtype}; it was changed, choose another place")
-    return out, there["finished"]
+    try:
+        out = np.lib.format.open_memmap(path, mode="r+")
+        found = f"{out.shape} of {out.dtype}"
+    except (OSError, ValueError) as error:
+        out, found = None, f"no .npy file that can be written ({error})"
+    if out is None or out.shape != (n, n) or out.dtype != dtype:
+        raise ValueError(f"{path} is {found}; it was changed, choose another place")
+    return out, sums
+
+
+def _check_room(path: Path, size: int) -> None:
+    """Raise unless the disk has room for the file, of which nothing is written at first."""
+    disk = shutil.disk_usage(path.parent)
+    if disk.total and disk.free < size:
+        raise ValueError(
+            f"{path} needs {size / 1e9:.3g} GB, and {disk.free / 1e9:.3g} GB are free there; make room, or "
+            "choose another place"
+        )
 
 
 def _finished(

@@ -21,13 +21,17 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from kdtheory.certify import certify
 from kdtheory.losses import distillation, label_loss
-from kdtheory.networks import MLP
+from kdtheory.multiview import ComparisonPlan, compare_plain
+from kdtheory.networks import MLP, PatchNetwork
 from kdtheory.ntk import EmpiricalKernel, InfiniteMLP, gram_product, ntk_vector_product
 from kdtheory.plots import PALETTE
 from kdtheory.populations import train
+from kdtheory.problems import MultiViewWorld
 from kdtheory.recipe import Recipe
-from kdtheory.schemes import evaluate, fit
+from kdtheory.schemes import born_again, compare, distil, evaluate, fit, hinton, mutual, populations
+from kdtheory.stochastic import train_posterior
 from kdtheory.streams import Stream
 from kdtheory.types import resolve_device
 
@@ -104,9 +108,80 @@ class _World:
 
     def fitted(self, device: Any) -> Tensor:
         """The weights of a module that was fitted there."""
-        _, module = self.on("cpu")
-        done = fit(module, (self.x, self.y), recipe=self.recipe, stream=self.stream, device=device)
-        return nn.utils.parameters_to_vector(done.module.parameters()).detach()
+        return _weights(fit(self.fresh(), (self.x, self.y), **self.shared(device)).module)
+
+    def shared(self, device: Any) -> dict[str, Any]:
+        """What every scheme is told."""
+        return {"recipe": self.recipe, "stream": self.stream.child("scheme"), "device": device}
+
+    def fresh(self) -> nn.Module:
+        """A copy of the module, here."""
+        return self.on("cpu")[1]
+
+    def distilled(self, device: Any) -> Tensor:
+        """The weights of a student of the module."""
+        losses = hinton(temperature=4.0, weight=0.9)
+        done = distil(self.fresh(), self.fresh(), (self.x, self.y), losses=losses, **self.shared(device))
+        return _weights(done.module)
+
+    def cohort(self, device: Any) -> Tensor:
+        """The weights of two students that teach each other."""
+        pair = [self.fresh(), self.fresh()]
+        with self.stream.child("second").default():
+            pair[1][0].reset_parameters()
+        done = mutual(pair, (self.x, self.y), **self.shared(device))
+        return torch.cat([_weights(one.module) for one in done])
+
+    def generations(self, device: Any) -> Tensor:
+        """The weights of the last of two generations."""
+        done = born_again(self.fresh, (self.x, self.y), rounds=1, **self.shared(device))
+        return _weights(done[-1].module)
+
+    def compared(self, device: Any) -> Tensor:
+        """The measures of two seeds."""
+        shared = {"recipe": self.recipe, "device": device}
+        scheme = {"labels": lambda here: fit(self.fresh(), (self.x, self.y), stream=here, **shared)}
+        found = compare(scheme, (self.x, self.y), seeds=2, stream=self.stream, device=device)
+        return torch.tensor(found.measures["value"].tolist())
+
+    def populations(self, device: Any) -> Tensor:
+        """The logits of populations by the three schemes."""
+        shared = {**self.shared(device), "members": 2}
+        made = [
+            populations.distil(self.net, self.x, self.y, self.probs, temperature=4.0, weight=0.9, **shared),
+            populations.born_again(self.net, self.x, self.y, rounds=1, **shared)[-1],
+            populations.mutual(self.net, self.x, self.y, **shared),
+        ]
+        return torch.cat([one.logits(self.x[:100]).cpu().flatten() for one in made])
+
+    def posterior(self, device: Any) -> Tensor:
+        """The mean and deviation of a posterior."""
+        start = self.net.init(self.stream.child("prior"), members=1)[0]
+        found = train_posterior(
+            self.net, self.x, self.probs, prior_mean=start, certified=len(self.x), delta=0.05,
+            **self.shared(device),
+        )  # fmt: skip
+        return torch.cat([found.mean, found.std]).detach()
+
+    def certified(self, device: Any) -> Tensor:
+        """The limits of the module's error."""
+        held = (self.x + 1.0, self.y)
+        found = certify(self.fresh(), holdout=held, fixed_in_advance=True, device=device)
+        return torch.tensor([bound.value for bound in found.lines.values()])
+
+    def views(self, device: Any) -> Tensor:
+        """The accuracies of networks and students on multi-view data."""
+        world = MultiViewWorld(classes=3, noise_chance=0.4, noise_weights=(0.2, 0.4), patch_dim=24)
+        network = PatchNetwork(3, world.num_patches, 24, channels=4, power=3, init_std=0.05)
+        plan = ComparisonPlan(n=30, recipe=self.recipe.but(optimizer="sgd"), student_steps=self.recipe.steps)
+        found = compare_plain(
+            world, network, plan, members=2, students=2, stream=self.stream, test_points=60, device=device
+        )
+        return torch.stack([found.single.logits, found.distilled.logits]).cpu()
+
+
+def _weights(module: nn.Module) -> Tensor:
+    return nn.utils.parameters_to_vector(module.parameters()).detach()
 
 
 def _sizes(part: nn.Module) -> tuple[int, ...]:
@@ -129,6 +204,14 @@ _CASES: dict[str, Callable[[_World, Any], Tensor]] = {
         device, loss=distillation, teacher_probs=world.probs, settings={"temperature": 4.0, "weight": 0.9}
     ),
     "module on labels": lambda world, device: world.fitted(device),
+    "module, distilled": lambda world, device: world.distilled(device),
+    "modules that teach each other": lambda world, device: world.cohort(device),
+    "modules of two generations": lambda world, device: world.generations(device),
+    "schemes compared": lambda world, device: world.compared(device),
+    "populations by three schemes": lambda world, device: world.populations(device),
+    "posterior": lambda world, device: world.posterior(device),
+    "certificates": lambda world, device: world.certified(device),
+    "networks on views": lambda world, device: world.views(device),
     "evaluation": lambda world, device: torch.tensor(
         list(evaluate(world.module, (world.x, world.y), device=device).values())
     ),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import runpy
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -166,11 +169,21 @@ APART: dict[str, Case] = {
 """Calls with arguments of both devices."""
 
 
+def of_the_study() -> dict[str, Case]:
+    """The cases of the study of devices, at its small sizes."""
+    path = Path(__file__).parents[1] / "studies/benchmark_device.py"
+    study = runpy.run_path(str(path))
+    small = {name: study["SMALL"][name] for name in ("width", "members")}
+    points = randn(study["SMALL"]["points"], study["SMALL"]["dim"])
+    world = study["_World"](points, Stream(5), *small.values(), RECIPE)
+    return {f"study: {name}": partial(case, world) for name, case in study["_CASES"].items()}
+
+
 def main() -> None:
     """Each case: how far the value there is from the CPU's, or what went wrong and where."""
     warnings.simplefilter("error")
     with elsewhere() as there:
-        for name, case in CASES.items():
+        for name, case in {**CASES, **of_the_study()}.items():
             told: dict[str, Any] = {"case": name}
             try:
                 here, value = case("cpu").detach(), case(there).detach()

@@ -194,7 +194,7 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
         pass
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nowhere", "http://"])
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "127.0.0.1:9"])
 @pytest.mark.parametrize("command", [["verify", CHEAP[0].name], ["study", "soft_ratio", "--small"]])
 def test_a_scheduler_that_does_not_answer_is_one_line_and_exit_code_2(
     address: str, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
@@ -210,6 +210,19 @@ def test_a_scheduler_that_does_not_answer_is_one_line_and_exit_code_2(
     assert ended.value.code == 2
     assert len(said) == 1
     assert f"cluster = '{address}': no scheduler of dask's answers there" in said[0]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["nowhere", "", "http://", "http://host:8786", "tcp://host", "tcp://host:x", "tcp://host:99999"],
+)
+def test_an_address_without_host_or_port_is_refused_before_anything_is_begun(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client of dask's would be left behind, and hold up the end of the process."""
+    monkeypatch.setattr("distributed.Client", None)
+    with pytest.raises(ValueError, match="is no address of a scheduler"), on_cluster(address):
+        pass
 
 
 ALONE = """

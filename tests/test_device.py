@@ -5,6 +5,9 @@ The device is one of `elsewhere.py`, for which torch wants a process of its own.
 
 from __future__ import annotations
 
+import ast
+import importlib
+import inspect
 import json
 import os
 import re
@@ -13,6 +16,10 @@ import sys
 from functools import cache
 from pathlib import Path
 
+PACKAGES = (
+    "certify", "compare", "compression", "imitation", "losses", "multiview", "networks", "ntk", "populations",
+    "risk", "schemes", "schemes.populations", "self_distillation", "sequences", "stochastic", "transfer_risk",
+)  # fmt: skip
 HERE = Path(__file__).parent
 
 
@@ -33,7 +40,25 @@ def test_what_is_trained_computed_and_certified_there_is_what_it_is_here() -> No
     found = [one for one in lines("device_cases.py") if "case" in one]
     assert [one for one in found if "error" in one or one["apart"] > 1e-5] == []
     ours = {"evaluation", "certify", "compare"}  # numbers of Python's
+    ours |= {f"study: {name}" for name in (
+        "evaluation", "certificates", "schemes compared", "product with a kernel",
+        "populations by three schemes", "networks on views",
+    )}  # fmt: skip
     assert {one["case"] for one in found if not one["there"]} == ours
+
+
+def test_the_study_of_devices_runs_all_that_takes_one() -> None:
+    study = (HERE.parent / "studies/benchmark_device.py").read_text(encoding="utf-8")
+    nodes = [node for node in ast.walk(ast.parse(study)) if isinstance(node, ast.Attribute | ast.Name)]
+    named = {node.attr if isinstance(node, ast.Attribute) else node.id for node in nodes}
+    packages = [importlib.import_module(f"kdtheory.{name}") for name in PACKAGES]
+    takes = {name for one in packages for name in one.__all__ if takes_device(getattr(one, name))}
+    assert len(takes) > 8
+    assert takes - named == set()
+
+
+def takes_device(public: object) -> bool:
+    return inspect.isfunction(public) and "device" in inspect.signature(public).parameters
 
 
 def test_arguments_of_two_devices_are_told_apart() -> None:

@@ -78,6 +78,32 @@ def test_a_function_without_a_file_rests_on_its_own_code() -> None:
     assert made[0] == made[2] != made[1]
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("def check(x=1): return x", "def check(x=2): return x"),
+        ("def h(k=1): return k\ndef check(): return h()", "def h(k=2): return k\ndef check(): return h()"),
+        ("x = [1]\ndef check(): return x", "x = [2]\ndef check(): return x"),
+        ("x = {1: 2}\ndef check(): return x", "x = {1: 3}\ndef check(): return x"),
+        ("x = 0.0\ndef check(): return x", "x = -0.0\ndef check(): return x"),
+        ("x = ones(2)\ndef check(): return x", "x = 2 * ones(2)\ndef check(): return x"),
+        ("x = ones(2)\ndef check(): return x", "x = ones(2).double()\ndef check(): return x"),
+        ("x = partial(max, 1)\ndef check(): return x", "x = partial(max, 2)\ndef check(): return x"),
+        ("class A:\n  x = 1\ndef check(): return A.x", "class A:\n  x = 2\ndef check(): return A.x"),
+        ("@cache\ndef h(): return 1\ndef check(): h()", "@cache\ndef h(): return 2\ndef check(): h()"),
+        ("def m(k):\n  return lambda: k\ncheck = m(1)", "def m(k):\n  return lambda: k\ncheck = m(2)"),
+        ("x = cache\ndef check(): return x", "x = partial\ndef check(): return x"),
+    ],
+)  # fmt: skip
+def test_a_function_without_a_file_rests_on_the_values_that_it_names(old: str, new: str) -> None:
+    made = []
+    for text in (old, new, old, "\n\n" + old):
+        names = {"__name__": "notebook"}
+        exec(f"from torch import ones\nfrom functools import cache, partial\n{text}", names)
+        made.append(code_digest(names["check"]))
+    assert made[0] == made[2] == made[3] != made[1]
+
+
 TYPED = """
 import torch
 from kdtheory import Control, Mutant, Rows, claim, experiment
@@ -110,6 +136,7 @@ def typed_in_holds(rows, /):
         ("SIZE = 3", "SIZE = 4"),
         ("torch.ones", "torch.zeros"),
         ("* factor", "+ factor"),
+        ("factor=2.0", "factor=lambda: 2.0"),
         ("factor=1.0", "factor=1.5"),
         ("factor=2.0", "factor=3.0"),
         ("logits * 0", "logits * 2"),

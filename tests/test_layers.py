@@ -13,7 +13,7 @@ LEVELS = {
     "streams": 0, "types": 0, "validate": 0, "stats": 0, "search": 0, "roles": 0, "role_rows": 0,
     "rows": 0, "problems": 0, "networks": 0, "batches": 0, "datasets": 0, "bibliography": 0, "inversion": 0,
     "doors": 0, "_kinds": 0, "_array_kinds": 0, "_tensor_kinds": 0, "_axes": 0, "_plain_kinds": 0,
-    "_lazy": 0, "gathered": 0, "progress": 0, "workers": 0,
+    "_lazy": 0, "_content": 0, "gathered": 0, "progress": 0, "workers": 0,
     "plain": 0, "digest": 0, "recipe": 0, "iterates": 0, "tensor_trees": 0, "shown": 0, "answers": 0,
     "_near": 0, "_autocast": 0, "_jacobians": 0, "_prefix_codes": 0, "_undefined": 0,
     "_parts_of_batches": 0,

@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ import torch
 from torch import Tensor
 
 from kdtheory import Stream
+from kdtheory import stored_gram as module
 from kdtheory.ntk import EmpiricalKernel, InfiniteMLP, LinearKernel
 from kdtheory.stored_gram import stored_gram
 
@@ -102,6 +105,70 @@ def test_what_is_asked_must_be_what_was_begun(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"block_size|jobs"):
             stored_gram(KERNEL, x, tmp_path / "new.npy", **bad)
     assert not (tmp_path / "new.npy").exists()
+
+
+def without(record: dict) -> str:
+    return json.dumps({name: value for name, value in record.items() if name != "finished"})
+
+
+@pytest.mark.parametrize(
+    ("name", "damaged", "said"),
+    [
+        ("gram.npy.json", lambda text: text[:40], "is not JSON"),
+        ("gram.npy.json", lambda text: without(json.loads(text)), "finished is None, and must be an object"),
+        (
+            "gram.npy.json",
+            lambda text: json.dumps({**json.loads(text), "finished": [1]}),
+            "must be an object",
+        ),
+        ("gram.npy.json", lambda text: json.dumps({**json.loads(text), "finished": {"0,0": "a"}}), "a whole"),
+        ("gram.npy", lambda _: "", r"is no \.npy file that can be written"),
+        ("gram.npy", lambda _: "mine" * 100, r"is no \.npy file that can be written"),
+    ],
+)
+def test_what_was_damaged_is_refused_in_words(
+    name: str, damaged: Callable[[str], str], said: str, tmp_path: Path
+) -> None:
+    stored_gram(KERNEL, points(), tmp_path / "gram.npy", block_size=7)
+    place = tmp_path / name
+    place.write_text(damaged(place.read_text(encoding="latin-1")), encoding="latin-1")
+    with pytest.raises(ValueError, match=said):
+        stored_gram(KERNEL, points(), tmp_path / "gram.npy", block_size=7)
+
+
+class Asks:
+    """The kernel, which is asked for the same file meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, rows: Tensor, columns: Tensor | None = None, /) -> Tensor:
+        with pytest.raises(ValueError, match="in use by another call"):
+            stored_gram(LinearKernel(), points(), self.path, block_size=7)
+        return KERNEL(rows, columns)
+
+    def diagonal(self, rows: Tensor, /) -> Tensor:
+        return KERNEL.diagonal(rows)
+
+
+def test_two_calls_do_not_write_one_file(tmp_path: Path) -> None:
+    found = stored_gram(Asks(tmp_path / "gram.npy"), points(), tmp_path / "gram.npy", block_size=7)
+    assert np.allclose(found, KERNEL(points()).numpy(), rtol=1e-14)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="writes to /dev/full")
+def test_a_full_disk_is_said_before_and_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, path = points(), tmp_path / "gram.npy"
+    with monkeypatch.context() as small:
+        small.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(total=10**9, free=13_447))
+        with pytest.raises(ValueError, match=r"needs 1\.34e-05 GB, and 1\.34e-05 GB are free"):
+            stored_gram(KERNEL, x, path, block_size=7)
+    assert not path.exists()
+    with monkeypatch.context() as small:
+        small.setattr(module, "in_place", lambda _: open("/dev/full", "r+b", buffering=0))  # noqa: SIM115
+        with pytest.raises(ValueError, match="No space left on device\\); make room, and call again"):
+            stored_gram(KERNEL, x, path, block_size=7)
+    assert np.allclose(stored_gram(KERNEL, x, path, block_size=7), KERNEL(x).numpy(), rtol=1e-14)
 
 
 KILLED = """

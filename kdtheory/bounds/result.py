@@ -33,8 +33,8 @@ class Bound:
         delta: δ.
         assumptions: each assumption as a sentence, and whether it was met.
         trivial: the level that holds without any data (1 for a loss in [0, 1]).
-        value_at: the bound at size n, all that was seen on the sample being equal; falls with n. None where
-            the function does not know.
+        value_at: the bound at another size n, with what was measured on the sample as it is; falls with n.
+            None where the function does not know.
         least: the least size at which the bound exists.
         over: what the probability 1 − δ is over, as a phrase.
         quantities: what went in, by name: sizes, counts, bits, divergences.
@@ -159,7 +159,7 @@ def size_needed(value_at: Callable[[int], float], /, *, trivial: float = 1.0, le
     """The least n ≥ `least` at which `value_at(n)`, which falls with n, is below the trivial level.
 
     Args:
-        value_at: the bound at size n, all that was seen on the sample being equal.
+        value_at: the bound at another size n, with what was measured on the sample as it is.
         trivial: the level to get below.
         least: the least size at which the bound exists.
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
+from kdtheory._content import content_digest
 from kdtheory._plain_kinds import is_array, is_tensor
 from kdtheory.doors import Calls, calls_recorded, gate, note_calls
 from kdtheory.experiments.rows import Rows
@@ -39,6 +40,7 @@ _replaced: list[Callable[..., Any]] = []
 class _Kept:
     rows: Rows
     called: Calls
+    code: str
 
 
 @gate
@@ -73,8 +75,8 @@ class Experiment:
 
     @property
     def key(self) -> tuple[Hashable, ...]:
-        """Its identity: the measurement and the settings."""
-        return (self.measure, *sorted(self.settings.items()))
+        """Its identity: the measurement and the settings; numbers of two types are two settings."""
+        return (self.measure, *((name, _exactly(self.settings[name])) for name in sorted(self.settings)))
 
     @property
     def says(self) -> str:
@@ -92,12 +94,13 @@ class Experiment:
     def rows(self, run: Run, /) -> Rows:
         """The rows of the experiment in a run, of which the stream counts by its seed alone.
 
-        They are shared by all who ask: to be read, not written on.
+        They are shared by all who ask: to be read, not written on. They are measured anew where a function
+        that the measurement names, or a value, is another one since, or a file of the data.
         """
         run = replace(run, stream=self.stream(run.stream.seed))
-        key = (*self.key, run)
+        key = (*self.key, run, run.stamp)
         kept = _KEPT.get(key)
-        if kept is None or _touched(kept):
+        if kept is None or _touched(kept) or not (_replaced or kept.code == self._code):
             kept = self._measured(run)
             if not _replaced:
                 _KEPT[key] = kept
@@ -111,7 +114,12 @@ class Experiment:
             rows = self.measure(run, **self.settings)
         if not isinstance(rows, Rows):
             raise TypeError(f"experiment {self.name} measured a {type(rows).__name__}; give Rows")
-        return _Kept(rows, called)
+        return _Kept(rows, called, self._code)
+
+    @property
+    def _code(self) -> str:
+        """A digest of what the measurement and its settings are now."""
+        return content_digest(self.measure, dict(self.settings))
 
 
 @overload
@@ -183,6 +191,13 @@ def only_read(*several: Rows) -> Iterator[None]:
             raise ValueError(
                 f"column {written[0]!r} of the rows was written on, which others read too; copy it"
             )
+
+
+def _exactly(setting: Hashable) -> Hashable:
+    """A setting that equals another one only where that is of the same type and sign."""
+    if isinstance(setting, tuple):
+        return tuple(map(_exactly, setting))
+    return (type(setting), setting, repr(setting)) if isinstance(setting, int | float) else setting
 
 
 def _state(column: Any) -> Hashable:

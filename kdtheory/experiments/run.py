@@ -43,9 +43,17 @@ class Run:
     @property
     def images(self) -> Images:
         """The real images of this run."""
-        return _images(self.data)
+        return _images(self.data, self.stamp)
+
+    @property
+    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, size and time of each file of the data: other ones are other data."""
+        if self.data is None or not self.data.is_dir():
+            return ()
+        stats = [(path.name, path.stat()) for path in sorted(self.data.iterdir()) if path.is_file()]
+        return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 @remembered
-def _images(data: Path | None) -> Images:
+def _images(data: Path | None, _stamp: tuple[tuple[str, int, int], ...]) -> Images:
     return load_images(data)

@@ -182,7 +182,7 @@ def compare_plain(
     stream: Stream,
     test_points: int = 500,
     stratified: bool = False,
-    device: str = "auto",
+    device: str | torch.device = "auto",
 ) -> Comparison:
     """Train and distil plain torch networks on patches in R^d.
 

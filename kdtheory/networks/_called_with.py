@@ -16,7 +16,7 @@ __all__ = ["called_with"]
 
 
 def called_with(module: nn.Module, weights: Mapping[str, Tensor], inputs: Tensor, /) -> Any:
-    """What the module says of the inputs with these weights, by name; ties are kept.
+    """The answer of the module to the inputs with these weights, by name; ties are kept.
 
     >>> import torch
     >>> twice = nn.Linear(1, 1, bias=False)

@@ -176,7 +176,7 @@ class MLP:
         return self._tape_of(self._blocks(params), self._blocks(gradient))
 
     def _tape_of(self, weights: list[Tensor], gradients: list[Tensor], /) -> MLPTape:
-        """The same of layers that need not lie in one array: of each a tensor as `_blocks` has it."""
+        """`tape`, of layers that need not lie in one array: a tensor for each, as `_blocks` has it."""
         return MLPTape(weights, gradients, ACTIVATIONS[self.activation], self.bias)
 
     @property

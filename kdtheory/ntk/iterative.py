@@ -82,7 +82,9 @@ def iterative_solution(
     Blocks of Θ for which there is no room are computed at each step and dropped.
 
     `error` is a certificate of the matrix as it is computed in the precision of the points, up to the
-    rounding of sums: in float32 the entries themselves are off by about 1e-6 of them.
+    rounding of sums: in float32 the entries themselves are off by about 1e-6 of them. Rounded entries may
+    take ρ = 2ε√(max K(x, x)·ΣK(x, x)) from an eigenvalue, ε that of the precision; hence the jitter must be
+    more than that, and the error has a factor 1/√(1 − ρ/s).
 
     Args:
         kernel: K.
@@ -103,7 +105,7 @@ def iterative_solution(
 
     Raises:
         ValueError: an entry is not finite, there is not one target for each point, a number is out of range,
-            the jitter is no more than rounding in the kernel's precision, or every target is zero.
+            the jitter is no more than rounding takes, or every target is zero.
 
     >>> from kdtheory.ntk import LinearKernel
     >>> found = iterative_solution(LinearKernel(), torch.eye(2), torch.tensor([3.0, 4.0]), jitter=1.0)
@@ -120,13 +122,14 @@ def iterative_solution(
     z = targets.detach().cpu().double().numpy()
     if not z.any():
         raise ValueError("targets are all zero, and so is the solution; give others")
-    own = kernel.diagonal(rows if scale is None else rows[:1]).detach()
+    own = kernel.diagonal(rows).detach()
     ridge = jitter * (float(own.double().mean()) if scale is None else scale)
     check_positive("scale", ridge)
-    if jitter <= torch.finfo(own.dtype).eps:
+    lost = 2 * torch.finfo(own.dtype).eps * float(own.max() * own.double().sum()) ** 0.5 / ridge
+    if lost >= 1:
         raise ValueError(
-            f"jitter = {jitter:g} is lost in the rounding of the kernel's {own.dtype}; give a larger one, or "
-            "points in float64"
+            f"jitter = {jitter:g} is lost in the rounding of the kernel's {own.dtype}; give more than "
+            f"{jitter * lost:.2g}, or points in float64"
         )
     if not kept_mb >= 0:
         raise ValueError(f"kept_mb is {kept_mb:g}; give 0 or more megabytes")
@@ -140,7 +143,7 @@ def iterative_solution(
     with told(progress, "steps") as tell:
         alpha, steps = _descended(product, near, z, tolerance, most, tell)
     residual = z - product(alpha, torch.float64)
-    error = near.energy(residual)
+    error = near.energy(residual) / (1 - lost) ** 0.5
     # αᵀ(2z − Aα) = zᵀA⁻¹z − rᵀA⁻¹r.
     low = float(alpha @ (z + residual))
     return IterativeSolution(

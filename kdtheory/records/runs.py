@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,13 +12,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from kdtheory._content import content_digest
 from kdtheory.bibliography import own_entries
 from kdtheory.claims import Claim, examine
 from kdtheory.claims.examined import Examined
 from kdtheory.claims.finding import Ledger
 from kdtheory.digest import code_digest
 from kdtheory.doors import gate
-from kdtheory.experiments import shown
 from kdtheory.files import read_json, sweep, write_file, write_json
 from kdtheory.plain import plain, restored
 from kdtheory.records.documents import ledger_record
@@ -151,6 +150,5 @@ def code_of(claim: Claim, /) -> str:
     measures = [one.measure for one in claim.experiments]
     wrong = [one.wrong for one in claim.mutants if isinstance(one.wrong, FunctionType)]
     declared = [claim.premise, *(one.overrides for one in claim.controls)]
-    settings = [{name: shown(value) for name, value in one.items()} for one in declared]
     own = code_digest(claim.relation, *measures, *wrong, examine)
-    return hashlib.sha256(f"{own} {settings}".encode()).hexdigest()
+    return content_digest(own, *(dict(one) for one in declared))

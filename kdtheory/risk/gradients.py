@@ -100,7 +100,7 @@ def network_gradient_noise(
 ) -> GradientNoise:
     """`gradient_noise` of a network, by ‖g_y‖² = u_yᵀ(JJᵀ)u_y and one gradient for the mean.
 
-    The squared norm of the mean is taken off: a trace below its rounding is told as 0.
+    The squared norm of the mean is subtracted: a trace below its rounding is given as 0.
 
     Args:
         logits: the network as a function of its parameters and of inputs, `architecture.logits`; rows of the

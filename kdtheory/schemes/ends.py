@@ -56,7 +56,7 @@ def check_smallest(nets: nn.Module, data: Batches) -> None:
 
 
 def check_sparse(nets: nn.Module, recipe: Recipe) -> None:
-    """Of torch's optimisers by name, only plain gradient descent takes the sparse gradients of embeddings."""
+    """Raise where an embedding has sparse gradients and the optimiser, by name, is not plain descent."""
     plain = recipe.optimizer == "sgd" and not (recipe.momentum or recipe.weight_decay or recipe.clip_norm)
     for name, part in nets.named_modules():
         asked = isinstance(part, nn.Embedding | nn.EmbeddingBag) and part.sparse and part.weight.requires_grad

@@ -104,7 +104,7 @@ class Run:
 
 
 def _fits(nets: nn.Module, kept: Mapping[str, Tensor]) -> bool:
-    """The same parameters, and buffers of the same names and types: some grow, or come when needed."""
+    """Whether parameters are the same, and buffers of the same names and types: some grow, or come late."""
     named = dict(nets.named_parameters())
     if any(name not in kept or kept[name].shape != value.shape for name, value in named.items()):
         return False

@@ -201,6 +201,30 @@ def test_the_interval_holds_the_exact_risk_of_four_thousand(monkeypatch: pytest.
         assert float((found.risk - curve.risk).abs().max()) <= 0.002
 
 
+@pytest.mark.parametrize("n", [100, 300])
+@pytest.mark.parametrize("jitter", [1e-4, 3e-5, 1e-5])
+@pytest.mark.parametrize("kernel", [KERNEL, LinearKernel()])
+def test_the_error_is_certified_where_rounding_takes_from_eigenvalues(
+    kernel: InfiniteMLP | LinearKernel, jitter: float, n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of points that are there twice a matrix in float32 has eigenvalues below zero."""
+    monkeypatch.setattr(iterative, "_BLOCK", 2048)
+    x = points(n, dim=6, dtype=torch.float32)
+    x[n // 2 :] = x[: n // 2]
+    z = points(n, seed=1, dim=1)[:, 0]
+    found = iterative_solution(kernel, x, z, jitter=jitter, landmarks=n, tolerance=1e-3)
+    whole = kernel(x).double() + found.ridge * torch.eye(n, dtype=torch.float64)
+    truth = torch.linalg.solve(whole, z)
+    apart = found.coefficients - truth
+    assert float(torch.linalg.eigvalsh(whole)[0]) < found.ridge
+    assert float(apart @ whole @ apart) ** 0.5 <= found.error
+    assert found.squared_norm[0] <= float(z @ truth) <= found.squared_norm[1]
+    with pytest.raises(
+        ValueError, match=r"lost in the rounding of the kernel's torch\.float32; give more than"
+    ):
+        iterative_solution(kernel, x, z, jitter=1e-6)
+
+
 @pytest.mark.parametrize("jitter", [1e-16, 1e-19])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_jitter_below_the_rounding_is_refused(dtype: torch.dtype, jitter: float) -> None:

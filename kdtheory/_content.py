@@ -1,0 +1,189 @@
+"""A digest of what a value holds: of a function its code and defaults, what it closes over and what it names.
+
+What a function names is looked up now: a helper that was defined again, or replaced, is another one.
+Functions of its own module, of its package and of those without a file are followed; of others their code
+counts, and not what that names.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import hashlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from kdtheory._plain_kinds import is_array, is_tensor
+
+__all__ = ["content_digest"]
+
+_HERE = __name__.partition(".")[0]
+_BARE = (type(None), bool, int, float, complex, str, bytes)
+_PLACE = re.compile(r"0x[0-9a-f]+")
+_UNSAID = ("__dict__", "__doc__", "__firstlineno__", "__module__", "__static_attributes__", "__weakref__")
+"""What a class holds that says where it stands, or what it is for."""
+
+
+def content_digest(*values: Any) -> str:
+    """SHA-256 of what values hold; numbers of two types, and the two zeros, are two values.
+
+    >>> content_digest(1, (2.0,)) == content_digest(1, (2.0,))
+    True
+    >>> content_digest(1) == content_digest(1.0) or content_digest(0.0) == content_digest(-0.0)
+    False
+    """
+    written = _Written(next((str(one.__module__) for one in values if hasattr(one, "__code__")), ""))
+    for value in values:
+        written.add(value)
+    return written.digest.hexdigest()
+
+
+class _Written:
+    """Values written into a digest one after the other; one that comes again is named by its place."""
+
+    def __init__(self, home: str) -> None:
+        self.digest = hashlib.sha256()
+        self._home, self._seen, self._held = home, dict[int, int](), list[Any]()
+
+    def _put(self, *words: object) -> None:
+        for word in words:
+            text = word if isinstance(word, bytes) else str(word).encode()
+            self.digest.update(b"%d:" % len(text) + text)
+
+    def _followed(self, module: str | None) -> bool:
+        package = (module or "").partition(".")[0]
+        if module == self._home or not getattr(sys.modules.get(module or ""), "__file__", None):
+            return package not in sys.builtin_module_names
+        return package == self._home.partition(".")[0] != _HERE
+
+    def add(self, value: Any) -> None:
+        """One more value."""
+        if isinstance(value, _BARE):
+            self._put(type(value).__name__, value if isinstance(value, bytes) else repr(value))
+            return
+        if id(value) in self._seen:
+            self._put("again", self._seen[id(value)])
+            return
+        if not isinstance(value, tuple | frozenset):  # the compiler may make one of two that are equal
+            self._seen[id(value)] = len(self._seen)
+            self._held.append(value)  # so that no other value takes its place in memory
+        self._put(type(value).__qualname__)
+        if is_tensor(value) or is_array(value):
+            self._add_numbers(value)
+        elif isinstance(value, FunctionType):
+            self._add_function(value)
+        elif isinstance(value, type):
+            self._add_class(value)
+        elif isinstance(value, ModuleType):
+            self._put(value.__name__)
+        else:
+            self._add_parts(value)
+
+    def _add_all(self, values: Iterable[Any]) -> None:
+        for value in values:
+            self.add(value)
+
+    def _add_parts(self, value: Any) -> None:
+        match value:
+            case tuple() | list():
+                self._put(len(value))
+                self._add_all(value)
+            case set() | frozenset():
+                self._put(*sorted(content_digest(one) for one in value))
+            case Mapping():
+                self._put(len(value))
+                self._add_all(part for item in value.items() for part in item)
+            case functools.partial():
+                self._add_all((value.func, value.args, value.keywords))
+            case MethodType():
+                self._add_all((value.__func__, value.__self__))
+            case enum.Enum():
+                self._add_all((type(value), value.name))
+            case _ if is_dataclass(value):
+                self._add_all((type(value), *(getattr(value, one.name, None) for one in fields(value))))
+            case _ if "__wrapped__" in getattr(value, "__dict__", ()):  # a cache around a function
+                self.add(value.__wrapped__)
+            case _ if callable(getattr(type(value), "state_dict", None)):
+                self._add_all((type(value), value.state_dict()))
+            case _:
+                self.add(type(value))
+                own = self._followed(type(value).__module__) and hasattr(value, "__dict__")
+                self._put("" if own else _PLACE.sub("", repr(value)))
+                self._add_all((dict(vars(value)),) if own else ())
+
+    def _add_numbers(self, value: Any) -> None:
+        if is_tensor(value):
+            import torch
+
+            self._put(value.dtype, tuple(value.shape), value.device.type)
+            if value.layout is torch.strided and value.device.type != "meta":
+                flat = value.detach().cpu().resolve_conj().contiguous().flatten()
+                self._put(flat.view(torch.uint8).numpy().tobytes())
+        elif value.dtype.hasobject:
+            self.add(value.tolist())
+        else:
+            self._put(value.dtype.str, value.shape, value.tobytes())
+
+    def _add_function(self, value: FunctionType) -> None:
+        self._put(value.__qualname__)
+        if not self._followed(value.__globals__.get("__name__")):
+            inner = getattr(value, "__wrapped__", None)
+            self._put(value.__module__)
+            self.add(inner) if isinstance(inner, FunctionType) else self._add_code(value.__code__)
+            return
+        self._add_code(value.__code__)
+        self._add_all((value.__defaults__, value.__kwdefaults__))
+        self._add_all(inside for cell in value.__closure__ or () for inside in _inside(cell))
+        names = _names(value.__code__)
+        for name in sorted(names & value.__globals__.keys()):
+            self._put(name)
+            self.add(value.__globals__[name])
+            if isinstance(value.__globals__[name], ModuleType):
+                held = vars(value.__globals__[name])
+                for part in sorted(names & held.keys()):
+                    self._put(part)
+                    self.add(held[part])
+
+    def _add_class(self, value: type) -> None:
+        self._put(value.__module__, value.__qualname__)
+        if self._followed(value.__module__):
+            self._add_all(value.__bases__)
+            for name, member in sorted(vars(value).items()):
+                if name not in _UNSAID:
+                    self._put(name)
+                    self._add_all(_functions(member))
+
+    def _add_code(self, code: CodeType) -> None:
+        """Bytecode, and not the lines that it stands in."""
+        self._put(code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_exceptiontable)
+        self._put(code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
+        for constant in code.co_consts:
+            self._add_code(constant) if isinstance(constant, CodeType) else self.add(constant)
+
+
+def _names(code: CodeType) -> set[str]:
+    """The names that bytecode looks up, that of the functions within it included."""
+    inner = (_names(part) for part in code.co_consts if isinstance(part, CodeType))
+    return set(code.co_names).union(*inner)
+
+
+def _inside(cell: Any) -> tuple[Any, ...]:
+    try:
+        return (cell.cell_contents,)
+    except ValueError:  # it is not filled yet
+        return ()
+
+
+def _functions(member: Any) -> tuple[Any, ...]:
+    """A member of a class as it is called."""
+    if isinstance(member, property):
+        return (member.fget, member.fset)
+    if isinstance(member, classmethod | staticmethod | functools.cached_property):
+        inner: Callable[..., Any] = getattr(member, "__func__", None) or member.func  # type: ignore[union-attr]
+        return (inner,)
+    return () if inspect.isdatadescriptor(member) else (member,)
