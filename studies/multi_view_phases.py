@@ -11,11 +11,12 @@ speed of memorising beside that of learning.
 
 By views, students gain most where foreign features come and go and single views are rare: 0.33 to 0.44 at
 p = 0.1 to 0.5 and μ ≤ 0.1. At p = 0 the gain is 0.06 and 0.05 there and grows with μ to 0.19; at p = 1 it is
-0.22 and 0.33 there, and 0.07 and 0.12 at μ ≥ 0.2, less than at p = 0. By accuracy p = 0 asks least: single networks are at 0.988
-or more, and at μ ≥ 0.2 students reach 1.000 without the views. Students reach both thresholds at p = 0 to 0.5
-in all cells but two (μ = 0.1, p = 0: 61 %; μ = 0.4, p = 0.1: 74 %), and at p = 1 in one of four. Over n and q
-they do at q = 3 and 4, at q = 5 for n = 480 only, and nowhere at q = 6; at q = 2 all views are learned at
-once and there is no gap. A cell of two training sets near a threshold may fall on either side.
+0.22 and 0.33 there, and 0.07 and 0.12 at μ ≥ 0.2, less than at p = 0. By accuracy p = 0 asks least: single
+networks are at 0.988 or more, and at μ ≥ 0.2 students reach 1.000 without the views. Students reach both
+thresholds at p = 0 to 0.5 in all cells but two (μ = 0.1, p = 0: 61 %; μ = 0.4, p = 0.1: 74 %), and at p = 1
+in one of four. Over n and q they do at q = 3 and 4, at q = 5 for n = 480 only, and nowhere at q = 6; at q = 2
+all views are learned at once and there is no gap. A cell of two training sets near a threshold may fall on
+either side.
 """
 
 from __future__ import annotations
