@@ -27,7 +27,7 @@ import pandas as pd
 from _earlier import earlier
 
 import kdtheory
-from kdtheory.plots import PALETTE
+from kdtheory.plots import PALETTE, legend_above
 from kdtheory.streams import Stream
 
 CLAIMS: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
     ax.set_xscale("log")
     ax.set_xlim(right=4)
     ax.set_xlabel("ratio of processor times")
-    ax.legend(loc="lower right", fontsize=8)
+    legend_above(ax, columns=2)
 
 
 def _code(text: str) -> list[str]:
