@@ -549,6 +549,18 @@ def test_a_bound_is_cited_by_its_name(capsys: pytest.CaptureFixture[str]) -> Non
         assert re.match(rf"@\w+{{{key},", run(capsys, "cite", name)[1])
 
 
+def test_several_are_cited_at_once_and_each_entry_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "cite", "hsu21*", "hsu21", FAST[0], "hinton2015*")
+    keys = re.findall(r"^@\w+\{(\w+),", out, re.MULTILINE)
+    assert code == 0
+    assert keys[0] == "hsu2021generalization"
+    assert "hinton2015distilling" in keys
+    assert len(keys) == len(set(keys))
+    assert run(capsys, "cite", FAST[0], "nothing_like*")[::2] == (
+        2, "error no claim, function or source has a name like 'nothing_like*'; see `kdtheory list --json`\n"
+    )  # fmt: skip
+
+
 def test_a_function_of_no_paper_is_not_said_to_be_of_the_one_that_a_claim_tests_it_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import json
 from collections.abc import Iterator
 from itertools import groupby
@@ -142,21 +143,37 @@ def _settings(settings: dict[str, str]) -> str:
 
 @app.command()
 def cite(
-    name: Annotated[
-        str,
+    names: Annotated[
+        list[str],
         typer.Argument(
-            help="A claim, a bound or other function, or a source.", autocompletion=complete_cited
+            help="Claims, bounds or other functions, sources; or patterns ('kd_*').",
+            autocompletion=complete_cited,
         ),
     ],
     papers_of_own: Bibliography = None,
 ) -> None:
-    """Print the BibTeX of what a claim or a bound rests on."""
+    """Print the BibTeX of what claims or bounds rest on, each entry once."""
     read_bibliographies(papers_of_own)
-    sources = _sources(name)
-    if name in catalogue()["functions"] and not papers(name):  # a comment to BibTeX
-        typer.echo(f"% {name} is named after no paper; these are of the claims that put it to the test")
-    for key in sources:
-        typer.echo(bibliography.bibtex(key))
+    told: set[str] = set()
+    found = {one: _sources(one) for word in names for one in _cited(word)}
+    for name, sources in found.items():
+        if name in catalogue()["functions"] and not papers(name):  # a comment to BibTeX
+            typer.echo(f"% {name} is named after no paper; these are of the claims that put it to the test")
+        for key in sources:
+            if key not in told:
+                typer.echo(bibliography.bibtex(key))
+            told.add(key)
+
+
+def _cited(word: str) -> list[str]:
+    """The word, or the claims, functions of papers and sources whose names are like it."""
+    if not any(sign in word for sign in "*?["):
+        return [word]
+    functions = (name for name, found in catalogue()["functions"].items() if found)
+    matching = fnmatch.filter([*catalogue()["claims"], *functions, *bibliography.keys()], word)
+    if not matching:
+        raise ValueError(f"no claim, function or source has a name like {word!r}; see `kdtheory list --json`")
+    return matching
 
 
 def _sources(name: str) -> list[str]:
