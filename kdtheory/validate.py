@@ -61,7 +61,7 @@ def check_at_least(name: str, value: int, least: int, *, most: float = _EXACT) -
         raise ValueError(f"{name} = {value} must be a whole number of at least {least}")
     if value > most:
         digits = int(math.log10(value)) + 1
-        raise ValueError(f"{name} is a number of {digits} digits; give at most 2^53, up to which floats count")
+        raise ValueError(f"{name} is a number of {digits} digits; give at most {most:.0e}")
 
 
 def check_finite(name: str, values: Tensor) -> None:

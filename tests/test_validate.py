@@ -42,7 +42,7 @@ def test_counts_are_whole_and_large_enough(value: float) -> None:
     "value", [2**53 + 1, 10**30, 10**5000, 1e300], ids=["2^53 + 1", "1e30", "1e5000", "1e300"]
 )
 def test_counts_are_numbers_that_a_float_can_be(value: float) -> None:
-    with pytest.raises(ValueError, match=r"n is a number of \d+ digits; give at most 2\^53"):
+    with pytest.raises(ValueError, match=r"n is a number of \d+ digits; give at most 9e\+15$"):
         check_at_least("n", value, 1)  # type: ignore[arg-type]
     check_at_least("n", 2**53, 1)
     check_at_least("class_size", value, 1, most=math.inf)  # type: ignore[arg-type]

@@ -139,7 +139,7 @@ def sum_upper_limit(k: int, n: int, other: int, m: int, /, *, delta: float) -> f
     """
     check_fraction("delta", delta, open_interval=True)
     for events, trials in ((k, n), (other, m)):
-        check_at_least("number of points", trials, 1, most=math.inf)
+        check_at_least("number of points", trials, 1, most=1e300)
         if not 0 <= events <= trials:
             raise ValueError(f"{events} of {trials} points: a count lies between 0 and the number of points")
     if n == m and 2 * n <= _LARGEST:
