@@ -122,8 +122,11 @@ class _Written:
                 self.add(value.__wrapped__)
             case _:
                 self.add(type(value))
-                own = self._followed(type(value).__module__) and hasattr(value, "__dict__")
-                self.add(dict(vars(value)) if own and not hasattr(type(value), "__slots__") else _made(value))
+                own = self._followed(type(value).__module__)
+                if own and hasattr(value, "__dict__") and not hasattr(type(value), "__slots__"):
+                    self.add(dict(vars(value)))
+                else:
+                    self.add((None if own or _has_state(value) else _own_name(value)) or _made(value))
 
     def _member(self, one: Any) -> str:
         """A member of a set by itself; of the objects in a set of such a member only how they print."""
@@ -186,7 +189,7 @@ def stored(tensor: Any) -> Iterator[tuple[tuple[int, ...], Any]]:
     import torch
 
     parts = _PARTS.get(str(tensor.layout), ())
-    if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
+    if torch.nn.parameter.is_lazy(tensor):
         yield (), b""
     elif tensor.is_meta:
         yield tuple(tensor.shape), b""
@@ -214,17 +217,21 @@ def _has_state(value: Any) -> bool:
     return callable(getattr(type(value), "state_dict", None))
 
 
+def _own_name(value: Any) -> str | None:
+    """The name of what stands in the module of its own type, as a law of SciPy's or the generator of all."""
+    home = vars(sys.modules.get(type(value).__module__, sys))
+    return next((name for name, one in list(home.items()) if one is value), None)
+
+
 def _made(value: Any) -> Any:
     """What would make a value again; of what cannot be made its state, or how it prints."""
     try:
         reduced = copyreg.dispatch_table.get(type(value), _reduced)(value)
     except Exception:  # whatever a class says to being pickled
         return value.state_dict() if _has_state(value) else _PLACE.sub("", repr(value))
-    return (
-        tuple(list(one) if isinstance(one, Iterator) else one for one in reduced)
-        if isinstance(reduced, tuple)
-        else reduced
-    )
+    if isinstance(reduced, str):
+        return reduced
+    return tuple(list(one) if isinstance(one, Iterator) else one for one in reduced)
 
 
 def _reduced(value: Any) -> Any:

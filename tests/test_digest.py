@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from kdtheory.claims import REGISTRY
 from kdtheory.digest import _origin, code_digest
@@ -114,6 +117,24 @@ OTHERS = [
     ("DataFrame(range(99))", "DataFrame([*range(50), 0, *range(51, 99)])"),
     ("deque([ones(2000)])", "deque([1 + 0 * ones(2000).cumsum(0).eq(999)])"),
 ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import random\ndef check(): return random.random()",
+        "from numpy.random import rand\ndef check(): return rand()",
+        "from scipy.stats import binom, norm\nx = norm(0, 1)\ndef check(): return binom, x",
+        "from torch import default_generator, rand\ndef check(): return rand(1, generator=default_generator)",
+    ],
+)
+def test_a_function_does_not_rest_on_the_state_of_what_belongs_to_a_library(text: str) -> None:
+    names = {"__name__": "notebook"}
+    exec(text, names)
+    before = code_digest(names["check"])
+    for draw in (random.random, np.random.rand, lambda: torch.rand(1)):
+        draw()
+    assert code_digest(names["check"]) == before
 
 
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support", "ignore:The PyTorch API of nested tensors")
