@@ -15,7 +15,7 @@ import hashlib
 import inspect
 import re
 import sys
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -51,16 +51,19 @@ def content_digest(*values: Any) -> str:
     written = _Written(next((str(one.__module__) for one in values if hasattr(one, "__code__")), ""))
     for value in values:
         written.add(value)
-    return written.digest.hexdigest()
+    return written.finished()
 
 
 class _Written:
-    """Values written into a digest one after the other; one that comes again is named by its place."""
+    """Values written into a digest one after the other; one that comes again is named by its place.
+
+    What is within a value comes after those that are waiting: however deep it lies, it takes no stack.
+    """
 
     def __init__(self, home: str, seen: Mapping[int, int] | None = None) -> None:
         self.digest = hashlib.sha256()
         self._home, self._seen, self._held = home, dict(seen or {}), list[Any]()
-        self._within = seen is not None
+        self._within, self._waiting = seen is not None, deque[Any]()
 
     def _put(self, *words: object) -> None:
         for word in words:
@@ -75,6 +78,15 @@ class _Written:
 
     def add(self, value: Any) -> None:
         """One more value."""
+        self._waiting.append(value)
+
+    def finished(self) -> str:
+        """The digest of all that was added, and of what is within."""
+        while self._waiting:
+            self._write(self._waiting.popleft())
+        return self.digest.hexdigest()
+
+    def _write(self, value: Any) -> None:
         if isinstance(value, _BARE):
             self._put(type(value).__name__, value if isinstance(value, bytes) else repr(value))
             return
@@ -97,8 +109,7 @@ class _Written:
             self._add_parts(value)
 
     def _add_all(self, values: Iterable[Any]) -> None:
-        for value in values:
-            self.add(value)
+        self._waiting.extend(values)
 
     def _add_parts(self, value: Any) -> None:
         match value:
@@ -134,7 +145,7 @@ class _Written:
             return _PLACE.sub("", repr(one))
         alone = _Written(self._home, {} if isinstance(one, _BARE) else self._seen)
         alone.add(one)
-        return alone.digest.hexdigest()
+        return alone.finished()
 
     def _add_numbers(self, value: Any) -> None:
         if is_tensor(value):

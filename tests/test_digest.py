@@ -101,6 +101,10 @@ class Slot:
     self.by = by
 """
 GRAPH = "class N: pass\na, b = N(), N()\na.to, b.to = {b, 1}, {a, 'q'}\ndef check(): return a\n"
+CHAIN = """
+def check(): return x
+def nested(deep, x): return nested(deep - 1, [x]) if deep else x
+x = nested(500, """
 OTHERS = [
     ("nn.Sequential(nn.ReLU())", "nn.Sequential(nn.Tanh())"),
     ("nn.Dropout(0.1)", "nn.Dropout(0.5)"),
@@ -155,6 +159,7 @@ def test_a_function_does_not_rest_on_the_state_of_what_belongs_to_a_library(text
         ("x = cache\ndef check(): return x", "x = partial\ndef check(): return x"),
         *([f"x = {value}\ndef check(): return x" for value in pair] for pair in OTHERS),
         (f"{GRAPH}a.v = 1", f"{GRAPH}a.v = 2"),
+        (f"{CHAIN}1)", f"{CHAIN}2)"),
     ],
 )  # fmt: skip
 def test_a_function_without_a_file_rests_on_the_values_that_it_names(old: str, new: str) -> None:
