@@ -299,7 +299,8 @@ def _refuse_two_devices(given: Mapping[str, Any], error: RuntimeError) -> None:
 def _refuse_default_device(error: RuntimeError) -> None:
     """A default device other than the CPU, on which what a function makes lies, where it fails by devices."""
     torch: Any = sys.modules["torch"]
-    if isinstance(error, torch.OutOfMemoryError) or not _ABOUT_DEVICES.search(str(error)):
+    of_the_device = isinstance(error, torch.OutOfMemoryError) or "CUDA error" in str(error)
+    if of_the_device or not _ABOUT_DEVICES.search(str(error)):
         return
     if (default := torch.get_default_device()).type != "cpu":
         raise ValueError(

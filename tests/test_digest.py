@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from kdtheory.claims import REGISTRY
 from kdtheory.digest import _origin, code_digest
@@ -78,6 +81,67 @@ def test_a_function_without_a_file_rests_on_its_own_code() -> None:
     assert made[0] == made[2] != made[1]
 
 
+IMPORTS = """
+from collections import deque
+from functools import cache, partial
+from numpy.random import default_rng
+from pandas import DataFrame
+from scipy.sparse import csr_array
+from torch import nested, nn, ones, tensor, zeros
+from torch.utils.data import DataLoader, TensorDataset
+
+class Net(nn.Sequential):
+  def __init__(self, by):
+    super().__init__()
+    self.by = by
+
+class Slot:
+  __slots__ = ("by",)
+  def __init__(self, by):
+    self.by = by
+"""
+GRAPH = "class N: pass\na, b = N(), N()\na.to, b.to = {b, 1}, {a, 'q'}\ndef check(): return a\n"
+CHAIN = """
+def check(): return x
+def nested(deep, x): return nested(deep - 1, [x]) if deep else x
+x = nested(500, """
+OTHERS = [
+    ("nn.Sequential(nn.ReLU())", "nn.Sequential(nn.Tanh())"),
+    ("nn.Dropout(0.1)", "nn.Dropout(0.5)"),
+    ("Net(1)", "Net(2)"),
+    ("Slot(1)", "Slot(2)"),
+    ("ones(2).to_sparse()", "2 * ones(2).to_sparse()"),
+    ("ones(2, 2).to_sparse_csr()", "(2 * ones(2, 2)).to_sparse_csr()"),
+    ("nested.nested_tensor([ones(1), ones(2)])", "nested.nested_tensor([ones(1), zeros(2)])"),
+    ("tensor([1j]).conj().imag", "tensor([2j]).conj().imag"),
+    ("TensorDataset(ones(2))", "TensorDataset(zeros(2))"),
+    ("DataLoader(TensorDataset(ones(2)))", "DataLoader(TensorDataset(zeros(2)))"),
+    ("default_rng(0)", "default_rng(1)"),
+    ("csr_array([[1.0]])", "csr_array([[2.0]])"),
+    ("DataFrame(range(99))", "DataFrame([*range(50), 0, *range(51, 99)])"),
+    ("deque([ones(2000)])", "deque([1 + 0 * ones(2000).cumsum(0).eq(999)])"),
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import random\ndef check(): return random.random()",
+        "from numpy.random import rand\ndef check(): return rand()",
+        "from scipy.stats import binom, norm\nx = norm(0, 1)\ndef check(): return binom, x",
+        "from torch import default_generator, rand\ndef check(): return rand(1, generator=default_generator)",
+    ],
+)
+def test_a_function_does_not_rest_on_the_state_of_what_belongs_to_a_library(text: str) -> None:
+    names = {"__name__": "notebook"}
+    exec(text, names)
+    before = code_digest(names["check"])
+    for draw in (random.random, np.random.rand, lambda: torch.rand(1)):
+        draw()
+    assert code_digest(names["check"]) == before
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support", "ignore:The PyTorch API of nested tensors")
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -93,13 +157,16 @@ def test_a_function_without_a_file_rests_on_its_own_code() -> None:
         ("@cache\ndef h(): return 1\ndef check(): h()", "@cache\ndef h(): return 2\ndef check(): h()"),
         ("def m(k):\n  return lambda: k\ncheck = m(1)", "def m(k):\n  return lambda: k\ncheck = m(2)"),
         ("x = cache\ndef check(): return x", "x = partial\ndef check(): return x"),
+        *([f"x = {value}\ndef check(): return x" for value in pair] for pair in OTHERS),
+        (f"{GRAPH}a.v = 1", f"{GRAPH}a.v = 2"),
+        (f"{CHAIN}1)", f"{CHAIN}2)"),
     ],
 )  # fmt: skip
 def test_a_function_without_a_file_rests_on_the_values_that_it_names(old: str, new: str) -> None:
     made = []
     for text in (old, new, old, "\n\n" + old):
         names = {"__name__": "notebook"}
-        exec(f"from torch import ones\nfrom functools import cache, partial\n{text}", names)
+        exec(f"{IMPORTS}\n{text}", names)
         made.append(code_digest(names["check"]))
     assert made[0] == made[2] == made[3] != made[1]
 

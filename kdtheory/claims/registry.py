@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 __all__ = ["Registry"]
 
 Value = TypeVar("Value")
+_MISSING: Any = object()
 
 
 class Registry(dict[str, Value]):
@@ -40,9 +41,11 @@ class Registry(dict[str, Value]):
                 self._filler = 0
 
     def __getitem__(self, name: str) -> Value:
-        if not super().__contains__(name):
+        found = super().get(name, _MISSING)  # asked once: who fills puts all in order meanwhile
+        if found is _MISSING:
             self.fill()
-        return super().__getitem__(name)
+            return super().__getitem__(name)
+        return cast(Value, found)
 
     def __contains__(self, name: object) -> bool:
         if not super().__contains__(name):
@@ -70,6 +73,8 @@ class Registry(dict[str, Value]):
         return super().items()
 
     def get(self, name: str, other: Any = None, /) -> Any:
-        if not super().__contains__(name):
+        found = super().get(name, _MISSING)
+        if found is _MISSING:
             self.fill()
-        return super().get(name, other)
+            return super().get(name, other)
+        return found

@@ -22,7 +22,7 @@ from kdtheory.datasets.images import Images
 from kdtheory.doors import door
 from kdtheory.validate import check_one_of
 
-__all__ = ["idx_folder", "read_idx"]
+__all__ = ["DEEPEST", "idx_folder", "read_idx"]
 
 # The element codes of the format's description (LeCun, Cortes and Burges, the MNIST page).
 _ELEMENTS = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -31,7 +31,8 @@ _GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 22
 _MOST_BYTES = 1 << 34
 _MOST_AXES = 32
-_DEEPEST = 3
+DEEPEST = 3
+"""Levels of folders that are looked through."""
 _QMNIST_COLUMNS = 8
 
 
@@ -140,7 +141,7 @@ def _read_at_most(stream: BufferedIOBase, count: int) -> bytearray:
 
 def _depth(folder: Path, split: str) -> int:
     """The nearest level that has any file of a split: those of a level further down are of another set."""
-    for depth in range(_DEEPEST):
+    for depth in range(DEEPEST):
         if any(_matches(folder, split, kind, depth) for kind in ("images", "labels")):
             return depth
     return 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdtheory.datasets import Images, load_images
+from kdtheory.datasets.idx import DEEPEST
 from kdtheory.doors import gate, remembered
 from kdtheory.streams import Stream
 from kdtheory.validate import check_one_of
@@ -48,9 +49,12 @@ class Run:
     @property
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Name, size and time of each file of the data: other ones are other data."""
-        if self.data is None or not self.data.is_dir():
+        if self.data is None or not (folder := self.data.expanduser()).is_dir():
             return ()
-        stats = [(path.name, path.stat()) for path in sorted(self.data.iterdir()) if path.is_file()]
+        below = sorted(
+            path for depth in range(1, DEEPEST + 1) for path in folder.glob("/".join(["*"] * depth))
+        )
+        stats = [(path.relative_to(folder).as_posix(), path.stat()) for path in below if path.is_file()]
         return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 

@@ -62,7 +62,8 @@ def token_kd_loss(
     given = student_logits, teacher_logits, labels
     if mask is not None:
         if not bool(mask.any()):
-            return reduce_tokens(student_logits.new_zeros(mask.shape), mask, reduction=reduction)
+            nothing = student_logits[mask].sum()  # 0, whose gradient is 0
+            return reduce_tokens(nothing.expand(mask.shape), mask, reduction=reduction)
         given = (
             student_logits[mask],
             _kept_at(teacher_logits, mask) if isinstance(teacher_logits, TopK) else teacher_logits[mask],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from html import escape
@@ -146,13 +146,13 @@ def descend(
     device: torch.device,
     loop: Loop,
     shown: nn.Module,
-    said: str,
+    said: Callable[[], str],
 ) -> Descended:
     """Minimise Σ weight · value over the parameters of `nets`, in place.
 
     Dropout, and the order of a DataLoader without a generator of its own, are drawn from `stream`. Nothing
     that happens after the last step loses what was trained: the norm is then NaN, and the note says why.
-    Callbacks are shown `shown`; a checkpoint is of the same losses where they are `said` alike.
+    Callbacks are shown `shown`; a checkpoint is of the same losses where `said` gives the same words.
 
     Raises:
         ValueError: there is nothing to train, a batch of one example meets a normalisation over the batch,
@@ -176,7 +176,7 @@ def descend(
         stepper, passes = Stepper(parameters, recipe, steps, device), Passes(data, device)
         how, keeper = loop.validation, loop.checkpoint
         watch = None if how is None else Watch(how, nets, objective, device, data)
-        title = "" if keeper is None else _title(recipe, steps, stream, said, data, watch)
+        title = "" if keeper is None else _title(recipe, steps, stream, said(), data, watch)
         run = Run(nets, stepper, passes, watch, title)
         pause = 0 if keeper is None else steps_between(keeper.every, data, "checkpoint")
         if keeper is not None and (state := keeper.load()) is not None:

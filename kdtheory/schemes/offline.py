@@ -133,14 +133,12 @@ def _trained(
 
     found = descend(
         nets, objective, batches, recipe=recipe, stream=here, device=device, loop=loop, shown=learner,
-        said=_said(losses, nets.teacher, loop),
+        said=lambda: _said(losses, nets.teacher),
     )  # fmt: skip
     found = found._replace(note="; ".join(filter(None, [nets.remark, found.note])))
     return Trained(learner, found.history.drop(columns="net"), *found[1:])
 
 
-def _said(losses: Mapping[str, Term], teacher: nn.Module | None, loop: Loop) -> str:
-    """What a checkpoint is of, where there is one."""
-    if teacher is None or loop.checkpoint is None:
-        return said_of(losses)
-    return f"{said_of(losses)}, teacher {net_in_words(teacher)}"
+def _said(losses: Mapping[str, Term], teacher: nn.Module | None) -> str:
+    """What a checkpoint is of."""
+    return said_of(losses) if teacher is None else f"{said_of(losses)}, teacher {net_in_words(teacher)}"

@@ -112,7 +112,8 @@ def mutual(
 
     found = descend(
         cohort, objective, as_batches(data), recipe=recipe, stream=stream.child("training"), device=where,
-        loop=loop, shown=cohort, said=f"{in_words(divergence)}, weight {weight}, temperature {temperature}",
+        loop=loop, shown=cohort,
+        said=lambda: f"{in_words(divergence)}, weight {weight}, temperature {temperature}",
     )  # fmt: skip
     histories = [found.history[found.history["net"] == str(place)] for place in range(len(cohort))]
     return [

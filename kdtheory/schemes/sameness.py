@@ -5,21 +5,23 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from types import CodeType
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
+from kdtheory._content import stored
 from kdtheory.batches import Batches
 
 __all__ = ["data_in_words", "in_words", "net_in_words", "recipe_in_words"]
 
 _PLAIN = (int, float, str, bool, type(None))
 _SHOWN = 12
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
 
 
 def in_words(function: Any, /) -> str:
@@ -28,25 +30,42 @@ def in_words(function: Any, /) -> str:
     >>> in_words(functools.partial(max, default=2))
     'max(default=2)'
     """
-    if isinstance(function, functools.partial):
-        settings = {str(place): value for place, value in enumerate(function.args)} | function.keywords
-        return f"{in_words(function.func).removesuffix('()')}{_settings(settings)}"
-    own = inspect.unwrap(function)
-    code, cells = getattr(own, "__code__", None), getattr(own, "__closure__", None)
+    return _in_words(function, ())
+
+
+def _in_words(function: Any, around: tuple[Any, ...]) -> str:
+    """The same within what some functions hold; one of these is its name alone."""
+    own = function if isinstance(function, functools.partial) else inspect.unwrap(function)
+    name = getattr(own, "__name__", type(own).__name__)
+    if any(own is one for one in around):
+        return str(name)
+    around = (*around, own)
+    if isinstance(own, functools.partial):
+        settings = {str(place): value for place, value in enumerate(own.args)} | own.keywords
+        return f"{_in_words(own.func, around).removesuffix('()')}{_settings(settings, around)}"
     if isinstance(own, nn.Module):
         return net_in_words(own)
-    name = getattr(own, "__name__", type(own).__name__)
+    code, cells = getattr(own, "__code__", None), getattr(own, "__closure__", None)
     if code is None:
-        return name + _settings({} if isinstance(own, type) else getattr(own, "__dict__", {}))
+        return name + _settings({} if isinstance(own, type) else getattr(own, "__dict__", {}), around)
     if name == "<lambda>":
         name += f" {_digest(_code(code))}"
-    held = dict(zip(code.co_freevars, cells, strict=True)) if cells else {}
-    return name + _settings({free: _content(cell) for free, cell in held.items()})
+    held = {free: _content(cell) for free, cell in zip(code.co_freevars, cells or (), strict=True)}
+    return name + _settings(_defaults(own, code) | held, around)
+
+
+def _defaults(function: Any, code: CodeType) -> dict[str, Any]:
+    """What a function takes where a caller gives nothing; of kdtheory's own the code has it."""
+    if str(function.__module__).startswith(f"{__name__.partition('.')[0]}."):
+        return {}
+    given = function.__defaults__ or ()
+    last = code.co_varnames[code.co_argcount - len(given) : code.co_argcount]
+    return dict(zip(last, given, strict=True)) | (function.__kwdefaults__ or {})
 
 
 def net_in_words(net: nn.Module, /) -> str:
-    """A network by its class and a digest of its parameters and buffers."""
-    named = dict([*net.named_parameters(), *net.named_buffers()])
+    """A network by its class and a digest of what it prints, of its parameters and of its buffers."""
+    named = {"": _ADDRESS.sub("", repr(net)), **dict(net.named_parameters()), **dict(net.named_buffers())}
     return f"{type(net).__name__} {_digest(_numbers(named))}"
 
 
@@ -67,34 +86,36 @@ def _loaded(data: Any) -> str:
     if isinstance(data, (tuple, list, Mapping)):
         return _digest(_numbers(data))
     if isinstance(data, DataLoader):
-        return f"DataLoader of {_loaded(data.dataset)}"
+        own = data.batch_size is None and data.batch_sampler is not None  # it draws whole batches
+        drawn = type(data.batch_sampler if own else data.sampler).__name__
+        return f"DataLoader of {_loaded(data.dataset)}, {data.batch_size} of a {drawn}"
     if isinstance(data, TensorDataset):
         return _digest(_numbers(data.tensors))
     if isinstance(data, Subset):
-        return f"{_digest(_numbers(torch.as_tensor(data.indices, device='cpu')))} in {_loaded(data.dataset)}"
+        places = [place.item() if hasattr(place, "item") else place for place in data.indices]
+        return f"{_digest(_numbers(places))} in {_loaded(data.dataset)}"
     try:
         return f"{len(data)} in a {type(data).__name__}"
     except TypeError:
         return f"a {type(data).__name__}"
 
 
-def _digest(parts: Iterator[bytes]) -> str:
+def _digest(parts: Iterator[Any]) -> str:
     found = hashlib.sha256()
     for part in parts:
         found.update(part)
     return found.hexdigest()[:_SHOWN]
 
 
-def _numbers(value: Any) -> Iterator[bytes]:
+def _numbers(value: Any) -> Iterator[Any]:
     """The numbers in a tree of tensors, each with its type and shape."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-        yield f"{value.dtype} {value.shape}".encode() + value.tobytes()
+        yield f"{value.dtype} {value.shape}".encode()
+        yield np.ascontiguousarray(value)
     elif isinstance(value, Tensor):
-        plain = value.detach().int_repr() if value.is_quantized else value.detach()
-        plain = (plain if plain.layout is torch.strided else plain.to_dense()).cpu()
-        flat = plain.resolve_neg().resolve_conj().contiguous().reshape(-1)
-        yield f"{value.dtype} {tuple(value.shape)}".encode()
-        yield flat.view(torch.uint8).numpy().tobytes() if len(flat) else b""
+        for shape, numbers in stored(value):
+            yield f"{value.dtype} {shape}".encode()
+            yield numbers
     elif isinstance(value, Mapping):
         for name, part in value.items():
             yield f"{name}:".encode()
@@ -124,8 +145,8 @@ def _content(cell: Any) -> Any:
         return cell
 
 
-def _settings(held: Mapping[str, Any]) -> str:
-    plain = [f"{name}={_setting(value)}" for name, value in sorted(held.items()) if _tells(value)]
+def _settings(held: Mapping[str, Any], around: tuple[Any, ...]) -> str:
+    plain = [f"{name}={_setting(value, around)}" for name, value in sorted(held.items()) if _tells(value)]
     return f"({', '.join(plain)})"
 
 
@@ -137,9 +158,9 @@ def _is_function(value: Any) -> bool:
     return isinstance(value, functools.partial) or inspect.isfunction(value)
 
 
-def _setting(value: Any) -> str:
+def _setting(value: Any, around: tuple[Any, ...]) -> str:
     if isinstance(value, (Tensor, np.ndarray)):
         return _digest(_numbers(value))
     if isinstance(value, nn.Module):
         return net_in_words(value)
-    return in_words(value) if _is_function(value) else repr(value)
+    return _in_words(value, around) if _is_function(value) else repr(value)

@@ -163,7 +163,8 @@ def test_token_losses_are_the_loss_of_each_token_that_counts(kept: int | None) -
     (gradient,) = torch.autograd.grad(found, padded)
     assert not bool(gradient[~mask].any())
     assert bool(torch.isfinite(gradient).all())
-    nothing = token_kd_loss(student, given, labels, mask=mask & False, reduction="none", **rows)
+    nothing = token_kd_loss(padded, given, labels, mask=mask & False, reduction="none", **rows)
+    assert not bool(torch.autograd.grad(nothing.sum(), padded)[0].any())
     assert not bool(nothing.any())
     if isinstance(given, TopK):
         with pytest.raises(ValueError, match="they must be the same"):

@@ -226,7 +226,7 @@ def looks(*data: torch.Tensor, every: int = 2) -> dict[str, Any]:
 
 
 def loaded(x: torch.Tensor, **how: Any) -> dict[str, Any]:
-    return {"data": DataLoader(TensorDataset(x, Y), batch_size=8, **how)}
+    return {"data": DataLoader(TensorDataset(x, Y), **{"batch_size": 8, **how})}
 
 
 def by(loss: Callable[..., torch.Tensor]) -> dict[str, Any]:
@@ -235,6 +235,13 @@ def by(loss: Callable[..., torch.Tensor]) -> dict[str, Any]:
 
 def scaled(student: torch.Tensor, teacher: torch.Tensor, scale: Any) -> torch.Tensor:
     return (scale * (student - teacher)).square().mean()
+
+
+def recursive(scale: float) -> Callable[..., torch.Tensor]:
+    def loss(student: torch.Tensor, teacher: torch.Tensor, again: bool = True) -> torch.Tensor:
+        return loss(student, teacher, False) if again else scaled(student, teacher, scale)
+
+    return loss
 
 
 OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -252,6 +259,17 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         by(partial(scaled, scale=torch.ones(3))),
         by(partial(scaled, scale=torch.arange(3.0))),
     ),
+    "an activation of the teacher": (
+        {"teacher": nn.Sequential(net(), nn.ReLU())},
+        {"teacher": nn.Sequential(net(), nn.Tanh())},
+    ),
+    "the batches of a loader": (loaded(X, batch_size=7), loaded(X, batch_size=6)),
+    "the order of a loader": (loaded(X), loaded(X, shuffle=True)),
+    "what a function takes where nothing is given": (
+        {"recipe": RECIPE.but(optimizer=lambda p, lr, by=1.0: torch.optim.SGD(p, lr=by * lr))},
+        {"recipe": RECIPE.but(optimizer=lambda p, lr, by=2.0: torch.optim.SGD(p, lr=by * lr))},
+    ),
+    "a loss that names itself": (by(recursive(1.0)), by(recursive(2.0))),
     "an optimiser without a name": (
         {"recipe": RECIPE.but(optimizer=lambda p, lr: torch.optim.SGD(p, lr=lr))},
         {"recipe": RECIPE.but(optimizer=lambda p, lr: torch.optim.Adam(p, lr=lr))},
