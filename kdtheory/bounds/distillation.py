@@ -22,7 +22,7 @@ from torch import Tensor
 from kdtheory.bounds.assumptions import CLASSES_FIXED, DRAWN, ONE_LAW, UNSEEN
 from kdtheory.bounds.distilled import Setting, check_complexity, six_terms, student_losses
 from kdtheory.bounds.margins import distillation_error, softmax_confidence, softmax_distance
-from kdtheory.bounds.result import Bound
+from kdtheory.bounds.result import Bound, in_proportion
 from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_flags, check_fraction, check_weight
 
@@ -244,7 +244,7 @@ def _bound(
     loss, distance = float(losses.detach().double().mean()), float(apart.mean().detach())
 
     def terms(size: int) -> Terms:
-        shrunk, other = math.sqrt(n / size), max(1, round(m * size / n))
+        shrunk, other = math.sqrt(n / size), in_proportion(m, size, n)
         student, joint = (None if rad is None else rad * shrunk for rad in complexities)
         return six_terms(
             size, other, loss=loss, distance=distance, student=student or 0.0, joint=joint, setting=setting

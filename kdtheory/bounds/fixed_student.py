@@ -17,7 +17,7 @@ from kdtheory.bounds.distilled import Setting, student_losses
 from kdtheory.bounds.holdout import unit_mean
 from kdtheory.bounds.margins import softmax_distance
 from kdtheory.bounds.product import fisher32_log_level, product_upper_limit
-from kdtheory.bounds.result import Bound
+from kdtheory.bounds.result import Bound, in_proportion
 from kdtheory.bounds.tails import RiskTail
 from kdtheory.doors import door
 from kdtheory.validate import check_flags
@@ -151,7 +151,7 @@ def _bound(name: str, losses: Tensor, apart: Tensor, setting: Setting, words: Wo
 
     def value_at(size: int) -> float:
         first = RiskTail("loss", loss, size, False, words)
-        second = RiskTail("distance", distance, max(1, round(m * size / n)), False, words)
+        second = RiskTail("distance", distance, in_proportion(m, size, n), False, words)
         return 2 * product_upper_limit(first, second, log_level=level, scale=setting.density_ratio)
 
     value = value_at(n)

@@ -189,3 +189,8 @@ def size_needed(value_at: Callable[[int], float], /, *, trivial: float = 1.0, le
         middle = (low + high) // 2
         low, high = (low, middle) if says_something(middle) else (middle, high)
     return high
+
+
+def in_proportion(others: int, size: int, points: int, /) -> int:
+    """How many the others are, 1 to 2^53, where the points are `size` and both grow alike."""
+    return min(max(1, round(others * size / points)), 2 * _LARGEST_SIZE)
