@@ -152,7 +152,7 @@ def cite(
     ],
     papers_of_own: Bibliography = None,
 ) -> None:
-    """Print the BibTeX of what claims or bounds rest on, each entry once."""
+    """Print the BibTeX of what claims or bounds rest on, once each."""
     read_bibliographies(papers_of_own)
     told: set[str] = set()
     found = {one: _sources(one) for word in names for one in _cited(word)}
