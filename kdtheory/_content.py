@@ -17,13 +17,14 @@ import re
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from kdtheory._plain_kinds import is_array, is_tensor
 
-__all__ = ["content_digest", "stored"]
+__all__ = ["closed_over", "content_digest", "stored"]
 
 _HERE = __name__.partition(".")[0]
 _BARE = (type(None), bool, int, float, complex, str, bytes)
@@ -167,7 +168,7 @@ class _Written:
             return
         self._add_code(value.__code__)
         self._add_all((value.__defaults__, value.__kwdefaults__))
-        self._add_all(inside for cell in value.__closure__ or () for inside in _inside(cell))
+        self._add_all(closed_over(value).values())
         names = _names(value.__code__)
         for name in sorted(names & value.__globals__.keys()):
             self._put(name)
@@ -255,11 +256,13 @@ def _names(code: CodeType) -> set[str]:
     return set(code.co_names).union(*inner)
 
 
-def _inside(cell: Any) -> tuple[Any, ...]:
-    try:
-        return (cell.cell_contents,)
-    except ValueError:  # it is not filled yet
-        return ()
+def closed_over(function: Callable[..., Any], /) -> dict[str, Any]:
+    """What a function closes over, by name, in the order of its cells; one that is not filled yet is not."""
+    found, cells = {}, getattr(function, "__closure__", None) or ()
+    for name, cell in zip(function.__code__.co_freevars, cells, strict=True):  # type: ignore[attr-defined]
+        with suppress(ValueError):
+            found[name] = cell.cell_contents
+    return found
 
 
 def _functions(member: Any) -> tuple[Any, ...]:

@@ -41,10 +41,9 @@ class Registry(dict[str, Value]):
                 self._filler = 0
 
     def __getitem__(self, name: str) -> Value:
-        found = super().get(name, _MISSING)  # asked once: who fills puts all in order meanwhile
+        found = self.get(name, _MISSING)
         if found is _MISSING:
-            self.fill()
-            return super().__getitem__(name)
+            raise KeyError(name)
         return cast(Value, found)
 
     def __contains__(self, name: object) -> bool:
@@ -73,7 +72,7 @@ class Registry(dict[str, Value]):
         return super().items()
 
     def get(self, name: str, other: Any = None, /) -> Any:
-        found = super().get(name, _MISSING)
+        found = super().get(name, _MISSING)  # asked once: who fills puts all in order meanwhile
         if found is _MISSING:
             self.fill()
             return super().get(name, other)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kdtheory.cli.app import MISTYPED
 from kdtheory.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["check_same_rows", "read_one_by_one", "told", "with_mapping"]
 
 _SHOWN = 5
-_MISTYPED = 0.5
-"""Seconds, within which what is not in order is refused: no bar is begun for it."""
 
 
 @contextmanager
@@ -35,7 +34,7 @@ def read_one_by_one(
 
     steps = len(set(filter(None, files))) + 1
     done = itertools.count(1)
-    with progress_bar("files, then bounds", total=steps, lines=lines, patience=_MISTYPED) as tell:
+    with progress_bar("files, then bounds", total=steps, lines=lines, patience=MISTYPED) as tell:
 
         def read(path: Path) -> ReadArray:
             found = read_table(path, header=header)

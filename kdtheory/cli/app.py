@@ -14,9 +14,21 @@ from rich.markup import escape
 
 from kdtheory import __version__
 
-__all__ = ["INTERRUPTED", "RUNS", "Ended", "app", "err_console", "main", "out_console", "printed_apart"]
+__all__ = [
+    "INTERRUPTED",
+    "MISTYPED",
+    "RUNS",
+    "Ended",
+    "app",
+    "err_console",
+    "main",
+    "out_console",
+    "printed_apart",
+]
 
 RUNS = Path("runs")
+MISTYPED = 0.5
+"""Seconds, within which what is not in order is refused: no bar is begun for it."""
 _EXAMPLES = """Examples:
 
 kdtheory list --chapter 4

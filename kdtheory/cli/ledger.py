@@ -16,7 +16,7 @@ import typer
 from rich.markup import escape
 
 from kdtheory import __version__
-from kdtheory.cli.app import INTERRUPTED, RUNS, Ended, app, err_console, out_console, printed_apart
+from kdtheory.cli.app import INTERRUPTED, MISTYPED, RUNS, Ended, app, err_console, out_console, printed_apart
 from kdtheory.cli.layout import coloured, item, prose
 from kdtheory.cli.look import AsJson, Bibliography, Chapter, Words, read_bibliographies
 from kdtheory.cli.names import chosen_claims
@@ -27,10 +27,6 @@ from kdtheory.progress import progress_bar
 if TYPE_CHECKING:
     from kdtheory.claims import Claim, Plan
     from kdtheory.claims.finding import Finding, Ledger
-
-
-_MISTYPED = 0.5
-"""Seconds, within which a name that is not known is refused: no bar is begun for it."""
 
 
 @app.command("verify")
@@ -57,7 +53,7 @@ def verify_claims(
     if resume and out is None:
         raise ValueError("--resume needs --out: name the directory of the run to go on with")
     start = time.perf_counter()
-    bar = progress_bar("claims", lines=not as_json, quiet=quiet, patience=_MISTYPED)
+    bar = progress_bar("claims", lines=not as_json, quiet=quiet, patience=MISTYPED)
     with contextlib.ExitStack() as during:
         tell = during.enter_context(bar)
         claims = chosen_claims(names or [], chapter)  # which imports what they rest on

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,12 +10,11 @@ from torch import Tensor, nn
 
 from kdtheory.schemes.ends import Loss, Named, check_start, failed
 from kdtheory.schemes.passes import Passes
+from kdtheory.schemes.sameness import without_addresses
 from kdtheory.schemes.stepping import Stepper
 from kdtheory.schemes.watching import Callback, Moment, Watch, extras_of, put, values_of
 
 __all__ = ["Run"]
-
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 class Run:
@@ -26,7 +24,7 @@ class Run:
         self, nets: nn.Module, stepper: Stepper, passes: Passes, watch: Watch | None, title: str, /
     ) -> None:
         self._nets, self._stepper, self._passes, self._watch = nets, stepper, passes, watch
-        self._title = _ADDRESS.sub("", title)
+        self._title = without_addresses(title)
         self.step, self.ended = 0, False
         self.rows: list[tuple[Any, ...]] = []
         self.failed: list[str] = []

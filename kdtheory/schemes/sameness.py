@@ -14,10 +14,10 @@ import numpy as np
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
-from kdtheory._content import stored
+from kdtheory._content import closed_over, stored
 from kdtheory.batches import Batches
 
-__all__ = ["data_in_words", "in_words", "net_in_words", "recipe_in_words"]
+__all__ = ["data_in_words", "in_words", "net_in_words", "recipe_in_words", "without_addresses"]
 
 _PLAIN = (int, float, str, bool, type(None))
 _SHOWN = 12
@@ -45,13 +45,11 @@ def _in_words(function: Any, around: tuple[Any, ...]) -> str:
         return f"{_in_words(own.func, around).removesuffix('()')}{_settings(settings, around)}"
     if isinstance(own, nn.Module):
         return net_in_words(own)
-    code, cells = getattr(own, "__code__", None), getattr(own, "__closure__", None)
-    if code is None:
+    if (code := getattr(own, "__code__", None)) is None:
         return name + _settings({} if isinstance(own, type) else getattr(own, "__dict__", {}), around)
     if name == "<lambda>":
         name += f" {_digest(_code(code))}"
-    held = {free: _content(cell) for free, cell in zip(code.co_freevars, cells or (), strict=True)}
-    return name + _settings(_defaults(own, code) | held, around)
+    return name + _settings(_defaults(own, code) | closed_over(own), around)
 
 
 def _defaults(function: Any, code: CodeType) -> dict[str, Any]:
@@ -65,8 +63,13 @@ def _defaults(function: Any, code: CodeType) -> dict[str, Any]:
 
 def net_in_words(net: nn.Module, /) -> str:
     """A network by its class and a digest of what it prints, of its parameters and of its buffers."""
-    named = {"": _ADDRESS.sub("", repr(net)), **dict(net.named_parameters()), **dict(net.named_buffers())}
+    named = {"": without_addresses(repr(net)), **dict(net.named_parameters()), **dict(net.named_buffers())}
     return f"{type(net).__name__} {_digest(_numbers(named))}"
+
+
+def without_addresses(text: str, /) -> str:
+    """A text in which objects print where they lie, which is elsewhere in another process, without that."""
+    return _ADDRESS.sub("", text)
 
 
 def data_in_words(data: Batches, /) -> str:
@@ -136,13 +139,6 @@ def _code(code: CodeType) -> Iterator[bytes]:
         else:  # a set's order is another one in another process
             whole = sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant
             yield repr(whole).encode()
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # nothing in it yet
-        return cell
 
 
 def _settings(held: Mapping[str, Any], around: tuple[Any, ...]) -> str:
