@@ -46,6 +46,13 @@ _ENVIRONMENT, _TRIM = "distributed.nanny.pre-spawn-environ", "MALLOC_TRIM_THRESH
 """Where dask has the environment of its workers, and what in it makes them return memory at once: an array of
 128 KiB or more is new pages each time then, and training takes a third longer.
 """
+_SELDOM = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1 s",
+    "distributed.admin.system-monitor.interval": "5 s",
+    "distributed.worker.memory.monitor-interval": "5 s",
+}
+"""How often dask looks at itself on a cluster of this machine, where those who compute pay for every look."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +122,8 @@ def _connected(stack: ExitStack, address: str) -> Any:
         raise ValueError(f"cluster = {address!r} needs dask; pip install 'kdtheory[cluster]'") from error
     place: Any = address
     if workers is not None:
-        usual = dask.config.get(_ENVIRONMENT).items()
-        with interrupts_held(), dask.config.set({_ENVIRONMENT: {k: v for k, v in usual if k != _TRIM}}):
+        environment = {k: v for k, v in dask.config.get(_ENVIRONMENT).items() if k != _TRIM}
+        with interrupts_held(), dask.config.set({**_SELDOM, _ENVIRONMENT: environment}):
             local = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
