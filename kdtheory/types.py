@@ -26,6 +26,7 @@ __all__ = [
     "resolve_device",
     "rounded_up",
     "tensor_of",
+    "torch_threads",
 ]
 
 _WIDEST = 8
@@ -165,6 +166,22 @@ def as_torch_starts(*, meta: bool = False) -> Iterator[None]:
     elsewhere = own == "meta" if meta else own != "cpu"  # the context costs at every call of torch
     with torch.inference_mode(False), torch.device("cpu") if elsewhere else nullcontext():
         yield
+
+
+@contextmanager
+def torch_threads(number: int, /) -> Iterator[None]:
+    """This many inner threads for torch, and the caller's number afterwards; also a decorator.
+
+    >>> with torch_threads(1):
+    ...     torch.get_num_threads()
+    1
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @door

@@ -31,6 +31,7 @@ from kdtheory.populations import train
 from kdtheory.problems import Views
 from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
+from kdtheory.types import torch_threads
 
 CLAIMS: tuple[str, ...] = ()
 CONFIG = {"members": 32, "dim": 4000, "steps": 50, "repeats": 5}
@@ -122,15 +123,14 @@ def _population(inputs: Tensor, points: Views, stream: Stream, members: int, ste
 
 def _loop(inputs: Tensor, points: Views, stream: Stream, steps: int) -> float:
     """The faster of the loop with torch's threads and the loop with one."""
-    threads = torch.get_num_threads()
-    try:
-        return min(_plain(inputs, points, stream, steps, inner) for inner in {1, threads})
-    finally:
-        torch.set_num_threads(threads)
+    seconds = []
+    for threads in {1, torch.get_num_threads()}:
+        with torch_threads(threads):
+            seconds.append(_plain(inputs, points, stream, steps))
+    return min(seconds)
 
 
-def _plain(inputs: Tensor, points: Views, stream: Stream, steps: int, threads: int) -> float:
-    torch.set_num_threads(threads)
+def _plain(inputs: Tensor, points: Views, stream: Stream, steps: int) -> float:
     network = _network(inputs)
     module = network.module(network.init(stream, members=1), 0)
     optimizer = torch.optim.SGD(module.parameters(), lr=BINARY.plan.recipe.learning_rate)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from kdtheory.plots import PALETTE
 from kdtheory.schemes import Objective, hinton
 from kdtheory.streams import Stream
+from kdtheory.types import torch_threads
 
 CLAIMS: tuple[str, ...] = ()
 CONFIG: dict[str, Any] = {
@@ -58,15 +59,11 @@ def run(
         temperature, weight: of the loss.
         repeats: turns of each.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         return [
             _row(stream.child(str(case)), case, temperature=temperature, weight=weight, repeats=repeats)
             for case in cases
         ]
-    finally:
-        torch.set_num_threads(threads)
 
 
 def draw(ax: Any, rows: pd.DataFrame) -> None:

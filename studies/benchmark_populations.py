@@ -32,6 +32,7 @@ from kdtheory.plots import PALETTE, legend_above, panel_letter
 from kdtheory.populations import train
 from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
+from kdtheory.types import torch_threads
 
 CLAIMS: tuple[str, ...] = ()
 CONFIG: dict[str, Any] = {
@@ -203,15 +204,14 @@ def _population(cell: Cell, steps: int) -> float:
 
 def _loop(cell: Cell, steps: int) -> float:
     """The faster of the loop with torch's threads and the loop with one."""
-    threads = torch.get_num_threads()
-    try:
-        return min(_plain(cell, steps, inner) for inner in {1, threads})
-    finally:
-        torch.set_num_threads(threads)
+    seconds = []
+    for threads in {1, torch.get_num_threads()}:
+        with torch_threads(threads):
+            seconds.append(_plain(cell, steps))
+    return min(seconds)
 
 
-def _plain(cell: Cell, steps: int, threads: int) -> float:
-    torch.set_num_threads(threads)
+def _plain(cell: Cell, steps: int) -> float:
     module = cell.architecture.module(cell.start, 0)
     kind = torch.optim.SGD if cell.optimizer == "sgd" else torch.optim.Adam
     optimizer = kind(module.parameters(), lr=_RATES[cell.optimizer])

@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from kdtheory.plots import PALETTE, counts_axis, legend_above, panel_letter
 from kdtheory.role_rows import check_rows
 from kdtheory.roles import HoldOut
 from kdtheory.streams import Stream
+from kdtheory.types import torch_threads
 
 CLAIMS: tuple[str, ...] = ()
 PANELS = 2
@@ -47,12 +47,8 @@ def run(stream: Stream, *, points: Sequence[int], dim: int, repeats: int) -> lis
         dim: d.
         repeats: of each time; the least counts, for other work on the machine only adds to it.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         return _rows(stream, points, dim, repeats)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _rows(stream: Stream, points: Sequence[int], dim: int, repeats: int) -> list[dict[str, Any]]:

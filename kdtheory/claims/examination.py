@@ -26,7 +26,7 @@ from kdtheory.claims.power import Power, power_of
 from kdtheory.doors import calls_recorded, gate
 from kdtheory.experiments import Run, with_replaced
 from kdtheory.streams import Stream
-from kdtheory.types import as_torch_starts
+from kdtheory.types import as_torch_starts, torch_threads
 
 __all__ = ["Examination", "Plan", "examine", "mutated", "patched"]
 
@@ -147,10 +147,5 @@ def _alone() -> Iterator[None]:
             f"torch's default dtype is {dtype}, and claims are judged in what they ask for or float32; "
             "call torch.set_default_dtype(torch.float32) first"
         )
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1), as_torch_starts(), torch.enable_grad():
-            yield
-    finally:
-        torch.set_num_threads(before)
+    with threadpool_limits(1), torch_threads(1), as_torch_starts(), torch.enable_grad():
+        yield

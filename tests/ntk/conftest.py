@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
+
+from kdtheory.types import torch_threads
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -16,10 +17,8 @@ def memory_of() -> Iterator[Callable[[Callable[[], object]], int]]:
     """What a call holds at most beyond the level before it, in bytes, on one thread."""
     if not RESET.exists():
         pytest.skip("the peak of a process cannot be set back here")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield _beyond
-    torch.set_num_threads(threads)
+    with torch_threads(1):
+        yield _beyond
 
 
 def _beyond(call: Callable[[], object]) -> int:

@@ -20,6 +20,7 @@ from kdtheory.ntk._recursion import Layers, diagonals, propagated
 from kdtheory.ntk._relu_pass import typed_constants
 from kdtheory.ntk._relu_series import angle_series
 from kdtheory.ntk.infinite_mlp import _by_blocks
+from kdtheory.types import torch_threads
 
 STORED = np.load(Path(__file__).with_name("neural_tangents_values.npz"), allow_pickle=False)
 ACTIVATIONS = ("relu", "erf", "identity")
@@ -156,15 +157,11 @@ def test_series_in_the_angle_is_the_recursion(hidden: int, dtype: type) -> None:
 
 
 def test_number_of_threads_changes_no_digit() -> None:
-    before = torch.get_num_threads()
-    try:
-        found = []
-        for threads in (1, 3):
-            torch.set_num_threads(threads)
+    found = []
+    for threads in (1, 3):
+        with torch_threads(threads):
             found.append(InfiniteMLP(2)(points(600, 5)))
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
+            assert torch.get_num_threads() == threads
     assert torch.equal(*found)
 
 

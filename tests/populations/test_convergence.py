@@ -15,14 +15,13 @@ from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
 from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
+from kdtheory.types import torch_threads
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(1):
+        yield
 
 
 def squared_loss(logits: Tensor, teacher_probs: Tensor, labels: Tensor | None) -> Tensor:

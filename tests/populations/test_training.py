@@ -15,6 +15,7 @@ from kdtheory.networks import MLP, Architecture, ModuleArchitecture
 from kdtheory.populations import Population, _groups, train
 from kdtheory.recipe import Recipe
 from kdtheory.streams import Stream
+from kdtheory.types import torch_threads
 
 MLP_SMALL = MLP((6, 16, 12, 4))
 STEPS = 200
@@ -24,10 +25,9 @@ TOLERANCE = 1e-5
 @pytest.fixture(autouse=True)
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     """One inner thread, or the number that the test asks for, and the old number afterwards."""
-    before, asked = torch.get_num_threads(), getattr(request, "param", 1)
-    torch.set_num_threads(asked)
-    yield asked
-    torch.set_num_threads(before)
+    asked = getattr(request, "param", 1)
+    with torch_threads(asked):
+        yield asked
 
 
 side_by_side = pytest.mark.parametrize("threads", [1, 2], indirect=True)
