@@ -174,6 +174,7 @@ DOORS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = {
     "lag": (self_distillation.nagarajan23_lag, (EIGEN,), {"student_time": 1.0, "teacher_time": 2.0}),
     "ridge": (self_distillation.ridge, (X, V), {"penalty": 0.1}),
     "pure": (self_distillation.pure_distilled_ridge, (X, V), {"penalty": 0.1}),
+    "path": (self_distillation.ridge_path, (X, V), {"penalties": EIGEN}),
     "derivative": (self_distillation.ridge_derivative, (X, V), {"penalty": 0.1}),
     "fixed_design": (
         self_distillation.fixed_design_mixing,

@@ -17,6 +17,7 @@ from kdtheory.iterates import TailAverage, clip_rows
 from kdtheory.networks import Architecture, SteppingTape, Tape
 from kdtheory.populations._groups import rows_at_once
 from kdtheory.populations._layout import layout_of
+from kdtheory.populations._replay import Replayed, replays
 from kdtheory.populations._softmax import ClassesFirst
 from kdtheory.populations._update import update_of
 from kdtheory.recipe import Recipe
@@ -90,6 +91,9 @@ def descend(
         batches = (_prepared(batch, tape) for batch in _minibatches(raw, size, task.order, group))
     else:
         batches = repeat(_prepared(raw, tape))
+    pull: Callable[..., Tensor] = partial(_gradient, loss)
+    if replays(task.loss, task.settings) and weights.device.type == "cpu":
+        pull = Replayed(pull, fixed=size == examples)
     stride, factor = max(1, task.steps // _REPORTS), recipe.factor
     tail = TailAverage([weights], recipe.averaged, task.steps)
     plain = mask is None and is_plain(recipe)
@@ -99,10 +103,13 @@ def descend(
             count = min(stride, task.steps - done)
             for step in range(done, done + count):
                 now = recipe.learning_rate * factor(step / task.steps)
+                batch = next(batches)
+                logits = tape.forward(batch.inputs).detach()
+                along = pull(logits, batch.teacher_probs, batch.labels)
                 if stepping is not None:
-                    stepping.step(_pull(tape, next(batches), loss)[1], now)
+                    stepping.step(along, now)
                     continue
-                _backward(tape, next(batches), loss)
+                tape.backward(along)
                 if mask is not None:
                     gradient.mul_(mask)
                 if recipe.clip_norm is not None:
@@ -133,18 +140,22 @@ def is_plain(recipe: Recipe) -> bool:
 
 
 def _pull(
-    tape: Tape, batch: Sample, loss: Loss
+    loss: Loss, logits: Tensor, *others: Tensor | None
 ) -> tuple[Float[Tensor, "members n"], Float[Tensor, "members n k"]]:
     """The losses of each member on its batch, and the gradient of their mean in the logits."""
-    logits = tape.forward(batch.inputs).detach().requires_grad_()
+    logits = logits.detach().requires_grad_()
     with ClassesFirst():
-        losses = loss(logits, batch.teacher_probs, batch.labels)
+        losses = loss(logits, *others)
     return losses, torch.autograd.grad(losses.sum() / losses.shape[-1], logits)[0]
+
+
+def _gradient(loss: Loss, logits: Tensor, *others: Tensor | None) -> Float[Tensor, "members n k"]:
+    return _pull(loss, logits, *others)[1]
 
 
 def _backward(tape: Tape, batch: Sample, loss: Loss) -> Float[Tensor, "members n"]:
     """The losses of each member on its batch, and the gradient of their mean into the tape's array."""
-    losses, pull = _pull(tape, batch, loss)
+    losses, pull = _pull(loss, tape.forward(batch.inputs), batch.teacher_probs, batch.labels)
     tape.backward(pull)
     return losses
 

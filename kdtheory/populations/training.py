@@ -64,7 +64,8 @@ def train(
         teacher_probs: n × k or members × n × k; None where the loss does without.
         loss: `loss(student_logits, teacher_probs, labels, **settings)`, the loss of every example: shapes
             (m, n, k), (m, n, k) and (m, n) to (m, n) for any m, each member and example by itself. It is
-            called at every step, so it should check nothing.
+            called at every step, so it should check nothing; of a loss of this package the operations of the
+            first step are replayed, with the same numbers.
         settings: further arguments of the loss. A tensor of `members` numbers gives each its own, and
             reaches the loss as m × 1; anything else reaches it as it is.
         members: how many networks.

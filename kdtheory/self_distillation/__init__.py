@@ -24,6 +24,7 @@ from kdtheory.self_distillation.mixing import (
     pure_distilled_ridge,
     ridge,
     ridge_derivative,
+    ridge_path,
 )
 from kdtheory.self_distillation.recursion import (
     accumulated_error_limit,
@@ -65,6 +66,7 @@ __all__ = [
     "replaced_error",
     "ridge",
     "ridge_derivative",
+    "ridge_path",
     "student_filter",
     "time_at_progress",
 ]

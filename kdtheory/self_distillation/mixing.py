@@ -13,6 +13,7 @@ followed, one that is regularised too much is contradicted, and at R′(λ) = 0 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,7 @@ __all__ = [
     "pure_distilled_ridge",
     "ridge",
     "ridge_derivative",
+    "ridge_path",
 ]
 
 
@@ -87,7 +89,28 @@ def ridge(
     tensor([1.])
     """
     inputs, targets = promoted(*at_least_float32(inputs, targets))
-    return _regressed(inputs, targets, penalty, power=1)
+    return _regressed(inputs, targets, [penalty], power=1)[0]
+
+
+@door
+def ridge_path(
+    inputs: Float[Tensor, "n d"],
+    targets: Float[Tensor, "n *columns"],
+    /,
+    *,
+    penalties: Float[Tensor, "penalties"],
+) -> Float[Tensor, "penalties d *columns"]:
+    """β_λ = (XᵀX/n + λI)⁻¹Xᵀy/n of each of several λ, by one decomposition of X: each is that of `ridge`.
+
+    Raises:
+        ValueError: no penalty, or as `ridge`.
+
+    >>> x, y = torch.tensor([[1.0], [1.0]]), torch.tensor([1.0, 3.0])
+    >>> ridge_path(x, y, penalties=torch.tensor([1.0, 3.0])).round(decimals=5).flatten()
+    tensor([1.0000, 0.5000])
+    """
+    inputs, targets = promoted(*at_least_float32(inputs, targets))
+    return torch.stack(_regressed(inputs, targets, penalties.tolist(), power=1))
 
 
 @door
@@ -120,7 +143,7 @@ def ridge_derivative(
     tensor([-0.5000])
     """
     inputs, targets = promoted(*at_least_float32(inputs, targets))
-    return -_regressed(inputs, targets, penalty, power=2)
+    return -_regressed(inputs, targets, [penalty], power=2)[0]
 
 
 @door
@@ -225,9 +248,11 @@ def fixed_design_mixing(
     )
 
 
-def _regressed(inputs: Tensor, targets: Tensor, penalty: float, *, power: int) -> Tensor:
-    """(XᵀX/n + λI)^−power Xᵀy/n by the singular values of X: beside those of XᵀX a small λ is lost."""
-    check_positive("penalty", penalty)
+def _regressed(inputs: Tensor, targets: Tensor, penalties: Sequence[float], *, power: int) -> list[Tensor]:
+    """(XᵀX/n + λI)^−power Xᵀy/n of each λ by the singular values of X: beside XᵀX's a small λ is lost."""
+    for penalty in penalties:
+        check_positive("penalty", penalty)
+    check_at_least("the number of penalties", len(penalties), 1)
     check_finite("inputs", inputs)
     check_finite("targets", targets)
     if inputs.ndim != 2 or targets.shape[:1] != inputs.shape[:1]:
@@ -235,9 +260,11 @@ def _regressed(inputs: Tensor, targets: Tensor, penalty: float, *, power: int) -
         raise ValueError(f"{shapes}; give n × d and n, or n × columns")
     left, values, right = torch.linalg.svd(inputs, full_matrices=False)
     wide = values.double()  # squares may lie outside float32's range
-    shares, shrunk = wide / len(inputs), wide.square() / len(inputs) + penalty
-    for _ in range(power):
-        shares = shares / shrunk
-    along = shares.to(values)[:, None] * (left.mT @ targets.reshape(len(targets), -1))
-    weights: Tensor = right.mT @ along
-    return weights.reshape(-1, *targets.shape[1:])
+    onto, found = left.mT @ targets.reshape(len(targets), -1), list[Tensor]()
+    for penalty in penalties:
+        shares, shrunk = wide / len(inputs), wide.square() / len(inputs) + penalty
+        for _ in range(power):
+            shares = shares / shrunk
+        weights: Tensor = right.mT @ (shares.to(values)[:, None] * onto)
+        found.append(weights.reshape(-1, *targets.shape[1:]))
+    return found

@@ -16,6 +16,7 @@ from kdtheory.self_distillation import (
     pure_distilled_ridge,
     ridge,
     ridge_derivative,
+    ridge_path,
 )
 from kdtheory.streams import Stream
 
@@ -35,6 +36,17 @@ def test_ridge_minimises_its_objective() -> None:
     loss = (y - x @ beta).square().mean() + 0.4 * beta.square().sum()
     (gradient,) = torch.autograd.grad(loss, beta)
     assert float(gradient.norm()) < 1e-12
+
+
+@pytest.mark.parametrize("columns", [(), (3,)])
+def test_a_path_of_penalties_is_one_after_another(columns: tuple[int, ...]) -> None:
+    x, y, _, _ = problem(2)
+    y = y.reshape(-1, *(1 for _ in columns)).expand(-1, *columns)
+    penalties = torch.tensor([1e-9, 0.4, 3.0], dtype=torch.float64)
+    found = ridge_path(x, y, penalties=penalties)
+    assert found.shape == (3, 4, *columns)
+    for one, penalty in zip(found, penalties.tolist(), strict=True):
+        assert torch.equal(one, ridge(x, y, penalty=penalty))
 
 
 def test_derivative_against_autodiff_and_the_pure_student() -> None:
@@ -114,6 +126,8 @@ def test_more_noise_wants_more_of_the_teacher_and_beyond_one() -> None:
     [
         (lambda x, y, b, s: ridge(x, y, penalty=0.0), "penalty"),
         (lambda x, y, b, s: ridge(x, y[:3], penalty=1.0), "targets"),
+        (lambda x, y, b, s: ridge_path(x, y, penalties=torch.tensor([1.0, 0.0])), "penalty"),
+        (lambda x, y, b, s: ridge_path(x, y, penalties=torch.ones(0)), "penalties"),
         (lambda x, y, b, s: ridge(x * math.nan, y, penalty=1.0), "inputs"),
         (lambda x, y, b, s: optimal_mixing(x, y, penalty=1.0, truth=b[:2], covariance=s), "truth"),
         (

@@ -15,7 +15,7 @@ from kdtheory.experiments.folklore.dynamics import (
     students_with_and_without_the_square,
 )
 from kdtheory.losses import distillation
-from kdtheory.self_distillation.mixing import ridge
+from kdtheory.self_distillation.mixing import ridge_path
 
 
 @claim(
@@ -88,7 +88,9 @@ def beside_labels_the_square_is_the_weight_of_the_teacher(rows: Rows, /) -> Evid
     assumes=("Least squares of the least norm on random features, up to rounding.",),
     experiment=errors_around_the_threshold,
     control=Control("ridge regression", penalty=0.01),
-    mutants=(Mutant("a penalty is added", ridge, given(penalty=lambda one: one + 0.01)),),
+    mutants=(
+        Mutant("a penalty is added", ridge_path, given(penalties=lambda all_of_them: all_of_them + 0.01)),
+    ),
     expect=Verdict.REFUTED,
     reading="it is read as said of least squares without a penalty",
     loose="a factor on outputs does not change which is the largest",

@@ -19,12 +19,13 @@ from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP
 from kdtheory.populations import Population, train
 from kdtheory.recipe import Recipe
-from kdtheory.self_distillation.mixing import ridge
+from kdtheory.self_distillation.mixing import ridge_path
 
 __all__ = [
     "ADAM",
     "DESCENT",
     "errors_around_the_threshold",
+    "errors_at_penalties",
     "students_from_large_starts",
     "students_with_and_without_the_square",
 ]
@@ -34,6 +35,9 @@ FACTOR = 2.0**30
 ADAM = Recipe(steps=150, learning_rate=0.01)
 DESCENT = Recipe(steps=300, learning_rate=0.5 / FACTOR, optimizer="sgd")
 WIDTHS, THRESHOLD, DRAWS = (100, 200, 400), 200, 3
+LEAST = 1e-9
+PENALTIES = (LEAST, 0.01)
+"""None to speak of, and one that takes the peak away; each design is decomposed once for both."""
 
 
 def enlarged(logits: Tensor, probs: Tensor | None, labels: Tensor | None, /, **how: Any) -> Tensor:
@@ -78,31 +82,44 @@ def _one(
 
 
 @experiment
-def errors_around_the_threshold(run: Run, /, *, penalty: float = 1e-9) -> Rows:
+def errors_around_the_threshold(run: Run, /, *, penalty: float = LEAST) -> Rows:
     """Least squares on 100, 200 and 400 random features of 200 real images, with a ridge `penalty`, fitted to
     the logits of a teacher of all 1,000 and to the labels: the share of new images that each gets wrong,
     means over three draws of features and images for each of 24 teachers.
     """
+    together = tuple(sorted({*PENALTIES, penalty}))
+    found = errors_at_penalties.given(penalties=together).rows(run)
+    place = together.index(penalty)
+    return Rows(width=WIDTHS, soft=found.soft[:, place], hard=found.hard[:, place])
+
+
+@experiment
+def errors_at_penalties(run: Run, /, *, penalties: tuple[float, ...] = PENALTIES) -> Rows:
+    """The errors of these fits, for each teacher at each of several ridge penalties and each width."""
     ground, logits = ground_of(run), teachers_of_images.rows(run).logits.double()
     labels = one_hot(ground.labels, ground.classes).double()
-    soft, hard = zip(*(_errors(ground, one, labels, n, penalty) for n, one in enumerate(logits)), strict=True)
-    return Rows(width=WIDTHS, soft=torch.stack(soft), hard=torch.stack(hard))
+    found = [_errors(ground, one, labels, n, penalties) for n, one in enumerate(logits)]
+    soft, hard = torch.stack(found).unbind(1)
+    return Rows(soft=soft, hard=hard)
 
 
 def _errors(
-    ground: Ground, logits: Tensor, labels: Tensor, member: int, penalty: float
-) -> tuple[Tensor, Tensor]:
-    """Errors at each width of what is fitted to a teacher's logits, and to the labels."""
+    ground: Ground, logits: Tensor, labels: Tensor, member: int, penalties: tuple[float, ...]
+) -> Tensor:
+    """Errors of what is fitted to a teacher's logits, and to the labels, at each penalty and width."""
     both = torch.cat([one - one.mean(-1, keepdim=True) for one in (logits, labels)], dim=-1)
-    stream, found = ground.stream.child("features", member), torch.zeros(2, len(WIDTHS), dtype=torch.float64)
+    stream = ground.stream.child("features", member)
+    found = torch.zeros(2, len(penalties), len(WIDTHS), dtype=torch.float64)
     for draw, (place, width) in itertools.product(range(DRAWS), enumerate(WIDTHS)):
         generator = stream.child(draw).torch()
         rows = torch.randperm(len(labels), generator=generator)[:THRESHOLD]
         weights = torch.randn(ground.pool.shape[1], width, dtype=torch.float64, generator=generator)
         seen, new = ((images.double() @ weights / 8).relu() for images in (ground.pool[rows], ground.test))
-        fitted = (new @ ridge(seen, both[rows], penalty=penalty)).unflatten(-1, (2, -1)).argmax(-1)
-        found[:, place] += (fitted != ground.test_labels[:, None]).double().mean(0) / DRAWS
-    return found[0], found[1]
+        fits = ridge_path(seen, both[rows], penalties=torch.tensor(penalties, dtype=torch.float64))
+        for at, fit in enumerate(fits):
+            fitted = (new @ fit).unflatten(-1, (2, -1)).argmax(-1)
+            found[:, at, place] += (fitted != ground.test_labels[:, None]).double().mean(0) / DRAWS
+    return found
 
 
 @experiment
