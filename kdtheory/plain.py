@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -15,8 +16,10 @@ from typing import Any
 
 from kdtheory.doors import gate
 
-__all__ = ["made", "plain", "plain_fields", "restored"]
+__all__ = ["NUMERIC_NAME", "made", "plain", "plain_fields", "restored"]
 
+NUMERIC_NAME = re.compile(r"\d+[eE]\d+")
+"""A name that would be read as a number, as the commit 2487e95: no number is written so in a table."""
 _PLAIN = {str, bool, int, float, type(None)}
 _WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 

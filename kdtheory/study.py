@@ -32,6 +32,7 @@ from kdtheory._plain_kinds import is_tensor
 from kdtheory.digest import source_digest
 from kdtheory.doors import gate
 from kdtheory.files import check_place, read_json, sweep, write_file, write_json
+from kdtheory.plain import NUMERIC_NAME
 from kdtheory.plots import STYLE, panels
 from kdtheory.streams import Stream
 from kdtheory.study_script import Study, raised_by
@@ -166,11 +167,17 @@ def redraw_study(study: Study, out: Path, /) -> pd.DataFrame:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    """A table as it was written: an empty cell is no number, and words such as "None" and "NA" are words."""
+    """A table as it was written: an empty cell is no number; "None", "NA" and commit 2487e95 are words."""
+    settings: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
     try:
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+        table: pd.DataFrame = pd.read_csv(path, **settings)
+        words = pd.read_csv(path, dtype=str, **settings)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read ({error}); run the study again") from error
+    for name in table.select_dtypes("number"):
+        if words[name].dropna().str.fullmatch(NUMERIC_NAME).any():
+            table[name] = words[name]
+    return table
 
 
 @gate

@@ -43,6 +43,8 @@ _COMMANDS = {
     "a command mistyped": ["lst"],
 }
 _VERDICT = ["verify", _NAME, "--out", "{fresh}/run"]
+_CROWDED = 2.2
+"""A mark that is no more than so many times the bar stands where the bar's number would be."""
 _HERE = Path(kdtheory.__file__).parents[1]
 
 
@@ -75,7 +77,9 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
     ax.plot(rows["at_most"], rows.index, "|", color=PALETTE["orange"], ms=16, mew=2.5, label="at most")
     ax.set_yticks(rows.index, rows["started"] + "\nagainst " + rows["against"], fontsize=8)
     for place, row in rows.iterrows():
-        ax.annotate(f"{row['ratio']:.3f}", (row["ratio"], place), xytext=(4, -3), textcoords="offset points")
+        crowded = row["ratio"] < row["at_most"] < _CROWDED * row["ratio"]
+        beside = row["at_most"] if crowded else row["ratio"]
+        ax.annotate(f"{row['ratio']:.3f}", (beside, place), xytext=(4, -3), textcoords="offset points")
     ax.set_xscale("log")
     ax.set_xlim(right=4)
     ax.set_xlabel("ratio of processor times")

@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from torch import Tensor, nn
 
 from kdtheory.plots import PALETTE
@@ -72,7 +73,10 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
         ax.plot(part["by_hand_ms"], part["ratio"], "o-", color=color, label=str(kind))
     ax.axhline(1.05, color=PALETTE["black"], linewidth=0.8, linestyle="--", label="1.05")
     ax.set_xscale("log")
-    ax.set_xlabel("a step by hand, ms")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlabel("a step by hand (ms)")
     ax.set_ylabel("time of the objective's step over it")
     ax.legend()
 

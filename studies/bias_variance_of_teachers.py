@@ -127,6 +127,7 @@ def _draw_sizes(ax: Any, rows: pd.DataFrame) -> None:
     ax.set_yscale("log")
     ax.set_ylabel("mean squared error of the risk (nats²)")
     counts_axis(ax, rows["n"], label="sample size $N$")
+    ax.set_ylim(bottom=1e-3 * ax.get_ylim()[0])  # the key stands below all points
     ax.legend(loc="lower left", fontsize="small")
 
 

@@ -28,7 +28,7 @@ from kdtheory.certify import LABEL_RECIPE, WitnessPlan, certify
 from kdtheory.datasets import Images, load_splits
 from kdtheory.losses import distillation, label_loss
 from kdtheory.networks import MLP
-from kdtheory.plots import PALETTE
+from kdtheory.plots import PALETTE, in_digits
 from kdtheory.populations import train
 from kdtheory.recipe import Recipe
 from kdtheory.roles import ROLES
@@ -118,7 +118,7 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
     middle = math.sqrt(table["spectral_norms"].iloc[-1] * table["distillation"].iloc[-1])
     ends = {"xy": (at, table["distillation"].iloc[-1]), "xytext": (at, table["spectral_norms"].iloc[-1])}
     ax.annotate("", **ends, arrowprops={"arrowstyle": "<->", "color": "0.3"})
-    ax.text(at * 0.93, middle, f"× {ratio:.1e}", ha="right", va="center", color="0.3")
+    ax.text(at * 0.93, middle, f"× {in_digits(ratio)}", ha="right", va="center", color="0.3")
     ax.text(table.index[0], top / 2, "says nothing", color="0.4", fontsize="small", va="top")
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")

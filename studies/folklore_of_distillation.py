@@ -372,7 +372,9 @@ def _draw_sizes(ax: Any, rows: pd.DataFrame) -> None:
     ax.set_xticks(range(len(sizes)), [f"{int(size):,}" for size in sizes])
     ax.set_xlabel("images (its teacher saw 1,000)")
     ax.set_ylabel("accuracy above a student of labels, points")
-    ax.legend(fontsize=8, frameon=False)
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.3 * (high - low))  # the key stands above all points
+    ax.legend(loc="upper right", fontsize=8, frameon=False, ncols=2)
 
 
 def _draw_smoothing(ax: Any, rows: pd.DataFrame) -> None:

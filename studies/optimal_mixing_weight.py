@@ -153,7 +153,8 @@ def _draw_digits(ax: Any, rows: pd.DataFrame) -> None:
     ax.axvline(1, color="0.5", linewidth=0.8, linestyle=":")
     ax.set_xlabel(r"weight $\xi$ of the teacher")
     ax.set_ylabel("error minus the teacher's\n(percentage points)")
-    ax.legend(loc="best", fontsize="small")
+    ax.set_ylim(top=2 * ax.get_ylim()[1])  # the key has the upper half
+    ax.legend(loc="upper left", fontsize="small")
 
 
 def _design(stream: Stream) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ from kdtheory.claims.evidence import Evidence, Identity, Joint, WorstRatio, from
 from kdtheory.files import Record, read_json, write_json
 from kdtheory.ledger import examined
 from kdtheory.plain import plain
-from kdtheory.plots import PALETTE, WIDTH
+from kdtheory.plots import PALETTE, WIDTH, panel_letter
 from kdtheory.streams import Stream
 from kdtheory.study import commit
 
@@ -242,10 +243,8 @@ def draw(axes: Sequence[Axes], rows: pd.DataFrame) -> None:
     axes[0].axvline(0, color=PALETTE["vermillion"], lw=1)
     axes[0].set_xlabel(f"least decided seed: powers of ten beyond {LEVEL:.1g}")
     pieces = int(2 * rows[["quick_seeds", "full_seeds"]].to_numpy().sum())
-    axes[0].set_title(
-        f"a  {pieces - int(rows['otherwise'].sum())} of {pieces} verdicts as declared",
-        loc="left",
-        fontsize="medium",
+    panel_letter(
+        axes[0], "a", f"{pieces - int(rows['otherwise'].sum()):,} of {pieces:,} verdicts as declared"
     )
     used = {
         f"{tier}_tolerance_used": (PALETTE["blue"], marker, f"claim, {tier} tier")
@@ -256,7 +255,7 @@ def draw(axes: Sequence[Axes], rows: pd.DataFrame) -> None:
     axes[1].axvline(1, color=PALETTE["vermillion"], lw=1)
     axes[1].set_xscale("log")
     axes[1].set_xlabel("worst seed: share of the tolerance used")
-    axes[1].set_title("b  what no chance decides", loc="left", fontsize="medium")
+    panel_letter(axes[1], "b", "what no chance decides")
 
 
 def _dots(
@@ -276,5 +275,7 @@ def _dots(
             values.loc[order, column], range(len(order)), marker,
             color=colour, mfc=face, ms=5, alpha=0.85, label=label,
         )  # fmt: skip
-    ax.set_yticks(range(len(order)), [rows.loc[at, "claim"].replace("_", " ")[:52] for at in order], size=7.1)
+    names = [rows.loc[at, "claim"].replace("_", " ") for at in order]
+    shown = [textwrap.shorten(name, 52, placeholder=" …") for name in names]
+    ax.set_yticks(range(len(order)), shown, size=7.1)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)

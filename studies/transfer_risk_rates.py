@@ -85,14 +85,14 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
     for color, (b, part) in zip(_COLORS, flat.groupby("b"), strict=False):
         for quantity, style in (("bound", "--"), ("risk", "-")):
             line = part[part["quantity"] == quantity]
-            label = rf"{quantity}, $b$ = {b}: slope {line['slope'].iloc[0]:.2f}"
+            label = rf"{quantity}, $b$ = {b}: slope {line['slope'].iloc[0]:.2f}".replace("-", "−")
             drawn = line["n"], line["mean"], line["low"], line["high"]
             band(axes[0], *drawn, color=color, linestyle=style, label=label)
         _guide(axes[0], line, -b / 2)
     decays = rows[(rows["quantity"] == "angle") & (rows["b"] == rows["b"].max())].groupby("decay")
     for color, style, (decay, line) in zip(_COLORS, _STYLES, decays, strict=False):
         name = rf"spectrum $i^{{-{decay:g}}}$" if decay else "flat spectrum"
-        label = f"{name}: slope {line['slope'].iloc[0]:.2f}"
+        label = f"{name}: slope {line['slope'].iloc[0]:.2f}".replace("-", "−")
         drawn = line["n"], line["mean"], line["low"], line["high"]
         band(axes[1], *drawn, color=color, linestyle=style, label=label)
         _guide(axes[1], line, -0.5)

@@ -1,4 +1,6 @@
-"""Every figure can be read where it is 16 cm wide: large enough letters, none cut off, none over each other.
+"""Every figure can be read where it is 16 cm wide: large enough letters, none cut off or over each other.
+
+Nor does a key lie over what is measured.
 
 Figures are drawn anew from their committed tables, so that this is a test of how they are drawn.
 """
@@ -11,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -55,7 +58,29 @@ def faults(figure: Figure) -> list[str]:
     whole = figure.bbox.padded(1)
     cut = [f"cut off: {text!r}" for text, box in placed if not inside(box, whole)]
     over = [f"{a!r} over {b!r}" for (a, one), (b, other) in combinations(placed, 2) if covers(one, other)]
-    return small + cut + over
+    return small + cut + over + hidden(figure)
+
+
+def hidden(figure: Figure) -> list[str]:
+    """Marks that a panel's own key lies over."""
+    found = []
+    for ax in figure.axes:
+        if (key := ax.get_legend()) is not None:
+            box = key.get_window_extent()
+            marks = [
+                line.get_transform().transform(line.get_xydata())
+                for line in ax.lines
+                if line.get_marker() not in ("None", "none", "", " ", None)
+            ]
+            marks += [one.get_offset_transform().transform(one.get_offsets()) for one in scattered(ax)]
+            count = sum(box.contains(*place) for places in marks for place in places)
+            if count:
+                found.append(f"{count} marks under the key of {ax.get_title(loc='left')!r}")
+    return found
+
+
+def scattered(ax: Axes) -> list[PathCollection]:
+    return [one for one in ax.collections if isinstance(one, PathCollection)]
 
 
 def inside(box: Bbox, whole: Bbox) -> bool:
@@ -100,3 +125,9 @@ def test_faults_are_seen() -> None:
     figure, ax = panels(1, size=(2 * WIDTH, 4))
     ax.set_xlabel("twice as wide", fontsize=13)
     assert "6.5 pt: 'twice as wide'" in faults(figure)
+    figure, ax = panels(1)
+    ax.plot([0, 1], [0, 1], "o", label="measured")
+    ax.scatter([1], [0])
+    ax.set_title("panel", loc="left")
+    ax.legend(loc="lower left")
+    assert "1 marks under the key of 'panel'" in faults(figure)

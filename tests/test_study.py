@@ -282,6 +282,10 @@ def test_words_of_a_table_stay_words(folder: Path) -> None:
     study = load_study(str(script))
     run_study(study, folder)
     assert redraw_study(study, folder)["teacher"].tolist() == ["None", "NA", "a"]
+    (folder / "words" / "table.csv").write_text("x,y,commit,n,p\n0,0.5,2487e95,10,1e-05\n1,0.5,1234567,20,\n")
+    read = redraw_study(study, folder)
+    assert read["commit"].tolist() == ["2487e95", "1234567"]
+    assert (read["n"].sum(), read["p"].sum()) == (30, 1e-5)
     (folder / "words" / "table.csv").write_text("")
     with pytest.raises(ValueError, match=r"table\.csv cannot be read .* run the study again"):
         redraw_study(study, folder)

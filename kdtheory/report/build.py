@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 from kdtheory.claims.finding import READ_LITERALLY, Ledger
 from kdtheory.claims.verdict import Verdict
 from kdtheory.files import Record
+from kdtheory.plain import NUMERIC_NAME
 from kdtheory.report.entry import Entry, entries
 from kdtheory.report.evidence import kinds
 from kdtheory.report.indices import indexed
@@ -165,7 +166,9 @@ def _capitalised(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """A table's cell: a number formatted, anything else as it stands."""
+    """A table's cell: a number formatted, anything else as it stands, as is the name of a commit, 2487e95."""
+    if NUMERIC_NAME.fullmatch(text):
+        return text
     try:
         return numeral(int(text) if text.strip("-").isdigit() else float(text))
     except ValueError:

@@ -65,6 +65,47 @@ def test_the_search_finds_figures_too(opened: Opened) -> None:
     expect(page.locator(f"[id='{anchor}'] svg").first).to_be_in_viewport()
 
 
+@pytest.mark.parametrize("words", [r"\frac", "∑", "φ"])
+def test_the_search_finds_formulas(words: str, opened: Opened) -> None:
+    page = opened(REPORT)
+    page.get_by_label("Search").fill(words)
+    told = (
+        "(row) => document.getElementById(row.cells[1].dataset.value).querySelector('.formula').textContent"
+    )
+    rows = page.locator("#claims tbody tr:visible")
+    assert rows.count() > 0
+    assert words.startswith("\\") or any(words in row.evaluate(told) for row in rows.all())
+
+
+def test_what_is_chosen_is_in_the_address(opened: Opened) -> None:
+    """It is there again when the address is opened, with the link to a claim, and after a step back."""
+    page = opened(REPORT)
+    everything, figures = names(page), page.locator("#figures li:visible").count()
+    page.get_by_label("Search").fill("softmax & <b>")
+    assert names(page) == []
+    page.get_by_label("Search").fill("softmax")
+    chapter = page.locator("#claims tbody tr:visible").first.get_attribute("data-chapter")
+    page.locator("#filter-chapter").select_option(chapter)
+    page.locator("#filter-verdict").select_option("REFUTED")
+    chosen = names(page)
+    assert 0 < len(chosen) < len(everything)
+    assert page.locator("#figures li:visible").count() <= figures
+    query = f"?search=softmax&chapter={chapter}&verdict=REFUTED"
+    assert page.url.endswith(query)
+    page.locator("#claims tbody tr:visible a").first.click()
+    assert page.url.endswith(f"{query}#{chosen[0]}")
+    page.go_back()
+    assert names(page) == chosen
+    fresh = opened(REPORT, f"{query}#{chosen[0]}")
+    assert names(fresh) == chosen
+    expect(fresh.locator(f"#{chosen[0]} > summary")).to_be_in_viewport()
+    page.get_by_label("Search").fill("")
+    page.locator("#filter-chapter").select_option("")
+    page.locator("#filter-verdict").select_option("")
+    assert page.url.endswith(".html")
+    assert names(opened(REPORT, "?chapter=99&verdict=NONE")) == everything
+
+
 def test_headers_sort_both_ways(opened: Opened) -> None:
     page = opened(REPORT)
     header = page.locator("#claims th.claim")

@@ -39,7 +39,9 @@ def study(figures: Path, name: str, *, claims: list[str]) -> None:
     folder.mkdir()
     with mpl.rc_context({"svg.hashsalt": "same"}):
         drawn.savefig(folder / "figure.svg")
-    write_file(folder / "table.csv", b"n,variant,risk\n100,one-hot,0.123456\n1000,Bayes,2.5e-07\n")
+    write_file(
+        folder / "table.csv", b"n,variant,risk,of\n100,one-hot,0.123456,2487e95\n1000,Bayes,2.5e-07,2487e95\n"
+    )
     made = {
         "study": name,
         "claims": claims,

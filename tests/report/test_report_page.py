@@ -228,7 +228,7 @@ def test_a_figure_stands_once_with_its_first_claim(page: Page, html: str) -> Non
     assert "Excess risk & N in risk_over_n Read the slope." in page.claims["doubling_is_addition"]
     assert "seed 0, commit 0123456789ab , 12.5 s." in page.claims["doubling_is_addition"]
     assert "config · sizes 100, 1,000" in page.claims["doubling_is_addition"]
-    assert "1,000 Bayes 2.5×10⁻⁷" in page.claims["doubling_is_addition"]
+    assert "1,000 Bayes 2.5×10⁻⁷ 2487e95" in page.claims["doubling_is_addition"]
     assert "See also Excess risk & N in risk_over_n" in page.claims["both_halves_hold"]
 
 
@@ -250,7 +250,9 @@ def test_a_page_of_some_claims_has_their_figures_alone(html: str, run: Path, fig
 
 def test_figures_are_listed_with_what_is_searched(html: str) -> None:
     (listed,) = re.findall(r'<ul id="figures">(.*?)</ul>', html, re.DOTALL)
-    (words,) = re.findall(r'<li data-text="([^"]*)"><a href="#at-figure-risk_over_n">', listed)
+    (words,) = re.findall(
+        r'<li data-text="([^"]*)" data-claims="both_halves_hold doubling_is_addition"><a ', listed
+    )
     assert words == "risk_over_n risk over n Excess risk &amp; N in risk_over_n Read the slope."
 
 

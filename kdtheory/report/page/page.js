@@ -29,31 +29,57 @@
   const chapter = document.getElementById("filter-chapter");
   const verdict = document.getElementById("filter-verdict");
   const figures = [...document.querySelectorAll("#figures li")];
+  const formula = (row) => document.getElementById(row.cells?.[1].dataset.value)?.querySelector(".formula").textContent;
+  const told = new Map([...lines, ...figures].map((element) =>
+    [element, `${element.dataset.text} ${element.textContent} ${formula(element) ?? ""}`.toLowerCase()]));
   const named = (element) => {
     const words = text.value.toLowerCase().split(/\s+/);
-    const told = `${element.dataset.text} ${element.textContent}`.toLowerCase();
-    return words.every((word) => told.includes(word));
+    return words.every((word) => told.get(element).includes(word));
   };
-  const fits = (row) => {
+  const chosen = (row) => {
     const wanted = verdict.value;
     return (
-      named(row) &&
       (!chapter.value || row.dataset.chapter === chapter.value) &&
       (!wanted || row.dataset.verdict === wanted || (wanted === "otherwise" && row.matches(".unexpected")))
     );
   };
+  // What is chosen is in the address, so that it can be sent, and is there again when the page is.
+  const fields = { search: text, chapter, verdict };
+  const restore = () => {
+    const asked = new URLSearchParams(location.search);
+    Object.entries(fields).forEach(([name, field]) => {
+      field.value = asked.get(name) ?? "";
+      if (field.selectedIndex === -1) field.value = ""; // no such chapter or verdict on this page
+    });
+  };
+  const remember = () => {
+    const asked = new URLSearchParams(location.search);
+    Object.entries(fields).forEach(([name, field]) => {
+      if (field.value) asked.set(name, field.value);
+      else asked.delete(name);
+    });
+    const query = asked.size ? `?${asked}` : "";
+    try {
+      history.replaceState(null, "", `${location.pathname}${query}${location.hash}`);
+    } catch { /* a page within another, or asked too often: the filter works all the same */ }
+  };
   const filter = () => {
-    lines.forEach((row) => { row.hidden = !fits(row); });
+    const within = lines.filter(chosen);
+    const all = within.length === lines.length;
+    lines.forEach((row) => { row.hidden = !(chosen(row) && named(row)); });
     const shown = lines.filter((row) => !row.hidden).length;
-    const drawn = figures.filter((figure) => named(figure));
+    const claims = new Set(within.map((row) => row.cells[1].dataset.value));
+    const illustrates = (figure) => all || figure.dataset.claims.split(" ").some((name) => claims.has(name));
+    const drawn = figures.filter((figure) => illustrates(figure) && named(figure));
     figures.forEach((figure) => { figure.hidden = !drawn.includes(figure); });
     const also = figures.length ? `, ${drawn.length} of ${figures.length} figures` : "";
     document.getElementById("shown").textContent = `${shown} of ${lines.length} claims${also}`;
     document.getElementById("nothing").hidden = shown > 0;
   };
   const form = text.form;
-  form.addEventListener("input", filter);
+  form.addEventListener("input", () => { filter(); remember(); });
   form.addEventListener("submit", (event) => event.preventDefault());
+  restore();
   filter();
 
   const claims = [...document.querySelectorAll("details.claim")];
