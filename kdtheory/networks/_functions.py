@@ -6,17 +6,20 @@ speaks of the module or of parts of it would speak of the original from within t
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from types import CellType, CodeType, FunctionType, MethodType
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 from torch import nn
 
+from kdtheory._content import closed_over, names_in
+
 __all__ = ["rebound"]
 
 
-def rebound(module: nn.Module, copies: Mapping[int, Any], /) -> None:
+def rebound(module: nn.Module, copies: Mapping[Any, Any], /) -> None:
     """Put functions over copies where a copied module holds such that reach an original.
 
     Args:
@@ -33,7 +36,7 @@ def rebound(module: nn.Module, copies: Mapping[int, Any], /) -> None:
 class _Rebinding:
     """From what is held to the same of copies; what reaches no original is itself."""
 
-    def __init__(self, copies: Mapping[int, Any]) -> None:
+    def __init__(self, copies: Mapping[Any, Any]) -> None:
         self._copies = copies
         self._made: dict[int, Any] = {}
         self._kept: list[Any] = []  # so that no identity is used twice
@@ -55,7 +58,7 @@ class _Rebinding:
             named = {name: self.of(each) for name, each in value.keywords.items()}
             return partial(self.of(value.func), *map(self.of, value.args), **named)
         if isinstance(value, dict):
-            changed = type(value)()
+            changed = copy.copy(value)  # with the factory of its defaults
             changed.update({key: self.of(each) for key, each in value.items()})
             return changed
         if isinstance(value, (list, tuple)):
@@ -71,9 +74,10 @@ class _Rebinding:
         made.__defaults__ = self.of(given.__defaults__)
         made.__kwdefaults__ = self.of(given.__kwdefaults__)
         made.__dict__.update({name: self.of(each) for name, each in vars(given).items()})
-        for cell, old in zip(cells, given.__closure__ or (), strict=True):
-            if _is_filled(old):
-                cell.cell_contents = self.of(old.cell_contents)
+        held = closed_over(given)
+        for name, cell in zip(given.__code__.co_freevars, cells, strict=True):
+            if name in held:
+                cell.cell_contents = self.of(held[name])
         return made
 
     def _reaches(self, value: Any, seen: set[int]) -> bool:
@@ -95,8 +99,7 @@ def _inside(value: Any) -> Iterator[Any]:
         yield from list(value.values() if isinstance(value, dict) else value)
     elif isinstance(value, FunctionType):
         yield from (value.__defaults__, value.__kwdefaults__, *vars(value).values())
-        yield from (cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell))
-        yield from _globals(value).values()
+        yield from (*closed_over(value).values(), *_globals(value).values())
 
 
 def _globals(function: FunctionType) -> dict[str, Any]:
@@ -104,7 +107,7 @@ def _globals(function: FunctionType) -> dict[str, Any]:
     names = function.__globals__
     return {
         name: each
-        for name in _names(function.__code__)
+        for name in names_in(function.__code__)
         if isinstance(each := names.get(name), nn.Module) or _is_beside(each, names)
     }
 
@@ -112,17 +115,3 @@ def _globals(function: FunctionType) -> dict[str, Any]:
 def _is_beside(value: Any, names: dict[str, Any]) -> bool:
     found: Callable[..., Any] = value.__func__ if isinstance(value, MethodType) else value
     return isinstance(value, MethodType) or (isinstance(found, FunctionType) and found.__globals__ is names)
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for each in code.co_consts:
-        if isinstance(each, CodeType):
-            yield from _names(each)
-
-
-def _is_filled(cell: CellType) -> bool:
-    try:
-        return cell.cell_contents is not cell
-    except ValueError:
-        return False
