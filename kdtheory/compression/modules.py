@@ -28,7 +28,7 @@ from kdtheory.doors import door
 from kdtheory.networks import check_ready, copied, left_as_it_was
 from kdtheory.validate import check_at_least
 
-__all__ = ["LowRank", "factorise", "narrow"]
+__all__ = ["factorise", "narrow"]
 
 _LAYERS = (nn.Linear, nn.modules.conv._ConvNd, nn.Embedding)
 
