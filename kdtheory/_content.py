@@ -24,7 +24,7 @@ from typing import Any
 
 from kdtheory._plain_kinds import is_array, is_tensor
 
-__all__ = ["closed_over", "content_digest", "stored"]
+__all__ = ["closed_over", "content_digest", "names_in", "stored"]
 
 _HERE = __name__.partition(".")[0]
 _BARE = (type(None), bool, int, float, complex, str, bytes)
@@ -169,7 +169,7 @@ class _Written:
         self._add_code(value.__code__)
         self._add_all((value.__defaults__, value.__kwdefaults__))
         self._add_all(closed_over(value).values())
-        names = _names(value.__code__)
+        names = names_in(value.__code__)
         for name in sorted(names & value.__globals__.keys()):
             self._put(name)
             self.add(value.__globals__[name])
@@ -250,9 +250,9 @@ def _reduced(value: Any) -> Any:
     return value.__reduce_ex__(4)
 
 
-def _names(code: CodeType) -> set[str]:
+def names_in(code: CodeType, /) -> set[str]:
     """The names that bytecode looks up, that of the functions within it included."""
-    inner = (_names(part) for part in code.co_consts if isinstance(part, CodeType))
+    inner = (names_in(part) for part in code.co_consts if isinstance(part, CodeType))
     return set(code.co_names).union(*inner)
 
 

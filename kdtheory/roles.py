@@ -9,6 +9,7 @@ one, is an error.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -202,6 +203,10 @@ Role = Train | HoldOut | Unlabelled
 
 
 def _inputs_of(name: str, values: Any) -> Table:
+    if isinstance(values, Mapping):
+        raise ValueError(
+            f"{name} has a mapping beside its labels; put them into it, as {{**inputs, 'labels': labels}}"
+        )
     return values if isinstance(values, SideBySide) else tensor_of(name, values)
 
 

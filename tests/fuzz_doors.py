@@ -96,7 +96,7 @@ UNREACHED: dict[str, str] = {
     "risk.gradients.GradientNoise": RECORD,
     "risk.teacher.TeacherBiasVariance": RECORD,
     "stats.MeanTest": RECORD,
-    "compression.modules.LowRank": "made by `factorise`",
+    "compression.pairs.LowRank": "made by `factorise`",
     "losses.conventions.Convention": RECORD,
     "multiview.lazy.LazyPopulation": RECORD,
     "multiview.limit.LimitPopulation": RECORD,

@@ -114,7 +114,7 @@ UNGUARDED = {
     "answers": "what results are told by; they make it themselves",
     "batches.as_batches": "looks at what the data are itself, under the name that its caller gives them",
     "clusters.Cluster": "made by `on_cluster`",
-    "compression.modules.LowRank": "made by `factorise`",
+    "compression.pairs.LowRank": "made by `factorise`",
     "digest": "of functions, any number of them",
     "doors": "the doors themselves",
     "networks.calls.Asked": "what its networks and batches are is looked at by `Inputs`, when it fails too",

@@ -191,6 +191,7 @@ def test_arrays_of_every_kind_of_number() -> None:
         (lambda: Train.of(TensorDataset(X)), "no labels"),
         (lambda: Train.of(HoldOut.of(X, Y)), "whose role is holdout"),
         (lambda: Unlabelled.of(Train.of(X, Y)), "whose role is train"),
+        (lambda: Train.of(({"x": X}, Y)), "a mapping beside its labels; put them into it"),
         (lambda: Train.of(X, Y[:3]), "50 rows and 3 labels"),
         (lambda: Train.of(X, Y.double()), "whole class number"),
         (lambda: Train.of(X, Y - 5), "go down to -5"),

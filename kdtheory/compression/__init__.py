@@ -6,7 +6,8 @@ outputs.
 """
 
 from kdtheory.compression.low_rank import eckart_young_error, low_rank_factors, truncated_svd
-from kdtheory.compression.modules import LowRank, factorise, narrow
+from kdtheory.compression.modules import factorise, narrow
+from kdtheory.compression.pairs import LowRank
 from kdtheory.compression.perturbation import (
     Perturbation,
     neyshabur18_perturbation,

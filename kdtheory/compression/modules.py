@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtheory.compression.low_rank import low_rank_factors
+from kdtheory.compression.pairs import LowRank
 from kdtheory.compression.plain_layers import (
     alike,
     embedding,
@@ -22,12 +23,12 @@ from kdtheory.compression.plain_layers import (
     linear,
     pointwise,
 )
-from kdtheory.compression.weights import Place, places, refreshed, slots
+from kdtheory.compression.weights import Place, check_dense, places, refreshed, slots
 from kdtheory.doors import door
-from kdtheory.networks import check_ready, copied
+from kdtheory.networks import check_ready, copied, left_as_it_was
 from kdtheory.validate import check_at_least
 
-__all__ = ["LowRank", "factorise", "narrow"]
+__all__ = ["factorise", "narrow"]
 
 _LAYERS = (nn.Linear, nn.modules.conv._ConvNd, nn.Embedding)
 
@@ -59,6 +60,7 @@ def factorise(module: nn.Module, /, *, ranks: int | Mapping[str, int]) -> nn.Mod
     [(2, 20), (30, 2), (30,), (2, 30), (3, 2), (3,)]
     """
     check_ready(module)
+    check_dense(module)
     result = refreshed(copied(module))
     layers = _layers(result)
     shared = _shared(places(result))
@@ -123,6 +125,7 @@ def narrow(module: nn.Sequential, /, *, widths: Sequence[int]) -> nn.Sequential:
     [(3, 4), (3,), (2, 3), (2,)]
     """
     check_ready(module)
+    check_dense(module)
     _check_chain(module, widths)
     refreshed(copy := copied(module))
     layers: list[nn.Module] = []
@@ -178,32 +181,6 @@ def _saves(layer: nn.Module, rank: int) -> bool:
     return rank < min(_matrix(layer).shape) and rank * sum(_matrix(layer).shape) < sum(
         _matrix(part).numel() for part in layer.children()
     )
-
-
-@door
-class LowRank(nn.Sequential):
-    """Two layers in place of one; `weight` and `bias` are those of the one, for whoever reads them.
-
-    Attention reads the weights of its output projection, a tied decoder those of the embedding.
-    """
-
-    @property
-    def weight(self) -> Tensor:
-        """The product of the two, of the one layer's shape."""
-        parts: list[Any] = list(self)
-        first: Tensor = parts[0].weight  # not the parameter, which may have a mask
-        second: Tensor = parts[1].weight
-        if isinstance(self[0], nn.Embedding):
-            return first @ second.mT
-        if isinstance(self[1], nn.modules.conv._ConvTransposeNd):
-            return (first.flatten(1).mT @ second.flatten(1)).reshape(-1, *second.shape[1:])
-        return (second.flatten(1) @ first.flatten(1)).reshape(-1, *first.shape[1:])
-
-    @property
-    def bias(self) -> Tensor | None:
-        """That of the second layer."""
-        bias: Tensor | None = getattr(self[1], "bias", None)
-        return bias
 
 
 def _factors(given: nn.Module, rank: int, path: str) -> LowRank:
@@ -300,7 +277,7 @@ def _is_activation(module: nn.Module, width: int) -> bool:
     whole = torch.linspace(-2, 3, 2 * width).reshape(2, width)
     some = whole * (torch.arange(width) % 2)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), left_as_it_was(module):
             one, other, none = (copied(module).eval()(rows) for rows in (whole, some, 0 * whole))
     except (RuntimeError, ValueError, IndexError):  # it asks for other shapes
         return False

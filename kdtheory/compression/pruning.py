@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from kdtheory.compression.sparse import largest_entries
-from kdtheory.compression.weights import Place, is_computed, masked, places, refreshed
+from kdtheory.compression.weights import Place, check_dense, is_computed, masked, places, refreshed
 from kdtheory.doors import door
 from kdtheory.networks import check_ready, copied
 from kdtheory.types import at_least_float32
@@ -62,6 +62,7 @@ def pruned(
     if isinstance(module, torch.jit.ScriptModule):
         raise ValueError("module is scripted, and its weights take no masks; prune what it was made from")
     check_ready(module)
+    check_dense(module)
     if isinstance(layers, str):
         raise ValueError(f"layers = {layers!r} is one path; give a list of paths, [{layers!r}]")
     result = refreshed(copied(module))

@@ -71,10 +71,17 @@ def model_size(module: nn.Module, /, *, bits_per_weight: int = 32) -> ModelSize:
         arrays.append((values, _BYTE * values.element_size() if whole else bits_per_weight))
     total = nonzero = bits = 0
     for values, width in arrays:
-        entries, kept = values.numel(), int(torch.count_nonzero(values))
+        entries, kept = values.numel(), int(torch.count_nonzero(_held(values)))
         total, nonzero = total + entries, nonzero + kept
         bits += min(entries * width, sparse_bits(entries, kept, bits_per_weight=width))
     return ModelSize(total, nonzero, bits)
+
+
+def _held(values: Tensor) -> Tensor:
+    """The numbers that an array of any layout holds."""
+    if values.layout is torch.sparse_coo:
+        return values.coalesce().values()
+    return values if values.layout is torch.strided else values.values()
 
 
 def _packed(module: nn.Module) -> Iterator[tuple[Tensor, int | None]]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-__all__ = ["Place", "computes_weight", "is_computed", "masked", "places", "refreshed", "slots"]
+__all__ = ["Place", "check_dense", "computes_weight", "is_computed", "masked", "places", "refreshed", "slots"]
 
 _NORMS = (nn.LayerNorm, nn.RMSNorm)
 
@@ -52,6 +53,15 @@ def places(module: nn.Module, /) -> list[Place]:
             if value.ndim >= 2 and value.numel() and "weight" in name:
                 found.append(Place(path, layer, plain if masked(layer, plain) else name))
     return [place for place in found if not is_computed(place.layer)]
+
+
+def check_dense(module: nn.Module, /) -> None:
+    """Raise where a parameter is stored as a sparse tensor, of which nothing is left to take out."""
+    for path, parameter in module.named_parameters():
+        if parameter.layout is not torch.strided:
+            raise ValueError(
+                f"parameter {path!r} has layout {parameter.layout}; make it an ordinary one, by to_dense()"
+            )
 
 
 def is_computed(layer: nn.Module, /) -> bool:

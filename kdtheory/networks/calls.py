@@ -176,6 +176,11 @@ def check_ready(net: nn.Module, name: str = "the module", /) -> None:
     """
     if not isinstance(net, nn.Module):
         raise ValueError(f"{name} is of type {type(net).__name__}; give a torch.nn.Module")
+    if type(net).parameters is not nn.Module.parameters and not _gives_tensors(net.parameters):
+        raise ValueError(
+            f"{name} has a method parameters of its own, which gives no row of tensors; give it another "
+            "name, as param_groups"
+        )
     for path, part in (*net.named_parameters(), *net.named_buffers()):
         if is_lazy(part):
             raise ValueError(f"{name}: {path!r} has no shape yet; run the network on one batch first")
@@ -183,6 +188,13 @@ def check_ready(net: nn.Module, name: str = "the module", /) -> None:
             raise ValueError(f"{name}: {path!r} is on the meta device, without numbers; load them first")
         if part.is_complex() and isinstance(part, nn.Parameter):
             raise ValueError(f"{name}: {path!r} is complex; give a network of real numbers")
+
+
+def _gives_tensors(read: Callable[[], Any]) -> bool:
+    try:
+        return all(isinstance(part, Tensor) for part in read())
+    except Exception:  # whatever the method of somebody else may raise
+        return False
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -219,7 +231,8 @@ def _rows(chosen: Tensor, size: int) -> Tensor:
 
 def _for(net: nn.Module, graph: bool = False) -> Callable[[Tensor], Tensor]:
     """A copy of a tensor of inputs for the module."""
-    own = next((part for part in (*net.parameters(), *net.buffers()) if part.dtype.is_floating_point), None)
+    numbers = [part for part in (*net.parameters(), *net.buffers()) if part.dtype.is_floating_point]
+    own = next((part for part in numbers if part.ndim), next(iter(numbers), None))  # a scale may differ
     kind, device = (None, None) if own is None else (own.dtype, own.device)
     if kind is None and any(".quantized." in type(part).__module__ for part in net.modules()):
         kind = torch.float32

@@ -47,6 +47,8 @@ def at_rest(module: nn.Module, /) -> nn.Module:
 def left_as_it_was(module: nn.Module) -> Iterator[None]:
     """Within, a module may be called; afterwards its modes, buffers and attributes are what they were.
 
+    So are torch's default generators, which it may draw from to no consequence.
+
     Layers count their calls in buffers and keep what they computed as attributes, or in what lies there:
     tensors, arrays, lists, mappings. No parameter is copied but those of tables with a `max_norm`, which a
     call writes on.
@@ -70,8 +72,10 @@ def left_as_it_was(module: nn.Module) -> Iterator[None]:
         if getattr(part, "max_norm", None) is not None:
             for table in part.parameters(recurse=False):
                 _keep(table.detach(), undo, seen)
+    devices = {value.device for _, value in (*module.named_parameters(), *module.named_buffers())}
     try:
-        yield
+        with torch.random.fork_rng([device for device in devices if device.type == "cuda"]):
+            yield
     finally:
         with torch.no_grad():
             for put_back in undo:

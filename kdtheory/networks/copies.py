@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtheory.doors import door
+from kdtheory.networks._functions import rebound
 from kdtheory.networks.calls import check_ready
 
 __all__ = ["copied"]
@@ -22,7 +23,9 @@ def copied(module: nn.Module, /) -> nn.Module:
 
     `copy.deepcopy` refuses one that keeps the result of a computation as an attribute, or in a list, tuple,
     mapping or dataclass there: a layer with a mask of `torch.nn.utils.prune` its weight, a network its
-    features. Such a result is copied as a number here; the next forward pass computes it anew.
+    features. Such a result is copied as a number here; the next forward pass computes it anew. Functions that
+    the module holds, as hooks and a forward pass put on it from outside, speak of the copy where they spoke
+    of the module.
 
     Raises:
         ValueError: parameters without numbers, or an attribute that cannot be copied, as a lock cannot.
@@ -37,18 +40,40 @@ def copied(module: nn.Module, /) -> nn.Module:
     for part in module.modules():
         for value in vars(part).values():
             results |= {id(result): result.detach().clone() for result in _results(value, set())}
+        for value in part._parameters.values():
+            if value is not None and value.layout is not torch.strided:
+                results[id(value)] = nn.Parameter(value.detach().clone(), value.requires_grad)
     try:
         with torch.no_grad():  # scripted parameters would be copied with a graph
-            made = copy.deepcopy(module, results)
+            for part in [*module.modules()][::-1]:
+                if _is_handed_on(part):
+                    _copy_itself(part, results)
+            made: nn.Module = copy.deepcopy(module, results)
     except Exception as error:  # whatever the copying of somebody else's object may raise
         where = next(_uncopied(module, results), "something in it")
         raise ValueError(
             f"the module cannot be copied, for {where} cannot: {error}; take it off the module first"
         ) from error
+    rebound(made, results)
     for own, other in zip(module.parameters(), made.parameters(), strict=True):
         if other.requires_grad != own.requires_grad:  # torch.func lets nobody set it within a transform
             other.requires_grad_(own.requires_grad)
     return made
+
+
+def _is_handed_on(part: nn.Module) -> bool:
+    """Whether a wrapper that hands on what it lacks would hand on the copying: its inside for itself."""
+    own = hasattr(type(part), "__deepcopy__") or "__deepcopy__" in vars(part)
+    return not own and hasattr(part, "__deepcopy__")
+
+
+def _copy_itself(part: nn.Module, copies: dict[int, Any]) -> None:
+    """Note the copy that `copy.deepcopy` would make if the wrapper did not hand it on."""
+    reduced: Any = part.__reduce_ex__(4)
+    make, args, *state = reduced
+    copies[id(part)] = made = make(*copy.deepcopy(args, copies))
+    if state and state[0] is not None:
+        made.__setstate__(copy.deepcopy(state[0], copies))
 
 
 def _uncopied(module: nn.Module, results: Mapping[int, Any]) -> Iterator[str]:

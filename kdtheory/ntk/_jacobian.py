@@ -29,7 +29,7 @@ def jacobian_factors(module: nn.Module, rows: Tensor) -> Factors:
     def mapped() -> Tensor:
         apart = rows.detach().clone()  # the module may write on them
         parts = vmap(jacrev(single), in_dims=(None, 0))(trained, apart)
-        return torch.cat([part.flatten(2) for part in parts.values()], 2)
+        return torch.cat([part[..., None].flatten(2) for part in parts.values()], 2)  # some are scalars
 
     jacobian = mapped_or_plain(
         mapped,
@@ -64,7 +64,7 @@ def _row_by_row(module: nn.Module, rows: Tensor) -> Tensor:
 def _joined(parts: tuple[Tensor | None, ...], like: list[nn.Parameter]) -> Tensor:
     return torch.cat(
         [
-            (torch.zeros_like(p) if part is None else part).flatten()
+            (torch.zeros_like(p) if part is None else part.to_dense()).flatten()
             for part, p in zip(parts, like, strict=True)
         ]
     )

@@ -297,13 +297,12 @@ class EmpiricalKernel:
 def _check_precision(module: nn.Module) -> None:
     check_ready(module, "module")
     for part in module.parameters():
-        if part.dtype not in (torch.float32, torch.float64) and part.requires_grad:
-            raise ValueError(f"module has parameters of {part.dtype}; give a copy in float32, module.float()")
+        kind: Any = part.dtype if part.layout is torch.strided else part.layout
+        if kind not in (torch.float32, torch.float64) and part.requires_grad:
+            raise ValueError(f"module has parameters of {kind}; give dense ones of float32, module.float()")
         if part.is_inference():
-            raise ValueError(
-                "module was made in inference mode, where nothing can be differentiated; make it outside, or "
-                "give kdtheory.networks.copied(module)"
-            )
+            cure = "make it outside, or give kdtheory.networks.copied(module)"
+            raise ValueError(f"module was made in inference mode and cannot be differentiated; {cure}")
 
 
 def _telling(rows: Tensor) -> Tensor:

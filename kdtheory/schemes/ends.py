@@ -56,7 +56,16 @@ def check_smallest(nets: nn.Module, data: Batches) -> None:
 
 
 def check_sparse(nets: nn.Module, recipe: Recipe) -> None:
-    """Raise where an embedding has sparse gradients and the optimiser, by name, is not plain descent."""
+    """Raise where a parameter is stored sparsely, or an embedding has sparse gradients that cannot be taken.
+
+    The optimisers known by name cannot take the gradients, but for plain descent.
+    """
+    for path, parameter in nets.named_parameters():
+        if parameter.requires_grad and parameter.layout is not torch.strided:
+            raise ValueError(
+                f"parameter {path!r} has layout {parameter.layout}, which no optimiser steps; make it an "
+                "ordinary one, by to_dense(), or freeze it"
+            )
     plain = recipe.optimizer == "sgd" and not (recipe.momentum or recipe.weight_decay or recipe.clip_norm)
     for name, part in nets.named_modules():
         asked = isinstance(part, nn.Embedding | nn.EmbeddingBag) and part.sparse and part.weight.requires_grad
