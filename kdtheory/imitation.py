@@ -56,6 +56,7 @@ def imitation_step(
 
 @door
 @torch.inference_mode(False)
+@torch.enable_grad()
 def first_order_alignment(
     architecture: Architecture,
     start: Float[Tensor, "size"],
@@ -81,9 +82,10 @@ def first_order_alignment(
     """
     _check(architecture, start, move, inputs, step_size)
     start, move, inputs = (recordable(array) for array in (start, move, inputs))
-    moved: Tensor = torch.autograd.functional.jvp(
-        lambda params: architecture.logits(params, inputs)[..., outputs], start, move
-    )[1]
+    said = architecture.logits(start.requires_grad_(), inputs)[..., outputs]
+    weights = torch.zeros_like(said, requires_grad=True)  # wᵀJ is linear in w, and its slope along Δ is JΔ
+    pulled = torch.autograd.grad((said * weights).sum(), start, create_graph=True)[0]
+    moved = torch.autograd.grad((pulled * move).sum(), weights)[0]
     return step_size * moved.square().sum() / len(inputs)
 
 

@@ -12,6 +12,9 @@ logarithms where they may be too small for a float: ln(δ·2^{−b}).
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,6 +24,7 @@ from kdtheory.doors import door
 
 __all__ = ["bernoulli_kl", "binomial_upper_limit", "binomial_upper_limits", "kl_upper_inverse"]
 
+Number = TypeVar("Number", float, np.ndarray)
 _EPS = float(np.finfo(float).eps)
 _LEAST = 1e-300
 _MOST = 1e4  # nats: the limit is 1 long before
@@ -155,10 +159,12 @@ def outer_binomial_limits(successes: ArrayLike, trials: ArrayLike, log_delta: Ar
     share = np.minimum((k + 1) / n, 1.0)
     normal = special.ndtri_exp(log_delta)
     nats = normal**2 / (2 * n) * (1 + 64 * _EPS)
-    beyond = kl_upper_inverse(share, np.where(normal <= 0, nats, 0.0))
-    within = 1 - kl_upper_inverse(1 - share, np.where(normal > 0, nats * (1 - 256 * _EPS), 0.0)) + 16 * _EPS
+    levels = np.where(normal <= 0, nats, 0.0), np.where(normal > 0, nats * (1 - 256 * _EPS), 0.0)
+    both = np.broadcast_arrays(share, 1 - share, k / n, *levels, -log_delta / n)
+    beyond, within, chernoff = kl_upper_inverse(np.stack(both[:3]), np.stack(both[3:]))
+    within = 1 - within + 16 * _EPS
     close = np.where(normal <= 0, beyond, np.where(share < 1, within, 1.0))
-    least: np.ndarray = np.minimum(kl_upper_inverse(k / n, -log_delta / n), close)
+    least: np.ndarray = np.minimum(chernoff, close)
     return least
 
 
@@ -186,8 +192,9 @@ def log_binomial_tail(k: np.ndarray, n: np.ndarray, q: np.ndarray) -> tuple[np.n
 def log_binomial_pmf(k: np.ndarray, n: np.ndarray, q: np.ndarray) -> np.ndarray:
     """ln P[Bin(n, q) = k] = −n·kl(k/n‖q) + ½ ln(n/(2πk(n−k))) + Stirling's errors; 0 < q < 1."""
     inside = np.clip(k, 1, np.maximum(n - 1, 1))
-    stirling = _stirling_error(n) - _stirling_error(inside) - _stirling_error(np.maximum(n - inside, 1))
-    peak = 0.5 * np.log(n / (2 * np.pi * inside * np.maximum(n - inside, 1))) + stirling
+    outside = np.maximum(n - inside, 1)
+    of_all, of_inside, of_outside = _stirling_error(np.stack([n, inside, outside]))
+    peak = 0.5 * np.log(n / (2 * np.pi * inside * outside)) + (of_all - of_inside - of_outside)
     ends = np.where(k == 0, n * np.log1p(-q), n * np.log(q))
     log_pmf: np.ndarray = np.where((k == 0) | (k == n), ends, peak - n * _kl(k / n, q, q - k / n))
     return log_pmf
@@ -203,18 +210,30 @@ def _beta_fraction(
     below f and the other above; by Lentz, for about (6/z)² steps where x is z standard deviations from the
     mean.
     """
+    if len(a) == 1:  # the same sums and products of floats, without an array around each
+        alone = _convergents(*(float(one[0]) for one in (a, b, x, y)), most=max, larger=operator.gt)
+        return np.array([min(alone)]), np.array([max(alone)])
+    before, value = _convergents(a, b, x, y, most=np.maximum, larger=lambda one, other: (one > other).any())
+    return np.minimum(before, value), np.maximum(before, value)
+
+
+def _convergents(
+    a: Number, b: Number, x: Number, y: Number, *, most: Callable[..., Number], larger: Callable[..., Any]
+) -> tuple[Number, Number]:
+    """The last two convergents of the fraction."""
     drift = a * y - b * x + 1
     value = a * drift / (a + 1)
-    before, ratio, inverse = value, value, np.zeros_like(value)
+    before, ratio, inverse = value, value, 0.0 * value
     for m in range(1, _MOST_TERMS):
-        odd = a + 2 * m - 1
-        top = (a + m - 1) * (a + b + m - 1) * m * np.maximum(b - m, 0.0) * (x / odd) ** 2
-        bottom = m + m * np.maximum(b - m, 0.0) * x / odd + (a + m) * (drift + m * (2 - x)) / (odd + 2)
+        odd, left = a + 2 * m - 1, most(b - m, 0.0)
+        share = x / odd
+        top = (a + m - 1) * (a + b + m - 1) * m * left * (share * share)
+        bottom = m + m * left * x / odd + (a + m) * (drift + m * (2 - x)) / (odd + 2)
         inverse, ratio = 1 / (bottom + top * inverse), bottom + top / ratio
         before, value = value, value * ratio * inverse
-        if not bool((np.abs(value - before) > _EPS * value).any()):
+        if not larger(abs(value - before), _EPS * value):
             break
-    return np.minimum(before, value), np.maximum(before, value)
+    return before, value
 
 
 def _stirling_error(n: np.ndarray) -> np.ndarray:
@@ -241,14 +260,22 @@ def _scaled_excess(scale: np.ndarray, end: np.ndarray, gap: np.ndarray) -> np.nd
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         floored = np.where(scale > 0, np.maximum(scale, _LEAST), 0.0)
         x = gap / floored
-        r = np.where(np.abs(x) < 0.25, x / (2 + x), 0.0)
-        near = scale * (r * np.where(r == 0, 0.0, x) - 2 * r**3 * _ATANH_TAIL(r * r))
-        far = gap - scale * np.log(end / floored)
-    excess: np.ndarray = np.where(scale == 0, np.maximum(gap, 0.0), np.where(np.abs(x) < 0.25, near, far))
-    return excess
+        small = np.abs(x) < 0.25
+        excess: np.ndarray = gap - scale * np.log(end / floored)
+        if small.any():
+            r = np.where(small, x / (2 + x), 0.0)
+            near = scale * (r * np.where(r == 0, 0.0, x) - 2 * r**3 * _atanh_tail(r * r))
+            excess = np.where(small, near, excess)
+    nothing = scale == 0
+    return np.where(nothing, np.maximum(gap, 0.0), excess) if nothing.any() else excess
 
 
-_ATANH_TAIL = np.polynomial.Polynomial([1 / (2 * j + 3) for j in range(10)])
+def _atanh_tail(square: np.ndarray) -> np.ndarray:
+    """1/3 + r²/5 + … + r¹⁸/21, from r²."""
+    found = np.full_like(square, 1 / 21)
+    for j in range(8, -1, -1):
+        found = 1 / (2 * j + 3) + found * square
+    return found
 
 
 def _outer_gap(p: np.ndarray, level: np.ndarray) -> np.ndarray:

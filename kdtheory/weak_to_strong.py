@@ -110,10 +110,9 @@ def distilled_head(
     def hessian(flat: np.ndarray) -> np.ndarray:
         q = probs(flat)[:, :-1]
         curvature = q[:, :, None] * (np.eye(shape[1]) - q[:, None, :])
-        full: np.ndarray = np.einsum("ni,nab,nj->iajb", design, curvature, design, optimize=True) / len(
-            design
-        )
-        return full.reshape(flat.size, flat.size)
+        weighed = design[:, :, None, None] * curvature[:, None]
+        full: np.ndarray = (design.T @ weighed.reshape(len(design), -1)).reshape(shape[0], *weighed.shape[1:])
+        return full.transpose(1, 2, 0, 3).reshape(flat.size, flat.size) / len(design)
 
     found = optimize.minimize(
         loss, np.zeros(shape[0] * shape[1]), jac=gradient, hess=hessian, method="trust-exact",

@@ -25,7 +25,7 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Shaped
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 from kdtheory.bounds.assumptions import BOTH_FIXED, DISJOINT, DRAWN, ONE_LAW
@@ -67,7 +67,7 @@ class _Seen:
 
     @property
     def radius(self) -> float:
-        z = max(1.0, float(stats.norm.isf(self.delta)))
+        z = max(1.0, -float(special.ndtri(self.delta)))
         return (z * z / 2 + z * math.sqrt(self.spread + z * z / 4)) / self.trials
 
 

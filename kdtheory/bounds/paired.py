@@ -24,7 +24,7 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Shaped
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 from kdtheory.bounds._largest import largest_not_ruled_out
@@ -88,7 +88,7 @@ def difference_upper_limit(gains: int, losses: int, trials: int, /, *, delta: fl
     check_fraction("delta", delta, open_interval=True)
     low, high = two_sided(gains + losses, trials, delta=NUISANCE * delta)
     chance = _log_chance(gains, losses, trials, low, high, delta)
-    seen, z = (gains - losses) / trials, max(1.0, float(stats.norm.isf(delta)))
+    seen, z = (gains - losses) / trials, max(1.0, -float(special.ndtri(delta)))
     radius = (z * z / 2 + z * math.sqrt(gains + losses + z * z / 4)) / trials
     return largest_not_ruled_out(
         chance,
@@ -150,7 +150,7 @@ def normal_upper_limit(gains: int, losses: int, trials: int, /, *, delta: float)
     check_fraction("delta", delta, open_interval=True)
     difference = (gains - losses) / trials
     variance = max((gains + losses) / trials - difference**2, 0.0)
-    return difference + float(stats.norm.isf(delta)) * math.sqrt(variance / trials)
+    return difference - float(special.ndtri(delta)) * math.sqrt(variance / trials)
 
 
 @door

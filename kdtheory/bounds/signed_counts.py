@@ -25,7 +25,7 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
-from scipy import fft, special, stats
+from scipy import fft, special
 
 from kdtheory.inversion import binomial_upper_limit
 
@@ -73,7 +73,7 @@ def weights(spread: float, total: float, /, *, delta: float, both: int | None = 
         delta: δ.
         both: a + c̃; None takes as much as λ needs, and 2 where λ is so small that it may be zero.
     """
-    z = max(0.0, float(stats.norm.isf(delta)))
+    z = max(0.0, -float(special.ndtri(delta)))
     tilt = z / (2 * math.sqrt(spread + z * z / 4)) if z else 0.0
     if both is None:
         sought = max(24, math.ceil(min(1 / max(tilt, 1e-9), 1 + 0.1 * total)))

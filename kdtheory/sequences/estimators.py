@@ -152,15 +152,15 @@ def estimator_moments(
         if given_logits is not None:
             check_logits(f"{name}_logits", given_logits)
     check_same_shape("student_logits", student_logits, "teacher_logits", teacher_logits)
-    logits = student_logits.detach().double().requires_grad_()
-    q, p = logits.log_softmax(-1), teacher_logits.detach().double().log_softmax(-1)
-    sampler = q.detach() if sampler_logits is None else sampler_logits.detach().double().log_softmax(-1)
+    logits, p = student_logits.detach().double(), teacher_logits.detach().double().log_softmax(-1)
+    sampler = (logits if sampler_logits is None else sampler_logits.detach().double()).log_softmax(-1)
     drawn = torch.isfinite(sampler)
-    q, p, sampler = q[drawn], p[drawn], sampler[drawn]
+    p, sampler, tokens = p[drawn], sampler[drawn], drawn.nonzero()
+    leaf = logits.expand(len(tokens), -1).clone().requires_grad_()  # a row for the gradient at each token
+    q = leaf.log_softmax(-1).gather(-1, tokens)[:, 0]
     given = None if sampler_logits is None or not corrected else sampler
     losses = kl_surrogate(q, p, estimator=estimator, sampler_log_probs=given)
-    rows = [torch.autograd.grad(loss, logits, retain_graph=True)[0] for loss in losses]
-    gradients, law = torch.stack(rows), sampler.exp()
+    gradients, law = torch.autograd.grad(losses.sum(), leaf)[0], sampler.exp()
     values = kl_estimate(q.detach(), p, estimator="k1" if estimator == "score" else estimator)
     values = values if given is None else (q.detach() - sampler).exp() * values
     value, gradient = law @ values, law @ gradients

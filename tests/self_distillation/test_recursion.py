@@ -19,8 +19,8 @@ def test_by_a_plain_loop_with_numpy() -> None:
     generator = Stream(0).torch()
     fitted, all_inputs, all_labels, errors = np.zeros(2), [], [], []
     for _ in range(3):
-        inputs = torch.randn(1, 12, 2, dtype=torch.float64, generator=generator)[0].numpy()
-        noise = torch.randn(1, 12, dtype=torch.float64, generator=generator)[0].numpy()
+        inputs = torch.randn(1, 12, 2, generator=generator)[0].double().numpy()
+        noise = torch.randn(1, 12, generator=generator)[0].double().numpy()
         all_inputs.append(inputs)
         all_labels.append(inputs @ fitted + math.sqrt(0.5) * noise)
         fitted = np.linalg.lstsq(np.vstack(all_inputs), np.hstack(all_labels), rcond=None)[0]

@@ -64,17 +64,26 @@ def gates_of_agreement(run: Run, /, *, read: Callable[[int, int], float] = the_l
         limits = np.array([read(points - int(k), points) for k in counts])
         missed += [stats.binom.pmf(counts, points, d)[limits < d].sum() for d in np.linspace(0.01, 0.99, 50)]
         at_limit.append(stats.binom.cdf(counts, points, np.minimum(limits, 1))[:-1])  # the last limit is 1
+    beside = points_for_gates.rows(run)
+    return Rows(
+        missed=np.array(missed),
+        at_limit=np.concatenate(at_limit),
+        passes=beside.passes,
+        one_fewer=beside.one_fewer,
+        delta=DELTA,
+    )
+
+
+@experiment
+def points_for_gates(run: Run, /) -> Rows:
+    """The chance of at most 0, 1 and 5 disagreements of a student that differs a little more often than at 5
+    and at 1 % of all points, from as many points as are said to be needed, and from one fewer.
+    """
     goals = list(itertools.product((0.05, 0.01), (0, 1, 5)))
     needed = np.array([points_needed(most, delta=DELTA, flips=k) for most, k in goals])
     most, k = np.array(goals).T
     passes, one_fewer = (stats.binom.cdf(k, n, most * (1 + 1e-9)) for n in (needed, needed - 1))
-    return Rows(
-        missed=np.array(missed),
-        at_limit=np.concatenate(at_limit),
-        passes=passes,
-        one_fewer=one_fewer,
-        delta=DELTA,
-    )
+    return Rows(passes=passes, one_fewer=one_fewer)
 
 
 @experiment
@@ -124,8 +133,16 @@ def pairs_on_labelled_points(run: Run, /, *, limit: PairLimit = exact) -> Rows:
         if p + q <= 1 + _ROUNDING:
             mass = stats.multinomial.pmf(seen, n, [p, q, max(0.0, 1 - p - q)])
             missed.append(mass[found < p - q - _ROUNDING].sum())
-    two = [_two_limits(b, c, n) for b, c, _ in seen.tolist()]
-    return Rows(missed=np.array(missed), limit=found, two_limits=np.array(two), delta=DELTA)
+    either = limits_for_either.rows(run).limit
+    two = either[seen[:, 0]] - (1 - either[n - seen[:, 1]])
+    return Rows(missed=np.array(missed), limit=found, two_limits=two, delta=DELTA)
+
+
+@experiment
+def limits_for_either(run: Run, /) -> Rows:
+    """The exact upper limit at δ/2 from every count of 7 points (12 at the full tier)."""
+    n = run.size(quick=7, full=12)
+    return Rows(limit=np.array([binomial_upper_limit(k, n, delta=DELTA / 2) for k in range(n + 1)]))
 
 
 @experiment
@@ -228,10 +245,11 @@ def strata_of_a_holdout(run: Run, /, *, law_moves: float = 0.0) -> Rows:
         [stratified_upper_limit((k, j), (size, size), m, others, delta=DELTA) for k, j, m in counts]
     )
     first, second, inside = np.array(counts).T
-    missed = []
-    for share, p, q in itertools.product(np.linspace(0, 1, 9), repeat=3):
-        mass = stats.binom.pmf(first, size, p) * stats.binom.pmf(second, size, q)
-        mass = mass * stats.binom.pmf(inside, others, max(0.0, share - law_moves))
+    grid, missed = np.linspace(0, 1, 9), []
+    of_first, of_second = (stats.binom.pmf(count, size, grid[:, None]) for count in (first, second))
+    of_inside = stats.binom.pmf(inside, others, np.maximum(0.0, grid - law_moves)[:, None])
+    for (i, share), (j, p), (k, q) in itertools.product(enumerate(grid), repeat=3):
+        mass = of_first[j] * of_second[k] * of_inside[i]
         missed.append(mass[found < share * p + (1 - share) * q - _ROUNDING].sum())
     cases = (((0, 3), (12, 20), 30, 100), ((2, 5), (30, 10), 4000, 10_000), ((1, 0), (8, 40), 700, 1000))
     few, rest = neyman_allocation(1000, 0.9, (0.001, 0.25))
@@ -281,8 +299,3 @@ def _chances_of(differences: np.ndarray, *, totals: int) -> list[tuple[float, fl
 def _pairs(n: int) -> np.ndarray:
     """Every b, c and n − b − c."""
     return np.array([(b, c, n - b - c) for b in range(n + 1) for c in range(n + 1 - b)])
-
-
-def _two_limits(gains: int, losses: int, trials: int) -> float:
-    lower = 1 - binomial_upper_limit(trials - losses, trials, delta=DELTA / 2)
-    return binomial_upper_limit(gains, trials, delta=DELTA / 2) - lower

@@ -31,49 +31,58 @@ def three_networks_on_one_holdout(run: Run, /, *, labels_learned: float = 0.0) -
     that of a teacher who never leaves it.
     """
     n, share, missed, each = 100, DELTA / 3, [], []
-    counts = np.arange(n + 1)
-    limits = np.array([binomial_upper_limit(int(k), n, delta=share) for k in counts])
-    level = fisher32_log_level(share)
+    counts, level = np.arange(n + 1), fisher32_log_level(share)
+    beside = limits_of_witness_and_teacher.rows(run)
+    limits = beside.of_witness
     risks = 0.05, min(float(limits[20]) + 1e-9, 1.0)
     for witness, distilled, together in itertools.product(risks, risks, (0.0, 0.9)):
         mass = stats.binom.pmf(counts, n, witness)
         tail = stats.binom.logcdf(counts, n, witness)
-        teacher = np.array([_worst_teacher(float(one), n, level) for one in tail])
+        teacher = _worst_teachers(tail, n, level)
         least = int((limits < distilled).sum())
         both = together * min(witness, distilled) + (1 - together) * witness * distilled
         kept = 1 - labels_learned
-        fails = [
-            _fewer(int(k), n, least, kept * both / witness, kept * (distilled - both) / (1 - witness))
-            for k in counts
-        ]
-        fine = (limits >= witness) * (1 - teacher) * (1 - np.array(fails))
+        fails = _fewer(counts, n, least, kept * both / witness, kept * (distilled - both) / (1 - witness))
+        fine = (limits >= witness) * (1 - teacher) * (1 - fails)
         missed.append(1 - (mass * fine).sum())
         each.append([float((mass * one).sum()) for one in (limits < witness, fails, teacher)])
-    agreed = RiskTail("disagreement", 0.0, n, True, {"drawn": True})
-    teachers = [
-        product_upper_limit(replace(agreed, mean=k / n), agreed, log_level=level) for k in range(0, 51, 10)
-    ]
     return Rows(
         missed=np.array(missed),
         each=np.array(each),
         of_witness=limits[:51:10],
-        of_teacher=np.array(teachers),
+        of_teacher=beside.of_teacher,
         delta=DELTA,
     )
 
 
-def _worst_teacher(log_tail: float, points: int, level: float) -> float:
+@experiment
+def limits_of_witness_and_teacher(run: Run, /) -> Rows:
+    """Exact limits at δ/3 from every count of 100 labels, and, at 0 to 50 errors of the witness, those of a
+    teacher who never leaves it at 100 points without labels.
+    """
+    n, share = 100, DELTA / 3
+    agreed = RiskTail("disagreement", 0.0, n, True, {"drawn": True})
+    level = fisher32_log_level(share)
+    teachers = [
+        product_upper_limit(replace(agreed, mean=k / n), agreed, log_level=level) for k in range(0, 51, 10)
+    ]
+    limits = [binomial_upper_limit(k, n, delta=share) for k in range(n + 1)]
+    return Rows(of_witness=np.array(limits), of_teacher=np.array(teachers))
+
+
+def _worst_teachers(log_tails: np.ndarray, points: int, level: float) -> np.ndarray:
     """The largest chance, over Pr[f ≠ g], that both p-values have a product below the level."""
-    most = stats.binom.ppf(np.exp(np.minimum(level - log_tail, 0.0)), points, _LEAVES)
+    tails = log_tails[:, None]
+    most = stats.binom.ppf(np.exp(np.minimum(level - tails, 0.0)), points, _LEAVES)
     chance = stats.binom.cdf(most, points, _LEAVES)
-    low = np.log(np.maximum(chance, 1e-300)) + log_tail < level
-    return float(np.where(low, chance, stats.binom.cdf(most - 1, points, _LEAVES)).max())
+    low = np.log(np.maximum(chance, 1e-300)) + tails < level
+    worst: np.ndarray = np.where(low, chance, stats.binom.cdf(most - 1, points, _LEAVES)).max(1)
+    return worst
 
 
-def _fewer(errors: int, points: int, least: int, where_wrong: float, where_right: float) -> float:
-    """P[X + Y < least], X ~ Bin(k, ·) and Y ~ Bin(n − k, ·)."""
-    if least <= 0:
-        return 0.0
-    first = np.arange(min(errors, least - 1) + 1)
-    mass = stats.binom.pmf(first, errors, min(where_wrong, 1.0))
-    return math.fsum(mass * stats.binom.cdf(least - 1 - first, points - errors, min(where_right, 1.0)))
+def _fewer(errors: np.ndarray, points: int, least: int, where_wrong: float, where_right: float) -> np.ndarray:
+    """P[X + Y < least], X ~ Bin(k, ·) and Y ~ Bin(n − k, ·), for each k."""
+    first, number = np.arange(least), errors[:, None]
+    mass = stats.binom.pmf(first, number, min(where_wrong, 1.0))
+    rest = stats.binom.cdf(least - 1 - first, points - number, min(where_right, 1.0))
+    return np.array([math.fsum(row) for row in mass * rest])

@@ -109,6 +109,35 @@ def students_of_idle_outputs(
     [−1, 1] or others: accuracy of both on new images, by the class outputs, which no student was ever taught.
     """
     images, stream = run.images, run.stream
+    learned = teachers_with_idle_outputs.rows(run)
+    trained, starts = learned.nets, learned.starts
+    seen, new, members, net = learned.seen, learned.new, len(trained), starts.architecture
+    shown = inputs(images.inputs[seen], members, stream.child("noise").torch())
+    idle = trained.logits(shown)[..., -IDLE:].softmax(-1)
+    students = train(
+        net,
+        shown,
+        teacher_probs=torch.nn.functional.pad(idle, (images.num_classes, 0)),
+        loss=idle_distillation,
+        members=members,
+        stream=stream.child("students"),
+        recipe=STUDENT,
+        initial=start(starts),
+        device=run.device,
+    )
+    found = [
+        accuracy(nets.logits(images.inputs[new])[..., :-IDLE].cpu(), images.labels[new])
+        for nets in (students, trained)
+    ]
+    return Rows(accuracy=found[0], of_teacher=found[1], classes=images.num_classes)
+
+
+@experiment
+def teachers_with_idle_outputs(run: Run, /) -> Rows:
+    """32 nets of 32 hidden units that learn the labels of 1,000 real images by their class outputs, as
+    teachers; their starts, and others; which images they have `seen`, and 1,000 `new` ones.
+    """
+    images, stream = run.images, students_of_idle_outputs.stream(run.stream.seed)
     order = torch.randperm(images.num_images, generator=stream.child("images").torch())[:2000]
     seen, new = order.split(1000)
     members = run.size(quick=MEMBERS, full=4 * MEMBERS)
@@ -127,21 +156,4 @@ def students_of_idle_outputs(
         initial=teachers,
         device=run.device,
     )
-    shown = inputs(images.inputs[seen], members, stream.child("noise").torch())
-    idle = trained.logits(shown)[..., -IDLE:].softmax(-1)
-    students = train(
-        net,
-        shown,
-        teacher_probs=torch.nn.functional.pad(idle, (images.num_classes, 0)),
-        loss=idle_distillation,
-        members=members,
-        stream=stream.child("students"),
-        recipe=STUDENT,
-        initial=start(Starts(net, teachers, others)),
-        device=run.device,
-    )
-    found = [
-        accuracy(nets.logits(images.inputs[new])[..., :-IDLE].cpu(), images.labels[new])
-        for nets in (students, trained)
-    ]
-    return Rows(accuracy=found[0], of_teacher=found[1], classes=images.num_classes)
+    return Rows(nets=trained, starts=Starts(net, teachers, others), seen=seen, new=new)

@@ -37,23 +37,35 @@ def imitation_steps(run: Run, /, *, apart: float = 0.0) -> Rows:
     outputs (three of eight) at Gaussian noise, of a student that starts at the same net (`apart` 0) or at
     another one (1): its inner product with the move, and ε times the closed form.
     """
-    trials, stream = run.size(quick=64, full=640), run.stream
-    starts, others = (
-        NET.init(stream.child(name), members=trials, dtype=torch.float64) for name in ("start", "other")
-    )
-    generator = stream.child("moves").torch()
-    moves = torch.randn(trials, NET.size, dtype=torch.float64, generator=generator)
-    noise = torch.randn(trials, 20, NET.input_shape[0], dtype=torch.float64, generator=generator)
-    students, along, closed = (1 - apart) * starts + apart * others, [], []
+    moved = moves_of_teachers.rows(run)
+    starts, moves, noise = moved.start, moved.move, moved.inputs
+    others = NET.init(run.stream.child("other"), members=len(starts), dtype=torch.float64)
+    students, along = (1 - apart) * starts + apart * others, []
     for start, student, move, inputs in zip(starts, students, moves, noise, strict=True):
-        closed.append(first_order_alignment(NET, start, move, inputs, step_size=1.0, outputs=IDLE))
         teachers = (start + epsilon * move for epsilon in EPSILONS)
         steps = [
             imitation_step(NET, student, teacher, inputs, step_size=1.0, outputs=IDLE) for teacher in teachers
         ]
         along.append(torch.stack(steps) @ move)
     epsilons = torch.tensor(EPSILONS, dtype=torch.float64)
-    return Rows(epsilon=EPSILONS, along=torch.stack(along), closed=torch.stack(closed)[:, None] * epsilons)
+    return Rows(epsilon=EPSILONS, along=torch.stack(along), closed=moved.closed[:, None] * epsilons)
+
+
+@experiment
+def moves_of_teachers(run: Run, /) -> Rows:
+    """64 tanh nets of 16 units, a random move and 20 Gaussian inputs for each, and the closed form of
+    ⟨Δθ_S, Δ⟩/ε for a student that starts at the net and imitates three of its eight outputs.
+    """
+    trials, stream = run.size(quick=64, full=640), imitation_steps.stream(run.stream.seed)
+    starts = NET.init(stream.child("start"), members=trials, dtype=torch.float64)
+    generator = stream.child("moves").torch()
+    moves = torch.randn(trials, NET.size, dtype=torch.float64, generator=generator)
+    noise = torch.randn(trials, 20, NET.input_shape[0], dtype=torch.float64, generator=generator)
+    closed = [
+        first_order_alignment(NET, *one, step_size=1.0, outputs=IDLE)
+        for one in zip(starts, moves, noise, strict=True)
+    ]
+    return Rows(start=starts, move=moves, inputs=noise, closed=torch.stack(closed))
 
 
 @experiment

@@ -18,7 +18,7 @@ from kdtheory.risk import accuracy
 
 __all__ = ["checkpoints_of_a_parity", "degree_one", "students_in_two_courses"]
 
-DIM, SUPPORT, MEMBERS, STUDENTS = 10, 3, 72, 2
+DIM, SUPPORT, MEMBERS, STUDENTS = 10, 3, 64, 2
 TEACHER, STUDENT = MLP((DIM, 64, 2)), MLP((DIM, 24, 2))
 BEFORE, DURING, AFTER = 30, 120, 600
 HALF = Recipe(steps=150, learning_rate=0.003, batch_size=64)
@@ -38,7 +38,7 @@ def degree_one(values: Tensor, points: Tensor, /) -> Tensor:
 
 @experiment
 def checkpoints_of_a_parity(run: Run, /, *, steps: int = DURING) -> Rows:
-    """72 nets (64 hidden units) that learn by Adam, from minibatches of 64, the parity of three of ten bits,
+    """64 nets (64 hidden units) that learn by Adam, from minibatches of 64, the parity of three of ten bits,
     at all 1,024 points, after `steps` steps: accuracy; the mean size of the exact coefficients of degree one
     of p(1) − p(0) at the three bits, and at the other seven; and their probabilities.
     """
