@@ -101,7 +101,7 @@ def powered_upper_limit(
     if trials > _MOST_LABELLED * others:
         rate_limit = binomial_upper_limit(apart, others, delta=delta / 2)
         difference = difference_upper_limit(gains, losses, trials, delta=delta / 2)
-        return min(1.0, (rate_limit + difference) * (1 + 4e-16))
+        return min(1.0, max(0.0, (rate_limit + difference) * (1 + 4e-16)))
     seen = _Seen(gains, losses, trials, apart, others, delta)
     total = two_sided(gains + losses, trials, delta=NUISANCE * delta)
     rate = two_sided(apart, others, delta=NUISANCE * delta)

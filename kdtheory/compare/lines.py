@@ -157,7 +157,7 @@ def _two_limits(case: Case, delta: float, flags: Mapping[str, bool]) -> Bound:
     apart = agreement_certificate(case.apart("unlabelled"), delta=delta / 2, **flags)
     rest = paired_difference(case.wrong("student"), case.apart("holdout"), delta=delta / 2, **flags)
     terms = {"disagreement": apart.terms["disagreement"], "difference": rest.terms["difference"]}
-    limit = min(1.0, (apart.value + rest.value) * (1 + 4e-16))
+    limit = min(1.0, max(0.0, (apart.value + rest.value) * (1 + 4e-16)))
     n, m = rest.quantities["points"], apart.quantities["points"]
     return Bound(
         "agreement_certificate + paired_difference",

@@ -172,3 +172,10 @@ def test_many_labels_beside_few_unlabelled_points_are_no_matter() -> None:
     assert far == pytest.approx(two, rel=1e-12)
     joint, beside = (powered_upper_limit(20, 10, n, 5, 100, delta=0.05) for n in (400, 401))
     assert binomial_upper_limit(30, 401, delta=0.05) < joint < beside < 1.2 * joint
+
+
+@pytest.mark.parametrize("seen", [(0, 100, 100, 0, 20), (0, 100, 100, 0, 30), (0, 5, 5, 0, 1)])
+def test_no_error_is_said_to_be_negative(seen: tuple[int, int, int, int, int]) -> None:
+    """Neither where two samples contradict each other, nor where δ is large."""
+    for delta in (0.05, 0.9):
+        assert 0 <= powered_upper_limit(*seen, delta=delta) <= 1

@@ -240,6 +240,21 @@ def test_rows_that_come_again_are_declared_and_points_of_two_kinds_take_two_limi
     assert compare(*nets, holdout=(few, y), **FIXED, may_repeat=["holdout"]).cost is not None
 
 
+def test_no_error_is_said_to_be_negative_where_samples_contradict_each_other() -> None:
+    nets = [nn.Linear(1, 2), nn.Linear(1, 2)]
+    for net, zero in zip(nets, (0.0, 10.0), strict=True):  # class 1 from there on
+        net.weight.data, net.bias.data = torch.tensor([[0.0], [1.0]]), torch.tensor([0.0, -zero])
+    near, far = torch.linspace(1, 2, 100)[:, None], torch.linspace(11, 12, 20)[:, None]
+    found = compare(
+        *nets,
+        holdout=(near, torch.ones(100).long()),
+        unlabelled=torch.cat([far, near[:1]]),
+        may_share=[("holdout", "unlabelled")],
+        **FIXED,
+    )
+    assert found.lines["few_labels"].value == 0
+
+
 def test_modules_must_say_numbers() -> None:
     x, y = torch.randn(20, 3, generator=torch.Generator().manual_seed(4)), torch.zeros(20, dtype=torch.long)
     broken = nn.Linear(3, 2)

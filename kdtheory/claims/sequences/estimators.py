@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from kdtheory.claims.core import Control, Mutant, Scaled, claim
 from kdtheory.claims.evidence import Evidence, Identity, Inequality, Joint, Rate
 from kdtheory.claims.verdict import Verdict
-from kdtheory.claims.wrong import given, scaled, swapped
+from kdtheory.claims.wrong import given, scaled, swapped, value
 from kdtheory.experiments import Rows
 from kdtheory.experiments.sequences.laws import (
     gradients_on_an_earlier_students_samples,
@@ -20,7 +21,7 @@ from kdtheory.experiments.sequences.laws import (
     moments_on_the_students_samples,
     variances_of_the_estimators,
 )
-from kdtheory.sequences import estimator_moments, kl_estimate, kl_surrogate
+from kdtheory.sequences import Moments, estimator_moments, kl_estimate, kl_surrogate
 
 SOURCE = "schulman2020approximating"
 ON_SAMPLES = "The tokens are drawn from the student."
@@ -38,6 +39,14 @@ def _half_of_the_score(
 ) -> Tensor:
     share = 0.5 if estimator == "score" else 1
     return share * _true(*log_probs, estimator=estimator, **how)
+
+
+def _mean_squares(found: Moments, /) -> Moments:
+    return replace(
+        found,
+        variance=found.variance + found.value**2,
+        gradient_variance=found.gradient_variance + found.gradient.square().sum(),
+    )
 
 
 @claim(
@@ -154,8 +163,9 @@ def k3_as_a_loss_descends_the_reverse_divergence(rows: Rows, /) -> Evidence:
             "k1 in the place of k3", estimator_moments, given(estimator=lambda name: name.replace("3", "1"))
         ),
         Mutant("half of the score function", kl_surrogate, _half_of_the_score),
+        Mutant("mean squares in the place of variances", estimator_moments, value(_mean_squares)),
     ),
-    loose="a factor on a variance does not change how fast it falls",
+    power=Scaled(estimator_moments, entry="variance"),
 )
 def one_tokens_noise_falls_with_the_distance_but_for_the_gradient_of_k1(rows: Rows, /) -> Evidence:
     """From one token that the student drew, the variance of k1 falls like the square of its distance from the
@@ -164,7 +174,8 @@ def one_tokens_noise_falls_with_the_distance_but_for_the_gradient_of_k1(rows: Ro
     whose mean is zero, as much as ever.
 
     Slopes over ε within 0.2; "same": the two variances, to 1e-12 of the largest; "far": twice as much or
-    more, in the mean.
+    more, in the mean; "variances": each is half the mean square of what two independent tokens differ by, to
+    1e-6 of itself.
     """
     values = {
         name: Rate.of(rows.epsilon, rows["values"][name], expected=power, margin=0.2)
@@ -180,5 +191,6 @@ def one_tokens_noise_falls_with_the_distance_but_for_the_gradient_of_k1(rows: Ro
             **slopes,
             "same": Identity.of(rows.gradients["k2"], rows.gradients["score"], tolerance=1e-12),
             "far": Inequality.of([2 * float(rows.far["k1"].mean())], [float(rows.far["k3"].mean())]),
+            "variances": Identity.of(rows.all / rows.by_pairs, torch.ones_like(rows.all), tolerance=1e-6),
         }
     )
