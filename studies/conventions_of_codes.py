@@ -133,7 +133,7 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
         worst = part[["value", "gradient"]].max(axis=1).clip(lower=1e-17)
         place = [names.index(entry) for entry in part["entry"]]
         ax.plot(worst, place, "o", color=PALETTE[colors[str(dtype)]], markersize=4, alpha=0.6, label=dtype)
-    ax.axvline(1e-6, color=PALETTE["black"], linewidth=0.8, linestyle="--")
+    ax.axvline(1e-6, color=PALETTE["black"], linewidth=0.8, linestyle="--", label="$10^{-6}$")
     ax.set_xscale("log")
     ax.set_yticks(range(len(names)), names, fontsize=8)
     ax.invert_yaxis()

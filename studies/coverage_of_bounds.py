@@ -108,7 +108,7 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
     deltas = np.unique(rows["delta"])
     least = 0.5 / rows["draws"].max()
     ax.fill_between([deltas[0] / 2, 1], [deltas[0] / 2, 1], 1, color="0.92", zorder=0)
-    ax.plot([least, 1], [least, 1], color="0.3", linewidth=1, linestyle="--")
+    ax.plot([least, 1], [least, 1], color="0.3", linewidth=1, linestyle="--", label="δ: too often above it")
     names, some = list(_STYLES), rows["violations"] > 0
     for name, (color, marker) in _STYLES.items():
         part = rows[(rows["line"] == name) & some]

@@ -132,6 +132,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
         ax.set_ylabel("excess risk of the students (nats)")
         counts_axis(ax, part["n"], label="sample size $N$")
         panel_letter(ax, letter, f"{world}\n{_accuracies(part)}")
+    axes[0].plot([], [], color="0.4", linestyle=":", linewidth=1.2, label="the teacher itself")
     legend_above(axes[0], columns=4)
 
 

@@ -120,7 +120,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
         ax.axhline(0, color="0.4", linewidth=0.8)
         ax.set_xscale("log")
         ax.set_yscale("symlog", linthresh=_LINEAR)
-        ax.set_xlabel("misfit, said before training (nats)")
+        ax.set_xlabel("misfit, said before training (nats)\ndashed: what is said is gained")
         ax.set_ylabel(what)
         panel_letter(ax, letter, title)
     axes[0].legend(title="labels of the teacher", loc="lower right")

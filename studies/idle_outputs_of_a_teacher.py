@@ -101,8 +101,12 @@ def draw(ax: Any, rows: pd.DataFrame) -> None:
             ax.plot([at - 0.11, at + 0.11], [test.mean] * 2, color=color, linewidth=2)
             ax.vlines(at, low, high, color=color, linewidth=2)
         ax.plot([], [], "o", color=color, markersize=4, label=str(start))
-    ax.axhline(100 * rows["chance"].iloc[0], color="0.4", linewidth=1, linestyle=":")
-    ax.axhline(100 * rows["accuracy_of_teacher"].mean(), color="0.4", linewidth=1, linestyle="--")
+    for level, style, word in (
+        (rows["chance"].iloc[0], ":", "chance"),
+        (rows["accuracy_of_teacher"].mean(), "--", "teachers"),
+    ):
+        ax.axhline(100 * level, color="0.4", linewidth=1, linestyle=style)
+        ax.text(1.01, 100 * level, word, transform=ax.get_yaxis_transform(), va="center", color="0.4")
     ax.set_xticks(range(len(shown)), shown)
     ax.set_ylim(0, 119)
     ax.set_xlabel("what the student was shown")

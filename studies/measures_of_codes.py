@@ -125,7 +125,7 @@ def _draw_one(ax: Any, part: pd.DataFrame) -> None:
                 label=label, zorder=3 + len(end), fillstyle="full" if end else "none")  # fmt: skip
     for line in none[none].index if part["theirs"].notna().any() else ():
         ax.annotate("nothing like it", (1e-17, places[line]), va="center", fontsize=7.1, color="0.4")
-    ax.axvline(1e-6, color=PALETTE["black"], linewidth=0.8, linestyle="--")
+    ax.axvline(1e-6, color=PALETTE["black"], linewidth=0.8, linestyle="--", label="$10^{-6}$")
     ax.set_xscale("log")
     ax.set_xlim(2e-18, 1e4)
     ax.set_ylim(len(lines) - 0.4, -0.6)

@@ -160,7 +160,7 @@ def draw(axes: Any, rows: pd.DataFrame) -> None:
     axes[1].set_ylabel("share of pairs with one view")
     panel_letter(axes[1], "b", "binary: which views are held")
     _draw_arms(axes[2], six, tuple(_ARMS), ("mean", "mean_low", "mean_high"))
-    axes[2].axhline(0.99, color="gray", linewidth=0.8, linestyle=":")
+    axes[2].axhline(0.99, color="gray", linewidth=0.8, linestyle=":", label="threshold")
     axes[2].set_ylabel("mean test accuracy")
     panel_letter(axes[2], "c", "six classes with feature noise")
     for ax, part in zip(axes, (binary, binary, six), strict=True):

@@ -149,8 +149,8 @@ def _draw_digits(ax: Any, rows: pd.DataFrame) -> None:
         label = rf"{share:.0%} of the labels wrong, $\lambda$ = {decay:g}"
         change = 100 * line["measured"], 100 * line["low"], 100 * line["high"]
         band(ax, line["weight"], *change, color=PALETTE[color], label=label)
-    ax.axhline(0, color="0.5", linewidth=0.8, linestyle=":")
-    ax.axvline(1, color="0.5", linewidth=0.8, linestyle=":")
+    ax.axhline(0, color="0.5", linewidth=0.8)
+    ax.axvline(1, color="0.5", linewidth=0.8)
     ax.set_xlabel(r"weight $\xi$ of the teacher")
     ax.set_ylabel("error minus the teacher's\n(percentage points)")
     ax.set_ylim(top=2 * ax.get_ylim()[1])  # the key has the upper half

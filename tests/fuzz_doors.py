@@ -45,7 +45,7 @@ UNREACHED: dict[str, str] = {
     "claims": "run by `verify`, whose tests and ledger they are",
     "clusters": "starts processes, or waits for a scheduler",
     "stored_gram": "writes to the disk",
-    "cli": "reads a command line; its table of bad input is in test_cli.py",
+    "cli": "reads a command line; its table of bad input is in cli/test_command_refusals.py",
     "ledger": "runs claims in processes of their own",
     "plain": "reads and writes records; `kind` is a class of the package's",
     "plots": "draws on axes of matplotlib's",

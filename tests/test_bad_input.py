@@ -1,6 +1,6 @@
 """Bad input, tabled: at every public door a `ValueError` that names the argument and the value or the cure.
 
-Shapes are not checked by type here, as in a user's process. The command line's table is in `test_cli.py`,
+Shapes are not checked by type here, as in a user's process. The command line's table is in `cli/`,
 that of broken files in `test_datasets.py`.
 """
 

@@ -15,6 +15,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -23,6 +24,7 @@ from kdtheory.study import drawn
 from kdtheory.study_script import load_study
 
 ROOT = Path(__file__).parents[1]
+BROKEN = {"--": "dashed", ":": "dotted"}
 NAMES = sorted(path.stem for path in (ROOT / "studies").glob("[a-z]*.py"))
 
 
@@ -58,7 +60,28 @@ def faults(figure: Figure) -> list[str]:
     whole = figure.bbox.padded(1)
     cut = [f"cut off: {text!r}" for text, box in placed if not inside(box, whole)]
     over = [f"{a!r} over {b!r}" for (a, one), (b, other) in combinations(placed, 2) if covers(one, other)]
-    return small + cut + over + hidden(figure)
+    return small + cut + over + hidden(figure) + unexplained(figure)
+
+
+def unexplained(figure: Figure) -> list[str]:
+    """Styles of lines that no key has, no text names, and beside whose lines no text stands."""
+    keys = [*figure.legends, *(key for ax in figure.axes if (key := ax.get_legend()) is not None)]
+    told = {
+        handle.get_linestyle() for key in keys for handle in key.legend_handles if isinstance(handle, Line2D)
+    }
+    words = " ".join(text.get_text() for text in texts(figure))
+    found = set()
+    for ax in figure.axes:
+        noted = {place for text in ax.texts for place in text.get_position()}
+        for line in ax.lines:
+            style, (x, y) = (
+                line.get_linestyle(),
+                (set(map(float, data)) for data in line.get_data(orig=False)),
+            )
+            noticed = any(len(level) == 1 and level <= noted for level in (x, y))
+            if style in BROKEN and style not in told and BROKEN[style] not in words and not noticed:
+                found.add(f"what is {BROKEN[style]} is not said")
+    return sorted(found)
 
 
 def hidden(figure: Figure) -> list[str]:
@@ -131,3 +154,7 @@ def test_faults_are_seen() -> None:
     ax.set_title("panel", loc="left")
     ax.legend(loc="lower left")
     assert "1 marks under the key of 'panel'" in faults(figure)
+    ax.axhline(0.5, linestyle=":")
+    assert "what is dotted is not said" in faults(figure)
+    ax.text(0, 0.5, "half")
+    assert unexplained(figure) == []
