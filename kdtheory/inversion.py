@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.polynomial.polynomial import polyval
 from numpy.typing import ArrayLike
 from scipy import special
 
@@ -264,18 +265,13 @@ def _scaled_excess(scale: np.ndarray, end: np.ndarray, gap: np.ndarray) -> np.nd
         excess: np.ndarray = gap - scale * np.log(end / floored)
         if small.any():
             r = np.where(small, x / (2 + x), 0.0)
-            near = scale * (r * np.where(r == 0, 0.0, x) - 2 * r**3 * _atanh_tail(r * r))
+            near = scale * (r * np.where(r == 0, 0.0, x) - 2 * r**3 * polyval(r * r, _ATANH_TAIL))
             excess = np.where(small, near, excess)
     nothing = scale == 0
     return np.where(nothing, np.maximum(gap, 0.0), excess) if nothing.any() else excess
 
 
-def _atanh_tail(square: np.ndarray) -> np.ndarray:
-    """1/3 + r²/5 + … + r¹⁸/21, from r²."""
-    found = np.full_like(square, 1 / 21)
-    for j in range(8, -1, -1):
-        found = 1 / (2 * j + 3) + found * square
-    return found
+_ATANH_TAIL = np.array([1 / (2 * j + 3) for j in range(10)])
 
 
 def _outer_gap(p: np.ndarray, level: np.ndarray) -> np.ndarray:
