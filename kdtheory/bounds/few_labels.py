@@ -25,7 +25,6 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Shaped
-from scipy import special
 from torch import Tensor
 
 from kdtheory.bounds.assumptions import BOTH_FIXED, DISJOINT, DRAWN, ONE_LAW
@@ -33,7 +32,7 @@ from kdtheory.bounds.holdout import zero_or_one
 from kdtheory.bounds.paired import NUISANCE, difference_upper_limit, total_bins
 from kdtheory.bounds.pieces import CLOSE, PIECE, Part, beside_weights, largest_open
 from kdtheory.bounds.result import Bound
-from kdtheory.bounds.signed_counts import BesideCounts, two_sided, weights
+from kdtheory.bounds.signed_counts import BesideCounts, normal_radius, two_sided, weights
 from kdtheory.doors import door
 from kdtheory.inversion import binomial_upper_limit
 from kdtheory.validate import check_at_least, check_flags, check_fraction, check_same_shape
@@ -67,8 +66,7 @@ class _Seen:
 
     @property
     def radius(self) -> float:
-        z = max(1.0, -float(special.ndtri(self.delta)))
-        return (z * z / 2 + z * math.sqrt(self.spread + z * z / 4)) / self.trials
+        return normal_radius(self.spread, delta=self.delta) / self.trials
 
 
 @door

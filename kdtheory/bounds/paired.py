@@ -31,7 +31,7 @@ from kdtheory.bounds._largest import largest_not_ruled_out
 from kdtheory.bounds.assumptions import BOTH_FIXED, DRAWN
 from kdtheory.bounds.holdout import zero_or_one
 from kdtheory.bounds.result import Bound
-from kdtheory.bounds.signed_counts import log_sup_over_total, two_sided, weights
+from kdtheory.bounds.signed_counts import log_sup_over_total, normal_radius, two_sided, weights
 from kdtheory.doors import door
 from kdtheory.validate import check_at_least, check_flags, check_fraction, check_same_shape
 
@@ -88,8 +88,7 @@ def difference_upper_limit(gains: int, losses: int, trials: int, /, *, delta: fl
     check_fraction("delta", delta, open_interval=True)
     low, high = two_sided(gains + losses, trials, delta=NUISANCE * delta)
     chance = _log_chance(gains, losses, trials, low, high, delta)
-    seen, z = (gains - losses) / trials, max(1.0, -float(special.ndtri(delta)))
-    radius = (z * z / 2 + z * math.sqrt(gains + losses + z * z / 4)) / trials
+    seen, radius = (gains - losses) / trials, normal_radius(gains + losses, delta=delta) / trials
     return largest_not_ruled_out(
         chance,
         math.log(delta * (1 - NUISANCE)),

@@ -29,7 +29,7 @@ from scipy import fft, special
 
 from kdtheory.inversion import binomial_upper_limit
 
-__all__ = ["BesideCounts", "Weights", "log_sup_over_total", "two_sided", "weights"]
+__all__ = ["BesideCounts", "Weights", "log_sup_over_total", "normal_radius", "two_sided", "weights"]
 
 _EPS = float(np.finfo(float).eps)
 _SPACING = 0.3  # of nodes, in standard deviations of b + c: costs 0.011 in ln T
@@ -59,6 +59,12 @@ class Weights:
     def unit(self) -> float:
         """½(a + c̃), what b − c is multiplied by."""
         return (self.gain + self.loss) / 2
+
+
+def normal_radius(spread: float, /, *, delta: float) -> float:
+    """How far above what was seen a sum of this variance may be, by the normal law; a deviation at least."""
+    z = max(1.0, -float(special.ndtri(delta)))
+    return z * z / 2 + z * math.sqrt(spread + z * z / 4)
 
 
 def weights(spread: float, total: float, /, *, delta: float, both: int | None = None) -> Weights:

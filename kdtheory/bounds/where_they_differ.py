@@ -22,11 +22,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
-from scipy import special
 
 from kdtheory.bounds.paired import NUISANCE, check_counts, difference_upper_limit, total_bins
 from kdtheory.bounds.pieces import CLOSE, PIECE, Part, beside_weights, largest_chance, largest_open
-from kdtheory.bounds.signed_counts import BesideCounts, two_sided, weights
+from kdtheory.bounds.signed_counts import BesideCounts, normal_radius, two_sided, weights
 from kdtheory.doors import door
 from kdtheory.validate import check_fraction
 
@@ -75,9 +74,7 @@ def targeted_upper_limit(
     level = math.log(delta * (1 - 3 * NUISANCE))
     cap = difference_upper_limit(gains, losses, labelled, delta=NUISANCE * delta)
     most = cap * (rate[1] if cap > 0 else rate[0])
-    z = max(1.0, -float(special.ndtri(delta)))
-    radius = (z * z / 2 + z * math.sqrt(gains + losses + z * z / 4)) / labelled
-    seen = (gains - losses) / labelled
+    seen, radius = (gains - losses) / labelled, normal_radius(gains + losses, delta=delta) / labelled
     rough = (apart + 1) / (others + 2)
     counts = gains, losses, labelled, apart
     for low, high in _bins(most):
